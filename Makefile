@@ -1,0 +1,97 @@
+# Needs Go, make and a POSIX shell. `make` alone lists the targets.
+
+GO      ?= go
+COUNT   ?= 1
+BENCH   ?= .
+FUZZ    ?= .
+FUZZTIME ?= 30s
+PKG     ?= ./...
+
+# The protocol kernel: what bench measures.
+KERNEL = ./matrix/... ./internal/statetrie/...
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+# What the go command and govulncheck print where a server cannot be reached or
+# does not serve us. Every other failure, a vulnerability above all, is one.
+UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
+
+.PHONY: help run build test race check vuln bench fuzz difftest cover clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: build ## build bin/parley and play a netsplit of one room in memory
+	bin/parley demo
+
+build: ## build bin/parley, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/parley ./cmd/parley
+
+test: ## run all tests, then again with the costly self-checks
+	$(GO) test ./...
+	@dirs=$$(find ./cmd ./internal ./matrix -name '*.go' -exec grep -l '^//go:build .*invariants' {} + 2>/dev/null \
+		| sed 's,/[^/]*$$,,' | sort -u); \
+	if [ -n "$$dirs" ]; then set -x; $(GO) test -tags invariants $$dirs; fi
+
+race: ## run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+check: ## format, vet, staticcheck, module files, import and other laws, vulnerabilities
+	@echo "gofmt -l ."; \
+	files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags invariants ./...
+	@if [ -f difftest/go.mod ]; then set -ex; cd difftest; $(GO) vet ./...; fi
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags invariants ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+	$(GO) test ./internal/lint
+	@$(MAKE) --no-print-directory vuln
+
+vuln: ## look for known vulnerabilities in what is called, if their database can be reached
+	@mkdir -p bin; \
+	unreached() { \
+		if grep -Eq '$(UNREACHED)' bin/vuln.log; then \
+			echo "vuln: NOT CHECKED for known vulnerabilities: $$1 could not be reached"; exit 0; \
+		fi; \
+		echo "vuln: $$2"; exit 1; \
+	}; \
+	echo "govulncheck ./..."; \
+	GOBIN="$(CURDIR)/bin" $(GO) install $(GOVULNCHECK) 2>bin/vuln.log || { \
+		cat bin/vuln.log; unreached "the source of govulncheck" "building govulncheck failed"; }; \
+	bin/govulncheck ./... >bin/vuln.log 2>&1; code=$$?; \
+	cat bin/vuln.log; \
+	case $$code in \
+	0) ;; \
+	3) echo "vuln: found vulnerabilities in what is called"; exit 1 ;; \
+	*) grep -q 'fetching vulnerabilities' bin/vuln.log || : >bin/vuln.log; \
+	   unreached "the vulnerability database" "govulncheck failed with status $$code" ;; \
+	esac
+
+bench: ## benchmark the kernel: BENCH=pattern COUNT=n
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(KERNEL)
+
+fuzz: ## fuzz each decoder for FUZZTIME: PKG=./matrix/id FUZZ=pattern FUZZTIME=30s
+	@pkgs=$$($(GO) list $(PKG)) || exit 1; \
+	for pkg in $$pkgs; do \
+		targets=$$($(GO) test -list '^Fuzz' $$pkg) || exit 1; \
+		for target in $$(echo "$$targets" | grep '^Fuzz' | grep -E '$(FUZZ)'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+difftest: ## compare the kernel with other implementations (a module of its own)
+	cd difftest && $(GO) test ./...
+
+cover: ## say what the tests reach; bin/cover.html shows the lines
+	@mkdir -p bin
+	$(GO) test -coverprofile bin/cover.out -coverpkg ./... ./...
+	@$(GO) tool cover -html bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func bin/cover.out | tail -n 1
+
+clean: ## remove what make built
+	rm -rf bin
