@@ -1,0 +1,124 @@
+package event
+
+import (
+	"fmt"
+	"strconv"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/roomver"
+	"parley/matrix/signing"
+)
+
+// A Reference is how one event names another.
+type Reference struct {
+	ID id.EventID
+	// Hash is the reference hash of the named event. Only room versions 1 and
+	// 2 put it on the wire.
+	Hash Hash
+}
+
+// Reference returns how other events name this one.
+func (e *Event) Reference() Reference {
+	r := Reference{ID: e.id}
+	if e.rules.HashedReferences {
+		r.Hash = e.ReferenceHash()
+	}
+	return r
+}
+
+// Proto is what a new event will say, before it has hashes, signatures and an
+// ID.
+type Proto struct {
+	Type     string
+	StateKey *string // nil for an event that is not state
+	Sender   id.UserID
+	// RoomID is left out of a create event where that makes the room ID.
+	RoomID         id.RoomID
+	Content        canonjson.Value
+	Unsigned       canonjson.Value // may be nil
+	OriginServerTS int64           // milliseconds since 1970
+	Depth          int64           // cut to what the room version allows
+	PrevEvents     []Reference
+	AuthEvents     []Reference
+	// Redacts is the target of a redaction, empty otherwise. Build puts it
+	// where the room version wants it.
+	Redacts id.EventID
+	// EventID is needed where events carry their ID, and ignored elsewhere. It
+	// must never have been used.
+	EventID id.EventID
+}
+
+// Build makes the event: https://spec.matrix.org/v1.19/server-server-api/#signing-events
+// It is held to everything that Parse demands, and to strict canonical JSON in
+// every room version. The server is that of the sender.
+func (p Proto) Build(rules *roomver.Rules, server id.ServerName, key signing.Key) (*Event, error) {
+	json := p.object(rules)
+	sum := contentHash(json)
+	hashes := `{"sha256":"` + signing.EncodeBase64(sum[:]) + `"}`
+	json = json.With("hashes", canonjson.Value(hashes)).With("signatures", canonjson.Value("{}"))
+	if p.Unsigned != nil {
+		json = json.With("unsigned", p.Unsigned)
+	}
+	if _, err := canonjson.Canonical(json, canonjson.Strict); err != nil {
+		return nil, fmt.Errorf("building %s event: %w", p.Type, err)
+	}
+	e, err := parse(json, rules)
+	if err != nil {
+		return nil, fmt.Errorf("building %s event: %w", p.Type, err)
+	}
+	if e = e.Sign(server, key); len(e.json) > MaxSize {
+		return nil, fmt.Errorf("signing %s event: %w", p.Type, invalid("", "%d bytes are more than %d", len(e.json), MaxSize))
+	}
+	return e, nil
+}
+
+// object writes the members in canonical order.
+func (p Proto) object(rules *roomver.Rules) canonjson.Value {
+	content := p.Content
+	if content == nil {
+		content = canonjson.Value("{}")
+	}
+	if p.Redacts != "" && rules.RedactsInContent {
+		content = content.With("redacts", canonjson.Text(string(p.Redacts)))
+	}
+	out := append(make([]byte, 0, 1024+len(content)), `{"auth_events":`...)
+	out = appendReferences(out, p.AuthEvents, rules)
+	out = append(append(out, `,"content":`...), content...)
+	out = append(out, `,"depth":`...)
+	out = strconv.AppendInt(out, min(p.Depth, rules.MaxDepth, canonjson.MaxInt), 10)
+	if rules.EventID == roomver.EventIDCarried {
+		out = canonjson.AppendString(append(out, `,"event_id":`...), string(p.EventID))
+	}
+	out = strconv.AppendInt(append(out, `,"origin_server_ts":`...), p.OriginServerTS, 10)
+	out = appendReferences(append(out, `,"prev_events":`...), p.PrevEvents, rules)
+	if p.Redacts != "" && !rules.RedactsInContent {
+		out = canonjson.AppendString(append(out, `,"redacts":`...), string(p.Redacts))
+	}
+	if !rules.RoomIDFromCreate || p.Type != TypeCreate {
+		out = canonjson.AppendString(append(out, `,"room_id":`...), string(p.RoomID))
+	}
+	out = canonjson.AppendString(append(out, `,"sender":`...), string(p.Sender))
+	if p.StateKey != nil {
+		out = canonjson.AppendString(append(out, `,"state_key":`...), *p.StateKey)
+	}
+	out = canonjson.AppendString(append(out, `,"type":`...), p.Type)
+	return append(out, '}')
+}
+
+func appendReferences(out []byte, refs []Reference, rules *roomver.Rules) []byte {
+	out = append(out, '[')
+	for i, r := range refs {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if !rules.HashedReferences {
+			out = canonjson.AppendString(out, string(r.ID))
+			continue
+		}
+		out = canonjson.AppendString(append(out, '['), string(r.ID))
+		out = append(append(out, `,{"sha256":"`...), signing.EncodeBase64(r.Hash[:])...)
+		out = append(out, `"}]`...)
+	}
+	return append(out, ']')
+}

@@ -1,0 +1,191 @@
+package event
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/signing"
+)
+
+// A VerifyKey is a published key of a server. Times are milliseconds since
+// 1970.
+type VerifyKey struct {
+	Public ed25519.PublicKey
+	// ValidUntil is the last moment at which the key counts. It matters only
+	// in room versions that enforce it. The caller has cut it to seven days
+	// after the key was fetched.
+	ValidUntil int64
+	// Expired is, for a key the server no longer uses, when it stopped; 0 for
+	// a key in use. A signature made later does not count in any room version.
+	Expired int64
+}
+
+// Keys looks up a key of a server among the keys at hand. It must be safe for
+// concurrent use and must not block: keys are fetched before.
+type Keys func(server id.ServerName, key id.KeyID) (VerifyKey, bool)
+
+// A SignatureError says that a server's signature on an event is missing or
+// wrong. An event with an error for one of its Signers is dropped.
+type SignatureError struct {
+	Event  id.EventID
+	Server id.ServerName
+	Reason string
+}
+
+func (e *SignatureError) Error() string {
+	return fmt.Sprintf("signature of %s on %s: %s", e.Server, e.Event, e.Reason)
+}
+
+// Verifier checks the signatures of events and remembers, up to a bound, which
+// it found good, so that an event that arrives by several ways costs one
+// check. It is safe for concurrent use.
+type Verifier struct {
+	limit int
+
+	// mu guards both sets. They are generations: a full recent becomes old and
+	// the old one is forgotten, so the two hold at most limit entries.
+	mu          sync.RWMutex
+	recent, old map[verified]struct{}
+}
+
+// verified identifies a good signature: a hash over key, signature and what
+// the signature covers.
+type verified [sha256.Size]byte
+
+// NewVerifier returns a verifier that remembers up to limit good signatures,
+// at about a hundred bytes each; with 0 it remembers none.
+func NewVerifier(limit int) *Verifier {
+	return &Verifier{limit: limit, recent: make(map[verified]struct{})}
+}
+
+// Verify checks that each of the event's Signers has signed it. Per server, at
+// least one signature must be by a key that is at hand and valid for the
+// event, and all those must be good; signatures by other keys are passed over.
+// The error is a *SignatureError.
+func (v *Verifier) Verify(e *Event, keys Keys) error {
+	message := e.signedBytes()
+	for _, server := range e.Signers() {
+		if err := v.verifyServer(e, message, server, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// VerifyServer checks the signature of one server, needed or not, by the rules
+// of Verify.
+func (v *Verifier) VerifyServer(e *Event, server id.ServerName, keys Keys) error {
+	return v.verifyServer(e, e.signedBytes(), server, keys)
+}
+
+// VerifyAll verifies many events on all processors. The errors are in the
+// order of the events, nil for the good ones.
+func (v *Verifier) VerifyAll(events []*Event, keys Keys) []error {
+	errs := make([]error, len(events))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(events)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(events) {
+					return
+				}
+				errs[i] = v.Verify(events[i], keys)
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+func (v *Verifier) verifyServer(e *Event, message []byte, server id.ServerName, keys Keys) error {
+	refuse := func(format string, args ...any) error {
+		return &SignatureError{Event: e.id, Server: server, Reason: fmt.Sprintf(format, args...)}
+	}
+	good := false
+	for name, signature := range e.signatures.Get(string(server)).Members() {
+		keyID, err := id.ParseKeyID(name.String())
+		if err != nil || keyID.Algorithm() != "ed25519" {
+			continue
+		}
+		key, ok := keys(server, keyID)
+		if !ok || !key.counts(e) {
+			continue
+		}
+		if err := v.check(message, signature, key.Public); err != nil {
+			return refuse("key %s: %v", keyID, err)
+		}
+		good = true
+	}
+	if !good {
+		return refuse("none by a known key that was valid at %d", e.originServerTS)
+	}
+	return nil
+}
+
+// counts reports whether a signature by the key on the event is to be looked
+// at.
+func (k VerifyKey) counts(e *Event) bool {
+	if k.Expired != 0 {
+		return e.originServerTS <= k.Expired
+	}
+	return !e.rules.KeyValidity || e.originServerTS <= k.ValidUntil
+}
+
+func (v *Verifier) check(message []byte, signature canonjson.Value, public ed25519.PublicKey) error {
+	raw, err := signing.Decode(signature)
+	if err != nil {
+		return err
+	}
+	if len(public) != ed25519.PublicKeySize {
+		return fmt.Errorf("public key of %d bytes", len(public))
+	}
+	mark := markOf(message, raw, public)
+	if v.knows(mark) {
+		return nil
+	}
+	if !ed25519.Verify(public, message, raw) {
+		return fmt.Errorf("does not match")
+	}
+	v.remember(mark)
+	return nil
+}
+
+// markOf hashes parts of fixed length, the message as its own hash.
+func markOf(message, signature []byte, public ed25519.PublicKey) verified {
+	sum := sha256.Sum256(message)
+	parts := make([]byte, 0, ed25519.PublicKeySize+ed25519.SignatureSize+len(sum))
+	parts = append(parts, public...)
+	parts = append(parts, signature...)
+	parts = append(parts, sum[:]...)
+	return sha256.Sum256(parts)
+}
+
+func (v *Verifier) knows(mark verified) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if _, ok := v.recent[mark]; ok {
+		return true
+	}
+	_, ok := v.old[mark]
+	return ok
+}
+
+func (v *Verifier) remember(mark verified) {
+	if v.limit <= 0 {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.recent) >= (v.limit+1)/2 {
+		v.old, v.recent = v.recent, make(map[verified]struct{})
+	}
+	v.recent[mark] = struct{}{}
+}
