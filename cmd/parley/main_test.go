@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func output(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := run(args, &out); err != nil {
+		t.Fatalf("parley %v: %v", args, err)
+	}
+	return out.String()
+}
+
+func TestDemoHealsTheSplit(t *testing.T) {
+	out := output(t, "demo")
+	for _, want := range []string{
+		"m.room.member          @carol:c.example   carol joins",
+		"m.room.power_levels                       alice takes Bob's power",
+		"bob bans Carol: rule 5.6.3",
+		"bob names the room: rule 8",
+		"The state on both servers is ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demonstration does not say %q:\n%s", want, out)
+		}
+	}
+	if output(t, "demo") != out {
+		t.Error("the demonstration says something else the second time")
+	}
+}
+
+func TestVersionNamesTheRoomVersions(t *testing.T) {
+	if out := output(t, "version"); !strings.Contains(out, "room versions 1 2 3 4 5 6 7 8 9 10 11 12, default 12") {
+		t.Error(out)
+	}
+}
+
+func TestUnknownCommandIsAnError(t *testing.T) {
+	if err := run([]string{"fly"}, new(bytes.Buffer)); err == nil {
+		t.Error("no error")
+	}
+	if out := output(t); out != usage {
+		t.Errorf("without arguments: %s", out)
+	}
+}
