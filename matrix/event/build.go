@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
@@ -34,11 +35,13 @@ type Proto struct {
 	StateKey *string // nil for an event that is not state
 	Sender   id.UserID
 	// RoomID is left out of a create event where that makes the room ID.
-	RoomID         id.RoomID
+	RoomID id.RoomID
+	// Content and Unsigned are objects in strict canonical form; nil for an
+	// empty content and no unsigned.
 	Content        canonjson.Value
-	Unsigned       canonjson.Value // may be nil
-	OriginServerTS int64           // milliseconds since 1970
-	Depth          int64           // cut to what the room version allows
+	Unsigned       canonjson.Value
+	OriginServerTS int64 // milliseconds since 1970
+	Depth          int64 // cut to what the room version allows
 	PrevEvents     []Reference
 	AuthEvents     []Reference
 	// Redacts is the target of a redaction, empty otherwise. Build puts it
@@ -50,9 +53,36 @@ type Proto struct {
 }
 
 // Build makes the event: https://spec.matrix.org/v1.19/server-server-api/#signing-events
-// It is held to everything that Parse demands, and to strict canonical JSON in
-// every room version. The server is that of the sender.
+// It is held to everything that Parse demands, and its content to strict
+// canonical JSON in every room version. The server is that of the sender, and
+// where event IDs have a domain, that domain: a signature of another does not
+// make the event valid.
 func (p Proto) Build(rules *roomver.Rules, server id.ServerName, key signing.Key) (*Event, error) {
+	e, err := p.build(rules)
+	if err != nil {
+		return nil, fmt.Errorf("building %s event: %w", p.Type, err)
+	}
+	if e = e.Sign(server, key); len(e.json) > MaxSize {
+		return nil, fmt.Errorf("building %s event: %w", p.Type, tooLarge(len(e.json)))
+	}
+	return e, nil
+}
+
+func (p Proto) build(rules *roomver.Rules) (*Event, error) {
+	if err := checkObject("content", p.Content); err != nil {
+		return nil, err
+	}
+	if err := checkObject("unsigned", p.Unsigned); err != nil {
+		return nil, err
+	}
+	if ts := p.OriginServerTS; ts > canonjson.MaxInt || ts < -canonjson.MaxInt {
+		return nil, invalid("origin_server_ts", "%d is beyond 2^53-1", ts)
+	}
+	if p.Redacts != "" {
+		if _, err := id.ParseEventID(string(p.Redacts)); err != nil || p.Type != TypeRedaction {
+			return nil, invalid("redacts", "%q in an event of type %s", p.Redacts, p.Type)
+		}
+	}
 	json := p.object(rules)
 	sum := contentHash(json)
 	hashes := `{"sha256":"` + signing.EncodeBase64(sum[:]) + `"}`
@@ -60,17 +90,21 @@ func (p Proto) Build(rules *roomver.Rules, server id.ServerName, key signing.Key
 	if p.Unsigned != nil {
 		json = json.With("unsigned", p.Unsigned)
 	}
-	if _, err := canonjson.Canonical(json, canonjson.Strict); err != nil {
-		return nil, fmt.Errorf("building %s event: %w", p.Type, err)
+	return parse(json, rules)
+}
+
+func checkObject(field string, v canonjson.Value) error {
+	if v == nil {
+		return nil
 	}
-	e, err := parse(json, rules)
+	canonical, err := canonjson.Canonical(v, canonjson.Strict)
 	if err != nil {
-		return nil, fmt.Errorf("building %s event: %w", p.Type, err)
+		return fmt.Errorf("%s: %w", field, err)
 	}
-	if e = e.Sign(server, key); len(e.json) > MaxSize {
-		return nil, fmt.Errorf("signing %s event: %w", p.Type, invalid("", "%d bytes are more than %d", len(e.json), MaxSize))
+	if v.Kind() != canonjson.Object || !bytes.Equal(v, canonical) {
+		return invalid(field, "not an object in canonical form")
 	}
-	return e, nil
+	return nil
 }
 
 // object writes the members in canonical order.
@@ -86,7 +120,7 @@ func (p Proto) object(rules *roomver.Rules) canonjson.Value {
 	out = appendReferences(out, p.AuthEvents, rules)
 	out = append(append(out, `,"content":`...), content...)
 	out = append(out, `,"depth":`...)
-	out = strconv.AppendInt(out, min(p.Depth, rules.MaxDepth, canonjson.MaxInt), 10)
+	out = strconv.AppendInt(out, min(p.Depth, rules.MaxDepth), 10)
 	if rules.EventID == roomver.EventIDCarried {
 		out = canonjson.AppendString(append(out, `,"event_id":`...), string(p.EventID))
 	}

@@ -154,7 +154,15 @@ func TestBuildRefuses(t *testing.T) {
 		{"a fraction", 1, 12, func(p *Proto) { p.Content = canonjson.Value(`{"a":1.5}`) }, "syntax"},
 		{"a large integer", 1, 12, func(p *Proto) { p.Content = canonjson.Value(`{"a":9007199254740992}`) }, "syntax"},
 		{"a large integer in unsigned data", 1, 12, func(p *Proto) { p.Unsigned = canonjson.Value(`{"a":9007199254740992}`) }, "syntax"},
-		{"a late time", 1, 12, func(p *Proto) { p.OriginServerTS = 1 << 53 }, "syntax"},
+		{"a late time", 1, 12, func(p *Proto) { p.OriginServerTS = 1 << 53 }, "origin_server_ts"},
+		{"an early time", 1, 12, func(p *Proto) { p.OriginServerTS = -1 << 53 }, "origin_server_ts"},
+		{"half an object", 1, 12, func(p *Proto) { p.Content = canonjson.Value(`{"a":`) }, "syntax"},
+		{"content that ends the event's own object", 1, 12, func(p *Proto) { p.Content = canonjson.Value(`{},"type":"m.room.create"`) }, "syntax"},
+		{"content that is empty", 1, 12, func(p *Proto) { p.Content = canonjson.Value("") }, "syntax"},
+		{"members out of order", 1, 12, func(p *Proto) { p.Content = canonjson.Value(`{"b":1,"a":2}`) }, "content"},
+		{"white space", 1, 12, func(p *Proto) { p.Unsigned = canonjson.Value(`{ }`) }, "unsigned"},
+		{"a target that is no event", 1, 12, func(p *Proto) { p.Type, p.Redacts = TypeRedaction, "nonsense" }, "redacts"},
+		{"a target of what is no redaction", 1, 12, func(p *Proto) { p.Redacts = "$e:town.test" }, "redacts"},
 		{"content beyond all limits", 1, 12, func(p *Proto) {
 			p.Content = canonjson.Value(`{"a":"` + strings.Repeat("x", 70000) + `"}`)
 		}, ""},

@@ -15,7 +15,7 @@
 //   - [Event.Redacted] and the other methods that return a changed copy.
 //
 // Of the checks that a server performs on a PDU it receives, Parse is the
-// first, [Verifier] the second (signatures) and [Event.HashMatches] the third.
-// When the hash does not match, the receiver goes on with Redacted. Packages
-// eventauth and stateres do the rest.
+// first; [Verifier.Receive] is the second and third, signatures and content
+// hash, and returns the form of the event to go on with. Packages eventauth and
+// stateres do the rest.
 package event

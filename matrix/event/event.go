@@ -123,8 +123,8 @@ func (e *Event) Membership() string {
 	return membership
 }
 
-// WithUnsigned returns a copy of the event with other unsigned data, or with
-// none when it is nil.
+// WithUnsigned returns a copy of the event with other unsigned data, which
+// must be an object, or with none when it is nil.
 func (e *Event) WithUnsigned(unsigned canonjson.Value) *Event {
 	changed := e.json.Without("unsigned")
 	if unsigned != nil {

@@ -23,7 +23,7 @@ func (e *Event) ReferenceHash() Hash {
 
 // signedBytes returns what both the reference hash and the signatures cover.
 func (e *Event) signedBytes() []byte {
-	return appendRedacted(make([]byte, 0, len(e.json)), e, false)
+	return appendRedacted(make([]byte, 0, min(len(e.json), 1024)), e, false)
 }
 
 func (e *Event) computeID() id.EventID {
@@ -56,8 +56,8 @@ func contentHash(json canonjson.Value) Hash {
 }
 
 // HashMatches reports whether the event has its full content, going by the
-// SHA-256 sum in its hashes. If not, the receiver must take it for redacted
-// and go on with [Event.Redacted].
+// SHA-256 sum in its hashes. If not, the receiver must take it for redacted:
+// [Verifier.Receive] does.
 func (e *Event) HashMatches() bool {
 	claimed, ok := text(e.hashes.Get("sha256"))
 	if !ok {

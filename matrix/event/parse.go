@@ -38,6 +38,8 @@ func invalid(field, format string, args ...any) error {
 	return &FormatError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
+func tooLarge(size int) error { return invalid("", "%d bytes are more than %d", size, MaxSize) }
+
 // Parse reads a PDU that came from outside and computes its ID. It checks the
 // form that the room version demands and all limits, but neither hashes,
 // signatures nor authorization.
@@ -59,7 +61,7 @@ func Parse(raw []byte, rules *roomver.Rules) (*Event, error) {
 
 func parse(json canonjson.Value, rules *roomver.Rules) (*Event, error) {
 	if len(json) > MaxSize {
-		return nil, invalid("", "%d bytes are more than %d", len(json), MaxSize)
+		return nil, tooLarge(len(json))
 	}
 	e := &Event{rules: rules, json: json}
 	if err := e.readHeader(); err != nil {

@@ -9,7 +9,7 @@ import (
 // version says: https://spec.matrix.org/v1.19/client-server-api/#redactions
 // It keeps its ID, hashes and signatures and loses unsigned.
 func (e *Event) Redacted() *Event {
-	stripped := appendRedacted(make([]byte, 0, len(e.json)), e, true)
+	stripped := appendRedacted(make([]byte, 0, min(len(e.json), 2048)), e, true)
 	if len(stripped) == len(e.json) {
 		return e
 	}

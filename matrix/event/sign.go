@@ -10,7 +10,8 @@ import (
 
 // Sign returns the event with the server's signature added:
 // https://spec.matrix.org/v1.19/server-server-api/#adding-hashes-and-signatures-to-outgoing-events
-// Hashes stay as they are; Build computes them for new events.
+// Hashes stay as they are; Build computes them for new events. The result may
+// be larger than MaxSize, in which case no server accepts it.
 func (e *Event) Sign(server id.ServerName, key signing.Key) *Event {
 	signature := ed25519.Sign(key.Private, e.signedBytes())
 	return e.withJSON(signing.Attach(e.json, string(server), key.ID, signature))

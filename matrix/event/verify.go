@@ -84,10 +84,40 @@ func (v *Verifier) VerifyServer(e *Event, server id.ServerName, keys Keys) error
 	return v.verifyServer(e, e.signedBytes(), server, keys)
 }
 
-// VerifyAll verifies many events on all processors. The errors are in the
-// order of the events, nil for the good ones.
-func (v *Verifier) VerifyAll(events []*Event, keys Keys) []error {
-	errs := make([]error, len(events))
+// Receive makes the signature and hash checks on an event that came from
+// outside, and returns the form of it to go on with: the event itself, or its
+// redacted copy when the content does not have its hash. An error is a
+// *SignatureError; then the event is to be dropped.
+//
+// An invite that cites a third-party invite needs no signature of the sender's
+// server. When the redacted copy no longer cites one, it needs that signature
+// again: else anybody could make anybody invite.
+func (v *Verifier) Receive(e *Event, keys Keys) (*Event, error) {
+	if err := v.Verify(e, keys); err != nil {
+		return nil, err
+	}
+	if e.HashMatches() {
+		return e, nil
+	}
+	redacted := e.Redacted()
+	if e.IsThirdPartyInvite() && !redacted.IsThirdPartyInvite() {
+		if err := v.Verify(redacted, keys); err != nil {
+			return nil, err
+		}
+	}
+	return redacted, nil
+}
+
+// Received is what Receive returns.
+type Received struct {
+	Event *Event
+	Err   error
+}
+
+// ReceiveAll makes the checks of Receive on many events, on all processors.
+// The results are in the order of the events.
+func (v *Verifier) ReceiveAll(events []*Event, keys Keys) []Received {
+	results := make([]Received, len(events))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(events)) {
@@ -97,12 +127,12 @@ func (v *Verifier) VerifyAll(events []*Event, keys Keys) []error {
 				if i >= len(events) {
 					return
 				}
-				errs[i] = v.Verify(events[i], keys)
+				results[i].Event, results[i].Err = v.Receive(events[i], keys)
 			}
 		})
 	}
 	wg.Wait()
-	return errs
+	return results
 }
 
 func (v *Verifier) verifyServer(e *Event, message []byte, server id.ServerName, keys Keys) error {
@@ -184,8 +214,11 @@ func (v *Verifier) remember(mark verified) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.recent) >= (v.limit+1)/2 {
+	if len(v.recent) >= max(v.limit/2, 1) {
 		v.old, v.recent = v.recent, make(map[verified]struct{})
+		if v.limit == 1 {
+			v.old = nil
+		}
 	}
 	v.recent[mark] = struct{}{}
 }

@@ -160,6 +160,10 @@ func checkVerdict(t *testing.T, e *Event, err error, refused id.ServerName) {
 	var got *SignatureError
 	if !errors.As(err, &got) || got.Server != refused || got.Event != e.ID() || got.Reason == "" {
 		t.Errorf("got error %v, want one about the signature of %s", err, refused)
+		return
+	}
+	if want := "signature of " + string(refused) + " on " + string(e.ID()) + ": " + got.Reason; err.Error() != want {
+		t.Errorf("got error %q, want %q", err, want)
 	}
 }
 
@@ -301,7 +305,7 @@ func TestVerifierMemoryIsSpecific(t *testing.T) {
 
 func TestVerifierForgets(t *testing.T) {
 	events := signedMessages(t, 40)
-	for _, limit := range []int{-1, 0, 2, 4, 10, 100} {
+	for _, limit := range []int{-1, 0, 1, 2, 3, 4, 7, 10, 100} {
 		v := NewVerifier(limit)
 		for i, e := range events {
 			if err := v.Verify(e, keysOf(testKey(t))); err != nil {
@@ -322,7 +326,7 @@ func TestVerifierForgets(t *testing.T) {
 	}
 }
 
-func TestVerifyAll(t *testing.T) {
+func TestReceiveAll(t *testing.T) {
 	keys := keysOf(testKey(t))
 	events := signedMessages(t, 60)
 	for i := range events {
@@ -330,19 +334,22 @@ func TestVerifyAll(t *testing.T) {
 			events[i] = spoil(events[i], "town.test", "ed25519:1", `"bad"`)
 		}
 	}
-	if got := NewVerifier(0).VerifyAll(nil, keys); len(got) != 0 {
+	if got := NewVerifier(0).ReceiveAll(nil, keys); len(got) != 0 {
 		t.Errorf("no events give %v", got)
 	}
 	v := NewVerifier(20)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for i, err := range v.VerifyAll(events, keys) {
+			for i, r := range v.ReceiveAll(events, keys) {
+				if (r.Event == nil) != (r.Err != nil) || r.Event != nil && r.Event.ID() != events[i].ID() {
+					t.Errorf("event %d was received as another, or with error %v", i, r.Err)
+				}
 				want := id.ServerName("")
 				if i%3 == 1 {
 					want = "town.test"
 				}
-				checkVerdict(t, events[i], err, want)
+				checkVerdict(t, events[i], r.Err, want)
 			}
 			if err := v.VerifyServer(events[0], "town.test", keys); err != nil {
 				t.Error(err)
@@ -429,5 +436,59 @@ func TestAuthorisingUser(t *testing.T) {
 				t.Errorf("%s, version %d: got %q, %v; want %q, %v", r.name, version, user, present, r.user, r.present)
 			}
 		}
+	}
+}
+
+// TestReceive has the three outcomes of the checks on receipt, and invites by
+// a third party, which lose their exemption from the sender's signature when
+// what exempts them is not kept.
+func TestReceive(t *testing.T) {
+	town := testKey(t)
+	tampered := func(e *Event) *Event {
+		return must(Parse(e.JSON().With("content", e.Content().With("extra", canonjson.Value("1"))), e.Rules()))
+	}
+	invite := func(version roomver.Version, content string) *Event {
+		stateKey := "@evil:evil.test"
+		e, err := Proto{
+			Type: TypeMember, StateKey: &stateKey, Sender: "@admin:town.test", RoomID: "!r:town.test",
+			Content: canonjson.Value(content), EventID: "$1:evil.test",
+		}.Build(rulesOf(t, version), "evil.test", signing.Key{ID: "ed25519:evil", Private: town.Private})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good, err := Proto{
+		Type: "m.room.message", Sender: "@baker:town.test", RoomID: "!r:town.test", Content: canonjson.Value(`{"body":"hi"}`),
+	}.Build(rulesOf(t, "12"), "town.test", town)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const exempt = `{"membership":"invite","third_party_invite":{"signed":{}}}`
+	rows := []struct {
+		name     string
+		event    *Event
+		dropped  bool
+		redacted bool
+	}{
+		{"a good event stays as it is", good, false, false},
+		{"a changed event is received redacted", tampered(good), false, true},
+		{"an event without signatures is dropped", spoil(good, "town.test", "ed25519:1", `""`), true, false},
+		{"a third-party invite needs no signature of the sender's server", invite("10", exempt), false, false},
+		{"a changed one in version 10 would become a plain invite", tampered(invite("10", exempt)), true, false},
+		{"a changed one in version 12 stays a third-party invite", tampered(invite("12", exempt)), false, true},
+		{"but not if it never was one", tampered(invite("12", `{"membership":"invite","third_party_invite":7}`)), true, false},
+	}
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			got, err := NewVerifier(0).Receive(r.event, keysOf(town))
+			switch {
+			case (err != nil) != r.dropped:
+				t.Errorf("got %v", err)
+			case err != nil:
+			case r.redacted && !bytes.Equal(got.JSON(), r.event.Redacted().JSON()), !r.redacted && got != r.event:
+				t.Errorf("received as %s", got.JSON())
+			}
+		})
 	}
 }
