@@ -1,0 +1,71 @@
+package pushrule
+
+import (
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+// Master is the ID of the one rule of the server that ranks before those of the
+// user. It is disabled by default and turns off all notifications.
+const Master = ".m.rule.master"
+
+// Default returns the rules that every user has, in order:
+// https://spec.matrix.org/v1.19/client-server-api/#predefined-rules
+//
+// Settings.Ruleset adds what is the user's own.
+func Default(user id.UserID) Ruleset {
+	self := string(user)
+	isType := func(eventType string) Condition { return EventMatch("type", eventType) }
+	isState := EventMatch("state_key", "")
+	isOneToOne := RoomMemberCount("2")
+	sound := func(name string) Action { return SetTweak("sound", canonjson.Text(name)) }
+	highlight := SetTweak("highlight", nil)
+
+	master := newDefault(Master).when()
+	master.Enabled = false
+	return Ruleset{
+		Override: []Rule{
+			master,
+			newDefault(".m.rule.suppress_notices").when(EventMatch("content.msgtype", "m.notice")),
+			newDefault(".m.rule.invite_for_me", Notify(), sound("default")).when(
+				isType("m.room.member"),
+				EventMatch("content.membership", "invite"),
+				EventMatch("state_key", self)),
+			newDefault(".m.rule.member_event").when(isType("m.room.member")),
+			newDefault(".m.rule.is_user_mention", Notify(), sound("default"), highlight).when(
+				EventPropertyContains(`content.m\.mentions.user_ids`, canonjson.Text(self))),
+			newDefault(".m.rule.is_room_mention", Notify(), highlight).when(
+				EventPropertyIs(`content.m\.mentions.room`, canonjson.Value("true")),
+				SenderNotificationPermission("room")),
+			newDefault(".m.rule.tombstone", Notify(), highlight).when(isType("m.room.tombstone"), isState),
+			newDefault(".m.rule.reaction").when(isType("m.reaction")),
+			newDefault(".m.rule.room.server_acl").when(isType("m.room.server_acl"), isState),
+			newDefault(".m.rule.suppress_edits").when(
+				EventPropertyIs(`content.m\.relates_to.rel_type`, canonjson.Text("m.replace"))),
+		},
+		Content: []Rule{},
+		Room:    []Rule{},
+		Sender:  []Rule{},
+		Underride: []Rule{
+			newDefault(".m.rule.call", Notify(), sound("ring")).when(isType("m.call.invite")),
+			newDefault(".m.rule.encrypted_room_one_to_one", Notify(), sound("default")).when(
+				isOneToOne, isType("m.room.encrypted")),
+			newDefault(".m.rule.room_one_to_one", Notify(), sound("default")).when(
+				isOneToOne, isType("m.room.message")),
+			newDefault(".m.rule.message", Notify()).when(isType("m.room.message")),
+			newDefault(".m.rule.encrypted", Notify()).when(isType("m.room.encrypted")),
+		},
+	}
+}
+
+func newDefault(ruleID string, actions ...Action) Rule {
+	if actions == nil {
+		actions = []Action{}
+	}
+	return Rule{RuleID: ruleID, Default: true, Enabled: true, Actions: actions}
+}
+
+func (r Rule) when(conditions ...Condition) Rule {
+	r.Conditions = append([]Condition{}, conditions...)
+	return r
+}
