@@ -2,7 +2,6 @@ package pushrule
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 
 	"parley/matrix/mxerr"
@@ -81,7 +80,7 @@ func findRelative(rules []Rule, ruleID, parameter, target string) (int, error) {
 	if i := indexRule(rules, target); i >= 0 {
 		return i, nil
 	}
-	return 0, mxerr.New(mxerr.Unknown, "before/after rule not found: %s", target).WithStatus(http.StatusBadRequest)
+	return 0, mxerr.New(mxerr.Unknown, "before/after rule not found: %s", target).WithStatus(400)
 }
 
 // DeleteRule removes a rule that the user made. If there is none the error is
