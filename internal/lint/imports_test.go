@@ -53,6 +53,7 @@ var layers = []layer{
 // and what for.
 var kernel = map[string]map[string]string{
 	"matrix/canonjson": {},
+	"matrix/glob":      {},
 	"matrix/id": {
 		"matrix/canonjson": "the strings of identifiers are those of canonical JSON",
 	},
@@ -74,6 +75,7 @@ var kernel = map[string]map[string]string{
 	},
 	"matrix/eventauth": {
 		"matrix/canonjson": "the rules read the contents of events",
+		"matrix/glob":      "access control lists are lists of patterns",
 		"matrix/id":        "the rules compare users and servers",
 		"matrix/roomver":   "the room version says which rules apply",
 		"matrix/signing":   "invites by a third party are signed within their content",
@@ -88,6 +90,7 @@ var kernel = map[string]map[string]string{
 	},
 	"matrix/pushrule": {
 		"matrix/canonjson": "conditions look into the contents of events",
+		"matrix/glob":      "conditions compare texts with patterns",
 		"matrix/id":        "rules name users and rooms",
 		"matrix/mxerr":     "an edit that is refused is a Matrix error",
 		"matrix/roomver":   "conditions may depend on what the room version supports",

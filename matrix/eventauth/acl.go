@@ -1,11 +1,9 @@
 package eventauth
 
 import (
-	"strings"
-	"unicode/utf8"
-
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/glob"
 	"parley/matrix/id"
 )
 
@@ -17,7 +15,7 @@ import (
 type ACL struct {
 	present     bool
 	denyLiteral bool
-	allow, deny []string // patterns in lower case
+	allow, deny []*glob.Pattern
 }
 
 // NewACL reads the content of an m.room.server_acl event; nil is a room
@@ -36,11 +34,11 @@ func NewACL(e *event.Event) ACL {
 	}
 }
 
-func patterns(list canonjson.Value) []string {
-	var ps []string
+func patterns(list canonjson.Value) []*glob.Pattern {
+	var ps []*glob.Pattern
 	for v := range list.Elements() {
 		if s, ok := v.Text(); ok {
-			ps = append(ps, strings.ToLower(s))
+			ps = append(ps, glob.Compile(s))
 		}
 	}
 	return ps
@@ -58,47 +56,18 @@ func (a ACL) Allows(server id.ServerName) bool {
 	if a.denyLiteral && server.IsIPLiteral() {
 		return false
 	}
-	host := strings.ToLower(server.Host())
+	host := glob.Fold(nil, []byte(server.Host()))
 	// 3. If the server name matches an entry in the deny list, deny.
 	// 4. If the server name matches an entry in the allow list, allow.
 	// 5. Otherwise, deny.
 	return !matchAny(a.deny, host) && matchAny(a.allow, host)
 }
 
-func matchAny(globs []string, host string) bool {
-	for _, g := range globs {
-		if matchGlob(g, host) {
+func matchAny(patterns []*glob.Pattern, host []byte) bool {
+	for _, p := range patterns {
+		if p.Match(host) {
 			return true
 		}
 	}
 	return false
-}
-
-// matchGlob matches all of s, '*' any run of characters and '?' one. It takes
-// time proportional to the product of the lengths at worst: only the last '*'
-// is ever tried again.
-func matchGlob(glob, s string) bool {
-	star, mark := -1, 0
-	g, i := 0, 0
-	for i < len(s) {
-		_, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case g < len(glob) && glob[g] == '*':
-			star, mark = g, i
-			g++
-		case g < len(glob) && glob[g] == '?':
-			g++
-			i += size
-		case g < len(glob) && glob[g] == s[i]:
-			g++
-			i++
-		case star >= 0:
-			_, size = utf8.DecodeRuneInString(s[mark:])
-			mark += size
-			g, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(glob[g:], "*") == ""
 }

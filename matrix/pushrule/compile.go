@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/glob"
 	"parley/matrix/id"
 )
 
@@ -38,10 +39,10 @@ type compiledRule struct {
 // A check is a compiled condition.
 type check struct {
 	kind  string
-	slot  int      // of the property, if the condition has a key
-	glob  *glob    // of event_match
-	text  string   // of sender_notification_permission, and the JSON to equal
-	count interval // of room_member_count
+	slot  int           // of the property, if the condition has a key
+	glob  *glob.Pattern // of event_match
+	text  string        // of sender_notification_permission, and the JSON to equal
+	count interval      // of room_member_count
 }
 
 // Compile prepares the rules of a user, which should include the defaults, see
@@ -58,7 +59,7 @@ func Compile(rules Ruleset, user id.UserID) *Evaluator {
 		if rule.Enabled && len(rule.Pattern) <= MaxPattern {
 			e.content = append(e.content, compiledRule{
 				result: newResult(Content, rule),
-				checks: []check{{kind: eventMatch, slot: bodySlot, glob: compileGlob(rule.Pattern, true)}},
+				checks: []check{{kind: eventMatch, slot: bodySlot, glob: glob.CompileWords(rule.Pattern)}},
 			})
 		}
 	}
@@ -111,7 +112,11 @@ func (e *Evaluator) checks(conditions []Condition) (checks []check, ok bool) {
 			path := splitKey(t.key)
 			c.slot = e.slot(path)
 			if t.kind == eventMatch {
-				c.glob = compileGlob(t.pattern, isBody(path))
+				compile := glob.Compile
+				if isBody(path) {
+					compile = glob.CompileWords
+				}
+				c.glob = compile(t.pattern)
 			}
 		}
 		checks = append(checks, c)

@@ -28,9 +28,7 @@
 //
 // # What is matched how
 //
-// Case-insensitive means Unicode simple case folding, one code point to one
-// code point, with the exception that ASCII matches ASCII only: the Kelvin sign
-// is not a k. So whether a character belongs to a word never depends on case.
+// What case-insensitive means says package glob.
 //
 // In content.body a match must begin and end at a word boundary: the start or
 // end of the body, or a place with a character outside A-Z, a-z, 0-9 and _ on

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"parley/matrix/glob"
 	"parley/matrix/mxerr"
 )
 
@@ -209,7 +210,7 @@ func (c Condition) searches() bool {
 	}
 	switch t.kind {
 	case eventMatch:
-		return wild(t.pattern) || isBody(splitKey(t.key))
+		return glob.Wild(t.pattern) || isBody(splitKey(t.key))
 	case eventPropertyContains, containsDisplayName:
 		return true
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/glob"
 )
 
 // DefaultNotificationLevel is the power a sender needs for a kind of
@@ -116,7 +117,7 @@ func (ev *evaluation) holds(c *check, ctx *Context) bool {
 	switch c.kind {
 	case eventMatch:
 		text, ok := ev.folded(c.slot)
-		return ok && c.glob.match(text)
+		return ok && c.glob.Match(text)
 	case eventPropertyIs:
 		// Canonical JSON writes equal values equally.
 		return string(ev.properties[c.slot].value) == c.text
@@ -167,11 +168,11 @@ func (ev *evaluation) fold(p *property) {
 	}
 	free := ev.buf[ev.used:]
 	if len(raw) > len(free) {
-		p.large = appendFolded(make([]byte, 0, len(raw)), raw)
+		p.large = glob.Fold(make([]byte, 0, len(raw)), raw)
 		return
 	}
 	// Folding lengthens no text that is UTF-8, but this must not rely on it.
-	folded := appendFolded(free[:0], raw)
+	folded := glob.Fold(free[:0], raw)
 	if len(folded) > len(free) {
 		p.large = bytes.Clone(folded)
 		return
@@ -185,7 +186,7 @@ func (ev *evaluation) isNamed(displayName string) bool {
 	if !ev.namedKnown {
 		ev.namedKnown = true
 		body, ok := ev.folded(bodySlot)
-		ev.named = ok && displayName != "" && containsWords(body, appendFolded(nil, []byte(displayName)))
+		ev.named = ok && displayName != "" && glob.ContainsWords(body, glob.Fold(nil, []byte(displayName)))
 	}
 	return ev.named
 }

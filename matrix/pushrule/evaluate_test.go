@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/glob"
 )
 
 func TestPrecedence(t *testing.T) {
@@ -179,7 +180,7 @@ func naiveRule(kind Kind, rule Rule, event map[string]any, ctx Context) bool {
 		return event["sender"] == rule.RuleID
 	case Content:
 		body, ok := naiveLookup(event, "content.body").(string)
-		return ok && naiveWords([]rune(rule.Pattern), []rune(body))
+		return ok && glob.CompileWords(rule.Pattern).Match(folded(body))
 	}
 	for _, c := range rule.Conditions {
 		var m map[string]any
@@ -189,6 +190,8 @@ func naiveRule(kind Kind, rule Rule, event map[string]any, ctx Context) bool {
 	}
 	return true
 }
+
+func folded(s string) []byte { return glob.Fold(nil, []byte(s)) }
 
 // absent is what naiveLookup finds when there is nothing.
 type absent struct{}
@@ -216,9 +219,9 @@ func naiveHolds(c, event map[string]any, ctx Context) bool {
 		text, ok := naiveLookup(event, key).(string)
 		pattern, _ := c["pattern"].(string)
 		if key == "content.body" {
-			return ok && naiveWords([]rune(pattern), []rune(text))
+			return ok && glob.CompileWords(pattern).Match(folded(text))
 		}
-		return ok && naiveMatch([]rune(pattern), []rune(text))
+		return ok && glob.Compile(pattern).Match(folded(text))
 	case "event_property_is":
 		found := naiveLookup(event, key)
 		if _, ok := found.(absent); ok {
@@ -230,7 +233,7 @@ func naiveHolds(c, event map[string]any, ctx Context) bool {
 		return slices.ContainsFunc(list, func(x any) bool { return reflect.DeepEqual(x, c["value"]) })
 	case "contains_display_name":
 		body, ok := naiveLookup(event, "content.body").(string)
-		return ok && ctx.DisplayName != "" && naiveWords([]rune(ctx.DisplayName), []rune(body))
+		return ok && ctx.DisplayName != "" && glob.ContainsWords(folded(body), folded(ctx.DisplayName))
 	case "room_member_count":
 		is, _ := c["is"].(string)
 		n, _ := strconv.Atoi(strings.TrimLeft(is, "<>="))

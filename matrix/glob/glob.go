@@ -1,4 +1,15 @@
-package pushrule
+// Package glob matches patterns in which * stands for any run of characters
+// and ? for one: https://spec.matrix.org/v1.19/appendices/#glob-style-matching
+//
+// All uses of such patterns in Matrix ignore case: push rules, access control
+// lists, policy lists. Case-insensitive means Unicode simple case folding, one
+// code point to one, except that ASCII characters match ASCII only, so that no
+// name beyond ASCII can pass for one in it. Text is folded once, by [Fold], and
+// then compared with many patterns.
+//
+// Patterns come from strangers. A match takes time proportional to the length
+// of the text times that of the pattern over 64, whatever they are.
+package glob
 
 import (
 	"bytes"
@@ -7,11 +18,9 @@ import (
 	"unicode/utf8"
 )
 
-// A glob is a compiled pattern that is compared with folded text:
-// https://spec.matrix.org/v1.19/appendices/#glob-style-matching
-type glob struct {
-	// words makes the glob match in any part of the text that begins and ends
-	// at a word boundary, instead of in the whole.
+// A Pattern is a compiled pattern. It does not change, so any number of
+// goroutines may use it.
+type Pattern struct {
 	words   bool
 	literal []byte     // the folded pattern, if automaton is nil
 	states  *automaton // for patterns with wildcards
@@ -22,31 +31,39 @@ type glob struct {
 // times that of the pattern.
 const maxLiteral = 63
 
-func wild(pattern string) bool { return strings.ContainsAny(pattern, "*?") }
+// Wild reports whether a pattern has wildcards.
+func Wild(pattern string) bool { return strings.ContainsAny(pattern, "*?") }
 
-// compileGlob compiles a pattern of at most MaxPattern bytes.
-func compileGlob(pattern string, words bool) *glob {
-	folded := appendFolded(nil, []byte(pattern))
-	if wild(pattern) || words && len(folded) > maxLiteral {
-		return &glob{words: words, states: newAutomaton(folded)}
+// Compile prepares a pattern that has to match the whole of a text.
+func Compile(pattern string) *Pattern { return compile(pattern, false) }
+
+// CompileWords prepares a pattern that matches any part of a text that begins
+// and ends at a word boundary: at an end of the text, or where a character
+// that is not one of A-Z, a-z, 0-9 and _ stands on at least one side.
+func CompileWords(pattern string) *Pattern { return compile(pattern, true) }
+
+func compile(pattern string, words bool) *Pattern {
+	folded := Fold(nil, []byte(pattern))
+	if Wild(pattern) || words && len(folded) > maxLiteral {
+		return &Pattern{words: words, states: newAutomaton(folded)}
 	}
-	return &glob{words: words, literal: folded}
+	return &Pattern{words: words, literal: folded}
 }
 
-// match reports whether folded text matches.
-func (g *glob) match(text []byte) bool {
+// Match reports whether a text, in the form that Fold gives it, matches.
+func (p *Pattern) Match(folded []byte) bool {
 	switch {
-	case g.states != nil:
-		return g.states.run(text, g.words)
-	case g.words:
-		return containsWords(text, g.literal)
+	case p.states != nil:
+		return p.states.run(folded, p.words)
+	case p.words:
+		return ContainsWords(folded, p.literal)
 	}
-	return bytes.Equal(text, g.literal)
+	return bytes.Equal(folded, p.literal)
 }
 
-// containsWords reports whether literal occurs in text from one word boundary
-// to another.
-func containsWords(text, literal []byte) bool {
+// ContainsWords reports whether a literal occurs in a text from one word
+// boundary to another, both in the form that Fold gives them.
+func ContainsWords(text, literal []byte) bool {
 	for i := 0; i <= len(text); i++ {
 		k := bytes.Index(text[i:], literal)
 		if k < 0 {
@@ -151,8 +168,12 @@ func (a *automaton) class(r rune) int {
 
 // run reports whether text matches: as a whole, or in words.
 func (a *automaton) run(text []byte, words bool) bool {
-	var room [MaxPattern/64 + 1]uint64
-	active := room[:a.words]
+	var room [5]uint64 // enough for patterns of 256 bytes
+	active := room[:]
+	if a.words > len(room) {
+		active = make([]uint64, a.words)
+	}
+	active = active[:a.words]
 	last, lastBit := (a.states-1)/64, uint64(1)<<((a.states-1)%64)
 	for i := 0; ; {
 		end := i == len(text)

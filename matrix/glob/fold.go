@@ -1,4 +1,4 @@
-package pushrule
+package glob
 
 import (
 	"unicode"
@@ -30,9 +30,9 @@ func caseless(r rune) bool {
 	return 0x2E00 <= r && r < 0xA640 || 0xAC00 <= r && r < 0xFB00 || r >= 0x1F000
 }
 
-// appendFolded appends the folded form of s. It has as many characters as s,
-// and what is not UTF-8 becomes U+FFFD.
-func appendFolded(dst, s []byte) []byte {
+// Fold appends the form of s in which texts that differ only in case are the
+// same. It has as many characters as s, and what is not UTF-8 becomes U+FFFD.
+func Fold(dst, s []byte) []byte {
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			if 'A' <= c && c <= 'Z' {
@@ -49,7 +49,7 @@ func appendFolded(dst, s []byte) []byte {
 	return dst
 }
 
-// atBoundary reports whether a match in content.body may begin or end at i.
+// atBoundary reports whether a match of words may begin or end at i.
 // Folding keeps ASCII and other characters apart, so folded text has the
 // boundaries of the original.
 func atBoundary(text []byte, i int) bool {
