@@ -46,11 +46,16 @@ func (v Value) Kind() Kind {
 }
 
 // Get returns the member of an object, or nil when v has none of that name or
-// is no object. Lookups chain: an absent object has absent members.
+// is no object. Lookups chain: an absent object has absent members. The search
+// ends where the name would stand.
 func (v Value) Get(name string) Value {
 	for key, value := range v.Members() {
-		if key.Is(name) {
+		inside := key[1 : len(key)-1]
+		switch escaped := bytes.IndexByte(inside, '\\') >= 0; {
+		case escaped && key.Is(name), !escaped && string(inside) == name:
 			return value
+		case !escaped && string(inside) > name:
+			return nil
 		}
 	}
 	return nil

@@ -183,17 +183,17 @@ func readDigits(s string) (Level, bool) {
 
 // Creators yields the creators of a room: the sender of the create event, or
 // the user its content names where that decides, and where creators have
-// privileges also additional_creators. Entries that are no strings are passed
-// over.
+// privileges also additional_creators. What is no string is passed over.
 func Creators(create *event.Event) iter.Seq[id.UserID] {
 	return func(yield func(id.UserID) bool) {
-		rules := create.Rules()
-		first := create.Sender()
-		if rules.CreatorInContent {
-			creator, _ := create.Content().Get("creator").Text()
-			first = id.UserID(creator)
+		first := string(create.Sender())
+		if create.Rules().CreatorInContent {
+			var ok bool
+			if first, ok = create.Content().Get("creator").Text(); !ok {
+				return
+			}
 		}
-		if !yield(first) || !rules.PrivilegedCreators {
+		if !yield(id.UserID(first)) || !create.Rules().PrivilegedCreators {
 			return
 		}
 		for v := range create.Content().Get("additional_creators").Elements() {
@@ -206,20 +206,23 @@ func Creators(create *event.Event) iter.Seq[id.UserID] {
 
 // IsCreator reports whether the user is one of the creators of a room.
 func IsCreator(create *event.Event, user id.UserID) bool {
-	rules := create.Rules()
-	content := create.Content()
-	if rules.CreatorInContent {
-		return content.Get("creator").Is(string(user))
-	}
-	if create.Sender() == user {
+	if isFounder(create, string(user)) {
 		return true
 	}
-	if rules.PrivilegedCreators {
-		for v := range content.Get("additional_creators").Elements() {
+	if create.Rules().PrivilegedCreators {
+		for v := range create.Content().Get("additional_creators").Elements() {
 			if v.Is(string(user)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isFounder reports whether the user is the one creator that every room has.
+func isFounder(create *event.Event, user string) bool {
+	if create.Rules().CreatorInContent {
+		return create.Content().Get("creator").Is(user)
+	}
+	return string(create.Sender()) == user
 }

@@ -62,7 +62,7 @@ func (c *check) join(target string) error {
 	// the sender of the m.room.create, allow. (Up to version 10: the creator.)
 	// Other creators do not get in this way.
 	prev := c.e.PrevEvents()
-	if len(prev) == 1 && prev[0] == c.create.ID() && target == string(c.founder()) {
+	if len(prev) == 1 && prev[0] == c.create.ID() && isFounder(c.create, target) {
 		return nil
 	}
 	// 2. If the sender does not match state_key, reject.
@@ -94,14 +94,6 @@ func (c *check) join(target string) error {
 		// 7. Otherwise, reject.
 		return c.refuse(JoinRuleForbids, "join_rule %.40q, membership %q", rule, current)
 	}
-}
-
-// founder returns the user who may join right after the create event.
-func (c *check) founder() id.UserID {
-	for user := range Creators(c.create) {
-		return user
-	}
-	return ""
 }
 
 func (c *check) restrictedJoin() error {

@@ -53,19 +53,53 @@ func (c *check) levelShapes() error {
 	if users != nil && !c.isLevelMap(users) {
 		return c.refuse(LevelsUsers, "")
 	}
+	creators := c.privilegedCreators()
 	for name := range users.Members() {
-		user := name.String()
-		if _, err := id.ParseUserID(user); err != nil {
+		user := id.UserID(name.String())
+		if _, err := id.ParseUserID(string(user)); err != nil {
 			return c.refuse(LevelsUsers, "%v", err)
 		}
 		// 4. If the users property in content contains the sender of the
 		// m.room.create event or any of the additional_creators array (if
 		// present) from the content of the m.room.create event, reject.
-		if c.rules.PrivilegedCreators && IsCreator(c.create, id.UserID(user)) {
+		if _, isCreator := creators[user]; isCreator {
 			return c.refuse(LevelsNameCreator, "%s", user)
 		}
 	}
+	if c.rules.Levels == roomver.LevelsFloaty && !inRange(content) {
+		return c.refuse(LevelsNewAboveSender, "a level is beyond binary64")
+	}
 	return nil
+}
+
+// privilegedCreators returns the creators that must not be given a level, as a
+// set: an event has room for thousands of them, and another for as many users.
+func (c *check) privilegedCreators() map[id.UserID]struct{} {
+	if !c.rules.PrivilegedCreators {
+		return nil
+	}
+	set := make(map[id.UserID]struct{})
+	for user := range Creators(c.create) {
+		set[user] = struct{}{}
+	}
+	return set
+}
+
+// inRange reports whether all numbers in power levels can be held by a binary64.
+// Where they may be floats the event is refused otherwise, by no rule that has
+// a number:
+// https://spec.matrix.org/v1.19/rooms/v1/#mroompower_levels-events-accept-values-as-floats
+func inRange(v canonjson.Value) bool {
+	if v.Kind() == canonjson.Number {
+		_, ok := readLevel(v, roomver.LevelsFloaty)
+		return ok
+	}
+	for _, member := range v.Members() {
+		if !inRange(member) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *check) isLevel(v canonjson.Value) bool {

@@ -22,8 +22,10 @@ import (
 // goroutines may use it.
 type Pattern struct {
 	words   bool
-	literal []byte     // the folded pattern, if automaton is nil
-	states  *automaton // for patterns with wildcards
+	literal []byte // the folded pattern less a star at an end, if states is nil
+	// prefix and suffix: text that begins or ends with literal matches.
+	prefix, suffix bool
+	states         *automaton // for all other patterns with wildcards
 }
 
 // maxLiteral is how long a pattern without wildcards may be to be searched for
@@ -44,6 +46,12 @@ func CompileWords(pattern string) *Pattern { return compile(pattern, true) }
 
 func compile(pattern string, words bool) *Pattern {
 	folded := Fold(nil, []byte(pattern))
+	if rest, ok := bytes.CutPrefix(folded, []byte("*")); ok && !words && !Wild(string(rest)) {
+		return &Pattern{suffix: true, literal: rest}
+	}
+	if rest, ok := bytes.CutSuffix(folded, []byte("*")); ok && !words && !Wild(string(rest)) {
+		return &Pattern{prefix: true, literal: rest}
+	}
 	if Wild(pattern) || words && len(folded) > maxLiteral {
 		return &Pattern{words: words, states: newAutomaton(folded)}
 	}
@@ -57,6 +65,10 @@ func (p *Pattern) Match(folded []byte) bool {
 		return p.states.run(folded, p.words)
 	case p.words:
 		return ContainsWords(folded, p.literal)
+	case p.suffix:
+		return bytes.HasSuffix(folded, p.literal)
+	case p.prefix:
+		return bytes.HasPrefix(folded, p.literal)
 	}
 	return bytes.Equal(folded, p.literal)
 }
