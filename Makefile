@@ -85,7 +85,7 @@ fuzz: ## fuzz each decoder for FUZZTIME: PKG=./matrix/id FUZZ=pattern FUZZTIME=3
 	done
 
 difftest: ## compare the kernel with other implementations (a module of its own)
-	cd difftest && $(GO) test ./...
+	cd difftest && $(GO) test -timeout 60m ./...
 
 cover: ## say what the tests reach; bin/cover.html shows the lines
 	@mkdir -p bin

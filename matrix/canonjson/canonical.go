@@ -5,6 +5,10 @@ package canonjson
 // between 128 and 1,000, so nothing that travels the network comes near.
 const MaxDepth = 512
 
+// MaxSize is how many bytes a text may have. Callers have limits of their own
+// that are far below; this one keeps offsets within 32 bits.
+const MaxSize = 512 << 20
+
 // MaxInt is the largest integer that canonical JSON may hold, 2^53-1, and
 // -MaxInt the smallest: what every binary64 implementation keeps exact.
 const MaxInt = 1<<53 - 1
@@ -30,6 +34,9 @@ const (
 // around its one value. When src is canonical already the result is src
 // itself; otherwise it is a new slice. An error is a *SyntaxError.
 func Canonical(src []byte, mode Mode) (Value, error) {
+	if len(src) > MaxSize {
+		return nil, fail(MaxSize, "text longer than %d bytes", MaxSize)
+	}
 	s := scanner{src: src, mode: mode, canonical: true}
 	if err := s.text(); err != nil {
 		return nil, err
@@ -37,7 +44,7 @@ func Canonical(src []byte, mode Mode) (Value, error) {
 	if s.canonical {
 		return src, nil
 	}
-	r := rewriter{src: src, out: make([]byte, 0, len(src)), members: make([]member, 0, 32)}
+	r := rewriter{src: src, out: make([]byte, 0, len(src)), members: make([]member, 0, 16)}
 	r.value(skipSpace(src, 0))
 	return r.out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -157,6 +158,30 @@ func TestDeepestNestingIsAccepted(t *testing.T) {
 	}
 	if !IsCanonical([]byte(deep), Strict) {
 		t.Error("deep canonical text is said not to be canonical")
+	}
+}
+
+func TestManyMembersAreSorted(t *testing.T) {
+	for _, n := range []int{2, fewMembers, fewMembers + 1, 1000} {
+		var in, want strings.Builder
+		in.WriteString(`{"m0000":"first"`)
+		want.WriteString(`{"m0000":0`)
+		for i := range n {
+			fmt.Fprintf(&in, `,"m%04d":%d`, n-1-i, n-1-i)
+			if i > 0 {
+				fmt.Fprintf(&want, `,"m%04d":%d`, i, i)
+			}
+		}
+		got, err := Canonical([]byte(in.String()+"}"), Strict)
+		if err != nil || string(got) != want.String()+"}" {
+			t.Errorf("%d members became %s, %v", n, got, err)
+		}
+	}
+}
+
+func TestTooLongATextIsRefused(t *testing.T) {
+	if _, err := Canonical(make([]byte, MaxSize+1), Strict); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("got %v", err)
 	}
 }
 

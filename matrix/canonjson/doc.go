@@ -13,8 +13,8 @@
 // events of room versions 1 to 5, whose senders were not held to the format.
 //
 // What both modes refuse, because no two implementations agree on what it
-// means: invalid UTF-8, lone surrogates, nesting deeper than [MaxDepth], and
-// anything that is not JSON. What both accept: duplicate members, of which the
+// means: invalid UTF-8, lone surrogates, nesting deeper than [MaxDepth], text
+// longer than [MaxSize], and anything that is not JSON. What both accept: duplicate members, of which the
 // last one counts and the others vanish, as they do in the servers most of the
 // network runs.
 //

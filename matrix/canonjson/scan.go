@@ -2,6 +2,8 @@ package canonjson
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -174,14 +176,30 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainEnd returns the index of the first byte from i on that is not plain. It
+// looks at eight bytes at once: subtracting moves the high bit of a byte that is
+// a quote, a backslash or a control character, or of one above it, and bytes
+// beyond ASCII have it.
+func plainEnd(src []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(src); i += 8 {
+		x := binary.LittleEndian.Uint64(src[i:])
+		found := (x | (x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(src) && plain[src[i]] {
+		i++
+	}
+	return i
+}
+
 func (s *scanner) string(i int) (int, error) {
 	i++
 	for {
 		start := i
-		for i < len(s.src) && plain[s.src[i]] {
-			i++
-		}
-		if i >= len(s.src) {
+		if i = plainEnd(s.src, i); i >= len(s.src) {
 			return i, fail(start, "text ends inside a string")
 		}
 		switch c := s.src[i]; {

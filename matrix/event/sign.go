@@ -13,7 +13,8 @@ import (
 // Hashes stay as they are; Build computes them for new events. The result may
 // be larger than MaxSize, in which case no server accepts it.
 func (e *Event) Sign(server id.ServerName, key signing.Key) *Event {
-	signature := ed25519.Sign(key.Private, e.signedBytes())
+	var room signedRoom
+	signature := ed25519.Sign(key.Private, e.signedBytes(&room))
 	return e.withJSON(signing.Attach(e.json, string(server), key.ID, signature))
 }
 

@@ -68,7 +68,7 @@ func TestEventSigningVectors(t *testing.T) {
 			hashes := canonjson.Value(`{"sha256":"` + r.hash + `"}`)
 			eventType, _ := json.Get("type").Text()
 			e := &Event{rules: rulesOf(t, "1"), json: json.With("hashes", hashes), eventType: eventType}
-			signature := ed25519.Sign(key.Private, e.signedBytes())
+			signature := ed25519.Sign(key.Private, e.signedBytes(new(signedRoom)))
 			if got := signing.EncodeBase64(signature); got != r.signature {
 				t.Errorf("signature %s, want %s", got, r.signature)
 			}

@@ -3,6 +3,7 @@ package event
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
+	"parley/matrix/roomver"
 	"parley/matrix/signing"
 )
 
@@ -69,7 +71,8 @@ func NewVerifier(limit int) *Verifier {
 // event, and all those must be good; signatures by other keys are passed over.
 // The error is a *SignatureError.
 func (v *Verifier) Verify(e *Event, keys Keys) error {
-	message := e.signedBytes()
+	var room signedRoom
+	message := e.signedBytes(&room)
 	for _, server := range e.Signers() {
 		if err := v.verifyServer(e, message, server, keys); err != nil {
 			return err
@@ -81,7 +84,8 @@ func (v *Verifier) Verify(e *Event, keys Keys) error {
 // VerifyServer checks the signature of one server, needed or not, by the rules
 // of Verify.
 func (v *Verifier) VerifyServer(e *Event, server id.ServerName, keys Keys) error {
-	return v.verifyServer(e, e.signedBytes(), server, keys)
+	var room signedRoom
+	return v.verifyServer(e, e.signedBytes(&room), server, keys)
 }
 
 // Receive makes the signature and hash checks on an event that came from
@@ -141,7 +145,8 @@ func (v *Verifier) verifyServer(e *Event, message []byte, server id.ServerName, 
 	}
 	good := false
 	for name, signature := range e.signatures.Get(string(server)).Members() {
-		keyID, err := id.ParseKeyID(name.String())
+		nameText, _ := text(name)
+		keyID, err := id.ParseKeyID(nameText)
 		if err != nil || keyID.Algorithm() != "ed25519" {
 			continue
 		}
@@ -149,7 +154,7 @@ func (v *Verifier) verifyServer(e *Event, message []byte, server id.ServerName, 
 		if !ok || !key.counts(e) {
 			continue
 		}
-		if err := v.check(message, signature, key.Public); err != nil {
+		if err := v.check(e, message, signature, key.Public); err != nil {
 			return refuse("key %s: %v", keyID, err)
 		}
 		good = true
@@ -169,7 +174,7 @@ func (k VerifyKey) counts(e *Event) bool {
 	return !e.rules.KeyValidity || e.originServerTS <= k.ValidUntil
 }
 
-func (v *Verifier) check(message []byte, signature canonjson.Value, public ed25519.PublicKey) error {
+func (v *Verifier) check(e *Event, message []byte, signature canonjson.Value, public ed25519.PublicKey) error {
 	raw, err := signing.Decode(signature)
 	if err != nil {
 		return err
@@ -177,24 +182,39 @@ func (v *Verifier) check(message []byte, signature canonjson.Value, public ed255
 	if len(public) != ed25519.PublicKeySize {
 		return fmt.Errorf("public key of %d bytes", len(public))
 	}
-	mark := markOf(message, raw, public)
+	if v.limit <= 0 {
+		return verify(public, message, raw[:])
+	}
+	mark := markOf(e, message, raw[:], public)
 	if v.knows(mark) {
 		return nil
 	}
-	if !ed25519.Verify(public, message, raw) {
-		return fmt.Errorf("does not match")
+	if err := verify(public, message, raw[:]); err != nil {
+		return err
 	}
 	v.remember(mark)
 	return nil
 }
 
-// markOf hashes parts of fixed length, the message as its own hash.
-func markOf(message, signature []byte, public ed25519.PublicKey) verified {
-	sum := sha256.Sum256(message)
-	parts := make([]byte, 0, ed25519.PublicKeySize+ed25519.SignatureSize+len(sum))
-	parts = append(parts, public...)
-	parts = append(parts, signature...)
-	parts = append(parts, sum[:]...)
+func verify(public ed25519.PublicKey, message, signature []byte) error {
+	if !ed25519.Verify(public, message, signature) {
+		return errors.New("does not match")
+	}
+	return nil
+}
+
+// markOf hashes key and signature, which have fixed lengths, and a name for the
+// message: where event IDs are hashes of just this, the ID. An event that came
+// from outside has the ID that was computed from its bytes.
+func markOf(e *Event, message, signature []byte, public ed25519.PublicKey) verified {
+	var room [256]byte
+	parts := append(append(room[:0], public...), signature...)
+	if e.rules.EventID == roomver.EventIDCarried {
+		sum := sha256.Sum256(message)
+		parts = append(parts, sum[:]...)
+	} else {
+		parts = append(parts, e.id...)
+	}
 	return sha256.Sum256(parts)
 }
 
@@ -209,9 +229,6 @@ func (v *Verifier) knows(mark verified) bool {
 }
 
 func (v *Verifier) remember(mark verified) {
-	if v.limit <= 0 {
-		return
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.recent) >= max(v.limit/2, 1) {

@@ -271,7 +271,7 @@ func TestVerifierRemembers(t *testing.T) {
 	if err := v.Verify(forged, keys); err == nil || remembered(v) != 1 {
 		t.Fatalf("another signature on a remembered event: error %v, %d remembered", err, remembered(v))
 	}
-	v.remember(markOf(forged.signedBytes(), make([]byte, ed25519.SignatureSize), key.Public()))
+	v.remember(markOf(forged, forged.signedBytes(new(signedRoom)), make([]byte, ed25519.SignatureSize), key.Public()))
 	if err := v.Verify(forged, keys); err != nil {
 		t.Errorf("a remembered signature was computed again: %v", err)
 	}
@@ -294,7 +294,7 @@ func TestVerifierMemoryIsSpecific(t *testing.T) {
 	if err := v.Verify(e, expired.keys); err == nil {
 		t.Error("a remembered signature was accepted though its key has expired since")
 	}
-	late := e.withJSON(e.JSON().With("depth", canonjson.Value("7")))
+	late := must(Parse(e.JSON().With("depth", canonjson.Value("7")), e.Rules()))
 	if err := v.Verify(late, keysOf(key)); err == nil {
 		t.Error("a remembered signature was accepted on another event")
 	}
@@ -320,7 +320,7 @@ func TestVerifierForgets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if mark := markOf(last.signedBytes(), raw, testKey(t).Public()); v.knows(mark) != (limit > 0) {
+		if mark := markOf(last, last.signedBytes(new(signedRoom)), raw[:], testKey(t).Public()); v.knows(mark) != (limit > 0) {
 			t.Errorf("with limit %d the last signature is remembered: %v", limit, v.knows(mark))
 		}
 	}

@@ -157,7 +157,7 @@ func (d levelChanges) check() error {
 
 // events checks the entries of events or notifications.
 func (d levelChanges) events(key string) error {
-	if v := d.new.Get(key); v != nil && v.Kind() != canonjson.Object {
+	if v := d.new.Get(key); v != nil && v.Kind() != canonjson.Object && !bytes.Equal(v, d.old.Get(key)) {
 		return d.c.refuse(LevelsEventNewAboveSender, "%s is not an object", key)
 	}
 	return d.entries(key, func(name canonjson.Value, change levelChange) error {
@@ -256,9 +256,13 @@ type levelChange struct {
 const absent Level = -1 << 63
 
 // compare compares two levels, each nil when absent. One that cannot be read
-// counts, when it is new, as above everybody: nobody may bring it in.
+// counts, when it is new, as above everybody: nobody may bring it in. If it is
+// there already it may stay.
 func (d levelChanges) compare(old, new canonjson.Value) levelChange {
 	change := levelChange{old: absent, new: absent}
+	if old != nil && bytes.Equal(old, new) {
+		return change
+	}
 	if old != nil {
 		change.old, change.had = readLevel(old, d.c.rules.Levels)
 	}

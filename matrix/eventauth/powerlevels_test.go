@@ -301,7 +301,10 @@ var levelRows = []levelRow{
 	{"lowest level of all added", `{}`, `{"users":{"@bob:b.test":"-9223372036854775808"}}`, 0, stringsAllowed},
 
 	{"scalar that is no level", `{}`, `{"ban":"sixty"}`, eventauth.LevelsNewAboveSender, stringsAllowed},
-	{"scalar that is no level, kept", `{"ban":null}`, `{"ban":null}`, eventauth.LevelsNewAboveSender, stringsAllowed},
+	{"scalar that is no level, kept", `{"ban":null}`, `{"ban":null,"kick":49}`, 0, stringsAllowed},
+	{"scalar that is no level, changed to another", `{"ban":null}`, `{"ban":"sixty"}`, eventauth.LevelsNewAboveSender, stringsAllowed},
+	{"events that are no object, kept", `{"events":null}`, `{"events":null,"kick":49}`, 0, stringsAllowed},
+	{"events that are no object, changed to another", `{"events":null}`, `{"events":[]}`, eventauth.LevelsEventNewAboveSender, stringsAllowed},
 	{"scalar that was no level, mended", `{"ban":null}`, `{"ban":50}`, 0, stringsAllowed},
 	{"scalar that was no level, mended above", `{"ban":null}`, `{"ban":51}`, eventauth.LevelsNewAboveSender, stringsAllowed},
 	{"scalar that was no level, removed", `{"ban":null}`, `{}`, 0, stringsAllowed},

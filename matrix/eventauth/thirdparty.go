@@ -29,7 +29,7 @@ func signedByAny(signed, content canonjson.Value) bool {
 				if checks++; checks > maxInviteChecks {
 					return false
 				}
-				if ed25519.Verify(key, message, raw) {
+				if ed25519.Verify(key, message, raw[:]) {
 					return true
 				}
 			}

@@ -14,6 +14,7 @@ package signing
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -90,27 +91,38 @@ func Check(message []byte, signature canonjson.Value, name string, keyID id.KeyI
 	if len(public) != ed25519.PublicKeySize {
 		return fmt.Errorf("public key %s of %s has %d bytes instead of %d", keyID, name, len(public), ed25519.PublicKeySize)
 	}
-	if !ed25519.Verify(public, message, raw) {
+	if !ed25519.Verify(public, message, raw[:]) {
 		return fmt.Errorf("signature of %s with key %s does not match", name, keyID)
 	}
 	return nil
 }
 
 // Decode returns the bytes of a signature in its JSON form.
-func Decode(signature canonjson.Value) ([]byte, error) {
+func Decode(signature canonjson.Value) (raw [ed25519.SignatureSize]byte, err error) {
+	// Nearly all are unpadded standard Base64, which needs no string.
+	if len(signature) == plainSignature && signature.Kind() == canonjson.String {
+		n, err := base64.RawStdEncoding.Decode(raw[:], signature[1:len(signature)-1])
+		if err == nil && n == len(raw) {
+			return raw, nil
+		}
+	}
 	text, ok := signature.Text()
 	if !ok {
-		return nil, fmt.Errorf("not a string")
+		return raw, errors.New("not a string")
 	}
-	raw, err := DecodeBase64(text)
+	decoded, err := DecodeBase64(text)
 	if err != nil {
-		return nil, err
+		return raw, err
 	}
-	if len(raw) != ed25519.SignatureSize {
-		return nil, fmt.Errorf("%d bytes instead of %d", len(raw), ed25519.SignatureSize)
+	if len(decoded) != len(raw) {
+		return raw, fmt.Errorf("%d bytes instead of %d", len(decoded), len(raw))
 	}
+	copy(raw[:], decoded)
 	return raw, nil
 }
+
+// plainSignature is the length of a signature in unpadded Base64 and quotes.
+const plainSignature = 86 + 2
 
 // EncodeBase64 encodes in unpadded standard Base64, the form of keys, hashes
 // and signatures in Matrix.
