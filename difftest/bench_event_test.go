@@ -62,12 +62,11 @@ func arrivals(b *testing.B, body int) [][]byte {
 func parseAll(b *testing.B, raw [][]byte) []*event.Event {
 	rules, _ := versionOf("10")
 	events := make([]*event.Event, len(raw))
-	for i, text := range raw {
-		e, err := event.Parse(text, rules)
-		if err != nil {
-			b.Fatal(err)
+	for i, r := range event.ParseAll(raw, rules) {
+		if r.Err != nil {
+			b.Fatal(r.Err)
 		}
-		events[i] = e
+		events[i] = r.Event
 	}
 	return events
 }

@@ -463,3 +463,23 @@ func TestWithUnsigned(t *testing.T) {
 		t.Errorf("got %s and %s", changed.JSON(), removed.JSON())
 	}
 }
+
+func TestParseAll(t *testing.T) {
+	rules := rulesOf(t, "12")
+	var raw [][]byte
+	for i, e := range signedMessages(t, 50) {
+		raw = append(raw, e.JSON())
+		if i%7 == 3 {
+			raw[i] = []byte("{}")
+		}
+	}
+	for i, r := range ParseAll(raw, rules) {
+		want, wantErr := Parse(raw[i], rules)
+		if (r.Err != nil) != (wantErr != nil) || r.Err == nil && r.Event.ID() != want.ID() {
+			t.Errorf("event %d came out as another, or with error %v", i, r.Err)
+		}
+	}
+	if got := ParseAll(nil, rules); len(got) != 0 {
+		t.Errorf("nothing gives %v", got)
+	}
+}

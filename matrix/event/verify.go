@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -112,30 +110,13 @@ func (v *Verifier) Receive(e *Event, keys Keys) (*Event, error) {
 	return redacted, nil
 }
 
-// Received is what Receive returns.
-type Received struct {
-	Event *Event
-	Err   error
-}
-
 // ReceiveAll makes the checks of Receive on many events, on all processors.
 // The results are in the order of the events.
-func (v *Verifier) ReceiveAll(events []*Event, keys Keys) []Received {
-	results := make([]Received, len(events))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(events)) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(events) {
-					return
-				}
-				results[i].Event, results[i].Err = v.Receive(events[i], keys)
-			}
-		})
-	}
-	wg.Wait()
+func (v *Verifier) ReceiveAll(events []*Event, keys Keys) []Result {
+	results := make([]Result, len(events))
+	onAllProcessors(len(events), func(i int) {
+		results[i].Event, results[i].Err = v.Receive(events[i], keys)
+	})
 	return results
 }
 
