@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// ErrNoRows is returned by Scan when a query gave no row.
+var ErrNoRows = errors.New("no rows")
+
+// ErrUnknown means that a commit may or may not have happened.
+var ErrUnknown = errors.New("the outcome of the commit is unknown")
+
+// DB is a database. It is safe for concurrent use.
+type DB struct {
+	backend backend
+	closed  sync.Once
+	fault   func(Point) error
+}
+
+// A Point is a moment of an update at which a test may let it fail.
+type Point int
+
+const (
+	BeforeBegin  Point = iota // nothing was done
+	BeforeCommit              // all was written, and is undone
+	AfterCommit               // all is durable, but the caller is told ErrUnknown
+)
+
+// FailAt lets f decide, at each point of each update, whether it fails there
+// with the error that f returns. It is for tests of what a crash or a broken
+// connection leaves behind, and must be called before the database is used.
+func (db *DB) FailAt(f func(Point) error) { db.fault = f }
+
+func (db *DB) failure(write bool, p Point) error {
+	if db.fault == nil || !write {
+		return nil
+	}
+	return db.fault(p)
+}
+
+// backend is what the two databases do differently.
+type backend interface {
+	// begin starts a transaction, which ends with commit or rollback.
+	begin(ctx context.Context, write bool) (session, error)
+	close() error
+}
+
+// session is an open transaction.
+type session interface {
+	exec(query string, args []any) (affected int64, err error)
+	query(query string, args []any) (rows, error)
+	insert(ins *Insert, rows [][]any) (affected int64, err error)
+	list(values any) (expression string, arg any)
+	dialect() Dialect
+	commit() error
+	rollback()
+}
+
+// rows are the results of a query. Only one can be open in a transaction.
+type rows interface {
+	next() bool
+	scan(dest []any) error
+	close() error
+}
+
+// A Dialect is one of the two databases.
+type Dialect string
+
+const (
+	SQLite     Dialect = "sqlite"
+	PostgreSQL Dialect = "postgres"
+)
+
+// Open opens the database at a location: a postgres:// URL, or the path of a
+// SQLite file, which is created when it is missing. It does not migrate.
+func Open(ctx context.Context, location string) (*DB, error) {
+	var b backend
+	var err error
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		b, err = openPostgres(ctx, location)
+	} else {
+		b, err = openSQLite(location)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &DB{backend: b}, nil
+}
+
+// Close closes the database when all transactions have ended. Closing it again
+// does nothing.
+func (db *DB) Close() (err error) {
+	db.closed.Do(func() { err = db.backend.close() })
+	return err
+}
+
+// View runs f on a snapshot of the database, which f cannot change.
+func (db *DB) View(ctx context.Context, f func(*Tx) error) error {
+	return db.run(ctx, false, f)
+}
+
+// Update runs f in a transaction that is committed when f returns nil.
+func (db *DB) Update(ctx context.Context, f func(*Tx) error) error {
+	return db.run(ctx, true, f)
+}
+
+func (db *DB) run(ctx context.Context, write bool, f func(*Tx) error) error {
+	if err := db.failure(write, BeforeBegin); err != nil {
+		return err
+	}
+	s, err := db.backend.begin(ctx, write)
+	if err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			s.rollback()
+		}
+	}()
+	if err := f(&Tx{session: s, ctx: ctx}); err != nil {
+		return err
+	}
+	if err := db.failure(write, BeforeCommit); err != nil {
+		return err
+	}
+	ended = true
+	if err := s.commit(); err != nil {
+		return err
+	}
+	if err := db.failure(write, AfterCommit); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return nil
+}

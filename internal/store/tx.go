@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// Tx is a transaction. It is not safe for concurrent use and must not be used
+// after the function that got it has returned.
+type Tx struct {
+	session session
+	ctx     context.Context
+	depth   int // of savepoints
+}
+
+// Context returns the context that the transaction was begun with.
+func (tx *Tx) Context() context.Context { return tx.ctx }
+
+// Dialect tells which database it is, for the rare statement that cannot be
+// written for both.
+func (tx *Tx) Dialect() Dialect { return tx.session.dialect() }
+
+// Exec runs a statement that returns no rows and tells how many it affected.
+//
+// Arguments are integers, strings, byte slices, booleans and nil, types whose
+// underlying type is one of these, and driver.Valuers. Nil byte slices are
+// NULL.
+func (tx *Tx) Exec(query string, args ...any) (affected int64, err error) {
+	affected, err = tx.session.exec(query, args)
+	if err != nil {
+		return 0, fmt.Errorf("%w in %.200q", err, query)
+	}
+	return affected, nil
+}
+
+// Row is the first row that a query gives.
+type Row struct {
+	tx    *Tx
+	query string
+	args  []any
+}
+
+// Row prepares a query of which one row is wanted.
+func (tx *Tx) Row(query string, args ...any) Row { return Row{tx, query, args} }
+
+// Scan runs the query and stores the columns of its first row. The error is
+// ErrNoRows when there is none. Destinations are pointers to what Exec takes as
+// arguments, or sql.Scanners; byte slices are the caller's. NULL leaves a
+// string, number or boolean zero and a byte slice nil.
+func (r Row) Scan(dest ...any) error {
+	for row, err := range r.tx.Query(r.query, r.args...) {
+		if err != nil {
+			return err
+		}
+		return row.Scan(dest...)
+	}
+	return ErrNoRows
+}
+
+// A Cursor is the present row of a query.
+type Cursor struct {
+	rows  rows
+	query string
+}
+
+// Scan stores the columns of the present row, see Row.Scan.
+func (c Cursor) Scan(dest ...any) error {
+	if err := c.rows.scan(dest); err != nil {
+		return fmt.Errorf("reading a row of %.200q: %w", c.query, err)
+	}
+	return nil
+}
+
+// Query yields the rows of a query. An error ends the sequence. While it is
+// ranged over no other statement may run in the transaction.
+func (tx *Tx) Query(query string, args ...any) iter.Seq2[Cursor, error] {
+	return func(yield func(Cursor, error) bool) {
+		rs, err := tx.session.query(query, args)
+		if err != nil {
+			yield(Cursor{}, fmt.Errorf("%w in %.200q", err, query))
+			return
+		}
+		for rs.next() {
+			if !yield(Cursor{rs, query}, nil) {
+				rs.close()
+				return
+			}
+		}
+		if err := rs.close(); err != nil {
+			yield(Cursor{}, fmt.Errorf("%w in %.200q", err, query))
+		}
+	}
+}
+
+// Savepoint runs f so that what it changed is undone when it fails, without
+// failing the transaction. f must not hide an error of a statement.
+func (tx *Tx) Savepoint(f func() error) error {
+	tx.depth++
+	defer func() { tx.depth-- }()
+	name := fmt.Sprintf("s%d", tx.depth)
+	if _, err := tx.Exec("SAVEPOINT " + name); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		if _, undo := tx.Exec("ROLLBACK TO " + name); undo != nil {
+			return undo
+		}
+		if _, undo := tx.Exec("RELEASE " + name); undo != nil {
+			return undo
+		}
+		return err
+	}
+	_, err := tx.Exec("RELEASE " + name)
+	return err
+}
+
+// A ColumnType is the type of a column that many rows are inserted into.
+type ColumnType string
+
+const (
+	Int  ColumnType = "bigint"
+	Text ColumnType = "text"
+	Blob ColumnType = "bytea"
+	Bool ColumnType = "boolean"
+)
+
+// A Column is a column of an Insert.
+type Column struct {
+	Name string
+	Type ColumnType
+}
+
+// Insert is a statement that inserts many rows. Make one per statement, once.
+type Insert struct {
+	// Table and Columns say where the values go.
+	Table   string
+	Columns []Column
+	// Conflict is an ON CONFLICT clause, or empty.
+	Conflict string
+}
+
+// InsertAll inserts rows, each with a value per column, in as few round trips
+// as the database needs. It tells how many rows were inserted or updated.
+func (tx *Tx) InsertAll(ins *Insert, rows [][]any) (affected int64, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	affected, err = tx.session.insert(ins, rows)
+	if err != nil {
+		return 0, fmt.Errorf("inserting %d rows into %s: %w", len(rows), ins.Table, err)
+	}
+	return affected, nil
+}
+
+// In returns a subquery of the values of a list, to stand after IN, and the
+// argument that it needs as its parameter $n:
+//
+//	in, arg := tx.In(1, ids)
+//	tx.Query("SELECT ... WHERE id "+in, arg)
+//
+// The list is a slice of strings or integers, or of types that are such
+// underneath.
+func (tx *Tx) In(n int, list any) (expression string, arg any) {
+	expression, arg = tx.session.list(list)
+	return fmt.Sprintf(expression, n), arg
+}
