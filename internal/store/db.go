@@ -56,6 +56,7 @@ type session interface {
 	insert(ins *Insert, rows [][]any) (affected int64, err error)
 	list(values any) (expression string, arg any)
 	dialect() Dialect
+	broken() bool
 	commit() error
 	rollback()
 }

@@ -54,6 +54,8 @@ type postgresSession struct {
 
 func (s *postgresSession) dialect() Dialect { return PostgreSQL }
 
+func (s *postgresSession) broken() bool { return s.tx.Conn().PgConn().TxStatus() != 'T' }
+
 // commit is not interrupted: once it has begun, the change is to be known.
 func (s *postgresSession) commit() error {
 	err := s.tx.Commit(context.WithoutCancel(s.ctx))

@@ -127,6 +127,9 @@ type sqliteSession struct {
 
 func (s *sqliteSession) dialect() Dialect { return SQLite }
 
+// broken: some errors, such as a full disk, roll the transaction back.
+func (s *sqliteSession) broken() bool { return s.conn.AutocommitEnabled() }
+
 func (s *sqliteSession) release() {
 	s.conn.SetInterrupt(nil)
 	s.pool <- s.conn

@@ -21,6 +21,11 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 // written for both.
 func (tx *Tx) Dialect() Dialect { return tx.session.dialect() }
 
+// Broken reports whether an earlier error makes all further statements of the
+// transaction fail. On PostgreSQL that is any error of a statement outside of a
+// savepoint.
+func (tx *Tx) Broken() bool { return tx.session.broken() }
+
 // Exec runs a statement that returns no rows and tells how many it affected.
 //
 // Arguments are integers, strings, byte slices, booleans and nil, types whose

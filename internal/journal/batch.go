@@ -1,0 +1,149 @@
+package journal
+
+import (
+	"iter"
+
+	"parley/internal/store"
+)
+
+// Batch is one transaction that commits a group of changes. A change reads
+// what it depends on, says what is to be written, and appends entries. Nothing
+// is written before all changes of the group have been asked, so a change that
+// fails leaves the others as they are; for the same reason a change does not
+// see in the database what others of its group will write. What it has to know
+// of them it finds in the memo.
+type Batch struct {
+	tx   *store.Tx
+	next Position // that the next entry gets
+
+	entries []Entry
+	inserts []insertRow
+	writes  []write
+	memo    map[any]any
+	undo    []memory // what the memo had before the present change
+}
+
+type insertRow struct {
+	into *store.Insert
+	row  []any
+}
+
+type write struct {
+	key any
+	do  func(*store.Tx) error
+}
+
+type memory struct {
+	key, value any
+	had        bool
+}
+
+// Row is [store.Tx.Row]. The query must not change anything.
+func (b *Batch) Row(query string, args ...any) store.Row { return b.tx.Row(query, args...) }
+
+// Query is [store.Tx.Query]. The query must not change anything.
+func (b *Batch) Query(query string, args ...any) iter.Seq2[store.Cursor, error] {
+	return b.tx.Query(query, args...)
+}
+
+// Append adds an entry and returns its position. The position is given out
+// only if the batch commits; until then nobody must learn of it.
+func (b *Batch) Append(scope Scope, kind Kind, ref int64) Position {
+	e := Entry{Pos: b.next, Scope: scope, Kind: kind, Ref: ref}
+	b.next++
+	b.entries = append(b.entries, e)
+	return e.Pos
+}
+
+// Insert adds a row. All rows of the batch that go into one table are inserted
+// together, before the writes.
+func (b *Batch) Insert(into *store.Insert, row ...any) {
+	b.inserts = append(b.inserts, insertRow{into, row})
+}
+
+// Write adds a statement. Of those with one key only the last is done: of ten
+// messages that move the head of a room, one move. Writes with different keys
+// are done in the order in which the keys first appeared.
+func (b *Batch) Write(key any, do func(*store.Tx) error) {
+	b.writes = append(b.writes, write{key, do})
+}
+
+// Memo returns what an earlier change of the batch remembered under a key.
+func (b *Batch) Memo(key any) (value any, ok bool) {
+	value, ok = b.memo[key]
+	return value, ok
+}
+
+// Remember leaves something under a key for later changes of the batch.
+func (b *Batch) Remember(key, value any) {
+	old, had := b.memo[key]
+	b.undo = append(b.undo, memory{key, old, had})
+	b.memo[key] = value
+}
+
+// try asks one change, and takes back what it said if it fails.
+func (b *Batch) try(change Change) error {
+	entries, inserts, writes, next := len(b.entries), len(b.inserts), len(b.writes), b.next
+	b.undo = b.undo[:0]
+	err := change(b)
+	if err == nil {
+		return nil
+	}
+	b.entries, b.inserts, b.writes, b.next = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], next
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		if m := b.undo[i]; m.had {
+			b.memo[m.key] = m.value
+		} else {
+			delete(b.memo, m.key)
+		}
+	}
+	return err
+}
+
+var insertEntries = &store.Insert{
+	Table:   "journal",
+	Columns: []store.Column{{Name: "pos", Type: store.Int}, {Name: "scope", Type: store.Int}, {Name: "kind", Type: store.Int}, {Name: "ref", Type: store.Int}},
+}
+
+// flush writes everything.
+func (b *Batch) flush() error {
+	var tables []*store.Insert
+	rows := make(map[*store.Insert][][]any)
+	for _, r := range b.inserts {
+		if rows[r.into] == nil {
+			tables = append(tables, r.into)
+		}
+		rows[r.into] = append(rows[r.into], r.row)
+	}
+	for _, into := range tables {
+		if _, err := b.tx.InsertAll(into, rows[into]); err != nil {
+			return err
+		}
+	}
+	last := make(map[any]int)
+	for i, w := range b.writes {
+		last[w.key] = i
+	}
+	for _, w := range b.writes {
+		i, due := last[w.key]
+		if !due {
+			continue
+		}
+		delete(last, w.key)
+		if err := b.writes[i].do(b.tx); err != nil {
+			return err
+		}
+	}
+	if len(b.entries) == 0 {
+		return nil
+	}
+	lines := make([][]any, len(b.entries))
+	for i, e := range b.entries {
+		lines[i] = []any{int64(e.Pos), int64(e.Scope), int64(e.Kind), e.Ref}
+	}
+	if _, err := b.tx.InsertAll(insertEntries, lines); err != nil {
+		return err
+	}
+	_, err := b.tx.Exec("UPDATE journal_head SET pos = $1", b.next-1)
+	return err
+}
