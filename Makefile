@@ -28,8 +28,8 @@ run: build ## build bin/parley and play a netsplit of one room in memory
 build: ## build bin/parley, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/parley ./cmd/parley
 
-test: ## run all tests, then again with the costly self-checks
-	$(GO) test ./...
+test: ## run all tests, on PostgreSQL too where it is installed, then again with the costly self-checks
+	tools/with-postgres $(GO) test ./...
 	@dirs=$$(find ./cmd ./internal ./matrix -name '*.go' -exec grep -l '^//go:build .*invariants' {} + 2>/dev/null \
 		| sed 's,/[^/]*$$,,' | sort -u); \
 	if [ -n "$$dirs" ]; then set -x; $(GO) test -tags invariants $$dirs; fi

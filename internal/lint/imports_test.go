@@ -45,6 +45,10 @@ var layers = []layer{
 		"internal/journal", "internal/statetrie", "internal/remote"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{
 		"internal/roomtest"}},
+	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
+		"internal/store/storetest"}},
+	{"schema", "the tables are made before anybody uses them", []string{
+		"internal/schema"}},
 	{"base", "it knows no domain: connections and transactions, hints between nodes", []string{
 		"internal/store", "internal/bus"}},
 }
