@@ -1,0 +1,242 @@
+package room
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
+	"parley/matrix/stateres"
+)
+
+// A Preset is a set of state events that a room begins with.
+type Preset string
+
+const (
+	PrivateChat        Preset = "private_chat"
+	TrustedPrivateChat Preset = "trusted_private_chat"
+	PublicChat         Preset = "public_chat"
+)
+
+// NewRoom is a room that somebody wants:
+// https://spec.matrix.org/v1.19/client-server-api/#creation
+type NewRoom struct {
+	Creator id.UserID
+	Version roomver.Version // empty for the default
+	Preset  Preset          // empty for PrivateChat
+	// Content has members to be added to the content of the create event.
+	Content canonjson.Value
+	// Levels has members that replace those of the first power levels.
+	Levels  canonjson.Value
+	State   []Draft // initial state; the sender is filled in
+	Alias   id.RoomAlias
+	Name    string
+	Topic   string
+	Invites []id.UserID
+	Direct  bool // the invites are to a direct chat
+}
+
+// Create makes a room with all that is wanted of it, in one append. The aliases
+// are not its matter.
+func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error) {
+	if n.Version == "" {
+		n.Version = roomver.Default
+	}
+	rules, ok := roomver.Lookup(n.Version)
+	if !ok {
+		return "", Sent{}, mxerr.New(mxerr.UnsupportedRoomVersion, "This server does not know room version %q", n.Version)
+	}
+	num, err := reserveNumbers(ctx, g.db, "room", 1)
+	if err != nil {
+		return "", Sent{}, err
+	}
+	r := &live{
+		engine: g, rules: rules, row: record{num: Num(num), version: n.Version},
+		nodes:       newNodes(g.db, Num(num)),
+		events:      make(map[stateres.Num]*event.Event),
+		uncommitted: make(map[stateres.Num]*event.Event),
+	}
+	drafts, err := n.drafts(rules)
+	if err != nil {
+		return "", Sent{}, err
+	}
+	if !rules.RoomIDFromCreate {
+		if r.id, err = id.NewRoomID(rand.Text(), g.server); err != nil {
+			return "", Sent{}, err
+		}
+	}
+	a, wait, err := r.submit(ctx, drafts)
+	if err != nil {
+		return "", Sent{}, invalidState(err)
+	}
+	pos, err := r.settle(a, wait)
+	if err != nil {
+		return "", Sent{}, fmt.Errorf("creating room %s: %w", r.id, err)
+	}
+	g.remember(r)
+	return r.id, Sent{EventID: a.entries[0].event.ID(), Pos: pos}, nil
+}
+
+// invalidState is what a client is told when its room contradicts itself.
+func invalidState(err error) error {
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) && refusal.Code == mxerr.Forbidden {
+		return mxerr.New(mxerr.InvalidRoomState, "%s", refusal.Message).Wrap(err)
+	}
+	return err
+}
+
+// drafts returns the events of a new room in the order that the specification
+// gives.
+func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
+	create, err := n.createContent(rules)
+	if err != nil {
+		return nil, err
+	}
+	d := drafting{sender: n.Creator}
+	d.state(event.TypeCreate, "", create)
+	d.state(event.TypeMember, string(n.Creator), member(event.MembershipJoin, false))
+	d.state(event.TypePowerLevels, "", n.levels(rules))
+	if n.Alias != "" {
+		d.state("m.room.canonical_alias", "", object("alias", canonjson.Text(string(n.Alias))))
+	}
+	n.preset(&d)
+	for _, s := range n.State {
+		key := ""
+		if s.StateKey != nil {
+			key = *s.StateKey
+		}
+		if s.Type == event.TypeCreate {
+			return nil, mxerr.New(mxerr.InvalidRoomState, "The create event cannot be part of the initial state")
+		}
+		d.state(s.Type, key, s.Content)
+	}
+	if n.Name != "" {
+		d.state("m.room.name", "", object("name", canonjson.Text(n.Name)))
+	}
+	if n.Topic != "" {
+		d.state("m.room.topic", "", object("topic", canonjson.Text(n.Topic)))
+	}
+	for _, user := range n.Invites {
+		d.state(event.TypeMember, string(user), member(event.MembershipInvite, n.Direct))
+	}
+	return d.drafts, nil
+}
+
+// drafting collects state events of one sender.
+type drafting struct {
+	sender id.UserID
+	drafts []Draft
+}
+
+func (d *drafting) state(eventType, stateKey string, content canonjson.Value) {
+	d.drafts = append(d.drafts, Draft{Type: eventType, StateKey: &stateKey, Sender: d.sender, Content: content})
+}
+
+// preset adds the state that the preset stands for, less what the initial state
+// says otherwise: of two events in one place only the later would be seen.
+func (n NewRoom) preset(d *drafting) {
+	joinRule, guests := "invite", "can_join"
+	if n.Preset == PublicChat {
+		joinRule, guests = "public", "forbidden"
+	}
+	for _, s := range []struct{ eventType, key, value string }{
+		{event.TypeJoinRules, "join_rule", joinRule},
+		{event.TypeHistoryVisibility, "history_visibility", "shared"},
+		{"m.room.guest_access", "guest_access", guests},
+	} {
+		given := slices.ContainsFunc(n.State, func(d Draft) bool {
+			return d.Type == s.eventType && (d.StateKey == nil || *d.StateKey == "")
+		})
+		if !given {
+			d.state(s.eventType, "", object(s.key, canonjson.Text(s.value)))
+		}
+	}
+}
+
+func (n NewRoom) createContent(rules *roomver.Rules) (canonjson.Value, error) {
+	content := canonjson.Value("{}")
+	if n.Content != nil {
+		content = n.Content
+	}
+	content = content.With("room_version", canonjson.Text(string(rules.Version)))
+	content = content.Without("creator")
+	if rules.CreatorInContent {
+		content = content.With("creator", canonjson.Text(string(n.Creator)))
+	}
+	if !rules.PrivilegedCreators || n.Preset != TrustedPrivateChat || len(n.Invites) == 0 {
+		return content, nil
+	}
+	// The invitees of a trusted chat are creators as well.
+	var creators []string
+	for v := range content.Get("additional_creators").Elements() {
+		user, ok := v.Text()
+		if !ok {
+			return nil, mxerr.New(mxerr.BadJSON, "additional_creators must be a list of user IDs")
+		}
+		creators = append(creators, user)
+	}
+	for _, user := range n.Invites {
+		if !slices.Contains(creators, string(user)) {
+			creators = append(creators, string(user))
+		}
+	}
+	list, err := canonjson.Marshal(creators)
+	return content.With("additional_creators", list), err
+}
+
+// levels returns the first power levels: the creator may do everything, others
+// may talk, and what breaks a room when it goes wrong takes the creator.
+func (n NewRoom) levels(rules *roomver.Rules) canonjson.Value {
+	tombstone := 100
+	users := canonjson.Value("{}")
+	if rules.PrivilegedCreators {
+		tombstone = 150
+	} else {
+		users = users.With(string(n.Creator), level(100))
+		if n.Preset == TrustedPrivateChat {
+			for _, user := range n.Invites {
+				users = users.With(string(user), level(100))
+			}
+		}
+	}
+	events := canonjson.Value("{}")
+	for eventType, required := range map[string]int{
+		"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50,
+		event.TypePowerLevels: 100, event.TypeHistoryVisibility: 100, event.TypeServerACL: 100,
+		"m.room.encryption": 100, "m.room.tombstone": tombstone,
+	} {
+		events = events.With(eventType, level(required))
+	}
+	content := canonjson.Value("{}")
+	for key, value := range map[string]canonjson.Value{
+		"users": users, "users_default": level(0), "events": events, "events_default": level(0),
+		"state_default": level(50), "ban": level(50), "kick": level(50), "redact": level(50), "invite": level(0),
+	} {
+		content = content.With(key, value)
+	}
+	for key, value := range n.Levels.Members() {
+		content = content.With(key.String(), value)
+	}
+	return content
+}
+
+func level(n int) canonjson.Value { return canonjson.Value(strconv.Itoa(n)) }
+
+func object(key string, value canonjson.Value) canonjson.Value {
+	return canonjson.Value("{}").With(key, value)
+}
+
+func member(membership string, direct bool) canonjson.Value {
+	content := object("membership", canonjson.Text(membership))
+	if direct {
+		content = content.With("is_direct", canonjson.Value("true"))
+	}
+	return content
+}

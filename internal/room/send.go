@@ -1,0 +1,98 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"parley/internal/journal"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+// A Draft is what somebody wants to send.
+type Draft struct {
+	Type     string
+	StateKey *string // nil for an event that is not state
+	Sender   id.UserID
+	Content  canonjson.Value // an object in strict canonical form; nil for an empty one
+	Redacts  id.EventID      // of a redaction, the event that it redacts
+}
+
+// Sent is an event that has become part of its room.
+type Sent struct {
+	EventID id.EventID
+	// Pos is a position of the journal at which the event is visible.
+	Pos journal.Position
+}
+
+// attempts is how often an append is tried again after a conflict. Each means
+// that another append was committed in between, so the room moves on all the
+// same.
+const attempts = 50
+
+// Send sends an event into a room as a local user. It returns when the event is
+// durable. An error is a *mxerr.Error when the user is to be told: that there is
+// no such room, that the rules forbid it, that the event is malformed.
+func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
+	for range attempts {
+		r, err := g.room(ctx, roomID)
+		if err != nil {
+			return Sent{}, err
+		}
+		sent, err := r.send(ctx, d)
+		if !errors.Is(err, errConflict) {
+			return sent, err
+		}
+		g.forget(r)
+	}
+	return Sent{}, fmt.Errorf("sending into %s: %w", roomID, errConflict)
+}
+
+// send appends one event. The error is errConflict when the room has to be read
+// anew.
+func (r *live) send(ctx context.Context, d Draft) (Sent, error) {
+	a, wait, err := r.submit(ctx, []Draft{d})
+	if err != nil {
+		return Sent{}, err
+	}
+	pos, err := r.settle(a, wait)
+	return Sent{EventID: a.entries[0].event.ID(), Pos: pos}, err
+}
+
+// submit builds events, each on the one before, on the room as it is, or will be
+// when all that was submitted before is committed, and hands them to the
+// journal.
+func (r *live) submit(ctx context.Context, drafts []Draft) (a appended, wait func() (journal.Position, error), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stale {
+		return a, nil, errConflict
+	}
+	before, head := r.row, r.head
+	var made []entry
+	for _, d := range drafts {
+		e, err := r.build(ctx, d)
+		if err != nil {
+			r.row, r.head = before, head
+			return a, nil, err
+		}
+		made = append(made, e)
+	}
+	a = r.finish(before, made)
+	return a, r.engine.journal.Submit(a.change(r.id)), nil
+}
+
+// settle waits for the commit of what was submitted.
+func (r *live) settle(a appended, wait func() (journal.Position, error)) (journal.Position, error) {
+	pos, err := wait()
+	if err != nil {
+		r.mu.Lock()
+		r.stale = true
+		r.mu.Unlock()
+		r.engine.forget(r)
+		return 0, err
+	}
+	r.committed(a)
+	return pos, nil
+}
