@@ -58,7 +58,7 @@ func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error)
 		return "", Sent{}, err
 	}
 	r := &live{
-		engine: g, rules: rules, row: record{num: Num(num), version: n.Version},
+		engine: g, num: Num(num), rules: rules, row: record{num: Num(num), version: n.Version},
 		nodes:       newNodes(g.db, Num(num)),
 		events:      make(map[stateres.Num]*event.Event),
 		uncommitted: make(map[stateres.Num]*event.Event),
@@ -72,7 +72,7 @@ func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error)
 			return "", Sent{}, err
 		}
 	}
-	a, wait, err := r.submit(ctx, drafts)
+	a, wait, err := r.submit(ctx, drafts, transactionKey{})
 	if err != nil {
 		return "", Sent{}, invalidState(err)
 	}

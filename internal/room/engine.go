@@ -152,7 +152,8 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
 	}
-	r.nodes = newNodes(g.db, r.row.num)
+	r.num = r.row.num
+	r.nodes = newNodes(g.db, r.num)
 	return r, nil
 }
 

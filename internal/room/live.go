@@ -20,8 +20,10 @@ import (
 // journal is committed.
 type live struct {
 	engine *Engine
-	id     id.RoomID
+	num    Num
 	rules  *roomver.Rules
+	// id is set when the room is created, before anybody else knows of it.
+	id id.RoomID
 
 	// mu guards what follows. It is held while an event is built, never while
 	// one waits for its commit.
@@ -172,7 +174,9 @@ func (r *live) advance(ctx context.Context, e *event.Event, auth []stateres.Num)
 		}
 		r.uncommitted[made.num] = e
 	}
-	r.id = e.RoomID()
+	if r.id == "" {
+		r.id = e.RoomID()
+	}
 	r.row.change = num
 	r.row.place = made.place
 	r.row.root = root

@@ -21,7 +21,7 @@ func (g *Engine) Event(ctx context.Context, roomID id.RoomID, eventID id.EventID
 	var found *event.Event
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		num, room, err := findEvent(tx, eventID)
-		if err != nil || num == 0 || room != r.row.num {
+		if err != nil || num == 0 || room != r.num {
 			return err
 		}
 		found, err = readEvent(tx, num, r.rules)
@@ -83,7 +83,7 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, before int64, limit
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query(
 			"SELECT place, event_id, json FROM events WHERE room = $1 AND place < $2 ORDER BY place DESC LIMIT $3",
-			r.row.num, before, limit) {
+			r.num, before, limit) {
 			if err != nil {
 				return err
 			}

@@ -17,6 +17,9 @@ type Draft struct {
 	Sender   id.UserID
 	Content  canonjson.Value // an object in strict canonical form; nil for an empty one
 	Redacts  id.EventID      // of a redaction, the event that it redacts
+
+	// Transaction is the request that the event comes from.
+	Transaction Transaction
 }
 
 // Sent is an event that has become part of its room.
@@ -32,7 +35,8 @@ type Sent struct {
 const attempts = 50
 
 // Send sends an event into a room as a local user. It returns when the event is
-// durable. An error is a *mxerr.Error when the user is to be told: that there is
+// durable. If the transaction was sent before, it returns the event of then. An
+// error is a *mxerr.Error when the user is to be told: that there is
 // no such room, that the rules forbid it, that the event is malformed.
 func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
 	for range attempts {
@@ -40,7 +44,14 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 		if err != nil {
 			return Sent{}, err
 		}
-		sent, err := r.send(ctx, d)
+		key := transactionKey{d.Sender, d.Transaction, r.num}
+		if eventID, err := g.repeated(ctx, key); err != nil || eventID != "" {
+			return Sent{EventID: eventID, Pos: g.journal.Head()}, err
+		}
+		sent, err := r.send(ctx, d, key)
+		if earlier := (errRepeated{}); errors.As(err, &earlier) {
+			return Sent{EventID: earlier.eventID, Pos: g.journal.Head()}, nil
+		}
 		if !errors.Is(err, errConflict) {
 			return sent, err
 		}
@@ -51,8 +62,8 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 
 // send appends one event. The error is errConflict when the room has to be read
 // anew.
-func (r *live) send(ctx context.Context, d Draft) (Sent, error) {
-	a, wait, err := r.submit(ctx, []Draft{d})
+func (r *live) send(ctx context.Context, d Draft, key transactionKey) (Sent, error) {
+	a, wait, err := r.submit(ctx, []Draft{d}, key)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -62,8 +73,8 @@ func (r *live) send(ctx context.Context, d Draft) (Sent, error) {
 
 // submit builds events, each on the one before, on the room as it is, or will be
 // when all that was submitted before is committed, and hands them to the
-// journal.
-func (r *live) submit(ctx context.Context, drafts []Draft) (a appended, wait func() (journal.Position, error), err error) {
+// journal, as the request that the key names.
+func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (a appended, wait func() (journal.Position, error), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stale {
@@ -80,7 +91,8 @@ func (r *live) submit(ctx context.Context, drafts []Draft) (a appended, wait fun
 		made = append(made, e)
 	}
 	a = r.finish(before, made)
-	return a, r.engine.journal.Submit(a.change(r.id)), nil
+	change := once(a.change(r.id), key, made[0].event.ID(), r.engine.now())
+	return a, r.engine.journal.Submit(change), nil
 }
 
 // settle waits for the commit of what was submitted.

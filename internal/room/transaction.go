@@ -1,0 +1,100 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/id"
+)
+
+// A Transaction names one request of a device, so that it takes effect once
+// however often it is repeated:
+// https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
+// The zero Transaction names none.
+type Transaction struct {
+	Device id.DeviceID
+	ID     string
+}
+
+// transactionAge is how long transactions are remembered. A client gives up
+// repeating long before.
+const transactionAge = 24 * time.Hour
+
+var insertTransactions = &store.Insert{Table: "transactions", Columns: []store.Column{
+	{Name: "user_id", Type: store.Text}, {Name: "device_id", Type: store.Text}, {Name: "txn_id", Type: store.Text},
+	{Name: "room", Type: store.Int}, {Name: "event_id", Type: store.Text}, {Name: "sent", Type: store.Int},
+}}
+
+const selectTransaction = `
+	SELECT event_id FROM transactions
+	WHERE user_id = $1 AND device_id = $2 AND txn_id = $3 AND room = $4`
+
+// errRepeated: the request was made before and has become this event.
+type errRepeated struct{ eventID id.EventID }
+
+func (e errRepeated) Error() string { return "the request has become event " + string(e.eventID) }
+
+// transactionKey is the key of a transaction in the memo of a group.
+type transactionKey struct {
+	user id.UserID
+	txn  Transaction
+	room Num
+}
+
+// once makes a group's change one that is refused with errRepeated when the
+// transaction was committed before, or earlier in the group.
+func once(change journal.Change, key transactionKey, eventID id.EventID, now time.Time) journal.Change {
+	if key.txn == (Transaction{}) {
+		return change
+	}
+	return func(b *journal.Batch) error {
+		if earlier, ok := b.Memo(key); ok {
+			return errRepeated{earlier.(id.EventID)}
+		}
+		var earlier id.EventID
+		err := b.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&earlier)
+		if err == nil {
+			return errRepeated{earlier}
+		}
+		if !errors.Is(err, store.ErrNoRows) {
+			return fmt.Errorf("looking for transaction %s of %s: %w", key.txn.ID, key.user, err)
+		}
+		if err := change(b); err != nil {
+			return err
+		}
+		b.Remember(key, eventID)
+		b.Insert(insertTransactions, key.user, key.txn.Device, key.txn.ID, key.room, eventID, now.UnixMilli())
+		return nil
+	}
+}
+
+// repeated returns the event that a transaction has become, empty when it is
+// new. It saves building what would be refused; once is what decides.
+func (g *Engine) repeated(ctx context.Context, key transactionKey) (eventID id.EventID, err error) {
+	if key.txn == (Transaction{}) {
+		return "", nil
+	}
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&eventID)
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return "", nil
+	}
+	return eventID, err
+}
+
+// ForgetTransactions removes transactions that nobody will repeat any more.
+func (g *Engine) ForgetTransactions(ctx context.Context) error {
+	err := g.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM transactions WHERE sent < $1", g.now().Add(-transactionAge).UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting old transactions: %w", err)
+	}
+	return nil
+}
