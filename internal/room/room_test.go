@@ -65,6 +65,14 @@ func start(t testing.TB, db *store.DB, o Options) *node {
 	return &node{Engine: New(db, j, o), t: t, db: db, stop: stop}
 }
 
+func rulesOf(t testing.TB, v roomver.Version) *roomver.Rules {
+	rules, ok := roomver.Lookup(v)
+	if !ok {
+		t.Fatalf("room version %s is unknown", v)
+	}
+	return rules
+}
+
 func (n *node) create(room NewRoom) id.RoomID {
 	n.t.Helper()
 	if room.Creator == "" {
@@ -167,7 +175,7 @@ func (n *node) check(roomID id.RoomID) []*event.Event {
 	return events
 }
 
-func eachVersion(t *testing.T, db *store.DB, f func(t *testing.T, rules *roomver.Rules)) {
+func eachVersion(t *testing.T, f func(t *testing.T, rules *roomver.Rules)) {
 	for rules := range roomver.Known() {
 		t.Run("version "+string(rules.Version), func(t *testing.T) { f(t, rules) })
 	}
@@ -176,7 +184,7 @@ func eachVersion(t *testing.T, db *store.DB, f func(t *testing.T, rules *roomver
 func TestANewRoom(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db, Options{})
-		eachVersion(t, db, func(t *testing.T, rules *roomver.Rules) {
+		eachVersion(t, func(t *testing.T, rules *roomver.Rules) {
 			roomID := n.create(NewRoom{
 				Version: rules.Version, Preset: PublicChat, Name: "Pub", Topic: "Beer", Alias: "#pub:a.test",
 				State:   []Draft{state("", "m.room.encryption", "", `{"algorithm":"m.megolm.v1.aes-sha2"}`)},
