@@ -1,0 +1,210 @@
+package config
+
+import "parley/matrix/id"
+
+// A Config is a complete configuration that passed all checks. The comment at
+// a field is its key; what it means, how it looks and what it is by default
+// stands under that name in keys, below. Paths are relative to the working
+// directory.
+type Config struct {
+	ServerName id.ServerName // server_name
+	DataDir    string        // data_dir
+	Listen     string        // listen
+	TLS        TLS
+	// Database is a postgres:// URL, "" for SQLite in DataDir.
+	Database     Secret // database
+	Registration Registration
+	RateLimits   RateLimits
+	Federation   Federation
+	Outbound     Outbound
+	AppServices  AppServices
+	Presence     Presence
+}
+
+// TLS has either all three fields or none.
+type TLS struct {
+	Listen string // tls.listen
+	Cert   string // tls.cert
+	Key    string // tls.key
+}
+
+type Registration struct {
+	Mode         RegistrationMode // registration.mode
+	SharedSecret Secret           // registration.shared_secret
+	Guests       bool             // registration.guests
+}
+
+// A RegistrationMode says who may make an account.
+type RegistrationMode string
+
+const (
+	RegistrationClosed RegistrationMode = "closed" // nobody
+	RegistrationToken  RegistrationMode = "token"  // who has a registration token
+	RegistrationOpen   RegistrationMode = "open"   // everybody
+)
+
+type RateLimits struct {
+	Enabled bool // rate_limits.enabled
+}
+
+type Federation struct {
+	ExtraCA              string // federation.extra_ca, "" for none
+	AllowPrivateNetworks bool   // federation.allow_private_networks
+}
+
+type Outbound struct {
+	AllowPrivateNetworks bool // outbound.allow_private_networks
+}
+
+type AppServices struct {
+	Dir string // appservices.dir, "" for none
+}
+
+type Presence struct {
+	Enabled bool // presence.enabled
+}
+
+// A key is one setting. Its variable and its flag follow from its name, see
+// variable and flagName.
+type key struct {
+	// name is the path in the file, with a dot between a section and what is
+	// in it. The keys of a section follow one another.
+	name string
+	// flag says whether the command line has it too.
+	flag bool
+	// secret keeps the value out of messages, and gives the key a sibling with
+	// _file after its name.
+	secret bool
+	// preset is the default as it would be written in the file. A key with ""
+	// may be set to "", which is then no value at all.
+	preset string
+	// example is a value for the example file, for want of a default.
+	example string
+	// doc is the documentation, its paragraphs separated by an empty line. The
+	// first paragraph is what --help shows.
+	doc   string
+	value value
+}
+
+// keys is the table of all keys, in the order in which they are documented.
+var keys = []key{
+	{
+		name: "server_name", flag: true, preset: "localhost",
+		value: serverName(func(c *Config) *id.ServerName { return &c.ServerName }),
+		doc: `
+The name of this server in the identifiers of its users and rooms, as in @alice:example.org. Other servers find it by
+this name.
+
+It is lower case, at most 230 bytes long, and usually a domain name without a port, even if the server itself runs on
+another host (https://spec.matrix.org/v1.19/server-server-api/#resolving-server-names). It cannot be changed once there
+are accounts: the old name is in every event that they sent.`,
+	},
+	{
+		name: "data_dir", flag: true, preset: "./parley-data",
+		value: path("DIR", func(c *Config) *string { return &c.DataDir }),
+		doc: `
+The directory for everything the server keeps on disk. It is made if it does not exist.`,
+	},
+	{
+		name: "listen", flag: true, preset: "127.0.0.1:8008",
+		value: address(func(c *Config) *string { return &c.Listen }),
+		doc: `
+Where plain HTTP is served: all of the client, federation and administration interfaces.
+
+An empty host means all addresses of the machine, port 0 any free port. Plain HTTP is for the machine itself and for a
+reverse proxy in front; what comes over the internet should come through TLS.`,
+	},
+	{
+		name: "tls.listen", flag: true, example: ":8448",
+		value: address(func(c *Config) *string { return &c.TLS.Listen }),
+		doc: `
+Where the same interfaces are served with TLS. Needs tls.cert and tls.key.
+
+Other servers try port 8448 of the server name unless they are told otherwise.`,
+	},
+	{
+		name: "tls.cert", flag: true, example: "/etc/parley/cert.pem",
+		value: path("FILE", func(c *Config) *string { return &c.TLS.Cert }),
+		doc: `
+The certificate chain for tls.listen, in PEM, the server's own certificate first.`,
+	},
+	{
+		name: "tls.key", flag: true, example: "/etc/parley/key.pem",
+		value: path("FILE", func(c *Config) *string { return &c.TLS.Key }),
+		doc: `
+The private key of tls.cert, in PEM.`,
+	},
+	{
+		name: "database", flag: true, secret: true, example: "postgres://parley@localhost/parley",
+		value: databaseURL(func(c *Config) *Secret { return &c.Database }),
+		doc: `
+The PostgreSQL database, as a postgres:// URL. Without it, SQLite in the data directory.
+
+The URL is treated as a secret because it can hold a password. On the command line other users of the machine can read
+it: prefer database_file, or a password file of PostgreSQL.`,
+	},
+	{
+		name: "registration.mode", preset: "token",
+		value: oneOf(func(c *Config) *RegistrationMode { return &c.Registration.Mode },
+			RegistrationClosed, RegistrationToken, RegistrationOpen),
+		doc: `
+Who may make an account: nobody (closed), who has a registration token (token), or everybody (open).
+
+Tokens are those of https://spec.matrix.org/v1.19/client-server-api/#token-authenticated-registration. An open server
+that others can reach will be found and used by spammers.`,
+	},
+	{
+		name: "registration.shared_secret", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Registration.SharedSecret }),
+		doc: `
+Whoever knows this secret can make accounts, administrators included, in every mode. Without it, nobody can in this way.`,
+	},
+	{
+		name: "registration.guests", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Registration.Guests }),
+		doc: `
+Whether people without an account may look around as guests.`,
+	},
+	{
+		name: "rate_limits.enabled", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.RateLimits.Enabled }),
+		doc: `
+Whether clients and servers that ask too much are told to wait. Switch it off for load tests only.`,
+	},
+	{
+		name: "federation.extra_ca", example: "/etc/parley/extra-ca.pem",
+		value: path("FILE", func(c *Config) *string { return &c.Federation.ExtraCA }),
+		doc: `
+Certificates in PEM of authorities that are trusted, beside those of the system, to vouch for other servers.`,
+	},
+	{
+		name: "federation.allow_private_networks", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Federation.AllowPrivateNetworks }),
+		doc: `
+Whether other servers may have private, loopback and link-local addresses.
+
+Needed for a federation inside one network. On the internet it lets strangers make this server send requests to your
+internal machines.`,
+	},
+	{
+		name: "outbound.allow_private_networks", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
+		doc: `
+Whether all other requests to addresses that users choose, such as those for link previews and to push gateways, may go
+to private, loopback and link-local addresses.`,
+	},
+	{
+		name: "appservices.dir", example: "/etc/parley/appservices",
+		value: path("DIR", func(c *Config) *string { return &c.AppServices.Dir }),
+		doc: `
+The directory with the registration files of application services (bridges and bots).
+
+The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration.`,
+	},
+	{
+		name: "presence.enabled", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.Presence.Enabled }),
+		doc: `
+Whether users see who is online. It costs work and traffic on large servers.`,
+	},
+}

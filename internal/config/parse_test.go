@@ -1,0 +1,240 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// changed is the defaults with changes.
+func changed(change func(c *Config)) Config {
+	c := Defaults()
+	change(&c)
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	want := Config{
+		ServerName:   "localhost",
+		DataDir:      "./parley-data",
+		Listen:       "127.0.0.1:8008",
+		Registration: Registration{Mode: RegistrationToken},
+		RateLimits:   RateLimits{Enabled: true},
+		Presence:     Presence{Enabled: true},
+	}
+	if got := Defaults(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// everything is a file in which no field has its default or its zero value,
+// and the same as variables.
+const everything = `server_name: example.org
+data_dir: /var/lib/parley
+listen: '[::1]:80'
+tls:
+  listen: :8448
+  cert: c.pem
+  key: k.pem
+database: postgres://u:pw@db/parley
+registration:
+  mode: open
+  shared_secret: s3cret
+  guests: true
+rate_limits:
+  enabled: false
+federation:
+  extra_ca: ca.pem
+  allow_private_networks: true
+outbound:
+  allow_private_networks: true
+appservices:
+  dir: as
+presence:
+  enabled: false
+`
+
+func everythingInEnvironment() []string {
+	return []string{
+		"PARLEY_SERVER_NAME=example.org", "PARLEY_DATA_DIR=/var/lib/parley", "PARLEY_LISTEN=[::1]:80",
+		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
+		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
+		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
+		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
+		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+	}
+}
+
+func everythingSet() Config {
+	return Config{
+		ServerName:   "example.org",
+		DataDir:      "/var/lib/parley",
+		Listen:       "[::1]:80",
+		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
+		Database:     "postgres://u:pw@db/parley",
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
+		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Outbound:     Outbound{AllowPrivateNetworks: true},
+		AppServices:  AppServices{Dir: "as"},
+	}
+}
+
+func TestSources(t *testing.T) {
+	fromFile := func(path, where string, name string) []SecretFile {
+		for _, s := range settings() {
+			if s.name == name {
+				return []SecretFile{{Path: path, Where: where, key: s.key}}
+			}
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name    string
+		file    string
+		environ []string
+		args    []string
+		want    Config
+		secrets []SecretFile
+	}{
+		{name: "nothing gives the defaults", want: Defaults()},
+		{name: "every key in the file", file: everything, want: everythingSet()},
+		{name: "every key in the environment", environ: everythingInEnvironment(), want: everythingSet()},
+		{
+			name: "every flag",
+			args: []string{"--config", "parley.yaml", "--server-name", "example.org", "--data-dir", "/var/lib/parley", "--listen", "[::1]:80",
+				"--tls-listen", ":8448", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--database", "postgres://u:pw@db/parley"},
+			want: changed(func(c *Config) {
+				e := everythingSet()
+				c.ServerName, c.DataDir, c.Listen, c.TLS, c.Database = e.ServerName, e.DataDir, e.Listen, e.TLS, e.Database
+			}),
+		},
+		{
+			name: "a flag with an equals sign, and one in its value",
+			args: []string{"--listen=:1", "--database=postgres://h/d?sslmode=disable"},
+			want: changed(func(c *Config) { c.Listen, c.Database = ":1", "postgres://h/d?sslmode=disable" }),
+		},
+		{name: "the file overrides the default", file: "listen: :1", want: changed(func(c *Config) { c.Listen = ":1" })},
+		{
+			name: "the environment overrides the file",
+			file: "listen: :1\ndata_dir: a", environ: []string{"PARLEY_LISTEN=:2"},
+			want: changed(func(c *Config) { c.Listen, c.DataDir = ":2", "a" }),
+		},
+		{
+			name: "a flag overrides the environment and the file",
+			file: "listen: :1", environ: []string{"PARLEY_LISTEN=:2"}, args: []string{"--listen", ":3"},
+			want: changed(func(c *Config) { c.Listen = ":3" }),
+		},
+		{
+			name: "an empty value takes back what a lower source gave",
+			file: "database: postgres://h/d\ntls: {listen: ':1', cert: c, key: k}", args: []string{"--database=", "--tls-listen=", "--tls-cert=", "--tls-key="},
+			want: Defaults(),
+		},
+		{name: "other variables are left alone", environ: []string{"PATH=/bin", "PARLEY_TEST_POSTGRES=x", "=C:=x", "PARLEY", ""}, want: Defaults()},
+		{name: "an empty file", file: "\n", want: Defaults()},
+		{name: "a file of comments", file: "# a\n---\n# b\n", want: Defaults()},
+		{name: "a section without keys", file: "tls:\n  # cert: x\npresence:\n  enabled: false\n", want: changed(func(c *Config) { c.Presence.Enabled = false })},
+		{name: "a byte order mark and CRLF", file: "\ufefflisten: :1\r\ndata_dir: a\r\n", want: changed(func(c *Config) { c.Listen, c.DataDir = ":1", "a" })},
+		{name: "the file in JSON", file: `{"listen": ":1", "presence": {"enabled": false}}`, want: changed(func(c *Config) { c.Listen, c.Presence.Enabled = ":1", false })},
+		{name: "a key with its dot", file: "presence.enabled: false", want: changed(func(c *Config) { c.Presence.Enabled = false })},
+		{name: "a number in quotes is text", file: "data_dir: '12'", want: changed(func(c *Config) { c.DataDir = "12" })},
+		{
+			name: "a secret in a file of its own is left to be read", file: "registration:\n  shared_secret_file: s",
+			want: Defaults(), secrets: fromFile("s", "parley.yaml:2: registration.shared_secret_file", "registration.shared_secret"),
+		},
+		{
+			name: "a secret file overrides a secret below it",
+			file: "database: postgres://h/d", environ: []string{"PARLEY_DATABASE_FILE=f"},
+			want: Defaults(), secrets: fromFile("f", "PARLEY_DATABASE_FILE", "database"),
+		},
+		{
+			name:    "a secret overrides a secret file below it",
+			environ: []string{"PARLEY_DATABASE_FILE=f"}, args: []string{"--database", "postgres://h/d"},
+			want: changed(func(c *Config) { c.Database = "postgres://h/d" }),
+		},
+		{
+			name: "a secret file as a flag", args: []string{"--database-file", "f"},
+			want: Defaults(), secrets: fromFile("f", "--database-file", "database"),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, secrets, err := Parse("parley.yaml", []byte(test.file), test.environ, test.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != test.want {
+				t.Errorf("got  %#v\nwant %#v", got, test.want)
+			}
+			if !slices.Equal(secrets, test.secrets) {
+				t.Errorf("got secret files %+v, want %+v", secrets, test.secrets)
+			}
+		})
+	}
+}
+
+// A field that no key sets would keep its zero value here, or its default.
+func TestEveryFieldHasAKey(t *testing.T) {
+	var compare func(path string, got, preset reflect.Value)
+	compare = func(path string, got, preset reflect.Value) {
+		if got.Kind() == reflect.Struct {
+			for i := range got.NumField() {
+				compare(path+"."+got.Type().Field(i).Name, got.Field(i), preset.Field(i))
+			}
+			return
+		}
+		if got.Equal(preset) {
+			t.Errorf("Config%s: no key sets it; add it to the table, and to everything in this test", path)
+		}
+	}
+	c, _, err := Parse("parley.yaml", []byte(everything), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare("", reflect.ValueOf(c), reflect.ValueOf(Defaults()))
+}
+
+func TestTableOfKeys(t *testing.T) {
+	seen := map[string]string{}
+	section := ""
+	var sections []string
+	for _, s := range settings() {
+		for _, name := range []string{s.name, variable(s.name), flagName(s.name)} {
+			if other, taken := seen[name]; taken {
+				t.Errorf("%s and %s are both %s", other, s.name, name)
+			}
+			seen[name] = s.name
+		}
+		if strings.Count(s.name, ".") > 1 {
+			t.Errorf("%s: sections do not nest", s.name)
+		}
+		if strings.HasPrefix(variable(s.name), testPrefix) {
+			t.Errorf("%s: variables beginning with %s are ignored", s.name, testPrefix)
+		}
+		in, _, ok := strings.Cut(s.name, ".")
+		if !ok {
+			in = ""
+		}
+		if in != section && in != "" {
+			if slices.Contains(sections, in) {
+				t.Errorf("%s: the keys of a section follow one another", s.name)
+			}
+			sections = append(sections, in)
+		}
+		section = in
+	}
+	for _, k := range keys {
+		if strings.TrimSpace(k.doc) == "" {
+			t.Errorf("%s is not documented", k.name)
+		}
+	}
+}
+
+func TestHelpComesBeforeErrors(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"--lisen", "x", "--help"}, {"--listen", "--help"}} {
+		if _, _, err := Parse("", nil, []string{"PARLEY_X=1"}, args); !errors.Is(err, ErrHelp) {
+			t.Errorf("%q: got %v", args, err)
+		}
+	}
+}

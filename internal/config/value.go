@@ -1,0 +1,177 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"parley/matrix/id"
+)
+
+// A value is how one key is written, and where it goes.
+type value struct {
+	// form is how help names the value, such as HOST:PORT.
+	form string
+	// boolean says that the file has it as true or false rather than as text.
+	boolean bool
+	// set checks the text and puts the result into its field. "" empties the
+	// field. The error completes a sentence that begins with the value.
+	set func(c *Config, text string) error
+}
+
+// valueOf is a value that parse understands.
+func valueOf[T any](form string, field func(*Config) *T, parse func(string) (T, error)) value {
+	return value{form: form, set: func(c *Config, text string) error {
+		var parsed T
+		if text != "" {
+			var err error
+			if parsed, err = parse(text); err != nil {
+				return err
+			}
+		}
+		*field(c) = parsed
+		return nil
+	}}
+}
+
+func boolean(field func(*Config) *bool) value {
+	v := valueOf("true|false", field, func(text string) (bool, error) {
+		switch text {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return false, errors.New("is neither true nor false")
+	})
+	v.boolean = true
+	return v
+}
+
+func oneOf[T ~string](field func(*Config) *T, choices ...T) value {
+	var names []string
+	for _, c := range choices {
+		names = append(names, string(c))
+	}
+	return valueOf(strings.Join(names, "|"), field, func(text string) (T, error) {
+		for _, c := range choices {
+			if text == string(c) {
+				return c, nil
+			}
+		}
+		return "", fmt.Errorf("is not one of %s", strings.Join(names, ", "))
+	})
+}
+
+func serverName(field func(*Config) *id.ServerName) value {
+	return valueOf("NAME", field, func(text string) (id.ServerName, error) {
+		name, err := id.ParseStrictServerName(text)
+		var refused *id.Error
+		if errors.As(err, &refused) {
+			return "", fmt.Errorf("is not a name for a server: %s", refused.Reason)
+		}
+		return name, err
+	})
+}
+
+// path is the name of a file or directory. Whether it exists is found out by
+// who opens it.
+func path(form string, field func(*Config) *string) value {
+	return valueOf(form, field, parseText)
+}
+
+func parseText(text string) (string, error) {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return "", errors.New("has a line break or another control character in it")
+	}
+	return text, nil
+}
+
+func secret(field func(*Config) *Secret) value {
+	return valueOf("SECRET", field, func(text string) (Secret, error) {
+		text, err := parseText(text)
+		return Secret(text), err
+	})
+}
+
+func address(field func(*Config) *string) value {
+	return valueOf("HOST:PORT", field, func(text string) (string, error) {
+		host, port, err := net.SplitHostPort(text)
+		var refused *net.AddrError
+		if errors.As(err, &refused) {
+			return "", fmt.Errorf("is not HOST:PORT: %s", refused.Err)
+		}
+		if err != nil {
+			return "", fmt.Errorf("is not HOST:PORT: %w", err)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+			return "", fmt.Errorf("is not HOST:PORT: the port %s is not a number from 0 to 65535", show(port))
+		}
+		if !isHost(host) {
+			return "", fmt.Errorf("is not HOST:PORT: the host %s is neither a name nor an address", show(host))
+		}
+		return text, nil
+	})
+}
+
+// isHost accepts what can be listened on: nothing for all addresses, an IP
+// address with or without a zone, a host name.
+func isHost(host string) bool {
+	if host == "" {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	_, err := id.ParseServerName(host)
+	return err == nil
+}
+
+// databaseURL says nothing of what is wrong inside the URL, because the reasons
+// of net/url repeat parts of it, and a password with an unescaped '/' or '@'
+// moves into the part that is wrong.
+func databaseURL(field func(*Config) *Secret) value {
+	return valueOf("URL", field, func(text string) (Secret, error) {
+		u, err := url.Parse(text)
+		if err != nil {
+			return "", errors.New("is not a valid URL; special characters in a password must be percent-encoded")
+		}
+		if u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+			return "", errors.New("does not begin with postgres://")
+		}
+		return Secret(text), nil
+	})
+}
+
+// A Secret is text that is not shown: however it is formatted, encoded or
+// logged, "(secret)" comes out, or nothing if it is empty. Convert it to a
+// string to use it.
+type Secret string
+
+// Format prints what may be seen, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) {
+	text, _ := s.MarshalText()
+	f.Write(text)
+}
+
+// MarshalText gives what may be seen, and so does not round-trip.
+func (s Secret) MarshalText() ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return []byte("(secret)"), nil
+}
+
+// show quotes a value for a message. It can be anything, and long.
+func show(text string) string {
+	const limit = 80
+	if len(text) > limit {
+		return strconv.Quote(strings.ToValidUTF8(text[:limit], "")) + "…"
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,100 @@
+package endpoint
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"os"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/mxerr"
+)
+
+// firstBuffer is the most that is allocated for a body on the word of its
+// Content-Length alone.
+const firstBuffer = 64 << 10
+
+// content is the body of a request as JSON.
+type content struct {
+	read    bool
+	limited bool
+	value   canonjson.Value // nil for an empty body
+	err     error
+}
+
+// readContent reads and checks the body at its first call, and returns the same
+// at every later one.
+func (x *exchange) readContent() (canonjson.Value, error) {
+	if !x.content.read {
+		x.content.read = true
+		x.content.value, x.content.err = x.parseContent()
+	}
+	return x.content.value, x.content.err
+}
+
+func (x *exchange) parseContent() (canonjson.Value, error) {
+	body, err := x.readBody()
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.Trim(body, " \t\r\n")) == 0 {
+		return nil, nil
+	}
+	value, err := canonjson.Canonical(body, canonjson.Lenient)
+	if err != nil {
+		return nil, mxerr.New(mxerr.NotJSON, "%v", err)
+	}
+	return value, nil
+}
+
+func (x *exchange) readBody() ([]byte, error) {
+	length, limit := x.request.ContentLength, x.lookup.route.BodyLimit
+	if length > limit {
+		x.writer.Header().Set("Connection", "close") // rather than read what is refused
+		return nil, tooLarge(limit)
+	}
+	x.limitBody()
+	var buf bytes.Buffer
+	if length > 0 {
+		// ReadFrom wants room to see the end.
+		buf.Grow(int(min(length, firstBuffer)) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(x.request.Body); err != nil {
+		return nil, x.readError(err)
+	}
+	return buf.Bytes(), nil
+}
+
+// limitBody makes reading of the body end at the route's limit.
+func (x *exchange) limitBody() {
+	if x.content.limited {
+		return
+	}
+	x.content.limited = true
+	if x.request.Body == nil {
+		x.request.Body = http.NoBody
+	}
+	// It is net/http's own writer that knows how to end the connection.
+	x.request.Body = http.MaxBytesReader(x.writer.ResponseWriter, x.request.Body, x.lookup.route.BodyLimit)
+}
+
+// readError says what an error from reading the body means: never a fault of
+// ours.
+func (x *exchange) readError(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return tooLarge(large.Limit)
+	case x.request.Context().Err() != nil:
+		return x.request.Context().Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return mxerr.New(mxerr.Unknown, "The body did not arrive in time").
+			WithStatus(http.StatusRequestTimeout).Wrap(err)
+	}
+	return mxerr.New(mxerr.Unknown, "The body could not be read").WithStatus(http.StatusBadRequest).Wrap(err)
+}
+
+func tooLarge(limit int64) error {
+	return mxerr.New(mxerr.TooLarge, "The body is larger than %d bytes", limit).
+		WithStatus(http.StatusRequestEntityTooLarge)
+}

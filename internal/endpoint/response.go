@@ -1,0 +1,155 @@
+package endpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+
+	"parley/matrix/canonjson"
+)
+
+// An Appender is a response that writes its own JSON, for those that are put
+// together from JSON that is there already.
+type Appender interface {
+	// AppendJSON appends one JSON value to dst, which it must not keep, and
+	// returns the extended slice.
+	AppendJSON(dst []byte) []byte
+}
+
+// A Reply is a response with another status than 200, or with headers.
+type Reply[T any] struct {
+	// Status is the HTTP status, 0 for 200. With 204 and 304 the body is not
+	// sent.
+	Status int
+	// Header is added to the response and replaces headers of the same,
+	// canonical, name.
+	Header http.Header
+	Body   T
+}
+
+func (r Reply[T]) parts() (status int, header http.Header, body any) {
+	return r.Status, r.Header, r.Body
+}
+
+// Redirect is a Reply with a status such as [http.StatusFound] that sends the
+// client to an absolute URL.
+func Redirect(status int, location string) Reply[Empty] {
+	return Reply[Empty]{Status: status, Header: http.Header{"Location": {location}}}
+}
+
+// respond writes what a typed handler returned.
+func (x *exchange) respond(resp any) error {
+	status := http.StatusOK
+	if r, ok := resp.(interface {
+		parts() (int, http.Header, any)
+	}); ok {
+		s, header, body := r.parts()
+		if s != 0 {
+			status = s
+		}
+		for name, values := range header {
+			x.writer.Header()[name] = values
+		}
+		resp = body
+	}
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		x.writer.WriteHeader(status)
+		return nil
+	}
+	return x.writeJSON(status, resp)
+}
+
+// largestBuffer is up to which capacity a buffer is kept for other responses.
+const largestBuffer = 256 << 10
+
+// writeJSON writes one value as the whole body. An error means that nothing was
+// written; that the client is not there to read it is none.
+func (x *exchange) writeJSON(status int, value any) error {
+	switch v := value.(type) {
+	case canonjson.Value:
+		x.writeBody(status, v)
+		return nil
+	case Appender:
+		buf, _ := x.table.buffers.Get().(*[]byte)
+		if buf == nil {
+			buf = new([]byte)
+		}
+		*buf = v.AppendJSON((*buf)[:0])
+		x.writeBody(status, *buf)
+		if cap(*buf) <= largestBuffer {
+			x.table.buffers.Put(buf)
+		}
+		return nil
+	}
+	enc := json.NewEncoder(wholeBody{x, status})
+	enc.SetEscapeHTML(false)
+	return enc.Encode(value)
+}
+
+// wholeBody passes on what a json.Encoder writes, which is a whole value at
+// once and only when the value could be encoded: so the encoder's own buffer is
+// the only one, and the length is known before the first byte is sent.
+type wholeBody struct {
+	x      *exchange
+	status int
+}
+
+func (b wholeBody) Write(p []byte) (int, error) {
+	b.x.writeBody(b.status, bytes.TrimSuffix(p, []byte("\n")))
+	return len(p), nil
+}
+
+func (x *exchange) writeBody(status int, body []byte) {
+	h := x.writer.Header()
+	h["Content-Type"] = x.table.json
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.writer.WriteHeader(status)
+	x.writer.Write(body) // fails if the client has gone
+}
+
+// writer notes what becomes of the response.
+type writer struct {
+	http.ResponseWriter
+	status int // 0 before the header is written
+	bytes  int64
+}
+
+func (w *writer) WriteHeader(status int) {
+	w.ResponseWriter.WriteHeader(status) // panics if there is no such status, and then nothing is written
+	// Informational ones precede the header.
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets io.Copy reach net/http's own way of sending files.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+// Flush does nothing where nothing can be flushed.
+func (w *writer) Flush() {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
