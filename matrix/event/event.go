@@ -42,6 +42,7 @@ type Event struct {
 	depth          int64
 	prev, auth     []id.EventID
 	redacts        id.EventID
+	refs           references
 
 	content, hashes, signatures, unsigned canonjson.Value
 }

@@ -195,7 +195,7 @@ func (e *Event) readReferences(field string, v canonjson.Value, most int) ([]id.
 	if v.Kind() != canonjson.Array {
 		return nil, invalid(field, "not an array")
 	}
-	refs := make([]id.EventID, 0, 4)
+	refs := e.refs.list()
 	for item := range v.Elements() {
 		if len(refs) == most {
 			return nil, invalid(field, "more than %d events", most)
@@ -212,7 +212,21 @@ func (e *Event) readReferences(field string, v canonjson.Value, most int) ([]id.
 		}
 		refs = append(refs, ref)
 	}
+	e.refs.used += len(refs)
 	return refs, nil
+}
+
+// references is room inside an event for the IDs that it refers to, which most
+// events have few of, so that their lists need not be allocated.
+type references struct {
+	room [6]id.EventID
+	used int // of room; more when a list did not fit
+}
+
+// list returns an empty list with what room is left.
+func (r *references) list() []id.EventID {
+	left := r.room[min(r.used, len(r.room)):]
+	return left[:0:len(left)]
 }
 
 func pairedID(pair canonjson.Value) (eventID canonjson.Value, ok bool) {
