@@ -98,6 +98,8 @@ type entry struct {
 	place  int64
 	before statetrie.Root
 	auth   []stateres.Num
+	// redacts is the event that it takes effect on, if it is a redaction.
+	redacts stateres.Num
 }
 
 // build makes the next event of the room and moves the room on to it. The
@@ -119,10 +121,16 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if err := eventauth.Check(e, state); err != nil {
 		return entry{}, refused(err)
 	}
+	target, err := r.redacts(ctx, e, state)
+	if err != nil {
+		return entry{}, err
+	}
 	if state.fault != nil {
 		return entry{}, state.fault
 	}
-	return r.advance(ctx, e, auth)
+	made, err := r.advance(ctx, e, auth)
+	made.redacts = target
+	return made, err
 }
 
 // proto fills in what follows from the room: where the event stands and what
@@ -217,6 +225,9 @@ func (a appended) change(roomID id.RoomID) journal.Change {
 		for _, m := range a.entries {
 			b.Insert(insertEvents, m.num, num, m.event.ID(), m.place, m.before, encodeNums(m.auth), m.event.JSON())
 			b.Append(num.Scope(), KindEvent, int64(m.num))
+			if m.redacts != 0 {
+				markRedacted(b, m.redacts, m.num)
+			}
 			if user, ok := m.event.StateKey(); ok && m.event.Type() == event.TypeMember {
 				b.Write(memberKey{num, user}, func(tx *store.Tx) error {
 					return putMembership(tx, num, user, m.event.Membership(), m.num)

@@ -11,8 +11,8 @@ import (
 	"parley/matrix/stateres"
 )
 
-// Event returns an event of a room by its ID, nil when the room has none such.
-// It does not ask who may see it.
+// Event returns an event of a room by its ID, nil when the room has none such;
+// redacted, if it was. It does not ask who may see it.
 func (g *Engine) Event(ctx context.Context, roomID id.RoomID, eventID id.EventID) (*event.Event, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
@@ -24,7 +24,7 @@ func (g *Engine) Event(ctx context.Context, roomID id.RoomID, eventID id.EventID
 		if err != nil || num == 0 || room != r.num {
 			return err
 		}
-		found, err = readEvent(tx, num, r.rules)
+		found, err = readShown(tx, num, r.rules)
 		return err
 	})
 	if err != nil {
@@ -71,7 +71,8 @@ func (g *Engine) FullState(ctx context.Context, roomID id.RoomID) ([]*event.Even
 
 // Back returns up to limit events of a room in its own order, from the newest
 // before a place backwards; place 0 means from the end. It returns the place of
-// the last event returned, to go on from. It does not ask who may see them.
+// the last event returned, to go on from. Events are redacted if they were. It does
+// not ask who may see them.
 func (g *Engine) Back(ctx context.Context, roomID id.RoomID, before int64, limit int) (events []*event.Event, place int64, err error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
@@ -81,18 +82,12 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, before int64, limit
 		before = 1<<63 - 1
 	}
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(
-			"SELECT place, event_id, json FROM events WHERE room = $1 AND place < $2 ORDER BY place DESC LIMIT $3",
-			r.num, before, limit) {
-			if err != nil {
-				return err
-			}
-			var eventID id.EventID
-			var json []byte
-			if err := row.Scan(&place, &eventID, &json); err != nil {
-				return err
-			}
-			e, err := event.Load(json, eventID, r.rules)
+		nums, err := eventsBefore(tx, r.num, before, limit, &place)
+		if err != nil {
+			return err
+		}
+		for _, n := range nums {
+			e, err := readShown(tx, n, r.rules)
 			if err != nil {
 				return err
 			}
@@ -104,4 +99,21 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, before int64, limit
 		return nil, 0, fmt.Errorf("reading back in %s: %w", roomID, err)
 	}
 	return events, place, nil
+}
+
+// eventsBefore returns the numbers of the events before a place, newest first,
+// and sets last to the place of the last of them.
+func eventsBefore(tx *store.Tx, room Num, before int64, limit int, last *int64) (nums []stateres.Num, err error) {
+	for row, err := range tx.Query(
+		"SELECT event, place FROM events WHERE room = $1 AND place < $2 ORDER BY place DESC LIMIT $3", room, before, limit) {
+		if err != nil {
+			return nil, err
+		}
+		var n stateres.Num
+		if err := row.Scan(&n, last); err != nil {
+			return nil, err
+		}
+		nums = append(nums, n)
+	}
+	return nums, nil
 }

@@ -100,6 +100,23 @@ func readEvent(tx *store.Tx, num stateres.Num, rules *roomver.Rules) (*event.Eve
 	return event.Load(json, eventID, rules)
 }
 
+// readShown reads an event of a room in the form in which it may be shown.
+func readShown(tx *store.Tx, num stateres.Num, rules *roomver.Rules) (*event.Event, error) {
+	e, err := readEvent(tx, num, rules)
+	if err != nil {
+		return nil, err
+	}
+	var redaction stateres.Num
+	if err := tx.Row("SELECT redacted_by FROM events WHERE event = $1", num).Scan(&redaction); err != nil || redaction == 0 {
+		return e, err
+	}
+	because, err := readEvent(tx, redaction, rules)
+	if err != nil {
+		return nil, err
+	}
+	return shown(e, because), nil
+}
+
 // findEvent returns the number of an event and its room, 0 when it is unknown.
 func findEvent(tx *store.Tx, eventID id.EventID) (num stateres.Num, room Num, err error) {
 	err = tx.Row("SELECT event, room FROM events WHERE event_id = $1", eventID).Scan(&num, &room)
