@@ -10,18 +10,9 @@ import (
 // Read returns up to limit entries behind a position, in order. The error is
 // ErrGone when some of them were trimmed.
 func (j *Journal) Read(ctx context.Context, after Position, limit int) ([]Entry, error) {
-	j.mu.Lock()
-	head, floor, inMemory := j.window.head, j.floor, j.window.holds(after)
-	var entries []Entry
-	if inMemory {
-		entries = j.window.between(after, head, limit)
-	}
-	j.mu.Unlock()
-	switch {
-	case inMemory:
-		return entries, nil
-	case after < floor:
-		return nil, ErrGone
+	entries, head, err := j.recent(after, func(w *window) []Entry { return w.between(after, w.head, limit) })
+	if entries != nil || err != nil {
+		return entries, err
 	}
 	return j.load(ctx, after, min(head, after+Position(limit)))
 }
@@ -30,20 +21,11 @@ func (j *Journal) Read(ctx context.Context, after Position, limit int) ([]Entry,
 // including another, in order. The scopes must be different. The error is
 // ErrGone when entries in between were trimmed.
 func (j *Journal) ReadScopes(ctx context.Context, scopes []Scope, after, upTo Position) ([]Entry, error) {
-	j.mu.Lock()
-	floor, inMemory := j.floor, j.window.holds(after)
-	var entries []Entry
-	if inMemory {
-		entries = j.window.of(scopes, after, upTo)
+	entries, _, err := j.recent(after, func(w *window) []Entry { return w.of(scopes, after, upTo) })
+	if entries != nil || err != nil {
+		return entries, err
 	}
-	j.mu.Unlock()
-	switch {
-	case inMemory:
-		return entries, nil
-	case after < floor:
-		return nil, ErrGone
-	}
-	err := j.db.View(ctx, func(tx *store.Tx) error {
+	err = j.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(3, scopes)
 		return scanEntries(&entries, tx,
 			"SELECT pos, scope, kind, ref FROM journal WHERE pos > $1 AND pos <= $2 AND scope "+in+" ORDER BY pos",
@@ -53,6 +35,20 @@ func (j *Journal) ReadScopes(ctx context.Context, scopes []Scope, after, upTo Po
 		return nil, fmt.Errorf("reading %d scopes of the journal from %d to %d: %w", len(scopes), after, upTo, err)
 	}
 	return entries, nil
+}
+
+// recent asks the window, if it has everything behind a position. Otherwise the
+// entries are nil, and the database has them, unless they are gone.
+func (j *Journal) recent(after Position, ask func(*window) []Entry) (entries []Entry, head Position, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.window.holds(after):
+		entries = ask(j.window)
+	case after < j.floor:
+		err = ErrGone
+	}
+	return entries, j.window.head, err
 }
 
 // Trim removes entries up to and including a position, as far as no cursor

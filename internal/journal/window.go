@@ -60,7 +60,8 @@ func (w *window) last(s Scope) Position {
 	return w.start
 }
 
-// between returns up to limit entries behind a position up to another.
+// between returns up to limit entries behind a position up to another, never
+// nil.
 func (w *window) between(after, upTo Position, limit int) []Entry {
 	upTo = min(upTo, w.head, after+Position(limit))
 	entries := make([]Entry, 0, max(0, upTo-after))
@@ -70,9 +71,10 @@ func (w *window) between(after, upTo Position, limit int) []Entry {
 	return entries
 }
 
-// of returns the entries of scopes behind a position up to another, in order.
+// of returns the entries of scopes behind a position up to another, in order,
+// never nil.
 func (w *window) of(scopes []Scope, after, upTo Position) []Entry {
-	var entries []Entry
+	entries := []Entry{}
 	for _, s := range scopes {
 		list := w.scope[s]
 		first, _ := slices.BinarySearchFunc(list, after+1, comparePos)
