@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"parley/internal/statetrie"
 	"parley/internal/store"
-	"parley/matrix/event"
 	"parley/matrix/id"
-	"parley/matrix/stateres"
 )
 
 // A Membership is what a user is to a room.
@@ -41,27 +38,4 @@ func (g *Engine) Rooms(ctx context.Context, user id.UserID) ([]Membership, error
 		return nil, fmt.Errorf("reading the rooms of %s: %w", user, err)
 	}
 	return rooms, nil
-}
-
-// Members returns the member events of a room's current state, in no order. It
-// does not ask who may see them.
-func (g *Engine) Members(ctx context.Context, roomID id.RoomID) ([]*event.Event, error) {
-	r, err := g.room(ctx, roomID)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var members []*event.Event
-	for entry, err := range statetrie.OfType(ctx, r.nodes, r.row.root, event.TypeMember) {
-		if err != nil {
-			return nil, fmt.Errorf("reading the members of %s: %w", roomID, err)
-		}
-		e, err := r.event(ctx, stateres.Num(entry.Number))
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, e)
-	}
-	return members, nil
 }

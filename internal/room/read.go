@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"parley/internal/statetrie"
 	"parley/internal/store"
@@ -49,14 +50,30 @@ func (g *Engine) State(ctx context.Context, roomID id.RoomID, t event.Tuple) (*e
 
 // FullState returns the whole current state, in no order.
 func (g *Engine) FullState(ctx context.Context, roomID id.RoomID) ([]*event.Event, error) {
+	return g.stateEvents(ctx, roomID, func(r *live) iter.Seq2[statetrie.Entry, error] {
+		return statetrie.All(ctx, r.nodes, r.row.root)
+	})
+}
+
+// Members returns the member events of the current state, in no order. It does
+// not ask who may see them.
+func (g *Engine) Members(ctx context.Context, roomID id.RoomID) ([]*event.Event, error) {
+	return g.stateEvents(ctx, roomID, func(r *live) iter.Seq2[statetrie.Entry, error] {
+		return statetrie.OfType(ctx, r.nodes, r.row.root, event.TypeMember)
+	})
+}
+
+func (g *Engine) stateEvents(
+	ctx context.Context, roomID id.RoomID, entries func(*live) iter.Seq2[statetrie.Entry, error],
+) ([]*event.Event, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var state []*event.Event
-	for entry, err := range statetrie.All(ctx, r.nodes, r.row.root) {
+	var events []*event.Event
+	for entry, err := range entries(r) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the state of %s: %w", roomID, err)
 		}
@@ -64,9 +81,9 @@ func (g *Engine) FullState(ctx context.Context, roomID id.RoomID) ([]*event.Even
 		if err != nil {
 			return nil, err
 		}
-		state = append(state, e)
+		events = append(events, e)
 	}
-	return state, nil
+	return events, nil
 }
 
 // Back returns up to limit events of a room in its own order, from the newest
