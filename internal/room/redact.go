@@ -20,13 +20,14 @@ func (r *live) redacts(ctx context.Context, redaction *event.Event, state eventa
 	if redaction.Type() != event.TypeRedaction || redaction.Redacts() == "" {
 		return 0, nil
 	}
+	levels := eventauth.LevelsIn(state) // reads the state, which it cannot do within a transaction
 	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
 		num, room, err := findEvent(tx, redaction.Redacts())
 		if err != nil || num == 0 || room != r.num {
 			return err
 		}
 		e, err := readEvent(tx, num, r.rules)
-		if err == nil && eventauth.RedactionApplies(redaction, e, eventauth.LevelsIn(state)) {
+		if err == nil && eventauth.RedactionApplies(redaction, e, levels) {
 			target = num
 		}
 		return err

@@ -99,12 +99,15 @@ func (db *DB) Close() (err error) {
 	return err
 }
 
-// View runs f on a snapshot of the database, which f cannot change.
+// View runs f on a snapshot of the database, which f cannot change. f must not
+// begin another transaction: there are only so many connections, and if each
+// waited for a second one all would wait.
 func (db *DB) View(ctx context.Context, f func(*Tx) error) error {
 	return db.run(ctx, false, f)
 }
 
-// Update runs f in a transaction that is committed when f returns nil.
+// Update runs f in a transaction that is committed when f returns nil. f must
+// not begin another transaction.
 func (db *DB) Update(ctx context.Context, f func(*Tx) error) error {
 	return db.run(ctx, true, f)
 }
