@@ -72,7 +72,7 @@ func (r *live) keep(n stateres.Num, e *event.Event) {
 }
 
 // committed says that an append is durable. What it made can be forgotten from
-// now on, and is when the room takes more than its share of the memory.
+// now on.
 func (r *live) committed(a appended) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,6 +83,12 @@ func (r *live) committed(a appended) {
 			r.keep(m.num, e)
 		}
 	}
+	r.trim()
+}
+
+// trim forgets what can be read again when the room takes more than its share
+// of the memory. The caller holds mu.
+func (r *live) trim() {
 	if r.size+r.nodes.size > r.engine.memory/4 {
 		clear(r.events)
 		r.size = 0

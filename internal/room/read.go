@@ -43,6 +43,7 @@ func (g *Engine) State(ctx context.Context, roomID id.RoomID, t event.Tuple) (*e
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.trim()
 	s := &snapshot{ctx: ctx, room: r, root: r.row.root}
 	e := s.StateEvent(t)
 	return e, s.fault
@@ -72,6 +73,7 @@ func (g *Engine) stateEvents(
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.trim()
 	var events []*event.Event
 	for entry, err := range entries(r) {
 		if err != nil {

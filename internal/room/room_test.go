@@ -382,6 +382,13 @@ func TestRoomsAreForgottenWhenMemoryIsShort(t *testing.T) {
 		}
 		for _, roomID := range rooms {
 			n.check(roomID)
+			r, err := n.room(ctx, roomID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes := r.bytes.Load(); bytes > int64(n.memory)/4 {
+				t.Errorf("a room takes %d bytes after it was read", bytes)
+			}
 		}
 	})
 }
