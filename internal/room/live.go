@@ -111,6 +111,9 @@ type entry struct {
 // build makes the next event of the room and moves the room on to it. The
 // caller holds mu.
 func (r *live) build(ctx context.Context, d Draft) (entry, error) {
+	if err := d.check(); err != nil {
+		return entry{}, err
+	}
 	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
 	proto, auth, err := r.proto(ctx, d, state)
 	if err != nil {

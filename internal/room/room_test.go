@@ -255,6 +255,8 @@ func TestRefusals(t *testing.T) {
 			{"a join without invite", roomID, join(bob), mxerr.Forbidden},
 			{"a type that is too long", roomID, Draft{Type: long, Sender: alice}, mxerr.BadJSON},
 			{"an event that is too large", roomID, message(alice, strings.Repeat("x", 70000)), mxerr.TooLarge},
+			{"an invite of nobody", roomID, state(alice, event.TypeMember, "nobody", `{"membership":"invite"}`), mxerr.BadJSON},
+			{"an invite of a user with NUL", roomID, state(alice, event.TypeMember, "@\x00:a.test", `{"membership":"invite"}`), mxerr.BadJSON},
 			{"content that is no object", roomID, Draft{Type: "t", Sender: alice, Content: canonjson.Value("[]")}, mxerr.BadJSON},
 			{"content that is not canonical JSON", roomID, Draft{Type: "t", Sender: alice, Content: canonjson.Value(`{"a":1.5}`)}, mxerr.BadJSON},
 		}

@@ -7,7 +7,9 @@ import (
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
+	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 )
 
 // A Draft is what somebody wants to send.
@@ -20,6 +22,18 @@ type Draft struct {
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
+}
+
+// check refuses what the authorization rules let pass and we do not make: a
+// member who is no user.
+func (d Draft) check() error {
+	if d.Type != event.TypeMember || d.StateKey == nil {
+		return nil
+	}
+	if _, err := id.ParseUserID(*d.StateKey); err != nil {
+		return mxerr.New(mxerr.BadJSON, "The state_key of a member event must be a user ID").Wrap(err)
+	}
+	return nil
 }
 
 // Sent is an event that has become part of its room.
