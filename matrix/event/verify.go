@@ -61,7 +61,7 @@ type verified [sha256.Size]byte
 // NewVerifier returns a verifier that remembers up to limit good signatures,
 // at about a hundred bytes each; with 0 it remembers none.
 func NewVerifier(limit int) *Verifier {
-	return &Verifier{limit: limit, recent: make(map[verified]struct{})}
+	return &Verifier{limit: limit, recent: make(map[verified]struct{}, min(max(limit, 0)/2, 4096))}
 }
 
 // Verify checks that each of the event's Signers has signed it. Per server, at
