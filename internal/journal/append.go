@@ -35,18 +35,7 @@ type request struct {
 //
 // Changes are committed in the order in which they were submitted.
 func (j *Journal) Submit(change Change) (wait func() (Position, error)) {
-	r := &request{change: change, done: make(chan struct{})}
-	j.poolMu.Lock()
-	if j.stopped {
-		j.poolMu.Unlock()
-		return func() (Position, error) { return 0, ErrStopped }
-	}
-	j.pool = append(j.pool, r)
-	j.poolMu.Unlock()
-	select {
-	case j.wake <- struct{}{}:
-	default: // it is awake already
-	}
+	r := j.submit(change)
 	return func() (Position, error) {
 		<-r.done
 		return r.pos, r.err
@@ -56,22 +45,30 @@ func (j *Journal) Submit(change Change) (wait func() (Position, error)) {
 // Append submits a change and waits. When the context ends first the change
 // may still be committed.
 func (j *Journal) Append(ctx context.Context, change Change) (Position, error) {
-	wait := j.Submit(change)
-	type result struct {
-		pos Position
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		pos, err := wait()
-		done <- result{pos, err}
-	}()
+	r := j.submit(change)
 	select {
-	case r := <-done:
+	case <-r.done:
 		return r.pos, r.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+func (j *Journal) submit(change Change) *request {
+	r := &request{change: change, done: make(chan struct{})}
+	j.poolMu.Lock()
+	defer j.poolMu.Unlock()
+	if j.stopped {
+		r.err = ErrStopped
+		close(r.done)
+		return r
+	}
+	j.pool = append(j.pool, r)
+	select {
+	case j.wake <- struct{}{}:
+	default: // it is awake already
+	}
+	return r
 }
 
 // Run commits what is submitted until the context ends. What was submitted

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -61,8 +60,6 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		order:   list.New(),
 	}
 }
-
-func (g *Engine) now() time.Time { return time.Now() }
 
 // newEventID makes up an event ID where events carry one.
 func (g *Engine) newEventID(rules *roomver.Rules) (id.EventID, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -147,7 +148,7 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto, []stateres.Num, error) {
 	p := event.Proto{
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
-		OriginServerTS: r.engine.now().UnixMilli(),
+		OriginServerTS: time.Now().UnixMilli(),
 	}
 	for _, e := range r.head {
 		p.PrevEvents = append(p.PrevEvents, e.Reference())

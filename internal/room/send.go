@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
@@ -105,7 +106,7 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		made = append(made, e)
 	}
 	a = r.finish(before, made)
-	change := once(a.change(r.id), key, made[0].event.ID(), r.engine.now())
+	change := once(a.change(r.id), key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
 }
 

@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"parley/internal/statetrie"
@@ -50,7 +51,7 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 		for _, i := range missing {
 			var b []byte
 			err := tx.Row("SELECT node FROM state_nodes WHERE room = $1 AND address = $2", n.room, at[i]).Scan(&b)
-			if err == store.ErrNoRows {
+			if errors.Is(err, store.ErrNoRows) {
 				continue
 			}
 			if err != nil {

@@ -90,7 +90,7 @@ func (g *Engine) repeated(ctx context.Context, key transactionKey) (eventID id.E
 // ForgetTransactions removes transactions that nobody will repeat any more.
 func (g *Engine) ForgetTransactions(ctx context.Context) error {
 	err := g.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM transactions WHERE sent < $1", g.now().Add(-transactionAge).UnixMilli())
+		_, err := tx.Exec("DELETE FROM transactions WHERE sent < $1", time.Now().Add(-transactionAge).UnixMilli())
 		return err
 	})
 	if err != nil {

@@ -174,44 +174,6 @@ func TestAFailedUpdateLeavesNoTrace(t *testing.T) {
 	})
 }
 
-func TestSavepoints(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		exec(t, db, thing)
-		insert := func(tx *store.Tx, n int) error {
-			_, err := tx.Exec("INSERT INTO thing (n) VALUES ($1)", n)
-			return err
-		}
-		update(t, db, func(tx *store.Tx) error {
-			if err := insert(tx, 1); err != nil {
-				return err
-			}
-			if err := tx.Savepoint(func() error { return insert(tx, 1) }); err == nil {
-				t.Error("a duplicate was inserted")
-			}
-			return tx.Savepoint(func() error {
-				if err := tx.Savepoint(func() error { return errors.Join(insert(tx, 2), errors.New("undo")) }); err == nil {
-					t.Error("no error")
-				}
-				return insert(tx, 3)
-			})
-		})
-		var got []int
-		db.View(ctx, func(tx *store.Tx) error {
-			for row, err := range tx.Query("SELECT n FROM thing ORDER BY n") {
-				var n int
-				if err = errors.Join(err, row.Scan(&n)); err != nil {
-					return err
-				}
-				got = append(got, n)
-			}
-			return nil
-		})
-		if want := []int{1, 3}; !reflect.DeepEqual(got, want) {
-			t.Errorf("got %v, want %v", got, want)
-		}
-	})
-}
-
 func TestInsertAllAndIn(t *testing.T) {
 	ins := &store.Insert{
 		Table:    "thing",

@@ -11,7 +11,6 @@ import (
 type Tx struct {
 	session session
 	ctx     context.Context
-	depth   int // of savepoints
 }
 
 // Context returns the context that the transaction was begun with.
@@ -22,8 +21,7 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 func (tx *Tx) Dialect() Dialect { return tx.session.dialect() }
 
 // Broken reports whether an earlier error makes all further statements of the
-// transaction fail. On PostgreSQL that is any error of a statement outside of a
-// savepoint.
+// transaction fail. On PostgreSQL that is any error of a statement.
 func (tx *Tx) Broken() bool { return tx.session.broken() }
 
 // Exec runs a statement that returns no rows and tells how many it affected.
@@ -96,28 +94,6 @@ func (tx *Tx) Query(query string, args ...any) iter.Seq2[Cursor, error] {
 			yield(Cursor{}, fmt.Errorf("%w in %.200q", err, query))
 		}
 	}
-}
-
-// Savepoint runs f so that what it changed is undone when it fails, without
-// failing the transaction. f must not hide an error of a statement.
-func (tx *Tx) Savepoint(f func() error) error {
-	tx.depth++
-	defer func() { tx.depth-- }()
-	name := fmt.Sprintf("s%d", tx.depth)
-	if _, err := tx.Exec("SAVEPOINT " + name); err != nil {
-		return err
-	}
-	if err := f(); err != nil {
-		if _, undo := tx.Exec("ROLLBACK TO " + name); undo != nil {
-			return undo
-		}
-		if _, undo := tx.Exec("RELEASE " + name); undo != nil {
-			return undo
-		}
-		return err
-	}
-	_, err := tx.Exec("RELEASE " + name)
-	return err
 }
 
 // A ColumnType is the type of a column that many rows are inserted into.

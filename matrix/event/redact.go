@@ -16,12 +16,6 @@ func (e *Event) Redacted() *Event {
 	return e.withJSON(stripped)
 }
 
-// RedactContent returns what redaction leaves of the content of an event of a
-// type.
-func RedactContent(eventType string, content canonjson.Value, rules *roomver.Rules) canonjson.Value {
-	return appendKept(nil, content, rules.Redaction.Content[eventType])
-}
-
 // appendRedacted appends the redacted form of the event, with or without its
 // signatures. Without them it is what the signatures and the reference hash
 // cover.

@@ -82,19 +82,13 @@ func ResolveMaps(rules *roomver.Rules, states []map[event.Tuple]Num, g Graph) (m
 func Split(states []map[event.Tuple]Num) (agreed map[event.Tuple]Num, c Conflict) {
 	agreed = make(map[event.Tuple]Num)
 	c = Conflict{States: len(states), Conflicted: make(map[event.Tuple][]Num)}
-	for i, state := range states {
-		for t, n := range state {
-			if nums := c.Conflicted[t]; nums != nil {
-				nums[i] = n
+	for _, state := range states {
+		for t := range state {
+			if c.Conflicted[t] != nil || agreed[t] != 0 {
 				continue
 			}
-			if m, ok := agreed[t]; ok && m == n {
-				continue
-			}
-			// The place is new: that it agrees is known only when every state
-			// has been asked.
 			if same, nums := compareStates(states, t); same {
-				agreed[t] = n
+				agreed[t] = nums[0]
 			} else {
 				c.Conflicted[t] = nums
 			}
