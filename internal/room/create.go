@@ -53,6 +53,18 @@ func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error)
 	if !ok {
 		return "", Sent{}, mxerr.New(mxerr.UnsupportedRoomVersion, "This server does not know room version %q", n.Version)
 	}
+	for range attempts {
+		roomID, sent, err := g.create(ctx, n, rules)
+		if !errors.Is(err, errConflict) {
+			return roomID, sent, err
+		}
+	}
+	return "", Sent{}, fmt.Errorf("creating a room: %w", errConflict)
+}
+
+// create tries it once. The error is errConflict when another node has just made
+// the same room.
+func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (id.RoomID, Sent, error) {
 	num, err := reserveNumbers(ctx, g.db, "room", 1)
 	if err != nil {
 		return "", Sent{}, err

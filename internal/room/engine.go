@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -41,6 +43,9 @@ type Engine struct {
 	memory  int
 	numbers *numbers
 
+	// created is when the last room was created, see creationTime.
+	created atomic.Int64
+
 	// mu guards the rooms in memory. A room's own lock may be taken after it,
 	// not before.
 	mu    sync.Mutex
@@ -58,6 +63,19 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		numbers: &numbers{db: db, name: "event"},
 		rooms:   make(map[id.RoomID]*list.Element),
 		order:   list.New(),
+	}
+}
+
+// creationTime returns the present in milliseconds, and each time another: where
+// the room ID is the hash of the create event, two rooms that one user makes
+// alike in one millisecond would be the same room.
+func (g *Engine) creationTime() int64 {
+	for {
+		last := g.created.Load()
+		now := max(time.Now().UnixMilli(), last+1)
+		if g.created.CompareAndSwap(last, now) {
+			return now
+		}
 	}
 }
 

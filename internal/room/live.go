@@ -150,6 +150,9 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
 		OriginServerTS: time.Now().UnixMilli(),
 	}
+	if d.Type == event.TypeCreate {
+		p.OriginServerTS = r.engine.creationTime()
+	}
 	for _, e := range r.head {
 		p.PrevEvents = append(p.PrevEvents, e.Reference())
 		p.Depth = max(p.Depth, e.Depth())
@@ -226,10 +229,12 @@ func (r *live) finish(before record, entries []entry) appended {
 func (a appended) change(roomID id.RoomID) journal.Change {
 	return func(b *journal.Batch) error {
 		num := a.after.num
-		if !a.creates {
-			if err := expectChange(b, a.before); err != nil {
-				return err
-			}
+		expect := func() error { return expectChange(b, a.before) }
+		if a.creates {
+			expect = func() error { return expectNoRoom(b, roomID) }
+		}
+		if err := expect(); err != nil {
+			return err
 		}
 		b.Remember(num, a.after.change)
 		for _, m := range a.entries {
@@ -280,5 +285,19 @@ func expectChange(b *journal.Batch, before record) error {
 	if last != before.change {
 		return errConflict
 	}
+	return nil
+}
+
+// expectNoRoom refuses to create a room whose ID there is already, and keeps
+// the ID from the rest of the group.
+func expectNoRoom(b *journal.Batch, roomID id.RoomID) error {
+	var taken int
+	if err := b.Row("SELECT count(*) FROM rooms WHERE room_id = $1", roomID).Scan(&taken); err != nil {
+		return fmt.Errorf("looking for room %s: %w", roomID, err)
+	}
+	if _, inGroup := b.Memo(roomID); taken > 0 || inGroup {
+		return errConflict
+	}
+	b.Remember(roomID, true)
 	return nil
 }

@@ -211,6 +211,34 @@ func TestANewRoom(t *testing.T) {
 	})
 }
 
+// TestRoomsMadeAlikeAreDifferent: on one node and on two, in one millisecond.
+func TestRoomsMadeAlikeAreDifferent(t *testing.T) {
+	storetest.EachLocation(t, func(t *testing.T, location string) {
+		nodes := []*node{start(t, storetest.Open(t, location), Options{}), start(t, storetest.Open(t, location), Options{})}
+		var mu sync.Mutex
+		seen := make(map[id.RoomID]bool)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				roomID, _, err := nodes[i%2].Create(ctx, NewRoom{Creator: alice})
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				seen[roomID] = true
+			})
+		}
+		wg.Wait()
+		if len(seen) != 20 {
+			t.Errorf("20 rooms have %d IDs", len(seen))
+		}
+		for roomID := range seen {
+			nodes[0].check(roomID)
+		}
+	})
+}
+
 func TestPeopleTalk(t *testing.T) {
 	storetest.EachLocation(t, func(t *testing.T, location string) {
 		n := start(t, storetest.Open(t, location), Options{})
