@@ -115,7 +115,7 @@ func (j *Journal) takeGroup() []*request {
 // changes was content, the changes are committed one by one, so that only the
 // one that is at fault gets the error.
 func (j *Journal) commit(ctx context.Context, group []*request) {
-	entries, err := j.transact(ctx, group)
+	batch, err := j.transact(ctx, group)
 	if err != nil && len(group) > 1 && !errors.Is(err, store.ErrUnknown) {
 		for _, r := range group {
 			j.commit(ctx, []*request{r})
@@ -123,7 +123,10 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 		return
 	}
 	if err == nil {
-		if err = j.publish(ctx, entries); err != nil {
+		for _, do := range batch.durable {
+			do()
+		}
+		if err = j.publish(ctx, batch.entries); err != nil {
 			err = fmt.Errorf("%w: committed, but %w", store.ErrUnknown, err)
 		}
 	} else if errors.Is(err, store.ErrUnknown) {
@@ -141,12 +144,11 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 }
 
 // transact runs the changes of a group in one transaction and returns their
-// entries. A change that fails has its error in its request. An error is that
+// batch. A change that fails has its error in its request. An error is that
 // of the group.
-func (j *Journal) transact(ctx context.Context, group []*request) ([]Entry, error) {
-	var entries []Entry
-	err := j.db.Update(ctx, func(tx *store.Tx) error {
-		b := &Batch{tx: tx, memo: make(map[any]any)}
+func (j *Journal) transact(ctx context.Context, group []*request) (b *Batch, err error) {
+	err = j.db.Update(ctx, func(tx *store.Tx) error {
+		b = &Batch{tx: tx, memo: make(map[any]any)}
 		// The row stays locked until the transaction ends.
 		err := tx.Row("UPDATE journal_head SET pos = pos RETURNING pos").Scan(&b.next)
 		if err != nil {
@@ -162,8 +164,7 @@ func (j *Journal) transact(ctx context.Context, group []*request) ([]Entry, erro
 		if err := b.flush(); err != nil {
 			return fmt.Errorf("committing %d changes: %w", len(group), err)
 		}
-		entries = b.entries
 		return nil
 	})
-	return entries, err
+	return b, err
 }

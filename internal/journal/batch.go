@@ -19,6 +19,7 @@ type Batch struct {
 	entries []Entry
 	inserts []insertRow
 	writes  []write
+	durable []func()
 	memo    map[any]any
 	undo    []memory // what the memo had before the present change
 }
@@ -68,6 +69,12 @@ func (b *Batch) Write(key any, do func(*store.Tx) error) {
 	b.writes = append(b.writes, write{key, do})
 }
 
+// Durable adds what is to be done when the batch is committed and before its
+// entries become visible: what is in memory of what they are about must not be
+// older than they are. It must be quick, and it is not done when the outcome of
+// the commit is unknown.
+func (b *Batch) Durable(do func()) { b.durable = append(b.durable, do) }
+
 // Memo returns what an earlier change of the batch remembered under a key.
 func (b *Batch) Memo(key any) (value any, ok bool) {
 	value, ok = b.memo[key]
@@ -83,13 +90,14 @@ func (b *Batch) Remember(key, value any) {
 
 // try asks one change, and takes back what it said if it fails.
 func (b *Batch) try(change Change) error {
-	entries, inserts, writes, next := len(b.entries), len(b.inserts), len(b.writes), b.next
+	entries, inserts, writes, durable, next := len(b.entries), len(b.inserts), len(b.writes), len(b.durable), b.next
 	b.undo = b.undo[:0]
 	err := change(b)
 	if err == nil {
 		return nil
 	}
-	b.entries, b.inserts, b.writes, b.next = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], next
+	b.entries, b.inserts, b.writes, b.durable = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], b.durable[:durable]
+	b.next = next
 	for i := len(b.undo) - 1; i >= 0; i-- {
 		if m := b.undo[i]; m.had {
 			b.memo[m.key] = m.value

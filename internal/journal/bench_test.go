@@ -56,7 +56,7 @@ func BenchmarkWake(b *testing.B) {
 				head := j.Head()
 				wait := j.Submit(entry(room(1), 0))
 				for _, s := range subs {
-					if _, err := s.Wait(ctx, head); err != nil {
+					if _, err := s.Wait(ctx, head, 0); err != nil {
 						b.Fatal(err)
 					}
 				}

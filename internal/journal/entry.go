@@ -1,5 +1,12 @@
 package journal
 
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"parley/matrix/id"
+)
+
 // A Position is a place in the journal. The first entry has position 1; 0 is
 // before everything.
 type Position int64
@@ -30,16 +37,33 @@ func NewScope(kind ScopeKind, number int64) Scope {
 	return Scope(int64(kind)<<idBits | number)
 }
 
+// UserScope returns the scope of a user. Its number is a hash of the ID, so that
+// whoever knows the ID knows the scope. Two users may have the same: a reader
+// must look whether what an entry refers to is the user's.
+func UserScope(user id.UserID) Scope {
+	sum := sha256.Sum256([]byte(user))
+	return NewScope(ScopeUser, int64(binary.BigEndian.Uint64(sum[:])>>(64-idBits)))
+}
+
 // Kind returns of what the scope is.
 func (s Scope) Kind() ScopeKind { return ScopeKind(s >> idBits) }
 
 // Number returns the number of what the scope is of.
 func (s Scope) Number() int64 { return int64(s) & (1<<idBits - 1) }
 
-// A Kind says what an entry is about, and so which table its reference is a key
-// of. The numbers belong to the packages that append such entries, are stored
-// and never change.
+// A Kind says what an entry is about, and so what its reference means. The
+// numbers are stored and never change; each belongs to the package that appends
+// such entries.
 type Kind int64
+
+// All kinds are listed here so that no two have one number.
+const (
+	KindEvent       Kind = 1 // scope room; ref is the number of an event (room)
+	KindMembership  Kind = 2 // scope user; ref is the number of the user's member event (room)
+	KindForget      Kind = 3 // scope user; ref is the number of a room (room)
+	KindReceipt     Kind = 4 // scope room, or user for private ones; the rows have the position (receipt)
+	KindAccountData Kind = 5 // scope user; the rows have the position (accountdata)
+)
 
 // An Entry is one line of the journal.
 type Entry struct {

@@ -28,6 +28,9 @@ type Journal struct {
 	stopped bool
 	wake    chan struct{} // has room for one signal that the pool is not empty
 
+	// foreign is called with entries of others before they become visible.
+	foreign []func([]Entry)
+
 	// catchUpMu serialises reading entries into the window. It is taken before
 	// mu.
 	catchUpMu sync.Mutex
@@ -113,6 +116,12 @@ func (j *Journal) Floor() Position {
 	return j.floor
 }
 
+// OnForeign has f called with entries that this node did not append, or of which
+// it does not know whether it did, before they become visible: what is in memory
+// of what they are about is out of date. It must be called before Run, and f
+// must be quick.
+func (j *Journal) OnForeign(f func([]Entry)) { j.foreign = append(j.foreign, f) }
+
 // Refresh makes visible what other nodes have appended.
 func (j *Journal) Refresh(ctx context.Context) error {
 	j.catchUpMu.Lock()
@@ -133,6 +142,9 @@ func (j *Journal) catchUp(ctx context.Context) error {
 	entries, err := j.load(ctx, j.Head(), last)
 	if err != nil {
 		return err
+	}
+	for _, f := range j.foreign {
+		f(entries)
 	}
 	j.show(entries)
 	return nil

@@ -14,7 +14,8 @@ type Subscription struct {
 	// Guarded by the journal's mu:
 	scopes  map[Scope]struct{}
 	last    Position      // of the last entry that concerns it, as far as the window knows
-	changed chan struct{} // is closed, and replaced, when last moves
+	pokes   uint64        // how often it was poked
+	changed chan struct{} // is closed, and replaced, when last or pokes move
 }
 
 // Subscribe begins to watch scopes. Close ends it.
@@ -76,14 +77,34 @@ func (s *Subscription) signal() {
 	s.changed = make(chan struct{})
 }
 
+// Poke wakes the subscriptions to a scope for something that is not in the
+// journal: that somebody types, say.
+func (j *Journal) Poke(scope Scope) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for s := range j.subs[scope] {
+		s.pokes++
+		s.signal()
+	}
+}
+
+// Pokes returns how often the subscription was poked, to be given to Wait. Ask
+// before looking at what pokes are about.
+func (s *Subscription) Pokes() uint64 {
+	s.j.mu.Lock()
+	defer s.j.mu.Unlock()
+	return s.pokes
+}
+
 // Wait returns the head of the journal as soon as there may be an entry in one
-// of the scopes behind a position; at once, if that lies behind the window. A
+// of the scopes behind a position; at once, if that lies behind the window. It
+// also returns when the subscription was poked more often than so many times. A
 // scope that is added while a wait is under way counts from then on. The error
 // is that of the context.
-func (s *Subscription) Wait(ctx context.Context, after Position) (Position, error) {
+func (s *Subscription) Wait(ctx context.Context, after Position, pokes uint64) (Position, error) {
 	for {
 		s.j.mu.Lock()
-		head, news := s.j.window.head, s.last > after || !s.j.window.holds(after)
+		head, news := s.j.window.head, s.last > after || s.pokes > pokes || !s.j.window.holds(after)
 		changed := s.changed
 		s.j.mu.Unlock()
 		if news {

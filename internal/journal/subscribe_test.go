@@ -32,12 +32,12 @@ func TestWaiting(t *testing.T) {
 		appendAll(t, j, entry(room(1), 0), entry(room(2), 0))
 		s := j.Subscribe(room(1), room(3))
 		defer s.Close()
-		if pos, err := s.Wait(ctx, 0); err != nil || pos != 2 {
+		if pos, err := s.Wait(ctx, 0, 0); err != nil || pos != 2 {
 			t.Fatalf("what is there already: %d, %v", pos, err)
 		}
 		woken := make(chan Position, 1)
 		go func() {
-			pos, err := s.Wait(ctx, 2)
+			pos, err := s.Wait(ctx, 2, 0)
 			if err != nil {
 				t.Error(err)
 			}
@@ -62,7 +62,7 @@ func TestWaiting(t *testing.T) {
 
 		s.Remove(room(3))
 		go func() {
-			pos, _ := s.Wait(ctx, 4)
+			pos, _ := s.Wait(ctx, 4, 0)
 			woken <- pos
 		}()
 		appendAll(t, j, entry(room(3), 0))
@@ -73,7 +73,7 @@ func TestWaiting(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		if _, err := s.Wait(ended, 5); !errors.Is(err, context.Canceled) {
+		if _, err := s.Wait(ended, 5, 0); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -86,7 +86,7 @@ func TestWaitingBehindTheWindowEndsAtOnce(t *testing.T) {
 		}
 		s := j.Subscribe(room(2))
 		defer s.Close()
-		if pos, err := s.Wait(ctx, 1); err != nil || pos != 5 {
+		if pos, err := s.Wait(ctx, 1, 0); err != nil || pos != 5 {
 			t.Errorf("got %d, %v", pos, err)
 		}
 	})

@@ -13,17 +13,30 @@ CREATE TABLE rooms (
 	change     bigint NOT NULL, -- names the last append by its last event: the next one depends on it
 	head       bytea  NOT NULL, -- the forward extremities
 	root       bytea  NOT NULL, -- the current state
-	place      bigint NOT NULL  -- the last place in the room's own order
+	place      bigint NOT NULL, -- the last place in the room's own order
+	joined     bigint NOT NULL, -- how many members are joined
+	invited    bigint NOT NULL, -- how many are invited
+	unread     bigint NOT NULL, -- of the last event, as in events
+	loud       bigint NOT NULL
 );
 
 CREATE TABLE events (
 	event      bigint NOT NULL PRIMARY KEY, -- greater than those of its auth events
 	room       bigint NOT NULL,
 	event_id   text   NOT NULL UNIQUE,
-	place      bigint,                      -- in the room's own order; NULL for an outlier
-	before     bytea,                       -- the state before it
+	place      bigint,                      -- in the room's own order; NULL for one that is not shown: outlier, rejected, soft-failed
+	pos        bigint,                      -- of its entry in the journal; NULL for what was no news
+	status     bigint NOT NULL,             -- accepted, soft-failed, rejected or an outlier
+	before     bytea,                       -- the state before it; NULL for an outlier
+	current    bytea,                       -- the state of the room once it was appended, if that is not the state before it
+	replaces   bigint,                      -- the event that it took the place of in the state, if any
+	unread     bigint NOT NULL,             -- how many events of the room up to it notify everybody
+	loud       bigint NOT NULL,             -- how many of them are a highlight for everybody
 	auth       bytea  NOT NULL,             -- its auth events
-	json       bytea  NOT NULL              -- the PDU
+	json       bytea  NOT NULL,             -- the PDU
+	-- The first redaction of it that applied. The row keeps the content, which
+	-- state and authorization go on using; who reads it gets the redacted form.
+	redacted_by bigint
 );
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
 
@@ -41,6 +54,38 @@ CREATE TABLE memberships (
 	room       bigint NOT NULL,
 	membership text   NOT NULL,
 	event      bigint NOT NULL,
+	pos        bigint NOT NULL, -- of the last change, in the journal
+	forgotten  boolean NOT NULL, -- the user left and wants to see no more of it
 	PRIMARY KEY (user_id, room)
 );
-CREATE INDEX memberships_by_room ON memberships (room, membership);
+CREATE INDEX memberships_by_room ON memberships (room, membership, event);
+
+-- What decides who may see which part of the history: every member event under
+-- its user, and every change of the history visibility under ''.
+CREATE TABLE sights (
+	room       bigint NOT NULL,
+	user_id    text   NOT NULL,
+	place      bigint NOT NULL,
+	pos        bigint NOT NULL, -- 0 for what was no news
+	event      bigint NOT NULL,
+	value      text   NOT NULL, -- the membership, or the visibility
+	PRIMARY KEY (room, user_id, place)
+);
+
+-- Up to where a local user has read a room by speaking in it.
+CREATE TABLE spoken (
+	user_id    text   NOT NULL,
+	room       bigint NOT NULL,
+	place      bigint NOT NULL,
+	unread     bigint NOT NULL, -- of the event there, as in events
+	loud       bigint NOT NULL,
+	PRIMARY KEY (user_id, room)
+);
+
+-- Events that are a highlight for one user and not for everybody.
+CREATE TABLE highlights (
+	user_id    text   NOT NULL,
+	room       bigint NOT NULL,
+	place      bigint NOT NULL,
+	PRIMARY KEY (user_id, room, place)
+);

@@ -1,0 +1,52 @@
+-- compatible with v1
+
+CREATE TABLE accounts (
+	user_id     text    NOT NULL PRIMARY KEY,
+	password    text    NOT NULL, -- argon2id in the PHC format; empty: none will do
+	admin       boolean NOT NULL,
+	guest       boolean NOT NULL,
+	locked      boolean NOT NULL,
+	suspended   boolean NOT NULL,
+	deactivated boolean NOT NULL,
+	created     bigint  NOT NULL  -- milliseconds since 1970, as all times
+);
+
+CREATE TABLE devices (
+	user_id     text    NOT NULL,
+	device_id   text    NOT NULL,
+	name        text    NOT NULL, -- empty: none
+	seen        bigint  NOT NULL, -- when it was last heard of
+	seen_ip     text    NOT NULL,
+	created     bigint  NOT NULL,
+	PRIMARY KEY (user_id, device_id)
+);
+
+-- Tokens are stored as their SHA-256 only.
+CREATE TABLE access_tokens (
+	token       bytea   NOT NULL PRIMARY KEY,
+	user_id     text    NOT NULL,
+	device_id   text    NOT NULL,
+	created     bigint  NOT NULL
+);
+CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
+
+CREATE TABLE registration_tokens (
+	token       text    NOT NULL PRIMARY KEY,
+	admin       boolean NOT NULL, -- it makes administrators
+	uses        bigint,           -- how often it may be used; NULL: any number of times
+	used        bigint  NOT NULL,
+	expires     bigint,           -- NULL: never
+	created     bigint  NOT NULL
+);
+
+-- User-interactive authentication that is under way.
+CREATE TABLE auth_sessions (
+	session     text    NOT NULL PRIMARY KEY,
+	operation   text    NOT NULL, -- what it authorises: it is good for nothing else
+	user_id     text    NOT NULL, -- who does it; empty while there is no account
+	request     bytea   NOT NULL, -- the body that it was begun with
+	completed   text    NOT NULL, -- the stages that are done, separated by spaces
+	token       text    NOT NULL, -- the registration token that was shown, if any
+	created     bigint  NOT NULL
+);
+CREATE INDEX auth_sessions_by_time ON auth_sessions (created);

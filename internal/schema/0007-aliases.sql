@@ -1,0 +1,15 @@
+-- compatible with v1
+
+CREATE TABLE aliases (
+	alias       text    NOT NULL PRIMARY KEY,
+	room_id     text    NOT NULL,
+	creator     text    NOT NULL,
+	created     bigint  NOT NULL
+);
+CREATE INDEX aliases_by_room ON aliases (room_id);
+
+-- The rooms that are in the public directory.
+CREATE TABLE published_rooms (
+	room_id     text    NOT NULL PRIMARY KEY,
+	published   bigint  NOT NULL
+);
