@@ -13,7 +13,6 @@ import (
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
-	"parley/matrix/stateres"
 )
 
 // A Preset is a set of state events that a room begins with.
@@ -41,6 +40,9 @@ type NewRoom struct {
 	Topic   string
 	Invites []id.UserID
 	Direct  bool // the invites are to a direct chat
+	// Profiles is what the member events of the creator and the invited say
+	// beside the membership.
+	Profiles map[id.UserID]canonjson.Value
 }
 
 // Create makes a room with all that is wanted of it, in one append. The aliases
@@ -69,12 +71,7 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 	if err != nil {
 		return "", Sent{}, err
 	}
-	r := &live{
-		engine: g, num: Num(num), rules: rules, row: record{num: Num(num), version: n.Version},
-		nodes:       newNodes(g.db, Num(num)),
-		events:      make(map[stateres.Num]*event.Event),
-		uncommitted: make(map[stateres.Num]*event.Event),
-	}
+	r := newLive(g, Num(num), rules)
 	drafts, err := n.drafts(rules)
 	if err != nil {
 		return "", Sent{}, err
@@ -92,7 +89,9 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 	if err != nil {
 		return "", Sent{}, fmt.Errorf("creating room %s: %w", r.id, err)
 	}
+	g.mu.Lock()
 	g.remember(r)
+	g.mu.Unlock()
 	return r.id, Sent{EventID: a.entries[0].event.ID(), Pos: pos}, nil
 }
 
@@ -113,7 +112,7 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 	}
 	d := drafting{sender: n.Creator}
 	d.state(event.TypeCreate, "", create)
-	d.state(event.TypeMember, string(n.Creator), member(event.MembershipJoin, false))
+	d.state(event.TypeMember, string(n.Creator), n.member(n.Creator, event.MembershipJoin))
 	d.state(event.TypePowerLevels, "", n.levels(rules))
 	if n.Alias != "" {
 		d.state("m.room.canonical_alias", "", object("alias", canonjson.Text(string(n.Alias))))
@@ -136,7 +135,7 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 		d.state("m.room.topic", "", object("topic", canonjson.Text(n.Topic)))
 	}
 	for _, user := range n.Invites {
-		d.state(event.TypeMember, string(user), member(event.MembershipInvite, n.Direct))
+		d.state(event.TypeMember, string(user), n.member(user, event.MembershipInvite))
 	}
 	return d.drafts, nil
 }
@@ -245,9 +244,9 @@ func object(key string, value canonjson.Value) canonjson.Value {
 	return canonjson.Value("{}").With(key, value)
 }
 
-func member(membership string, direct bool) canonjson.Value {
-	content := object("membership", canonjson.Text(membership))
-	if direct {
+func (n NewRoom) member(user id.UserID, membership string) canonjson.Value {
+	content := n.Profiles[user].With("membership", canonjson.Text(membership))
+	if n.Direct && membership == event.MembershipInvite {
 		content = content.With("is_direct", canonjson.Value("true"))
 	}
 	return content

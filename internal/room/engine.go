@@ -16,6 +16,7 @@ import (
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/pushrule"
 	"parley/matrix/roomver"
 	"parley/matrix/signing"
 	"parley/matrix/stateres"
@@ -29,8 +30,8 @@ type Options struct {
 	// Server is the name of this server, and Key signs for it.
 	Server id.ServerName
 	Key    signing.Key
-	// Memory is how many bytes rooms in memory may take, roughly; 0 means 64
-	// MiB.
+	// Memory is how many bytes rooms, events and states in memory may take,
+	// roughly; 0 means 64 MiB.
 	Memory int
 }
 
@@ -40,30 +41,58 @@ type Engine struct {
 	journal *journal.Journal
 	server  id.ServerName
 	key     signing.Key
-	memory  int
 	numbers *numbers
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
 
-	// mu guards the rooms in memory. A room's own lock may be taken after it,
+	// What was read of the database, shared by all rooms: nodes of their states,
+	// events for what they say, events as they are shown, and what is unread.
+	nodes  *generations[nodeKey, []byte]
+	events *generations[stateres.Num, *event.Event]
+	items  *generations[stateres.Num, Item]
+	graph  *generations[stateres.Num, known]
+	reads  *generations[readKey, readState]
+	memory int // of rooms
+
+	// everybody is the rules by which it is decided what notifies.
+	everybody *pushrule.Evaluator
+
+	// mu guards the rooms in memory. A room's own locks may be taken after it,
 	// not before.
 	mu    sync.Mutex
 	rooms map[id.RoomID]*list.Element // of *live
 	order *list.List                  // the one used last is in front
+	loads map[id.RoomID]*load         // rooms that are being read
+	names map[Num]id.RoomID           // of the rooms in memory
 }
 
-// New returns an engine over a database and its journal.
+// A load is a room that is being read. It is late when the room changed
+// meanwhile, so that what was read may be out of date.
+type load struct{ late bool }
+
+// New returns an engine over a database and its journal. It must be made before
+// the journal runs.
 func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	if o.Memory == 0 {
 		o.Memory = 64 << 20
 	}
-	return &Engine{
-		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory,
-		numbers: &numbers{db: db, name: "event"},
-		rooms:   make(map[id.RoomID]*list.Element),
-		order:   list.New(),
+	g := &Engine{
+		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
+		numbers:   &numbers{db: db, name: "event"},
+		nodes:     newGenerations[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
+		events:    newGenerations[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
+		graph:     newGenerations[stateres.Num](o.Memory/16, func(k known) int { return 150 + 8*len(k.auth) }),
+		items:     newGenerations[stateres.Num](o.Memory/4, Item.weight),
+		reads:     newGenerations[readKey](o.Memory/16, readState.weight),
+		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
+		rooms:     make(map[id.RoomID]*list.Element),
+		order:     list.New(),
+		loads:     make(map[id.RoomID]*load),
+		names:     make(map[Num]id.RoomID),
 	}
+	j.OnForeign(g.foreign)
+	return g
 }
 
 // creationTime returns the present in milliseconds, and each time another: where
@@ -89,77 +118,138 @@ func (g *Engine) newEventID(rules *roomver.Rules) (id.EventID, error) {
 
 // room returns a room from memory, or reads it.
 func (g *Engine) room(ctx context.Context, roomID id.RoomID) (*live, error) {
-	g.mu.Lock()
-	if e := g.rooms[roomID]; e != nil {
-		g.order.MoveToFront(e)
+	for {
+		g.mu.Lock()
+		if e := g.rooms[roomID]; e != nil {
+			g.order.MoveToFront(e)
+			g.mu.Unlock()
+			return e.Value.(*live), nil
+		}
+		l := g.loads[roomID]
+		if l == nil {
+			l = new(load)
+			g.loads[roomID] = l
+		}
 		g.mu.Unlock()
-		return e.Value.(*live), nil
+		r, err := g.read(ctx, roomID)
+		if r, ok := g.loaded(roomID, l, r, err); ok {
+			return r, err
+		}
 	}
-	g.mu.Unlock()
-	r, err := g.read(ctx, roomID)
-	if err != nil {
-		return nil, err
+}
+
+// loaded puts a room into memory that was read, unless somebody else did or the
+// read was late; then it has to be read again, which is rare.
+func (g *Engine) loaded(roomID id.RoomID, l *load, r *live, err error) (*live, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.loads[roomID] == l {
+		delete(g.loads, roomID)
 	}
-	return g.remember(r), nil
+	switch {
+	case err != nil:
+		return nil, true
+	case l.late:
+		return nil, false
+	}
+	return g.remember(r), true
 }
 
 // remember puts a room into memory, unless somebody else did meanwhile, and
-// forgets those not used for longest, as far as their memory is needed.
+// forgets those not used for longest, as far as their memory is needed. The
+// caller holds mu.
 func (g *Engine) remember(r *live) *live {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if e := g.rooms[r.id]; e != nil {
 		return e.Value.(*live)
 	}
+	g.names[r.num] = r.id
 	g.rooms[r.id] = g.order.PushFront(r)
-	total := int64(0)
+	total := 0
 	for e := g.order.Front(); e != nil; {
 		other, next := e.Value.(*live), e.Next()
-		if total += other.bytes.Load() + emptyRoom; total > int64(g.memory) && other != r {
-			delete(g.rooms, other.id)
-			g.order.Remove(e)
+		if total += other.weight(); total > g.memory && other != r {
+			g.drop(e)
 		}
 		e = next
 	}
 	return r
 }
 
-// emptyRoom is about what a room takes of which nothing was needed.
-const emptyRoom = 4096
+// drop removes a room from memory. The caller holds mu.
+func (g *Engine) drop(e *list.Element) {
+	r := g.order.Remove(e).(*live)
+	delete(g.rooms, r.id)
+	delete(g.names, r.num)
+}
 
 // forget drops a room from memory, if it is still this copy of it.
 func (g *Engine) forget(r *live) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e := g.rooms[r.id]; e != nil && e.Value == r {
-		delete(g.rooms, r.id)
-		g.order.Remove(e)
+		g.drop(e)
 	}
 }
 
-func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
-	r := &live{
-		engine: g, id: roomID, exists: true,
-		events:      make(map[stateres.Num]*event.Event),
-		uncommitted: make(map[stateres.Num]*event.Event),
+// appended tells that a copy of a room has a new event, before the event becomes
+// visible. Another copy in memory, or one that is being read, would not have it.
+func (g *Engine) appended(r *live) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.rooms[r.id]; e != nil && e.Value != r {
+		g.drop(e)
 	}
+	g.late(r.id)
+}
+
+func (g *Engine) late(roomID id.RoomID) {
+	if l := g.loads[roomID]; l != nil {
+		l.late = true
+		delete(g.loads, roomID) // who comes now begins anew
+	}
+}
+
+// foreign drops what is in memory of rooms in which another node has appended.
+func (g *Engine) foreign(entries []journal.Entry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range entries {
+		if e.Kind != journal.KindEvent {
+			continue
+		}
+		roomID, known := g.names[Num(e.Scope.Number())]
+		if !known {
+			// It is not in memory, but may be read just now.
+			for _, l := range g.loads {
+				l.late = true
+			}
+			clear(g.loads)
+			continue
+		}
+		g.late(roomID)
+		g.drop(g.rooms[roomID])
+	}
+	g.reads.clear()
+	g.items.clear()
+}
+
+func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
+	var row record
+	var head []*event.Event
+	var rules *roomver.Rules
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
-		if r.row, err = readRoom(tx, roomID); err != nil {
+		if row, err = readRoom(tx, roomID); err != nil {
 			return err
 		}
-		rules, ok := roomver.Lookup(r.row.version)
-		if !ok {
-			return fmt.Errorf("room version %q is unknown", r.row.version)
+		var ok bool
+		if rules, ok = roomver.Lookup(row.version); !ok {
+			return fmt.Errorf("room version %q is unknown", row.version)
 		}
-		r.rules = rules
-		for _, n := range r.row.head {
-			e, err := readEvent(tx, n, rules)
-			if err != nil {
-				return err
-			}
-			r.head = append(r.head, e)
+		found, err := readEvents(tx, row.head, rules)
+		for _, n := range row.head {
+			head = append(head, found[n])
 		}
-		return nil
+		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {
 		return nil, mxerr.New(mxerr.NotFound, "There is no room %s", roomID)
@@ -167,8 +257,9 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
 	}
-	r.num = r.row.num
-	r.nodes = newNodes(g.db, r.num)
+	r := newLive(g, row.num, rules)
+	r.id, r.exists, r.row, r.head = roomID, true, row, head
+	r.recent.base = row.moment()
 	return r, nil
 }
 

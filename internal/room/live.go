@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"parley/internal/journal"
 	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -26,6 +24,9 @@ type live struct {
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
 
+	// recent is the room as it is committed. It has a lock of its own.
+	recent recent
+
 	// mu guards what follows. It is held while an event is built, never while
 	// one waits for its commit.
 	mu     sync.Mutex
@@ -33,80 +34,88 @@ type live struct {
 	exists bool           // the room has a row in the database, or will have
 	head   []*event.Event // the events of row.head
 	nodes  *nodes
-	events map[stateres.Num]*event.Event // state events that were needed
-	size   int                           // bytes of events
-	// uncommitted are state events that are not known to be in the database
-	// yet.
-	uncommitted map[stateres.Num]*event.Event
+	// pending are events that are not known to be in the database yet.
+	pending map[stateres.Num]entry
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
-
-	// bytes is how much memory the room takes, roughly, for the engine to read
-	// without the lock.
-	bytes atomic.Int64
 }
 
+func newLive(g *Engine, num Num, rules *roomver.Rules) *live {
+	return &live{
+		engine: g, num: num, rules: rules, row: record{num: num, version: rules.Version},
+		nodes:   &nodes{engine: g, room: num, uncommitted: make(map[statetrie.Address][]byte)},
+		pending: make(map[stateres.Num]entry),
+	}
+}
+
+// weight is how many bytes the room takes, roughly, less what it shares.
+func (r *live) weight() int {
+	const empty = 4096
+	r.recent.mu.RLock()
+	defer r.recent.mu.RUnlock()
+	return empty + r.recent.bytes
+}
+
+// event returns an event of the room that is needed for what it says, redacted
+// or not. The caller holds mu.
 func (r *live) event(ctx context.Context, n stateres.Num) (*event.Event, error) {
-	if e := r.events[n]; e != nil {
+	if m, ok := r.pending[n]; ok {
+		return m.event, nil
+	}
+	return r.engine.event(ctx, n, r.rules)
+}
+
+// event returns a committed event of a room with these rules.
+func (g *Engine) event(ctx context.Context, n stateres.Num, rules *roomver.Rules) (*event.Event, error) {
+	if e, ok := g.events.get(n); ok {
 		return e, nil
 	}
-	if e := r.uncommitted[n]; e != nil {
-		return e, nil
-	}
-	var e *event.Event
-	err := r.engine.db.View(ctx, func(tx *store.Tx) (err error) {
-		e, err = readEvent(tx, n, r.rules)
-		return err
-	})
+	found, err := g.eventsByNum(ctx, []stateres.Num{n}, rules)
 	if err != nil {
 		return nil, err
 	}
-	r.keep(n, e)
-	return e, nil
+	return found[n], nil
 }
 
-func (r *live) keep(n stateres.Num, e *event.Event) {
-	const overhead = 512 // of an event over its JSON, roughly
-	r.events[n] = e
-	r.size += len(e.JSON()) + overhead
-}
-
-// committed says that an append is durable. What it made can be forgotten from
-// now on.
-func (r *live) committed(a appended) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.nodes.committed(a.nodes)
-	for _, m := range a.entries {
-		if e := r.uncommitted[m.num]; e != nil {
-			delete(r.uncommitted, m.num)
-			r.keep(m.num, e)
+// eventsByNum returns committed events of a room with these rules. That one is
+// missing is an error.
+func (g *Engine) eventsByNum(ctx context.Context, nums []stateres.Num, rules *roomver.Rules) (map[stateres.Num]*event.Event, error) {
+	found := make(map[stateres.Num]*event.Event, len(nums))
+	var missing []stateres.Num
+	for _, n := range nums {
+		if e, ok := g.events.get(n); ok {
+			found[n] = e
+		} else {
+			missing = append(missing, n)
 		}
 	}
-	r.trim()
-}
-
-// trim forgets what can be read again when the room takes more than its share
-// of the memory. The caller holds mu.
-func (r *live) trim() {
-	if r.size+r.nodes.size > r.engine.memory/4 {
-		clear(r.events)
-		r.size = 0
-		r.nodes.forget()
+	if len(missing) == 0 {
+		return found, nil
 	}
-	r.bytes.Store(int64(r.size + r.nodes.size))
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		read, err := readEvents(tx, missing, rules)
+		for n, e := range read {
+			found[n] = e
+			g.events.put(n, e)
+		}
+		return err
+	})
+	return found, err
 }
 
-// entry is an event that is being appended, with what belongs to it.
-type entry struct {
-	num    stateres.Num
-	event  *event.Event
-	place  int64
-	before statetrie.Root
-	auth   []stateres.Num
-	// redacts is the event that it takes effect on, if it is a redaction.
-	redacts stateres.Num
+// settled says that an append is durable. What it made can be forgotten from now
+// on.
+func (r *live) settled(a appended) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nodes.settled(a.nodes)
+	for _, m := range a.entries {
+		delete(r.pending, m.num)
+		if _, ok := m.event.Tuple(); ok {
+			r.engine.events.put(m.num, m.event)
+		}
+	}
 }
 
 // build makes the next event of the room and moves the room on to it. The
@@ -138,9 +147,34 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if state.fault != nil {
 		return entry{}, state.fault
 	}
-	made, err := r.advance(ctx, e, auth)
-	made.redacts = target
-	return made, err
+	num, err := r.engine.numbers.above(ctx, auth)
+	if err != nil {
+		return entry{}, err
+	}
+	made := entry{num: num, event: e, auth: auth, before: r.row.root, redacts: target, transaction: d.Transaction}
+	if err := r.put(ctx, &made); err != nil {
+		return entry{}, err
+	}
+	made.current = made.after // what it follows is all there is
+	advanced, err := r.advance(ctx, made, []stateres.Num{num}, []*event.Event{e})
+	if err != nil {
+		delete(r.pending, num)
+	}
+	return advanced, err
+}
+
+// put sets the state after an accepted event from that before it, and makes the
+// event known to whoever builds on it. The caller holds mu.
+func (r *live) put(ctx context.Context, m *entry) (err error) {
+	m.after = m.before
+	if t, ok := m.event.Tuple(); ok {
+		m.after, err = statetrie.Put(ctx, r.nodes, m.before, statetrie.Key(t), uint64(m.num))
+		if err != nil {
+			return fmt.Errorf("putting %s into the state of %s: %w", m.event.ID(), r.id, err)
+		}
+	}
+	r.pending[m.num] = *m
+	return nil
 }
 
 // proto fills in what follows from the room: where the event stands and what
@@ -148,7 +182,10 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto, []stateres.Num, error) {
 	p := event.Proto{
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
-		OriginServerTS: time.Now().UnixMilli(),
+		OriginServerTS: d.Time,
+	}
+	if p.OriginServerTS == 0 {
+		p.OriginServerTS = time.Now().UnixMilli()
 	}
 	if d.Type == event.TypeCreate {
 		p.OriginServerTS = r.engine.creationTime()
@@ -173,131 +210,4 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto
 		p.AuthEvents = append(p.AuthEvents, e.Reference())
 	}
 	return p, auth, state.fault
-}
-
-// advance makes an event the head of the room. The create event gives the room
-// its ID where it has none before.
-func (r *live) advance(ctx context.Context, e *event.Event, auth []stateres.Num) (entry, error) {
-	var least int64
-	for _, n := range auth {
-		least = max(least, int64(n))
-	}
-	num, err := r.engine.numbers.above(ctx, least)
-	if err != nil {
-		return entry{}, err
-	}
-	made := entry{num: stateres.Num(num), event: e, place: r.row.place + 1, before: r.row.root, auth: auth}
-	root := r.row.root
-	if t, ok := e.Tuple(); ok {
-		root, err = statetrie.Put(ctx, r.nodes, root, statetrie.Key(t), uint64(made.num))
-		if err != nil {
-			return entry{}, fmt.Errorf("putting %s into the state of %s: %w", e.ID(), r.id, err)
-		}
-		r.uncommitted[made.num] = e
-	}
-	if r.id == "" {
-		r.id = e.RoomID()
-	}
-	r.row.change = num
-	r.row.place = made.place
-	r.row.root = root
-	r.row.head = []stateres.Num{made.num}
-	r.head = []*event.Event{e}
-	return made, nil
-}
-
-// appended is events that were appended together, and the nodes of the states
-// after them.
-type appended struct {
-	entries []entry
-	nodes   []statetrie.Node
-	before  record
-	after   record
-	creates bool // the room, too
-}
-
-// finish collects what was built on the room as it was before. The caller holds
-// mu.
-func (r *live) finish(before record, entries []entry) appended {
-	a := appended{entries: entries, nodes: r.nodes.fresh, before: before, after: r.row, creates: !r.exists}
-	r.nodes.fresh = nil
-	r.exists = true
-	return a
-}
-
-// change is what the journal is to commit.
-func (a appended) change(roomID id.RoomID) journal.Change {
-	return func(b *journal.Batch) error {
-		num := a.after.num
-		expect := func() error { return expectChange(b, a.before) }
-		if a.creates {
-			expect = func() error { return expectNoRoom(b, roomID) }
-		}
-		if err := expect(); err != nil {
-			return err
-		}
-		b.Remember(num, a.after.change)
-		for _, m := range a.entries {
-			b.Insert(insertEvents, m.num, num, m.event.ID(), m.place, m.before, encodeNums(m.auth), m.event.JSON())
-			b.Append(num.Scope(), KindEvent, int64(m.num))
-			if m.redacts != 0 {
-				markRedacted(b, m.redacts, m.num)
-			}
-			if user, ok := m.event.StateKey(); ok && m.event.Type() == event.TypeMember {
-				b.Write(memberKey{num, user}, func(tx *store.Tx) error {
-					return putMembership(tx, num, user, m.event.Membership(), m.num)
-				})
-			}
-		}
-		for _, n := range a.nodes {
-			b.Insert(insertNodes, num, n.Address, n.Bytes)
-		}
-		if a.creates {
-			b.Write(createKey{num}, func(tx *store.Tx) error { return insertRoom(tx, roomID, a.after) })
-		}
-		b.Write(num, func(tx *store.Tx) error { return writeRoom(tx, a.after) })
-		return nil
-	}
-}
-
-type (
-	memberKey struct {
-		room Num
-		user string
-	}
-	createKey struct{ room Num }
-)
-
-// expectChange refuses an append that was decided on another change of the
-// room than its last. A change has a name and not a count: two nodes can make
-// different changes that would have the same count, and what one of them built
-// on its own, which was refused, must not pass for built on the other's. The
-// database is asked once per room and group.
-func expectChange(b *journal.Batch, before record) error {
-	last, ok := b.Memo(before.num)
-	if !ok {
-		var change int64
-		if err := b.Row("SELECT change FROM rooms WHERE room = $1", before.num).Scan(&change); err != nil {
-			return fmt.Errorf("reading room %d: %w", before.num, err)
-		}
-		last = change
-	}
-	if last != before.change {
-		return errConflict
-	}
-	return nil
-}
-
-// expectNoRoom refuses to create a room whose ID there is already, and keeps
-// the ID from the rest of the group.
-func expectNoRoom(b *journal.Batch, roomID id.RoomID) error {
-	var taken int
-	if err := b.Row("SELECT count(*) FROM rooms WHERE room_id = $1", roomID).Scan(&taken); err != nil {
-		return fmt.Errorf("looking for room %s: %w", roomID, err)
-	}
-	if _, inGroup := b.Memo(roomID); taken > 0 || inGroup {
-		return errConflict
-	}
-	b.Remember(roomID, true)
-	return nil
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"errors"
 	"maps"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"parley/internal/store/storetest"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 )
 
 func (n *node) memberships(user id.UserID) map[id.RoomID]string {
@@ -40,14 +42,21 @@ func TestMemberships(t *testing.T) {
 					t.Errorf("%s: got %v, want %v", user, got, rooms)
 				}
 			}
-			members, err := n.Members(ctx, pub)
+			now, err := n.Now(ctx, pub)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members, err := n.StateOfType(ctx, pub, now.Root, event.TypeMember)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := make(map[string]string)
-			for _, e := range members {
-				user, _ := e.StateKey()
-				got[user] = e.Membership()
+			for _, it := range members {
+				user, _ := it.Event.StateKey()
+				got[user] = it.Event.Membership()
+			}
+			if now.Joined != 2 || now.Invited != 0 {
+				t.Errorf("%d are joined, %d invited", now.Joined, now.Invited)
 			}
 			if !maps.Equal(got, map[string]string{string(alice): "join", string(bob): "join", string(carol): "ban"}) {
 				t.Errorf("members are %v", got)
@@ -64,8 +73,8 @@ func TestMemberships(t *testing.T) {
 func TestMembersOfNoRoom(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db, Options{})
-		if _, err := n.Members(ctx, "!nowhere:a.test"); err == nil {
-			t.Error("no error")
+		if _, err := n.Now(ctx, "!nowhere:a.test"); !errors.Is(err, mxerr.NotFound) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"parley/internal/store"
+	"parley/matrix/stateres"
 )
 
 // blockSize is how many event numbers are reserved at once. What is left of a
@@ -21,9 +22,13 @@ type numbers struct {
 	next, last int64 // of the present block
 }
 
-// above returns an unused number that is greater than another: of an event's
-// auth events, which another node may have numbered from a later block.
-func (n *numbers) above(ctx context.Context, least int64) (int64, error) {
+// above returns an unused number that is greater than those of an event's auth
+// events, which another node may have numbered from a later block.
+func (n *numbers) above(ctx context.Context, auth []stateres.Num) (stateres.Num, error) {
+	var least int64
+	for _, a := range auth {
+		least = max(least, int64(a))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.next > n.last || n.next <= least {
@@ -35,5 +40,5 @@ func (n *numbers) above(ctx context.Context, least int64) (int64, error) {
 	}
 	num := n.next
 	n.next++
-	return num, nil
+	return stateres.Num(num), nil
 }

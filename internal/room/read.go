@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
+	"slices"
 
+	"parley/internal/journal"
 	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -12,127 +15,245 @@ import (
 	"parley/matrix/stateres"
 )
 
-// Event returns an event of a room by its ID, nil when the room has none such;
-// redacted, if it was. It does not ask who may see it.
-func (g *Engine) Event(ctx context.Context, roomID id.RoomID, eventID id.EventID) (*event.Event, error) {
+// None of the methods in this file ask who may see what they return.
+
+// Last is behind the last place of every room.
+const Last int64 = math.MaxInt64
+
+// At returns a room as it is at a position of the journal, which must be visible.
+func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position) (Moment, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Moment{}, err
+	}
+	if m, ok := r.recent.at(pos); ok {
+		return m, nil
+	}
+	return g.longAgo(ctx, r, pos)
+}
+
+// longAgo is At for positions that are no longer in memory.
+func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Moment, error) {
+	found, err := g.readItems(ctx, r, `
+		WHERE e.event = (SELECT ref FROM journal WHERE scope = $1 AND kind = $2 AND pos <= $3 ORDER BY pos DESC LIMIT 1)`,
+		r.num.Scope(), journal.KindEvent, pos)
+	if err != nil || len(found) == 0 {
+		return Moment{Pos: pos}, err
+	}
+	it := found[0]
+	m := Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}
+	members, err := g.StateOfType(ctx, r.id, m.Root, event.TypeMember)
+	if err != nil {
+		return m, err
+	}
+	var row record
+	for _, e := range members {
+		row.count(e.Event, 1)
+	}
+	m.Joined, m.Invited = row.joined, row.invited
+	return m, nil
+}
+
+// Now returns a room as it is.
+func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
+	return g.At(ctx, roomID, g.journal.Head())
+}
+
+// Item returns an event of a room by its ID; ok is false when the room has none
+// such, or it was not accepted.
+func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID) (it Item, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Item{}, false, err
+	}
+	found, err := g.readItems(ctx, r, "WHERE e.event_id = $1 AND e.room = $2 AND e.place IS NOT NULL", eventID, r.num)
+	if err != nil || len(found) == 0 {
+		return Item{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// Items returns events of a room by their numbers. That one is missing is an
+// error.
+func (g *Engine) Items(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
-	var found *event.Event
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		num, room, err := findEvent(tx, eventID)
-		if err != nil || num == 0 || room != r.num {
-			return err
+	return g.itemsOf(ctx, r, nums)
+}
+
+func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
+	list := make([]Item, len(nums))
+	missing := make(map[stateres.Num]uint64) // with the versions in the cache
+	for i, n := range nums {
+		var ok bool
+		if list[i], ok = g.items.get(n); !ok {
+			missing[n] = g.items.version(n)
 		}
-		found, err = readShown(tx, num, r.rules)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading event %s of %s: %w", eventID, roomID, err)
 	}
-	return found, nil
-}
-
-// State returns the event in a place of the current state, nil when there is
-// none. It does not ask who may see it.
-func (g *Engine) State(ctx context.Context, roomID id.RoomID, t event.Tuple) (*event.Event, error) {
-	r, err := g.room(ctx, roomID)
-	if err != nil {
-		return nil, err
+	if len(missing) == 0 {
+		return list, nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer r.trim()
-	s := &snapshot{ctx: ctx, room: r, root: r.row.root}
-	e := s.StateEvent(t)
-	return e, s.fault
-}
-
-// FullState returns the whole current state, in no order.
-func (g *Engine) FullState(ctx context.Context, roomID id.RoomID) ([]*event.Event, error) {
-	return g.stateEvents(ctx, roomID, func(r *live) iter.Seq2[statetrie.Entry, error] {
-		return statetrie.All(ctx, r.nodes, r.row.root)
-	})
-}
-
-// Members returns the member events of the current state, in no order. It does
-// not ask who may see them.
-func (g *Engine) Members(ctx context.Context, roomID id.RoomID) ([]*event.Event, error) {
-	return g.stateEvents(ctx, roomID, func(r *live) iter.Seq2[statetrie.Entry, error] {
-		return statetrie.OfType(ctx, r.nodes, r.row.root, event.TypeMember)
-	})
-}
-
-func (g *Engine) stateEvents(
-	ctx context.Context, roomID id.RoomID, entries func(*live) iter.Seq2[statetrie.Entry, error],
-) ([]*event.Event, error) {
-	r, err := g.room(ctx, roomID)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer r.trim()
-	var events []*event.Event
-	for entry, err := range entries(r) {
-		if err != nil {
-			return nil, fmt.Errorf("reading the state of %s: %w", roomID, err)
+	found := make(map[stateres.Num]Item, len(missing))
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		var wanted []stateres.Num
+		for n := range missing {
+			wanted = append(wanted, n)
 		}
-		e, err := r.event(ctx, stateres.Num(entry.Number))
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, e)
-	}
-	return events, nil
-}
-
-// Back returns up to limit events of a room in its own order, from the newest
-// before a place backwards; place 0 means from the end. It returns the place of
-// the last event returned, to go on from. Events are redacted if they were. It does
-// not ask who may see them.
-func (g *Engine) Back(ctx context.Context, roomID id.RoomID, before int64, limit int) (events []*event.Event, place int64, err error) {
-	r, err := g.room(ctx, roomID)
-	if err != nil {
-		return nil, 0, err
-	}
-	if before == 0 {
-		before = 1<<63 - 1
-	}
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		nums, err := eventsBefore(tx, r.num, before, limit, &place)
-		if err != nil {
-			return err
-		}
-		for _, n := range nums {
-			e, err := readShown(tx, n, r.rules)
+		in, arg := tx.In(1, wanted)
+		for row, err := range tx.Query(selectItems+"WHERE e.event "+in, arg) {
 			if err != nil {
 				return err
 			}
-			events = append(events, e)
+			it, err := scanItem(row, r)
+			if err != nil {
+				return err
+			}
+			found[it.Num] = it
+			g.items.putSince(it.Num, it, missing[it.Num])
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading back in %s: %w", roomID, err)
+		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
 	}
-	return events, place, nil
+	for i, n := range nums {
+		if list[i].Event != nil {
+			continue
+		}
+		it, ok := found[n]
+		if !ok {
+			return nil, fmt.Errorf("reading event %d of %s: %w", n, r.id, store.ErrNoRows)
+		}
+		list[i] = it
+	}
+	return list, nil
 }
 
-// eventsBefore returns the numbers of the events before a place, newest first,
-// and sets last to the place of the last of them.
-func eventsBefore(tx *store.Tx, room Num, before int64, limit int, last *int64) (nums []stateres.Num, err error) {
-	for row, err := range tx.Query(
-		"SELECT event, place FROM events WHERE room = $1 AND place < $2 ORDER BY place DESC LIMIT $3", room, before, limit) {
+// Back returns up to limit events of a room in its own order, from a place
+// backwards, that of the place first.
+func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list := r.recent.upTo(place, limit)
+	if n := len(list); n > 0 {
+		place = list[n-1].Place - 1
+	}
+	if len(list) == limit {
+		return list, nil
+	}
+	rest, err := g.readItems(ctx, r,
+		"WHERE e.room = $1 AND e.place <= $2 ORDER BY e.place DESC LIMIT $3", r.num, place, limit-len(list))
+	return append(list, rest...), err
+}
+
+// Forward returns up to limit events of a room in its own order, from a place on.
+func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	if list, ok := r.recent.from(place, limit); ok {
+		return list, nil
+	}
+	return g.readItems(ctx, r, "WHERE e.room = $1 AND e.place >= $2 ORDER BY e.place LIMIT $3", r.num, place, limit)
+}
+
+// Between returns up to limit events of a room that came between two positions
+// of the journal, the newest first, leaving out what is after a place.
+func (g *Engine) Between(ctx context.Context, roomID id.RoomID, after, upTo journal.Position, place int64, limit int) ([]Item, error) {
+	m, err := g.At(ctx, roomID, upTo)
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.Back(ctx, roomID, min(place, m.Place), limit)
+	if i := slices.IndexFunc(list, func(it Item) bool { return it.Pos <= after }); i >= 0 {
+		list = list[:i]
+	}
+	return list, err
+}
+
+// State returns the event in a place of a state, nil when there is none.
+func (g *Engine) State(ctx context.Context, roomID id.RoomID, root statetrie.Root, t event.Tuple) (*event.Event, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	n, err := statetrie.Get(ctx, g.committed(r.num), root, statetrie.Key(t))
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	list, err := g.itemsOf(ctx, r, []stateres.Num{stateres.Num(n)})
+	if err != nil {
+		return nil, err
+	}
+	return list[0].Event, nil
+}
+
+// FullState returns a whole state, in no order.
+func (g *Engine) FullState(ctx context.Context, roomID id.RoomID, root statetrie.Root) ([]Item, error) {
+	return g.stateItems(ctx, roomID, func(nodes *nodes) iter.Seq2[statetrie.Entry, error] {
+		return statetrie.All(ctx, nodes, root)
+	})
+}
+
+// StateOfType returns the events of one type in a state, in no order.
+func (g *Engine) StateOfType(ctx context.Context, roomID id.RoomID, root statetrie.Root, eventType string) ([]Item, error) {
+	return g.stateItems(ctx, roomID, func(nodes *nodes) iter.Seq2[statetrie.Entry, error] {
+		return statetrie.OfType(ctx, nodes, root, eventType)
+	})
+}
+
+func (g *Engine) stateItems(
+	ctx context.Context, roomID id.RoomID, entries func(*nodes) iter.Seq2[statetrie.Entry, error],
+) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	var nums []stateres.Num
+	for entry, err := range entries(g.committed(r.num)) {
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading a state of %s: %w", roomID, err)
 		}
-		var n stateres.Num
-		if err := row.Scan(&n, last); err != nil {
-			return nil, err
+		nums = append(nums, stateres.Num(entry.Number))
+	}
+	return g.itemsOf(ctx, r, nums)
+}
+
+// StateNums returns the numbers of the events in a state whose place passes, in
+// no order.
+func (g *Engine) StateNums(ctx context.Context, room Num, root statetrie.Root, pass func(statetrie.Key) bool) ([]stateres.Num, error) {
+	var nums []stateres.Num
+	for entry, err := range statetrie.All(ctx, g.committed(room), root) {
+		if err != nil {
+			return nil, fmt.Errorf("reading a state of room %d: %w", room, err)
 		}
-		nums = append(nums, n)
+		if pass(entry.Key) {
+			nums = append(nums, stateres.Num(entry.Number))
+		}
 	}
 	return nums, nil
+}
+
+// StateNum returns the number of the event in a place of a state, 0 when there
+// is none.
+func (g *Engine) StateNum(ctx context.Context, room Num, root statetrie.Root, t event.Tuple) (stateres.Num, error) {
+	n, err := statetrie.Get(ctx, g.committed(room), root, statetrie.Key(t))
+	return stateres.Num(n), err
+}
+
+// StateDiff returns what leads from one state of a room to another, in no order.
+func (g *Engine) StateDiff(ctx context.Context, room Num, before, after statetrie.Root) ([]statetrie.Change, error) {
+	var changes []statetrie.Change
+	for c, err := range statetrie.Diff(ctx, g.committed(room), before, after) {
+		if err != nil {
+			return nil, fmt.Errorf("comparing states of room %d: %w", room, err)
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
 }

@@ -26,8 +26,8 @@ func (r *live) redacts(ctx context.Context, redaction *event.Event, state eventa
 		if err != nil || num == 0 || room != r.num {
 			return err
 		}
-		e, err := readEvent(tx, num, r.rules)
-		if err == nil && eventauth.RedactionApplies(redaction, e, levels) {
+		found, err := readEvents(tx, []stateres.Num{num}, r.rules)
+		if err == nil && eventauth.RedactionApplies(redaction, found[num], levels) {
 			target = num
 		}
 		return err
@@ -60,4 +60,17 @@ func shown(e, because *event.Event) *event.Event {
 	}
 	unsigned := canonjson.Value("{}").With("redacted_because", because.AppendClient(nil, event.Client{}))
 	return e.Redacted().WithUnsigned(unsigned)
+}
+
+// redacted changes what is in memory of an event as it is shown. Of several
+// redactions the first counts.
+func (r *live) redacted(target stateres.Num, because *event.Event) {
+	redact := func(it Item) Item {
+		if it.Event.Unsigned().Get("redacted_because") == nil {
+			it.Event = shown(it.Event, because)
+		}
+		return it
+	}
+	r.recent.change(target, redact)
+	r.engine.items.change(target, redact)
 }

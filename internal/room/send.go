@@ -20,6 +20,7 @@ type Draft struct {
 	Sender   id.UserID
 	Content  canonjson.Value // an object in strict canonical form; nil for an empty one
 	Redacts  id.EventID      // of a redaction, the event that it redacts
+	Time     int64           // origin_server_ts; 0 for the present
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
@@ -95,19 +96,40 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	if r.stale {
 		return a, nil, errConflict
 	}
+	if earlier, err := r.same(ctx, drafts); err != nil || earlier != "" {
+		return a, nil, errors.Join(err, errRepeated{earlier})
+	}
 	before, head := r.row, r.head
 	var made []entry
 	for _, d := range drafts {
 		e, err := r.build(ctx, d)
 		if err != nil {
 			r.row, r.head = before, head
+			for _, m := range made {
+				delete(r.pending, m.num)
+			}
 			return a, nil, err
 		}
 		made = append(made, e)
 	}
 	a = r.finish(before, made)
-	change := once(a.change(r.id), key, made[0].event.ID(), time.Now())
+	change := once(a.change, key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
+}
+
+// same returns the event that the room's state has already of somebody who says
+// the same again, empty if there is none: nothing is gained by a second one.
+func (r *live) same(ctx context.Context, drafts []Draft) (id.EventID, error) {
+	d := drafts[0]
+	if len(drafts) != 1 || d.StateKey == nil {
+		return "", nil
+	}
+	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
+	e := state.StateEvent(event.Tuple{Type: d.Type, StateKey: *d.StateKey})
+	if e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content) {
+		return "", state.fault
+	}
+	return e.ID(), nil
 }
 
 // settle waits for the commit of what was submitted.
@@ -120,6 +142,6 @@ func (r *live) settle(a appended, wait func() (journal.Position, error)) (journa
 		r.engine.forget(r)
 		return 0, err
 	}
-	r.committed(a)
+	r.settled(a)
 	return pos, nil
 }

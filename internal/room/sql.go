@@ -21,36 +21,55 @@ type Num int64
 // Scope is where the journal has what happens in a room.
 func (n Num) Scope() journal.Scope { return journal.NewScope(journal.ScopeRoom, int64(n)) }
 
-// KindEvent is the kind of journal entries for events: their reference is the
-// number of an event.
-const KindEvent journal.Kind = 1
+// The values of events.status.
+const (
+	accepted   = 1
+	softFailed = 2 // allowed when it was sent, and not by the present state
+	rejected   = 3
+)
 
 var (
 	insertEvents = &store.Insert{Table: "events", Columns: []store.Column{
 		{Name: "event", Type: store.Int}, {Name: "room", Type: store.Int}, {Name: "event_id", Type: store.Text},
-		{Name: "place", Type: store.Int}, {Name: "before", Type: store.Blob}, {Name: "auth", Type: store.Blob},
-		{Name: "json", Type: store.Blob},
+		{Name: "place", Type: store.Int}, {Name: "pos", Type: store.Int}, {Name: "status", Type: store.Int},
+		{Name: "before", Type: store.Blob}, {Name: "current", Type: store.Blob}, {Name: "merges", Type: store.Bool},
+		{Name: "replaces", Type: store.Int}, {Name: "unread", Type: store.Int}, {Name: "loud", Type: store.Int},
+		{Name: "auth", Type: store.Blob}, {Name: "json", Type: store.Blob},
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},
 	}, Conflict: "ON CONFLICT (room, address) DO NOTHING"}
+	insertSights = &store.Insert{Table: "sights", Columns: []store.Column{
+		{Name: "room", Type: store.Int}, {Name: "user_id", Type: store.Text}, {Name: "place", Type: store.Int},
+		{Name: "pos", Type: store.Int}, {Name: "event", Type: store.Int}, {Name: "value", Type: store.Text},
+	}}
 )
 
 // record is the row of a room.
 type record struct {
-	num     Num
-	version roomver.Version
-	change  int64
-	head    []stateres.Num
-	root    statetrie.Root
-	place   int64
+	num             Num
+	version         roomver.Version
+	change          int64
+	pos             journal.Position // known only of what is committed
+	head            []stateres.Num
+	root            statetrie.Root
+	place           int64
+	joined, invited int64
+	unread, loud    int64
+}
+
+// moment returns the room as its row says, which must be committed.
+func (r record) moment() Moment {
+	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Unread: r.unread, Loud: r.loud}
 }
 
 func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
-	err := tx.Row("SELECT room, version, change, head, root, place FROM rooms WHERE room_id = $1", roomID).
-		Scan(&r.num, &r.version, &r.change, &head, &r.root, &r.place)
+	err := tx.Row(`
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud
+		FROM rooms WHERE room_id = $1`, roomID).
+		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited, &r.unread, &r.loud)
 	if err != nil {
 		return record{}, err
 	}
@@ -59,8 +78,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 }
 
 func writeRoom(tx *store.Tx, r record) error {
-	_, err := tx.Exec("UPDATE rooms SET change = $2, head = $3, root = $4, place = $5 WHERE room = $1",
-		r.num, r.change, encodeNums(r.head), r.root, r.place)
+	_, err := tx.Exec(`
+		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8, unread = $9, loud = $10
+		WHERE room = $1`,
+		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -69,52 +90,84 @@ func writeRoom(tx *store.Tx, r record) error {
 
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	_, err := tx.Exec(`
-		INSERT INTO rooms (room, room_id, version, change, head, root, place)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		r.num, roomID, string(r.version), r.change, encodeNums(r.head), r.root, r.place)
+		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited, unread, loud)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}
 	return nil
 }
 
-func putMembership(tx *store.Tx, room Num, user, membership string, event stateres.Num) error {
+func putMembership(tx *store.Tx, room Num, c memberChange, pos journal.Position) error {
 	_, err := tx.Exec(`
-		INSERT INTO memberships (user_id, room, membership, event) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (user_id, room) DO UPDATE SET membership = excluded.membership, event = excluded.event`,
-		user, room, membership, event)
+		INSERT INTO memberships (user_id, room, membership, event, pos, forgotten) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (user_id, room) DO UPDATE SET
+			membership = excluded.membership, event = excluded.event, pos = excluded.pos, forgotten = excluded.forgotten`,
+		c.user, room, c.membership, c.num, pos, false)
 	if err != nil {
-		return fmt.Errorf("storing the membership of %s in room %d: %w", user, room, err)
+		return fmt.Errorf("storing the membership of %s in room %d: %w", c.user, room, err)
 	}
 	return nil
 }
 
-// readEvent reads an event of a room by its number.
-func readEvent(tx *store.Tx, num stateres.Num, rules *roomver.Rules) (*event.Event, error) {
-	var eventID id.EventID
-	var json []byte
-	err := tx.Row("SELECT event_id, json FROM events WHERE event = $1", num).Scan(&eventID, &json)
+func putSpoken(tx *store.Tx, room Num, user id.UserID, m Mark) error {
+	_, err := tx.Exec(`
+		INSERT INTO spoken (user_id, room, place, unread, loud) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (user_id, room) DO UPDATE SET place = excluded.place, unread = excluded.unread, loud = excluded.loud`,
+		user, room, m.Place, m.Unread, m.Loud)
 	if err != nil {
-		return nil, fmt.Errorf("reading event %d: %w", num, err)
+		return fmt.Errorf("storing up to where %s has read room %d: %w", user, room, err)
 	}
-	return event.Load(json, eventID, rules)
+	return nil
 }
 
-// readShown reads an event of a room in the form in which it may be shown.
-func readShown(tx *store.Tx, num stateres.Num, rules *roomver.Rules) (*event.Event, error) {
-	e, err := readEvent(tx, num, rules)
-	if err != nil {
-		return nil, err
+func readReadState(tx *store.Tx, key readKey) (s readState, err error) {
+	err = tx.Row("SELECT place, unread, loud FROM spoken WHERE user_id = $1 AND room = $2", key.user, key.room).
+		Scan(&s.spoken.Place, &s.spoken.Unread, &s.spoken.Loud)
+	if err != nil && !errors.Is(err, store.ErrNoRows) {
+		return s, err
 	}
-	var redaction stateres.Num
-	if err := tx.Row("SELECT redacted_by FROM events WHERE event = $1", num).Scan(&redaction); err != nil || redaction == 0 {
-		return e, err
+	for row, err := range tx.Query(
+		"SELECT place, quiet FROM highlights WHERE user_id = $1 AND room = $2 AND place > $3 ORDER BY place",
+		key.user, key.room, s.spoken.Place) {
+		if err != nil {
+			return s, err
+		}
+		var h highlight
+		if err := row.Scan(&h.place, &h.quiet); err != nil {
+			return s, err
+		}
+		s.highlights = append(s.highlights, h)
 	}
-	because, err := readEvent(tx, redaction, rules)
-	if err != nil {
-		return nil, err
+	return s, nil
+}
+
+// readEvents reads events of a room by their numbers. That one is missing is an
+// error.
+func readEvents(tx *store.Tx, nums []stateres.Num, rules *roomver.Rules) (map[stateres.Num]*event.Event, error) {
+	found := make(map[stateres.Num]*event.Event, len(nums))
+	in, list := tx.In(1, nums)
+	for row, err := range tx.Query("SELECT event, event_id, json FROM events WHERE event "+in, list) {
+		if err != nil {
+			return nil, err
+		}
+		var n stateres.Num
+		var eventID id.EventID
+		var json []byte
+		if err := row.Scan(&n, &eventID, &json); err != nil {
+			return nil, err
+		}
+		if found[n], err = event.Load(json, eventID, rules); err != nil {
+			return nil, fmt.Errorf("reading event %d: %w", n, err)
+		}
 	}
-	return shown(e, because), nil
+	for _, n := range nums {
+		if found[n] == nil {
+			return nil, fmt.Errorf("reading event %d: %w", n, store.ErrNoRows)
+		}
+	}
+	return found, nil
 }
 
 // findEvent returns the number of an event and its room, 0 when it is unknown.

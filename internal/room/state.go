@@ -2,7 +2,6 @@ package room
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"parley/internal/statetrie"
@@ -11,54 +10,61 @@ import (
 	"parley/matrix/stateres"
 )
 
-// nodes is the tries of one room, with what of them was read or made in
-// memory. It is the owner's: a live room uses it under its lock.
+// nodes is the tries of one room. Nodes that are in the database are shared with
+// everybody through the engine's cache; those that wait for their commit belong
+// to a live room, under its lock.
 type nodes struct {
-	db    *store.DB
-	room  Num
-	known map[statetrie.Address][]byte
-	// uncommitted are nodes that are not known to be in the database yet, and so
-	// cannot be forgotten.
+	engine *Engine
+	room   Num
+	// uncommitted are nodes that are not known to be in the database yet; nil
+	// for who only reads what is committed.
 	uncommitted map[statetrie.Address][]byte
 	// fresh are those of them that were not handed to an append yet.
 	fresh []statetrie.Node
-	size  int // bytes of known
 }
 
-func newNodes(db *store.DB, room Num) *nodes {
-	return &nodes{
-		db: db, room: room,
-		known:       make(map[statetrie.Address][]byte),
-		uncommitted: make(map[statetrie.Address][]byte),
-	}
+// nodeKey names a node in the engine's cache.
+type nodeKey struct {
+	room    Num
+	address statetrie.Address
 }
+
+// committed returns the committed tries of a room, for reading. They need no
+// lock.
+func (g *Engine) committed(room Num) *nodes { return &nodes{engine: g, room: room} }
 
 // Load implements statetrie.Nodes.
 func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte) error {
-	var missing []int
+	var missing [][]byte
+	places := make(map[statetrie.Address]int)
 	for i, a := range at {
-		if into[i] = n.known[a]; into[i] == nil {
-			into[i] = n.uncommitted[a]
+		if into[i] = n.uncommitted[a]; into[i] != nil {
+			continue
 		}
-		if into[i] == nil {
-			missing = append(missing, i)
+		if b, ok := n.engine.nodes.get(nodeKey{n.room, a}); ok {
+			into[i] = b
+			continue
 		}
+		into[i] = nil
+		missing = append(missing, a[:])
+		places[a] = i
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	return n.db.View(ctx, func(tx *store.Tx) error {
-		for _, i := range missing {
-			var b []byte
-			err := tx.Row("SELECT node FROM state_nodes WHERE room = $1 AND address = $2", n.room, at[i]).Scan(&b)
-			if errors.Is(err, store.ErrNoRows) {
-				continue
-			}
+	return n.engine.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(2, missing)
+		for row, err := range tx.Query("SELECT address, node FROM state_nodes WHERE room = $1 AND address "+in, n.room, list) {
 			if err != nil {
 				return err
 			}
-			into[i] = b
-			n.keep(at[i], b)
+			var a statetrie.Address
+			var b []byte
+			if err := row.Scan(&a, &b); err != nil {
+				return err
+			}
+			into[places[a]] = b
+			n.engine.nodes.put(nodeKey{n.room, a}, b)
 		}
 		return nil
 	})
@@ -68,35 +74,29 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 // needs them.
 func (n *nodes) Save(_ context.Context, made []statetrie.Node) error {
 	for _, node := range made {
-		if n.known[node.Address] == nil && n.uncommitted[node.Address] == nil {
-			n.uncommitted[node.Address] = node.Bytes
-			n.fresh = append(n.fresh, node)
+		if n.uncommitted[node.Address] != nil {
+			continue
 		}
+		if _, known := n.engine.nodes.get(nodeKey{n.room, node.Address}); known {
+			continue
+		}
+		n.uncommitted[node.Address] = node.Bytes
+		n.fresh = append(n.fresh, node)
 	}
 	return nil
 }
 
-// committed says that nodes are in the database.
-func (n *nodes) committed(made []statetrie.Node) {
+// settled says that nodes are in the database.
+func (n *nodes) settled(made []statetrie.Node) {
 	for _, node := range made {
 		delete(n.uncommitted, node.Address)
-		n.keep(node.Address, node.Bytes)
+		n.engine.nodes.put(nodeKey{n.room, node.Address}, node.Bytes)
 	}
 }
 
-// forget drops what can be read again.
-func (n *nodes) forget() {
-	clear(n.known)
-	n.size = 0
-}
-
-func (n *nodes) keep(at statetrie.Address, b []byte) {
-	n.known[at] = b
-	n.size += len(b) + len(at)
-}
-
-// snapshot is the state of a live room at one moment, as the authorization
-// rules ask for it. It remembers the first fault, because they cannot be told.
+// snapshot is a state of a live room, as the authorization rules ask for it. It
+// remembers the first fault, because they cannot be told. It is used under the
+// room's lock.
 type snapshot struct {
 	ctx   context.Context
 	room  *live

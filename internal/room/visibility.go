@@ -3,6 +3,7 @@ package room
 import (
 	"slices"
 
+	"parley/internal/journal"
 	"parley/matrix/event"
 )
 
@@ -31,10 +32,11 @@ func VisibilityOf(e *event.Event) Visibility {
 	return Shared
 }
 
-// A MembershipAt is a member event of one user, and where it stands in the
-// room's own order.
+// A MembershipAt is what one user became to a room, and where in the room's own
+// order, and at which position of the journal.
 type MembershipAt struct {
 	Place      int64
+	Pos        journal.Position
 	Membership string
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func TestVisible(t *testing.T) {
-	m := func(place int64, membership string) MembershipAt { return MembershipAt{place, membership} }
+	m := func(place int64, membership string) MembershipAt { return MembershipAt{Place: place, Membership: membership} }
 	v := func(place int64, visibility Visibility) VisibilityAt { return VisibilityAt{place, visibility} }
 	rows := []struct {
 		name         string
@@ -66,7 +66,7 @@ func TestVisibleAgreesWithTheRules(t *testing.T) {
 		for i, kind := range kinds {
 			switch place := int64(i + 1); kind {
 			case 1:
-				memberships = append(memberships, MembershipAt{place, rapid.SampledFrom([]string{
+				memberships = append(memberships, MembershipAt{Place: place, Membership: rapid.SampledFrom([]string{
 					"join", "leave", "invite", "ban", "knock"}).Draw(t, "membership")})
 			case 2:
 				visibilities = append(visibilities, VisibilityAt{place, rapid.SampledFrom([]Visibility{

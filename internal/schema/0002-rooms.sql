@@ -11,6 +11,7 @@ CREATE TABLE rooms (
 	room_id    text   NOT NULL UNIQUE,
 	version    text   NOT NULL,
 	change     bigint NOT NULL, -- names the last append by its last event: the next one depends on it
+	pos        bigint NOT NULL, -- of that append in the journal
 	head       bytea  NOT NULL, -- the forward extremities
 	root       bytea  NOT NULL, -- the current state
 	place      bigint NOT NULL, -- the last place in the room's own order
@@ -26,9 +27,10 @@ CREATE TABLE events (
 	event_id   text   NOT NULL UNIQUE,
 	place      bigint,                      -- in the room's own order; NULL for one that is not shown: outlier, rejected, soft-failed
 	pos        bigint,                      -- of its entry in the journal; NULL for what was no news
-	status     bigint NOT NULL,             -- accepted, soft-failed, rejected or an outlier
+	status     bigint NOT NULL,             -- accepted, soft-failed or rejected
 	before     bytea,                       -- the state before it; NULL for an outlier
-	current    bytea,                       -- the state of the room once it was appended, if that is not the state before it
+	current    bytea,                       -- the state of the room once it was appended; NULL: that before it
+	merges     boolean NOT NULL,            -- with it the state changed otherwise than it says itself
 	replaces   bigint,                      -- the event that it took the place of in the state, if any
 	unread     bigint NOT NULL,             -- how many events of the room up to it notify everybody
 	loud       bigint NOT NULL,             -- how many of them are a highlight for everybody
@@ -87,5 +89,6 @@ CREATE TABLE highlights (
 	user_id    text   NOT NULL,
 	room       bigint NOT NULL,
 	place      bigint NOT NULL,
+	quiet      boolean NOT NULL, -- the event does not notify everybody, and so is not in events.unread
 	PRIMARY KEY (user_id, room, place)
 );

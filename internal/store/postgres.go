@@ -153,13 +153,16 @@ func collect[In, Out any](c Column, i int, rows [][]any, convert func(In) Out) (
 
 func isList(arg any) bool {
 	switch arg.(type) {
-	case []string, []int64:
+	case []string, []int64, [][]byte:
 		return true
 	}
 	return false
 }
 
 func (s *postgresSession) list(values any) (string, any) {
+	if blobs, ok := values.([][]byte); ok {
+		return "= ANY($%d)", blobs
+	}
 	v := reflect.ValueOf(values)
 	switch v.Type().Elem().Kind() {
 	case reflect.String:

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -260,6 +261,14 @@ func (ins *Insert) names() string {
 }
 
 func (s *sqliteSession) list(values any) (string, any) {
+	if blobs, ok := values.([][]byte); ok {
+		texts := make([]string, len(blobs))
+		for i, b := range blobs {
+			texts[i] = hex.EncodeToString(b)
+		}
+		text, _ := json.Marshal(texts) // strings can always be encoded
+		return "IN (SELECT unhex(value) FROM json_each($%d))", string(text)
+	}
 	text, err := json.Marshal(values)
 	if err != nil {
 		panic("store: a list that is no list: " + err.Error())

@@ -140,8 +140,8 @@ func (tx *Tx) InsertAll(ins *Insert, rows [][]any) (affected int64, err error) {
 //	in, arg := tx.In(1, ids)
 //	tx.Query("SELECT ... WHERE id "+in, arg)
 //
-// The list is a slice of strings or integers, or of types that are such
-// underneath.
+// The list is a slice of strings, of integers, of types that are such underneath,
+// or a [][]byte.
 func (tx *Tx) In(n int, list any) (expression string, arg any) {
 	expression, arg = tx.session.list(list)
 	return fmt.Sprintf(expression, n), arg

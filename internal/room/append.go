@@ -1,0 +1,311 @@
+package room
+
+import (
+	"context"
+	"fmt"
+
+	"parley/internal/journal"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// entry is an event that is being appended, with what belongs to it.
+type entry struct {
+	num   stateres.Num
+	event *event.Event
+	auth  []stateres.Num
+	// before is the state before it, after the state after it, and current that
+	// of the room with it, which is another if it is one of several heads.
+	before, after, current statetrie.Root
+	// redacts is the event that it takes effect on, if it is a redaction.
+	redacts stateres.Num
+	// transaction is the request of its sender that it comes from.
+	transaction Transaction
+
+	// What follows is filled in by advance.
+	place    int64
+	replaces stateres.Num
+	merges   bool
+	members  []memberChange
+	sight    *Visibility // what the history visibility is from now on, if that changed
+	tally    tally
+	row      record // the room with it
+}
+
+// memberChange is what a user has become by the current state.
+type memberChange struct {
+	user       id.UserID
+	num        stateres.Num // of the member event; that of the one before, if there is none any more
+	before     string       // empty: nothing
+	membership string
+}
+
+// advance moves the room on to an event, which is the state that made.current
+// says and leaves these forward extremities. The create event gives the room
+// its ID where it has none before. The caller holds mu.
+func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, head []*event.Event) (entry, error) {
+	row := r.row
+	row.change, row.root, row.head = int64(made.num), made.current, heads
+	row.place++
+	made.place = row.place
+	if err := r.note(ctx, &made, &row); err != nil {
+		return entry{}, err
+	}
+	tally, err := r.tally(ctx, made.event, row)
+	if err != nil {
+		return entry{}, err
+	}
+	if made.tally = tally; tally.notifies {
+		row.unread++
+	}
+	if tally.loud {
+		row.loud++
+	}
+	if r.id == "" {
+		r.id = made.event.RoomID()
+	}
+	made.row = row
+	r.row, r.head = row, head
+	return made, nil
+}
+
+// note finds out what the event changes of the room's state, and whether it is
+// what the event says.
+func (r *live) note(ctx context.Context, made *entry, row *record) error {
+	own, isState := made.event.Tuple()
+	if isState {
+		n, err := statetrie.Get(ctx, r.nodes, made.before, statetrie.Key(own))
+		if err != nil {
+			return fmt.Errorf("reading the state of %s: %w", r.id, err)
+		}
+		made.replaces = stateres.Num(n)
+	}
+	won := !isState
+	for c, err := range statetrie.Diff(ctx, r.nodes, r.row.root, made.current) {
+		if err != nil {
+			return fmt.Errorf("comparing states of %s: %w", r.id, err)
+		}
+		if isState && c.Key == statetrie.Key(own) && c.New == uint64(made.num) {
+			won = true
+		} else {
+			made.merges = true
+		}
+		if err := r.noteChange(ctx, c, made, row); err != nil {
+			return err
+		}
+	}
+	made.merges = made.merges || !won
+	return nil
+}
+
+// noteChange keeps account of one change of the state.
+func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, row *record) error {
+	switch {
+	case c.Type == event.TypeMember:
+	case c.Type == event.TypeHistoryVisibility && c.StateKey == "":
+		e, err := r.eventOrNil(ctx, stateres.Num(c.New))
+		if err != nil {
+			return err
+		}
+		v := VisibilityOf(e)
+		made.sight = &v
+		return nil
+	default:
+		return nil
+	}
+	if _, err := id.ParseUserID(c.StateKey); err != nil {
+		return nil // it is a member event that makes nobody a member
+	}
+	m := memberChange{user: id.UserID(c.StateKey), num: stateres.Num(c.New), membership: event.MembershipLeave}
+	before, err := r.eventOrNil(ctx, stateres.Num(c.Old))
+	if err != nil {
+		return err
+	}
+	after, err := r.eventOrNil(ctx, stateres.Num(c.New))
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		m.before = before.Membership()
+	}
+	row.count(before, -1)
+	row.count(after, +1)
+	if after == nil {
+		m.num = stateres.Num(c.Old)
+	} else if m.membership = after.Membership(); m.membership == "" {
+		m.membership = event.MembershipLeave
+	}
+	made.members = append(made.members, m)
+	return nil
+}
+
+// count adds to the number of members.
+func (row *record) count(member *event.Event, by int64) {
+	if member == nil {
+		return
+	}
+	switch member.Membership() {
+	case event.MembershipJoin:
+		row.joined += by
+	case event.MembershipInvite:
+		row.invited += by
+	}
+}
+
+func (r *live) eventOrNil(ctx context.Context, n stateres.Num) (*event.Event, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	return r.event(ctx, n)
+}
+
+// appended is events that were appended together, and the nodes of the states
+// after them.
+type appended struct {
+	room    *live
+	entries []entry
+	nodes   []statetrie.Node
+	before  record
+	creates bool // the room, too
+}
+
+// finish collects what was built on the room as it was before. The caller holds
+// mu.
+func (r *live) finish(before record, entries []entry) appended {
+	a := appended{room: r, entries: entries, nodes: r.nodes.fresh, before: before, creates: !r.exists}
+	r.nodes.fresh = nil
+	r.exists = true
+	return a
+}
+
+// change is what the journal is to commit.
+func (a appended) change(b *journal.Batch) error {
+	r := a.room
+	expect := func() error { return expectChange(b, a.before) }
+	if a.creates {
+		expect = func() error { return expectNoRoom(b, r.id) }
+	}
+	if err := expect(); err != nil {
+		return err
+	}
+	after := a.entries[len(a.entries)-1].row
+	b.Remember(r.num, after.change)
+	items := make([]Item, 0, len(a.entries))
+	for _, m := range a.entries {
+		after.pos = b.Append(r.num.Scope(), journal.KindEvent, int64(m.num))
+		items = append(items, m.item(after.pos))
+		m.write(b, r, after.pos)
+	}
+	a.writeNodes(b)
+	if a.creates {
+		b.Write(createKey{r.num}, func(tx *store.Tx) error { return insertRoom(tx, r.id, after) })
+	}
+	b.Write(r.num, func(tx *store.Tx) error { return writeRoom(tx, after) })
+	b.Durable(func() { a.show(items) })
+	return nil
+}
+
+func (a appended) writeNodes(b *journal.Batch) {
+	for _, n := range a.nodes {
+		b.Insert(insertNodes, a.room.num, n.Address, n.Bytes)
+	}
+}
+
+// item returns the event in its place.
+func (m entry) item(pos journal.Position) Item {
+	return Item{
+		Num: m.num, Event: m.event, Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
+		Replaces: m.replaces, Unread: m.row.unread, Loud: m.row.loud, Transaction: m.transaction,
+	}
+}
+
+// show keeps in memory what was committed, before anybody can ask for it.
+func (a appended) show(items []Item) {
+	r := a.room
+	for i, m := range a.entries {
+		row := m.row
+		row.pos = items[i].Pos
+		r.recent.push(items[i], row.moment())
+		if m.redacts != 0 {
+			r.redacted(m.redacts, m.event)
+		}
+		m.remember(r)
+	}
+	r.engine.appended(r)
+}
+
+// write adds to the batch what the event leaves in the database.
+func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
+	var current []byte
+	if m.current != m.before {
+		current = m.current[:]
+	}
+	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, accepted, m.before, current, m.merges, optional(m.replaces),
+		m.row.unread, m.row.loud, encodeNums(m.auth), m.event.JSON())
+	if m.redacts != 0 {
+		markRedacted(b, m.redacts, m.num)
+	}
+	for _, c := range m.members {
+		b.Insert(insertSights, r.num, c.user, m.place, pos, c.num, c.membership)
+		b.Write(memberKey{r.num, c.user}, func(tx *store.Tx) error { return putMembership(tx, r.num, c, pos) })
+		if c.user.Server() == r.engine.server {
+			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
+		}
+	}
+	if m.sight != nil {
+		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
+	}
+	m.writeReads(b, r)
+}
+
+func optional(n stateres.Num) any {
+	if n == 0 {
+		return nil
+	}
+	return int64(n)
+}
+
+type (
+	memberKey struct {
+		room Num
+		user id.UserID
+	}
+	createKey struct{ room Num }
+)
+
+// expectChange refuses an append that was decided on another change of the
+// room than its last. A change has a name and not a count: two nodes can make
+// different changes that would have the same count, and what one of them built
+// on its own, which was refused, must not pass for built on the other's. The
+// database is asked once per room and group.
+func expectChange(b *journal.Batch, before record) error {
+	last, ok := b.Memo(before.num)
+	if !ok {
+		var change int64
+		if err := b.Row("SELECT change FROM rooms WHERE room = $1", before.num).Scan(&change); err != nil {
+			return fmt.Errorf("reading room %d: %w", before.num, err)
+		}
+		last = change
+	}
+	if last != before.change {
+		return errConflict
+	}
+	return nil
+}
+
+// expectNoRoom refuses to create a room whose ID there is already, and keeps
+// the ID from the rest of the group.
+func expectNoRoom(b *journal.Batch, roomID id.RoomID) error {
+	var taken int
+	if err := b.Row("SELECT count(*) FROM rooms WHERE room_id = $1", roomID).Scan(&taken); err != nil {
+		return fmt.Errorf("looking for room %s: %w", roomID, err)
+	}
+	if _, inGroup := b.Memo(roomID); taken > 0 || inGroup {
+		return errConflict
+	}
+	b.Remember(roomID, true)
+	return nil
+}

@@ -1,0 +1,196 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"parley/internal/journal"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// An Item is an event of a room in its place.
+type Item struct {
+	Num stateres.Num
+	// Event is the event as it may be shown: redacted, if it was.
+	Event *event.Event
+	// Place is where it stands in the room's own order.
+	Place int64
+	// Pos is the position of its entry in the journal, 0 if it was no news.
+	Pos journal.Position
+	// Before is the state before the event, Current the state of the room once
+	// the event was appended.
+	Before, Current statetrie.Root
+	// Merges says that with the event the state of the room changed otherwise
+	// than the event says itself, as when branches come together.
+	Merges bool
+	// Replaces is the event whose place in the state it took, 0 if there is none.
+	Replaces stateres.Num
+	// Unread and Loud are how many events of the room, up to and including this
+	// one, notify everybody, and are a highlight for everybody.
+	Unread, Loud int64
+	// Transaction is the request of its sender that it came from, as far as that
+	// is still in memory: see Engine.Transactions.
+	Transaction Transaction
+}
+
+// items are what is selected of events for an Item; redacting events are joined
+// in, so that reading fifty takes one query.
+const selectItems = `
+	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud, e.json, r.event_id, r.json
+	FROM events e LEFT JOIN events r ON r.event = e.redacted_by `
+
+func scanItem(row store.Cursor, r *live) (Item, error) {
+	var it Item
+	var eventID, redactionID id.EventID
+	var json, redaction []byte
+	err := row.Scan(&it.Num, &eventID, &it.Place, &it.Pos, &it.Before, &it.Current, &it.Merges, &it.Replaces, &it.Unread, &it.Loud,
+		&json, &redactionID, &redaction)
+	if err != nil {
+		return Item{}, err
+	}
+	if it.Current == (statetrie.Root{}) {
+		it.Current = it.Before
+	}
+	if it.Event, err = event.Load(json, eventID, r.rules); err != nil || redaction == nil {
+		return it, err
+	}
+	because, err := event.Load(redaction, redactionID, r.rules)
+	if err != nil {
+		return Item{}, err
+	}
+	it.Event = shown(it.Event, because)
+	return it, nil
+}
+
+// readItems returns what a query that begins with selectItems selects.
+func (g *Engine) readItems(ctx context.Context, r *live, query string, args ...any) ([]Item, error) {
+	var list []Item
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(selectItems+query, args...) {
+			if err != nil {
+				return err
+			}
+			it, err := scanItem(row, r)
+			if err != nil {
+				return err
+			}
+			list = append(list, it)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
+	}
+	return list, nil
+}
+
+// recentItems is how many of the last events of a room are kept in memory.
+const recentItems = 64
+
+// A Moment is a room as it is at a position of the journal.
+type Moment struct {
+	// Pos is that of the last change before or at the moment.
+	Pos journal.Position
+	// Place is that of the last event.
+	Place int64
+	// Root is the current state.
+	Root statetrie.Root
+	// Joined and Invited are how many members are so.
+	Joined, Invited int64
+	// Unread and Loud are those of the last event.
+	Unread, Loud int64
+}
+
+// recent is what became of a room lately, as it is committed. It follows the
+// journal: an entry becomes visible after its event is in here.
+type recent struct {
+	mu sync.RWMutex
+	// base is the room before the first of items.
+	base  Moment
+	items []Item   // in order, the newest last
+	after []Moment // the room after each of them
+	bytes int      // of the events, roughly
+}
+
+// push adds an event that was committed.
+func (c *recent) push(it Item, after Moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.items) == 2*recentItems {
+		// Half of them go at once, into new memory, so that what is read of the
+		// old is not written to.
+		c.base = c.after[recentItems-1]
+		for _, old := range c.items[:recentItems] {
+			c.bytes -= old.weight()
+		}
+		c.items = append(make([]Item, 0, 2*recentItems), c.items[recentItems:]...)
+		c.after = append(make([]Moment, 0, 2*recentItems), c.after[recentItems:]...)
+	}
+	c.items = append(c.items, it)
+	c.after = append(c.after, after)
+	c.bytes += it.weight()
+}
+
+// weight is how many bytes the item takes, roughly.
+func (it Item) weight() int { return len(it.Event.JSON()) + 900 }
+
+// change replaces an event, if it is there.
+func (c *recent) change(num stateres.Num, f func(Item) Item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, it := range c.items {
+		if it.Num == num {
+			c.items = slices.Clone(c.items) // others may read what was handed out
+			c.items[i] = f(it)
+			return
+		}
+	}
+}
+
+// at returns the room as it was at a position; ok is false when that is too long
+// ago.
+func (c *recent) at(pos journal.Position) (m Moment, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.after) - 1; i >= 0; i-- {
+		if c.after[i].Pos <= pos {
+			return c.after[i], true
+		}
+	}
+	return c.base, c.base.Pos <= pos
+}
+
+// upTo returns up to limit items up to a place, newest first, as far as they are
+// in memory.
+func (c *recent) upTo(place int64, limit int) []Item {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i := len(c.items)
+	for i > 0 && c.items[i-1].Place > place {
+		i--
+	}
+	var list []Item
+	for i--; i >= 0 && len(list) < limit; i-- {
+		list = append(list, c.items[i])
+	}
+	return list
+}
+
+// from returns up to limit items from a place on, oldest first. ok is false when
+// the first of them are not in memory.
+func (c *recent) from(place int64, limit int) (list []Item, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.items) == 0 || place < c.items[0].Place {
+		return nil, false
+	}
+	first := min(place-c.items[0].Place, int64(len(c.items)))
+	list = c.items[first:]
+	return slices.Clone(list[:min(limit, len(list))]), true
+}

@@ -1,0 +1,134 @@
+package room
+
+import (
+	"context"
+	"errors"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// A Move is what somebody wants to do to the membership of a user.
+type Move struct {
+	Sender, Target id.UserID
+	// Content is what the member event says beside the membership: displayname
+	// and avatar_url as the target's profile has them, a reason, is_direct. Nil
+	// for nothing.
+	Content canonjson.Value
+	// Transaction is the request that it comes from.
+	Transaction Transaction
+}
+
+func (m Move) draft(membership string) Draft {
+	target := string(m.Target)
+	return Draft{
+		Type: event.TypeMember, StateKey: &target, Sender: m.Sender, Transaction: m.Transaction,
+		Content: m.Content.With("membership", canonjson.Text(membership)),
+	}
+}
+
+// Join makes a user a member of a room. Who is one already stays one, with the
+// same member event.
+// https://spec.matrix.org/v1.19/client-server-api/#joining-rooms
+func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	m.Target = m.Sender
+	membership, err := g.Membership(ctx, roomID, m.Sender)
+	if err != nil {
+		return Sent{}, err
+	}
+	if membership == event.MembershipJoin {
+		return Sent{Pos: g.journal.Head()}, nil
+	}
+	d := m.draft(event.MembershipJoin)
+	if membership != event.MembershipInvite {
+		authoriser, err := g.authoriser(ctx, roomID, m.Sender)
+		if err != nil {
+			return Sent{}, err
+		}
+		if authoriser != "" {
+			d.Content = d.Content.With("join_authorised_via_users_server", canonjson.Text(string(authoriser)))
+		}
+	}
+	return g.Send(ctx, roomID, d)
+}
+
+// Leave ends the membership of a user, or takes back a knock, or declines an
+// invite. https://spec.matrix.org/v1.19/client-server-api/#leaving-rooms
+func (g *Engine) Leave(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	m.Target = m.Sender
+	return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
+}
+
+// Knock asks for an invite.
+// https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms
+func (g *Engine) Knock(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	m.Target = m.Sender
+	return g.Send(ctx, roomID, m.draft(event.MembershipKnock))
+}
+
+// Invite invites the target.
+func (g *Engine) Invite(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	return g.Send(ctx, roomID, m.draft(event.MembershipInvite))
+}
+
+// Kick makes the target leave. Somebody who has nothing to do with the room
+// cannot be kicked.
+func (g *Engine) Kick(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	membership, err := g.Membership(ctx, roomID, m.Target)
+	if err != nil {
+		return Sent{}, err
+	}
+	switch membership {
+	case event.MembershipJoin, event.MembershipInvite, event.MembershipKnock:
+		return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
+	}
+	return Sent{}, mxerr.New(mxerr.Forbidden, "%s is not in the room", m.Target)
+}
+
+// Ban keeps the target out of the room.
+func (g *Engine) Ban(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	return g.Send(ctx, roomID, m.draft(event.MembershipBan))
+}
+
+// Unban lifts a ban.
+func (g *Engine) Unban(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	membership, err := g.Membership(ctx, roomID, m.Target)
+	if err != nil {
+		return Sent{}, err
+	}
+	if membership != event.MembershipBan {
+		return Sent{}, mxerr.New(mxerr.BadState, "%s is not banned", m.Target)
+	}
+	return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
+}
+
+// UpdateMember changes what the member event of a joined user says beside the
+// membership. Nothing happens if the user is not joined or the event says so
+// already.
+func (g *Engine) UpdateMember(ctx context.Context, roomID id.RoomID, user id.UserID, change func(canonjson.Value) canonjson.Value) error {
+	now, err := g.Now(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	e, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	if err != nil || e == nil || e.Membership() != event.MembershipJoin {
+		return err
+	}
+	content := change(e.Content().Without("join_authorised_via_users_server", "reason", "third_party_invite"))
+	if string(content) == string(e.Content()) {
+		return nil
+	}
+	key := string(user)
+	_, err = g.Send(ctx, roomID, Draft{Type: event.TypeMember, StateKey: &key, Sender: user, Content: content})
+	return ignoreRefusal(err)
+}
+
+// ignoreRefusal: somebody who was banned a moment ago needs no new profile.
+func ignoreRefusal(err error) error {
+	if errors.Is(err, mxerr.Forbidden) {
+		return nil
+	}
+	return err
+}

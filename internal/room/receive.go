@@ -1,0 +1,235 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/eventauth"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// An Outcome is what became of an event that was received.
+type Outcome uint8
+
+const (
+	Accepted   Outcome = iota + 1
+	SoftFailed         // it is kept, but not shown, and nothing is built on it
+	Rejected           // it is kept so that what cites it can be rejected too
+	Known              // it was received before
+)
+
+// ErrMissing means that the room lacks events that a received one refers to.
+var ErrMissing = errors.New("events that it refers to are missing")
+
+// Receive takes an event into its room that another server has sent, and that
+// has passed the checks on its form, signatures and hash. It makes the others,
+// on authorization, in the order of the specification:
+// https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+//
+// When it returns without an error the event is durable. The error is ErrMissing
+// when the room does not have all of the event's prev_events and auth_events.
+func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
+	for range attempts {
+		r, err := g.room(ctx, e.RoomID())
+		if err != nil {
+			return 0, err
+		}
+		outcome, err := r.receive(ctx, e)
+		if !errors.Is(err, errConflict) {
+			if err != nil {
+				err = fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), err)
+			}
+			return outcome, err
+		}
+		g.forget(r)
+	}
+	return 0, fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), errConflict)
+}
+
+func (r *live) receive(ctx context.Context, e *event.Event) (Outcome, error) {
+	outcome, a, wait, err := r.take(ctx, e)
+	if err != nil || wait == nil {
+		return outcome, err
+	}
+	_, err = r.settle(a, wait)
+	return outcome, err
+}
+
+// take decides on a received event and hands what follows to the journal.
+// Without a function to wait there is nothing to do.
+func (r *live) take(ctx context.Context, e *event.Event) (outcome Outcome, a appended, wait func() (journal.Position, error), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stale {
+		return 0, a, nil, errConflict
+	}
+	if n, err := r.find(ctx, e.ID()); err != nil || n != 0 {
+		return Known, a, nil, err
+	}
+	made, prev, err := r.place(ctx, e)
+	if err != nil {
+		return 0, a, nil, err
+	}
+	if outcome, err = r.judge(ctx, e, made); err != nil {
+		return 0, a, nil, err
+	}
+	if outcome != Accepted {
+		a = appended{room: r, nodes: r.nodes.fresh}
+		r.nodes.fresh = nil
+		return outcome, a, r.engine.journal.Submit(a.aside(made, outcome)), nil
+	}
+	before, head := r.row, r.head
+	if made, err = r.merge(ctx, made, prev); err != nil {
+		r.row, r.head = before, head
+		delete(r.pending, made.num)
+		return 0, a, nil, err
+	}
+	a = r.finish(before, []entry{made})
+	return Accepted, a, r.engine.journal.Submit(a.change), nil
+}
+
+// find returns the number of an event of the room, 0 when it has none such.
+func (r *live) find(ctx context.Context, eventID id.EventID) (stateres.Num, error) {
+	for n, m := range r.pending {
+		if m.event.ID() == eventID {
+			return n, nil
+		}
+	}
+	var num stateres.Num
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
+		n, room, err := findEvent(tx, eventID)
+		if room == r.num {
+			num = n
+		}
+		return err
+	})
+	return num, err
+}
+
+func (r *live) findAll(ctx context.Context, ids []id.EventID) ([]stateres.Num, error) {
+	var nums []stateres.Num
+	for _, eventID := range ids {
+		n, err := r.find(ctx, eventID)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("%w: %s", ErrMissing, eventID)
+		}
+		nums = append(nums, n)
+	}
+	return nums, nil
+}
+
+// place finds where an event stands: its prev events, and the state before it.
+func (r *live) place(ctx context.Context, e *event.Event) (made entry, prev []stateres.Num, err error) {
+	if prev, err = r.findAll(ctx, e.PrevEvents()); err != nil {
+		return made, nil, err
+	}
+	auth, err := r.findAll(ctx, e.AuthEvents())
+	if err != nil {
+		return made, nil, err
+	}
+	made = entry{event: e, auth: auth}
+	if made.before, err = r.statesAfter(ctx, prev); err != nil {
+		return made, nil, err
+	}
+	made.num, err = r.engine.numbers.above(ctx, auth)
+	return made, prev, err
+}
+
+// judge decides whether a received event is allowed: by the events that it says
+// it is allowed by, by the state before it, and by the present state.
+func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, error) {
+	create, auth, err := r.authEvents(ctx, made.auth)
+	if err != nil {
+		return 0, err
+	}
+	err = eventauth.CheckAuthEvents(e, auth)
+	if err == nil {
+		err = eventauth.Check(e, eventauth.AuthState(auth.Events, create))
+	}
+	before := &snapshot{ctx: ctx, room: r, root: made.before}
+	if err == nil {
+		err = eventauth.Check(e, before)
+	}
+	if refusal := (*eventauth.Refusal)(nil); errors.As(err, &refusal) {
+		return Rejected, before.fault
+	}
+	if err != nil || before.fault != nil {
+		return 0, errors.Join(err, before.fault)
+	}
+	current := &snapshot{ctx: ctx, room: r, root: r.row.root}
+	if eventauth.Check(e, current) != nil {
+		return SoftFailed, current.fault
+	}
+	return Accepted, current.fault
+}
+
+// authEvents returns what is known of the events that authorise another.
+func (r *live) authEvents(ctx context.Context, nums []stateres.Num) (create *event.Event, auth eventauth.AuthEvents, err error) {
+	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
+	create = state.StateEvent(event.Tuple{Type: event.TypeCreate})
+	refused := make(map[id.EventID]bool)
+	for _, n := range nums {
+		e, err := r.event(ctx, n)
+		if err != nil {
+			return nil, auth, err
+		}
+		k, err := r.known(ctx, n)
+		if err != nil {
+			return nil, auth, err
+		}
+		auth.Events = append(auth.Events, e)
+		refused[e.ID()] = k.status == rejected
+	}
+	auth.Create = create
+	auth.Rejected = func(eventID id.EventID) bool { return refused[eventID] }
+	return create, auth, state.fault
+}
+
+// merge makes an accepted event one of the room's forward extremities, in place
+// of those that it follows, and resolves the state.
+func (r *live) merge(ctx context.Context, made entry, prev []stateres.Num) (entry, error) {
+	if err := r.put(ctx, &made); err != nil {
+		return made, err
+	}
+	heads, head := []stateres.Num{made.num}, []*event.Event{made.event}
+	for i, n := range r.row.head {
+		if !slices.Contains(prev, n) {
+			heads, head = append(heads, n), append(head, r.head[i])
+		}
+	}
+	current, err := r.statesAfter(ctx, heads)
+	if err != nil {
+		return made, err
+	}
+	made.current = current
+	state := &snapshot{ctx: ctx, room: r, root: current}
+	if made.redacts, err = r.redacts(ctx, made.event, state); err != nil {
+		return made, err
+	}
+	advanced, err := r.advance(ctx, made, heads, head)
+	if err != nil {
+		return made, err
+	}
+	return advanced, state.fault
+}
+
+// aside is the change that keeps an event which does not become part of what is
+// shown of the room.
+func (a appended) aside(made entry, outcome Outcome) journal.Change {
+	status := map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}[outcome]
+	return func(b *journal.Batch) error {
+		b.Insert(insertEvents, made.num, a.room.num, made.event.ID(), nil, nil, status, made.before, nil, false, nil,
+			int64(0), int64(0), encodeNums(made.auth), made.event.JSON())
+		a.writeNodes(b)
+		return nil
+	}
+}

@@ -1,0 +1,187 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/stateres"
+)
+
+// resolve makes one state of several, by the room's version. The caller holds
+// mu.
+func (r *live) resolve(ctx context.Context, roots []statetrie.Root) (statetrie.Root, error) {
+	slices.SortFunc(roots, func(a, b statetrie.Root) int { return slices.Compare(a[:], b[:]) })
+	roots = slices.Compact(roots)
+	if len(roots) == 1 {
+		return roots[0], nil
+	}
+	conflict, err := r.conflict(ctx, roots)
+	if err != nil {
+		return statetrie.Root{}, fmt.Errorf("comparing %d states of %s: %w", len(roots), r.id, err)
+	}
+	resolved, err := stateres.Resolve(r.rules, conflict, branches{ctx, r})
+	if err != nil {
+		return statetrie.Root{}, fmt.Errorf("resolving %d states of %s: %w", len(roots), r.id, err)
+	}
+	var changes []statetrie.Entry
+	for t := range conflict.Conflicted {
+		changes = append(changes, statetrie.Entry{Key: statetrie.Key(t), Number: uint64(resolved[t])})
+	}
+	for t, n := range resolved {
+		if _, conflicted := conflict.Conflicted[t]; !conflicted {
+			changes = append(changes, statetrie.Entry{Key: statetrie.Key(t), Number: uint64(n)})
+		}
+	}
+	return statetrie.Apply(ctx, r.nodes, roots[0], changes)
+}
+
+// conflict finds where states differ, without reading what they share.
+func (r *live) conflict(ctx context.Context, roots []statetrie.Root) (stateres.Conflict, error) {
+	conflicted := make(map[event.Tuple][]stateres.Num)
+	for _, other := range roots[1:] {
+		for c, err := range statetrie.Diff(ctx, r.nodes, roots[0], other) {
+			if err != nil {
+				return stateres.Conflict{}, err
+			}
+			conflicted[event.Tuple(c.Key)] = make([]stateres.Num, len(roots))
+		}
+	}
+	for t, nums := range conflicted {
+		for i, root := range roots {
+			n, err := statetrie.Get(ctx, r.nodes, root, statetrie.Key(t))
+			if err != nil {
+				return stateres.Conflict{}, err
+			}
+			nums[i] = stateres.Num(n)
+		}
+	}
+	rest := agreement{ctx: ctx, room: r, root: roots[0], conflicted: conflicted}
+	return stateres.Conflict{States: len(roots), Conflicted: conflicted, Unconflicted: rest}, nil
+}
+
+// agreement is what several states agree about: one of them, less where they
+// differ.
+type agreement struct {
+	ctx        context.Context
+	room       *live
+	root       statetrie.Root
+	conflicted map[event.Tuple][]stateres.Num
+}
+
+// StateNum implements stateres.View.
+func (a agreement) StateNum(t event.Tuple) (stateres.Num, error) {
+	if _, ok := a.conflicted[t]; ok {
+		return 0, nil
+	}
+	n, err := statetrie.Get(a.ctx, a.room.nodes, a.root, statetrie.Key(t))
+	return stateres.Num(n), err
+}
+
+// Nums implements stateres.View.
+func (a agreement) Nums() iter.Seq2[stateres.Num, error] {
+	return func(yield func(stateres.Num, error) bool) {
+		for entry, err := range statetrie.All(a.ctx, a.room.nodes, a.root) {
+			if _, ok := a.conflicted[event.Tuple(entry.Key)]; ok && err == nil {
+				continue
+			}
+			if !yield(stateres.Num(entry.Number), err) {
+				return
+			}
+		}
+	}
+}
+
+// branches is the events of a live room as state resolution walks through them.
+type branches struct {
+	ctx  context.Context
+	room *live
+}
+
+// Event implements stateres.Graph.
+func (b branches) Event(n stateres.Num) (*event.Event, error) { return b.room.event(b.ctx, n) }
+
+// AuthEvents implements stateres.Graph.
+func (b branches) AuthEvents(n stateres.Num) ([]stateres.Num, error) {
+	k, err := b.room.known(b.ctx, n)
+	return k.auth, err
+}
+
+// Rejected implements stateres.Graph.
+func (b branches) Rejected(n stateres.Num) (bool, error) {
+	k, err := b.room.known(b.ctx, n)
+	return k.status == rejected, err
+}
+
+// known is what the database has of an event beside its JSON.
+type known struct {
+	status int64
+	auth   []stateres.Num
+	before statetrie.Root
+}
+
+// known returns what is known of an event. The caller holds mu.
+func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
+	if m, ok := r.pending[n]; ok {
+		return known{status: accepted, auth: m.auth, before: m.before}, nil
+	}
+	if k, ok := r.engine.graph.get(n); ok {
+		return k, nil
+	}
+	var k known
+	var auth []byte
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT status, auth, before FROM events WHERE event = $1", n).Scan(&k.status, &auth, &k.before)
+	})
+	if err != nil {
+		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
+	}
+	if k.auth, err = decodeNums(auth); err != nil {
+		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
+	}
+	r.engine.graph.put(n, k)
+	return k, nil
+}
+
+// stateAfter returns the state after an event of the room. A rejected event
+// changes nothing. The caller holds mu.
+func (r *live) stateAfter(ctx context.Context, n stateres.Num) (statetrie.Root, error) {
+	if m, ok := r.pending[n]; ok {
+		return m.after, nil
+	}
+	k, err := r.known(ctx, n)
+	if err != nil || k.status == rejected {
+		return k.before, err
+	}
+	e, err := r.event(ctx, n)
+	if err != nil {
+		return statetrie.Root{}, err
+	}
+	t, ok := e.Tuple()
+	if !ok {
+		return k.before, nil
+	}
+	return statetrie.Put(ctx, r.nodes, k.before, statetrie.Key(t), uint64(n))
+}
+
+// statesAfter resolves the states after several events into one. The caller
+// holds mu.
+func (r *live) statesAfter(ctx context.Context, nums []stateres.Num) (statetrie.Root, error) {
+	if len(nums) == 0 {
+		return statetrie.Root{}, errors.New("no events to resolve the states of")
+	}
+	var roots []statetrie.Root
+	for _, n := range nums {
+		root, err := r.stateAfter(ctx, n)
+		if err != nil {
+			return statetrie.Root{}, err
+		}
+		roots = append(roots, root)
+	}
+	return r.resolve(ctx, roots)
+}

@@ -1,0 +1,175 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"parley/internal/journal"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// Sight is what a user may see of a room at a moment.
+type Sight struct {
+	At Moment
+	// Memberships is what the user was to the room, in order.
+	Memberships []MembershipAt
+	// Intervals are the places whose events the user may see.
+	Intervals []Interval
+	// Visibility is the history visibility.
+	Visibility Visibility
+	// Forgotten says that the user left and wants to see no more of the room.
+	Forgotten bool
+}
+
+// Sees reports whether the user may see the event in a place.
+func (s Sight) Sees(place int64) bool {
+	for _, i := range s.Intervals {
+		if i.Contains(place) {
+			return !s.Forgotten
+		}
+	}
+	return false
+}
+
+// MembershipAt returns what the user was to the room in a place, a change there
+// included: leave, if nothing.
+func (s Sight) MembershipAt(place int64) string {
+	membership := event.MembershipLeave
+	for _, m := range s.Memberships {
+		if m.Place > place {
+			break
+		}
+		membership = m.Membership
+	}
+	return membership
+}
+
+// MembershipAtPos returns what the user was to the room at a position of the
+// journal, empty if nothing.
+func (s Sight) MembershipAtPos(pos journal.Position) string {
+	membership := ""
+	for _, m := range s.Memberships {
+		if m.Pos > pos {
+			break
+		}
+		membership = m.Membership
+	}
+	return membership
+}
+
+// Membership returns what the user is to the room, empty if nothing.
+func (s Sight) Membership() string { return s.MembershipAtPos(s.At.Pos) }
+
+// SightAt returns what a user may see of a room as it is at a position of the
+// journal.
+func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, pos journal.Position) (Sight, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Sight{}, err
+	}
+	at, err := g.At(ctx, roomID, pos)
+	if err != nil {
+		return Sight{}, err
+	}
+	s := Sight{At: at, Visibility: Shared}
+	var visibilities []VisibilityAt
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		if s.Memberships, err = readMemberships(tx, r.num, user, at.Place); err != nil {
+			return err
+		}
+		if visibilities, err = readVisibilities(tx, r.num, at.Place); err != nil {
+			return err
+		}
+		err := tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", user, roomID, err)
+	}
+	if n := len(visibilities); n > 0 {
+		s.Visibility = visibilities[n-1].Visibility
+	}
+	s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+	return s, nil
+}
+
+// Sight is SightAt for the present. A room that is not there looks like one that
+// the user has nothing to do with.
+func (g *Engine) Sight(ctx context.Context, roomID id.RoomID, user id.UserID) (Sight, error) {
+	s, err := g.SightAt(ctx, roomID, user, g.journal.Head())
+	if errors.Is(err, mxerr.NotFound) {
+		return Sight{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+	}
+	return s, err
+}
+
+// StateRoot returns the state of the room that the user may see as a whole: the
+// present one of who is in the room, or if everybody may read it; that at the
+// time of leaving of who was; otherwise none, which is M_FORBIDDEN.
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstate
+func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (statetrie.Root, error) {
+	if s.Membership() == event.MembershipJoin || s.Visibility == WorldReadable {
+		return s.At.Root, nil
+	}
+	if place := s.left(); place != 0 && !s.Forgotten {
+		list, err := g.Back(ctx, roomID, place, 1)
+		if err != nil {
+			return statetrie.Root{}, err
+		}
+		return list[0].Current, nil
+	}
+	return statetrie.Root{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+}
+
+// left returns the place in which the user ceased to be a member, 0 if the user
+// never was one or is.
+func (s Sight) left() (place int64) {
+	joined := false
+	for _, m := range s.Memberships {
+		switch {
+		case m.Membership == event.MembershipJoin:
+			joined, place = true, 0
+		case joined:
+			joined, place = false, m.Place
+		}
+	}
+	return place
+}
+
+func readMemberships(tx *store.Tx, room Num, user id.UserID, upTo int64) (list []MembershipAt, err error) {
+	for row, err := range tx.Query(
+		"SELECT place, pos, value FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
+		if err != nil {
+			return nil, err
+		}
+		var m MembershipAt
+		if err := row.Scan(&m.Place, &m.Pos, &m.Membership); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func readVisibilities(tx *store.Tx, room Num, upTo int64) (list []VisibilityAt, err error) {
+	for row, err := range tx.Query(
+		"SELECT place, value FROM sights WHERE room = $1 AND user_id = '' AND place <= $2 ORDER BY place", room, upTo) {
+		if err != nil {
+			return nil, err
+		}
+		var v VisibilityAt
+		if err := row.Scan(&v.Place, &v.Visibility); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}

@@ -1,0 +1,133 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// A Mark is up to where somebody has read a room: a place, and the counts of
+// the event there. The zero Mark is before everything.
+type Mark struct {
+	Place        int64
+	Unread, Loud int64
+}
+
+// A highlight is an event that is one for a single user.
+type highlight struct {
+	place int64
+	quiet bool // it is not counted in unread
+}
+
+// readState is what of a room is unread for a user, beside what is counted for
+// everybody.
+type readState struct {
+	spoken     Mark
+	highlights []highlight // behind spoken, in order
+}
+
+// readKey names a user in a room.
+type readKey struct {
+	user id.UserID
+	room Num
+}
+
+func (s readState) weight() int { return 250 + 16*len(s.highlights) }
+
+var insertHighlights = &store.Insert{Table: "highlights", Columns: []store.Column{
+	{Name: "user_id", Type: store.Text}, {Name: "room", Type: store.Int}, {Name: "place", Type: store.Int}, {Name: "quiet", Type: store.Bool},
+}}
+
+// reader returns the user who has read the room by sending the event, empty if
+// nobody has. Who only updates a profile has read nothing; joining counts, so
+// that what was before is not unread.
+func (m entry) reader(r *live) id.UserID {
+	sender := m.event.Sender()
+	if sender.Server() != r.engine.server {
+		return ""
+	}
+	if m.event.Type() != event.TypeMember {
+		return sender
+	}
+	for _, c := range m.members {
+		if c.user == sender && c.membership == event.MembershipJoin && c.before != event.MembershipJoin {
+			return sender
+		}
+	}
+	return ""
+}
+
+// writeReads adds to the batch what the event changes of what is unread.
+func (m entry) writeReads(b *journal.Batch, r *live) {
+	if user := m.reader(r); user != "" {
+		mark := m.mark()
+		b.Write(readKey{user, r.num}, func(tx *store.Tx) error { return putSpoken(tx, r.num, user, mark) })
+	}
+	for _, user := range m.tally.mentioned {
+		b.Insert(insertHighlights, user, r.num, m.place, !m.tally.notifies)
+	}
+}
+
+func (m entry) mark() Mark { return Mark{Place: m.place, Unread: m.row.unread, Loud: m.row.loud} }
+
+// remember is writeReads for what is in memory.
+func (m entry) remember(r *live) {
+	if user := m.reader(r); user != "" {
+		r.engine.reads.change(readKey{user, r.num}, func(readState) readState { return readState{spoken: m.mark()} })
+	}
+	for _, user := range m.tally.mentioned {
+		r.engine.reads.change(readKey{user, r.num}, func(s readState) readState {
+			s.highlights = append(slices.Clip(s.highlights), highlight{m.place, !m.tally.notifies})
+			return s
+		})
+	}
+}
+
+// Unread returns how many events of a room notify a user and how many are a
+// highlight, at a moment, given up to where the user has read it by a receipt.
+// Who speaks has read what was said before:
+// https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
+//
+// The rules are the default ones.
+func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipt Mark) (notifications, highlights int64, err error) {
+	s, err := g.readState(ctx, readKey{user, room})
+	if err != nil {
+		return 0, 0, err
+	}
+	mark := receipt
+	if s.spoken.Place > mark.Place {
+		mark = s.spoken
+	}
+	notifications, highlights = max(0, at.Unread-mark.Unread), max(0, at.Loud-mark.Loud)
+	for _, h := range s.highlights {
+		if h.place <= mark.Place || h.place > at.Place {
+			continue
+		}
+		highlights++
+		if h.quiet {
+			notifications++
+		}
+	}
+	return notifications, highlights, nil
+}
+
+func (g *Engine) readState(ctx context.Context, key readKey) (s readState, err error) {
+	if s, ok := g.reads.get(key); ok {
+		return s, nil
+	}
+	version := g.reads.version(key)
+	err = g.db.View(ctx, func(tx *store.Tx) (err error) {
+		s, err = readReadState(tx, key)
+		return err
+	})
+	if err != nil {
+		return s, fmt.Errorf("reading what is unread of room %d for %s: %w", key.room, key.user, err)
+	}
+	g.reads.putSince(key, s, version)
+	return s, nil
+}
