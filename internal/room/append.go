@@ -244,7 +244,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		current = m.current[:]
 	}
 	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, accepted, m.before, current, m.merges, optional(m.replaces),
-		m.row.unread, m.row.loud, encodeNums(m.auth), m.event.JSON())
+		m.row.unread, m.row.loud, encodeNums(m.auth), m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
 	if m.redacts != 0 {
 		markRedacted(b, m.redacts, m.num)
 	}
@@ -261,11 +261,12 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	m.writeReads(b, r)
 }
 
-func optional(n stateres.Num) any {
-	if n == 0 {
+// optional returns a value to be stored, NULL for the zero value.
+func optional[T comparable](v T) any {
+	if v == *new(T) {
 		return nil
 	}
-	return int64(n)
+	return v
 }
 
 type (

@@ -34,15 +34,16 @@ type Item struct {
 	// Unread and Loud are how many events of the room, up to and including this
 	// one, notify everybody, and are a highlight for everybody.
 	Unread, Loud int64
-	// Transaction is the request of its sender that it came from, as far as that
-	// is still in memory: see Engine.Transactions.
+	// Transaction is the request of its sender that it came from, if it was sent
+	// here.
 	Transaction Transaction
 }
 
-// items are what is selected of events for an Item; redacting events are joined
+// selectItems selects what makes an Item; redacting events are joined
 // in, so that reading fifty takes one query.
 const selectItems = `
-	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud, e.json, r.event_id, r.json
+	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud, e.json,
+		e.device, e.txn, r.event_id, r.json
 	FROM events e LEFT JOIN events r ON r.event = e.redacted_by `
 
 func scanItem(row store.Cursor, r *live) (Item, error) {
@@ -50,7 +51,7 @@ func scanItem(row store.Cursor, r *live) (Item, error) {
 	var eventID, redactionID id.EventID
 	var json, redaction []byte
 	err := row.Scan(&it.Num, &eventID, &it.Place, &it.Pos, &it.Before, &it.Current, &it.Merges, &it.Replaces, &it.Unread, &it.Loud,
-		&json, &redactionID, &redaction)
+		&json, &it.Transaction.Device, &it.Transaction.ID, &redactionID, &redaction)
 	if err != nil {
 		return Item{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -29,10 +28,32 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 	if m, ok := r.recent.at(pos); ok {
 		return m, nil
 	}
+	m, err := g.longAgo(ctx, r, pos)
+	if err != nil {
+		return Moment{}, err
+	}
+	members, err := g.StateOfType(ctx, roomID, m.Root, event.TypeMember)
+	var row record
+	for _, it := range members {
+		row.count(it.Event, 1)
+	}
+	m.Joined, m.Invited = row.joined, row.invited
+	return m, err
+}
+
+// Before is At without Joined and Invited, which are dear for a moment long ago.
+func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Position) (Moment, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Moment{}, err
+	}
+	if m, ok := r.recent.at(pos); ok {
+		return m, nil
+	}
 	return g.longAgo(ctx, r, pos)
 }
 
-// longAgo is At for positions that are no longer in memory.
+// longAgo is Before for positions that are no longer in memory.
 func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Moment, error) {
 	found, err := g.readItems(ctx, r, `
 		WHERE e.event = (SELECT ref FROM journal WHERE scope = $1 AND kind = $2 AND pos <= $3 ORDER BY pos DESC LIMIT 1)`,
@@ -41,17 +62,7 @@ func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Mo
 		return Moment{Pos: pos}, err
 	}
 	it := found[0]
-	m := Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}
-	members, err := g.StateOfType(ctx, r.id, m.Root, event.TypeMember)
-	if err != nil {
-		return m, err
-	}
-	var row record
-	for _, e := range members {
-		row.count(e.Event, 1)
-	}
-	m.Joined, m.Invited = row.joined, row.invited
-	return m, nil
+	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}, nil
 }
 
 // Now returns a room as it is.
@@ -160,20 +171,6 @@ func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, lim
 		return list, nil
 	}
 	return g.readItems(ctx, r, "WHERE e.room = $1 AND e.place >= $2 ORDER BY e.place LIMIT $3", r.num, place, limit)
-}
-
-// Between returns up to limit events of a room that came between two positions
-// of the journal, the newest first, leaving out what is after a place.
-func (g *Engine) Between(ctx context.Context, roomID id.RoomID, after, upTo journal.Position, place int64, limit int) ([]Item, error) {
-	m, err := g.At(ctx, roomID, upTo)
-	if err != nil {
-		return nil, err
-	}
-	list, err := g.Back(ctx, roomID, min(place, m.Place), limit)
-	if i := slices.IndexFunc(list, func(it Item) bool { return it.Pos <= after }); i >= 0 {
-		list = list[:i]
-	}
-	return list, err
 }
 
 // State returns the event in a place of a state, nil when there is none.

@@ -35,6 +35,10 @@ var ErrMissing = errors.New("events that it refers to are missing")
 // When it returns without an error the event is durable. The error is ErrMissing
 // when the room does not have all of the event's prev_events and auth_events.
 func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
+	// What another server says beside what it signed is nobody's word.
+	if e.Unsigned() != nil {
+		e = e.WithUnsigned(nil)
+	}
 	for range attempts {
 		r, err := g.room(ctx, e.RoomID())
 		if err != nil {
@@ -228,7 +232,7 @@ func (a appended) aside(made entry, outcome Outcome) journal.Change {
 	status := map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}[outcome]
 	return func(b *journal.Batch) error {
 		b.Insert(insertEvents, made.num, a.room.num, made.event.ID(), nil, nil, status, made.before, nil, false, nil,
-			int64(0), int64(0), encodeNums(made.auth), made.event.JSON())
+			int64(0), int64(0), encodeNums(made.auth), made.event.JSON(), nil, nil)
 		a.writeNodes(b)
 		return nil
 	}

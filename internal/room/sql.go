@@ -34,7 +34,8 @@ var (
 		{Name: "place", Type: store.Int}, {Name: "pos", Type: store.Int}, {Name: "status", Type: store.Int},
 		{Name: "before", Type: store.Blob}, {Name: "current", Type: store.Blob}, {Name: "merges", Type: store.Bool},
 		{Name: "replaces", Type: store.Int}, {Name: "unread", Type: store.Int}, {Name: "loud", Type: store.Int},
-		{Name: "auth", Type: store.Blob}, {Name: "json", Type: store.Blob},
+		{Name: "auth", Type: store.Blob}, {Name: "json", Type: store.Blob}, {Name: "device", Type: store.Text},
+		{Name: "txn", Type: store.Text},
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},

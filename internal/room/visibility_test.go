@@ -11,7 +11,9 @@ import (
 )
 
 func TestVisible(t *testing.T) {
-	m := func(place int64, membership string) MembershipAt { return MembershipAt{Place: place, Membership: membership} }
+	m := func(place int64, membership string) MembershipAt {
+		return MembershipAt{Place: place, Membership: membership}
+	}
 	v := func(place int64, visibility Visibility) VisibilityAt { return VisibilityAt{place, visibility} }
 	rows := []struct {
 		name         string

@@ -36,6 +36,8 @@ CREATE TABLE events (
 	loud       bigint NOT NULL,             -- how many of them are a highlight for everybody
 	auth       bytea  NOT NULL,             -- its auth events
 	json       bytea  NOT NULL,             -- the PDU
+	device     text,                        -- the device of its sender that sent it, if it was sent here, and
+	txn        text,                        -- the transaction ID that the device chose
 	-- The first redaction of it that applied. The row keeps the content, which
 	-- state and authorization go on using; who reads it gets the redacted form.
 	redacted_by bigint
