@@ -136,7 +136,7 @@ func ids[T ~string](p *parser, o object, name string, parse func(string) (T, err
 	for i, text := range texts {
 		var err error
 		if list[i], err = parse(text); err != nil {
-			p.refuse(fmt.Sprintf("%s[%d]", o.at(name), i), "is not valid: %v", err)
+			p.refuse(fmt.Sprintf("%s[%d]:", o.at(name), i), "%v", err)
 			break
 		}
 	}

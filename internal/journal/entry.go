@@ -62,7 +62,7 @@ const (
 	KindMembership  Kind = 2 // scope user; ref is the number of the user's member event (room)
 	KindForget      Kind = 3 // scope user; ref is the number of a room (room)
 	KindReceipt     Kind = 4 // scope room, or user for private ones; the rows have the position (receipt)
-	KindAccountData Kind = 5 // scope user; the rows have the position (accountdata)
+	KindAccountData Kind = 5 // scope user; the rows have the position, ref is 1 for push rules (accountdata)
 )
 
 // An Entry is one line of the journal.

@@ -1,0 +1,123 @@
+package accountdata
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// The types of account data that the server knows about.
+const (
+	PushRules = "m.push_rules" // of no room
+	FullyRead = "m.fully_read" // of a room
+	Tag       = "m.tag"        // of a room
+)
+
+// maxType is how many bytes a type may have, as for events.
+const maxType = 255
+
+// Store keeps account data. It is safe for concurrent use.
+type Store struct {
+	db      *store.DB
+	journal *journal.Journal
+}
+
+// New returns a store over a database and its journal.
+func New(db *store.DB, j *journal.Journal) *Store { return &Store{db, j} }
+
+// Data is one piece of account data. Room is empty if it is of none.
+type Data struct {
+	Room    id.RoomID
+	Type    string
+	Content canonjson.Value
+}
+
+// Put sets account data of a user, of a room or, if that is empty, of none. What
+// only the server sets is refused with M_BAD_JSON and status 405; a content that
+// is no object with M_BAD_JSON; a bad type with M_INVALID_PARAM.
+func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content canonjson.Value) error {
+	switch {
+	case dataType == PushRules || dataType == FullyRead:
+		return mxerr.New(mxerr.BadJSON, "%s cannot be set through this API", dataType).WithStatus(405)
+	case dataType == "" || len(dataType) > maxType || strings.Contains(dataType, "\x00"):
+		return mxerr.New(mxerr.InvalidParam, "The type of account data has from 1 to %d bytes, and no NUL", maxType)
+	case content.Kind() != canonjson.Object:
+		return mxerr.New(mxerr.BadJSON, "The content of account data has to be an object")
+	}
+	p := place{user, room, dataType}
+	if _, err := s.journal.Append(ctx, p.change(content, nil)); err != nil {
+		return fmt.Errorf("storing %s: %w", p, err)
+	}
+	return nil
+}
+
+// Get returns account data of a user, of a room or, if that is empty, of none. If
+// there is none the error is M_NOT_FOUND.
+func (s *Store) Get(ctx context.Context, user id.UserID, room id.RoomID, dataType string) (canonjson.Value, error) {
+	if dataType == PushRules && room == "" {
+		rules, err := s.Rules(ctx, user)
+		if err != nil {
+			return nil, err
+		}
+		return rulesContent(rules)
+	}
+	content, pos, err := s.read(ctx, place{user, room, dataType})
+	if err == nil && pos == 0 {
+		return nil, mxerr.New(mxerr.NotFound, "There is no account data of this type")
+	}
+	return content, err
+}
+
+// SetFullyRead moves the marker up to which a user has read a room.
+// https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
+func (s *Store) SetFullyRead(ctx context.Context, user id.UserID, room id.RoomID, eventID id.EventID) error {
+	content := object("event_id", canonjson.Text(string(eventID)))
+	return s.edit(ctx, place{user, room, FullyRead}, func([]byte) ([]byte, error) { return content, nil })
+}
+
+// errConflict: what an edit was decided on has changed since.
+var errConflict = errors.New("the account data has changed meanwhile")
+
+// read returns what is at a place, and the position of its last change, which is 0
+// if there is nothing.
+func (s *Store) read(ctx context.Context, p place) (content []byte, pos journal.Position, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		content, pos, err = p.read(tx.Row)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading %s: %w", p, err)
+	}
+	return content, pos, nil
+}
+
+// edit replaces what is at a place by what f makes of it; f gets nil if there is
+// nothing, and may be called again if somebody else was faster. Its errors are
+// returned. What stays as it is, is no change, and nobody is woken by it.
+func (s *Store) edit(ctx context.Context, p place, f func([]byte) ([]byte, error)) error {
+	for {
+		content, pos, err := s.read(ctx, p)
+		if err != nil {
+			return err
+		}
+		next, err := f(content)
+		if err != nil || bytes.Equal(next, content) {
+			return err
+		}
+		_, err = s.journal.Append(ctx, p.change(next, &pos))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			return fmt.Errorf("editing %s: %w", p, err)
+		}
+	}
+}
