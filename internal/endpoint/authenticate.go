@@ -21,6 +21,11 @@ type Caller struct {
 	Guest bool
 	// Locked says that the account can only log out for now.
 	Locked bool
+	// Suspended says that the account may read and leave, and little more. What
+	// that means for a request is for its handler to say.
+	Suspended bool
+	// Admin says that the user administers this server.
+	Admin bool
 	// AppService is the ID of the application service that the token belongs
 	// to; UserID is then the user it acts for.
 	AppService string
@@ -55,6 +60,8 @@ type Authenticator interface {
 type Credentials struct {
 	// Token is the access token. It is empty only if the route is for servers.
 	Token string
+	// Addr is the address that the request came from, not valid if it has none.
+	Addr netip.Addr
 	// Request is the request. Its body is not for reading, use Content.
 	Request *http.Request
 
@@ -73,7 +80,7 @@ func (x *exchange) authenticate() error {
 	if !route.needsCaller() {
 		return nil
 	}
-	credentials := Credentials{Request: x.request, exchange: x}
+	credentials := Credentials{Addr: x.caller.Addr, Request: x.request, exchange: x}
 	if route.Auth != Server {
 		token, err := x.token()
 		switch {

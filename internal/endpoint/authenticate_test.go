@@ -153,3 +153,21 @@ type discard struct{ header http.Header }
 func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+// whence is an Authenticator that notes where requests come from.
+type whence struct{ seen *string }
+
+func (w whence) Authenticate(c Credentials) (Caller, error) {
+	*w.seen = c.Addr.String()
+	return Caller{UserID: "@alice:a.test"}, nil
+}
+
+func TestAuthenticatorsLearnTheAddress(t *testing.T) {
+	var seen string
+	config := quietly(t)
+	config.Users = whence{&seen}
+	request{target: "/a", token: "x"}.send(New(config, []Route{whoami("GET /a", asUser)}))
+	if seen != "192.0.2.1" {
+		t.Errorf("got %q, want the address of the request", seen)
+	}
+}
