@@ -1,0 +1,141 @@
+package alias
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"parley/internal/store"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// ErrTaken is the cause of the refusal of an alias that there is already.
+var ErrTaken = errors.New("the alias is taken")
+
+// Directory is the aliases and the published rooms of a server. It is safe for
+// concurrent use.
+type Directory struct {
+	db     *store.DB
+	server id.ServerName
+}
+
+// New returns the directory in a database, of the aliases that end with the name
+// of the server.
+func New(db *store.DB, server id.ServerName) *Directory { return &Directory{db, server} }
+
+// An Alias leads to a room.
+type Alias struct {
+	Room    id.RoomID
+	Creator id.UserID
+}
+
+// Check refuses an alias that this server would not create, whether or not it is
+// there.
+func (d *Directory) Check(alias id.RoomAlias) error {
+	switch {
+	case alias.Server() != d.server:
+		return mxerr.New(mxerr.InvalidParam, "This server has only aliases that end with :%s", d.server)
+	case alias.Localpart() == "":
+		return mxerr.New(mxerr.InvalidParam, "The alias has no name")
+	case strings.ContainsFunc(alias.Localpart(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return mxerr.New(mxerr.InvalidParam, "An alias has no spaces and no control characters")
+	}
+	return nil
+}
+
+// Create makes an alias. The error is a M_UNKNOWN with status 409 that wraps
+// ErrTaken when there is one already, to whatever room it leads.
+func (d *Directory) Create(ctx context.Context, alias id.RoomAlias, room id.RoomID, creator id.UserID) error {
+	if err := d.Check(alias); err != nil {
+		return err
+	}
+	err := d.db.Update(ctx, func(tx *store.Tx) error {
+		made, err := tx.Exec(`
+			INSERT INTO aliases (alias, room_id, creator, created) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (alias) DO NOTHING`, alias, room, creator, time.Now().UnixMilli())
+		if err == nil && made == 0 {
+			err = ErrTaken
+		}
+		return err
+	})
+	if errors.Is(err, ErrTaken) {
+		return mxerr.New(mxerr.Unknown, "The alias %s exists already", alias).WithStatus(409).Wrap(ErrTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", alias, err)
+	}
+	return nil
+}
+
+// Lookup returns where an alias leads to, or a M_NOT_FOUND.
+func (d *Directory) Lookup(ctx context.Context, alias id.RoomAlias) (a Alias, err error) {
+	err = d.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT room_id, creator FROM aliases WHERE alias = $1", alias).Scan(&a.Room, &a.Creator)
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return Alias{}, notFound(alias)
+	}
+	if err != nil {
+		return Alias{}, fmt.Errorf("resolving %s: %w", alias, err)
+	}
+	return a, nil
+}
+
+// Resolve returns the room that an alias leads to, or a M_NOT_FOUND.
+func (d *Directory) Resolve(ctx context.Context, alias id.RoomAlias) (id.RoomID, error) {
+	a, err := d.Lookup(ctx, alias)
+	return a.Room, err
+}
+
+// Delete removes an alias that leads to a room. The error is a M_NOT_FOUND when
+// there is none, or it leads somewhere else by now.
+func (d *Directory) Delete(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	var gone int64
+	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
+		gone, err = tx.Exec("DELETE FROM aliases WHERE alias = $1 AND room_id = $2", alias, room)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", alias, err)
+	}
+	if gone == 0 {
+		return notFound(alias)
+	}
+	return nil
+}
+
+func notFound(alias id.RoomAlias) error {
+	return mxerr.New(mxerr.NotFound, "There is no alias %s", alias)
+}
+
+// Of returns the aliases that lead to a room, oldest first, never nil.
+func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, error) {
+	aliases, err := list[id.RoomAlias](ctx, d.db, "SELECT alias FROM aliases WHERE room_id = $1 ORDER BY created, alias", room)
+	if err != nil {
+		return nil, fmt.Errorf("reading the aliases of %s: %w", room, err)
+	}
+	return aliases, nil
+}
+
+// list returns the one column that a query gives.
+func list[T any](ctx context.Context, db *store.DB, query string, args ...any) ([]T, error) {
+	all := []T{}
+	err := db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(query, args...) {
+			if err != nil {
+				return err
+			}
+			var one T
+			if err := row.Scan(&one); err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return nil
+	})
+	return all, err
+}
