@@ -1,18 +1,30 @@
 package csapi
 
 import (
+	"context"
 	"slices"
 
+	"parley/internal/alias"
 	"parley/internal/endpoint"
+	"parley/internal/ephemeral"
+	"parley/internal/profile"
+	"parley/internal/receipt"
 	"parley/internal/room"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
 
 // Parts are the domains that the API is a face of.
 type Parts struct {
-	Name  id.ServerName
-	Rooms *room.Engine
+	Name     id.ServerName
+	Rooms    *room.Engine
+	Users    users
+	Receipts *receipt.Book
+	Markers  markers
+	Typing   *ephemeral.Board
+	Profiles *profile.Keeper
+	Aliases  *alias.Directory
 }
 
 // Server has the handlers of the API.
@@ -25,13 +37,39 @@ func New(p Parts) *Server { return &Server{Parts: p} }
 
 // Routes returns all routes of the API.
 func (s *Server) Routes() []endpoint.Route {
-	return slices.Concat[[]endpoint.Route]()
+	return slices.Concat(
+		s.receiptRoutes(),
+		s.readMarkerRoutes(),
+		s.typingRoutes(),
+		s.profileRoutes(),
+		s.directoryRoutes(),
+		s.publicRoomRoutes(),
+	)
 }
 
 // own refuses a caller who asks for what belongs to another user.
 func own(c endpoint.Caller, user id.UserID) error {
 	if c.UserID != user {
 		return mxerr.New(mxerr.Forbidden, "This belongs to another user")
+	}
+	return nil
+}
+
+// member refuses a caller who is not joined to a room, or to one that does not
+// exist.
+func (s *Server) member(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
+	membership, err := s.Rooms.Membership(ctx, roomID, c.UserID)
+	if err == nil && membership != event.MembershipJoin {
+		return mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+	}
+	return err
+}
+
+// active refuses a caller who is suspended.
+// https://spec.matrix.org/v1.19/client-server-api/#account-suspension
+func active(c endpoint.Caller) error {
+	if c.Suspended {
+		return mxerr.New(mxerr.UserSuspended, "Your account is suspended")
 	}
 	return nil
 }

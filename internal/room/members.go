@@ -79,6 +79,15 @@ func (g *Engine) Membership(ctx context.Context, roomID id.RoomID, user id.UserI
 	return membership, nil
 }
 
+// Num returns the number of a room.
+func (g *Engine) Num(ctx context.Context, roomID id.RoomID) (Num, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	return r.num, nil
+}
+
 // RoomID returns the ID of a room by its number.
 func (g *Engine) RoomID(ctx context.Context, room Num) (roomID id.RoomID, err error) {
 	g.mu.Lock()

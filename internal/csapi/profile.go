@@ -1,0 +1,97 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// users know who has an account here.
+type users interface {
+	Exists(ctx context.Context, user id.UserID) (bool, error)
+}
+
+func (s *Server) profileRoutes() []endpoint.Route {
+	// A change is an event in each of the user's rooms.
+	change := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classSend, BodyLimit: 128 << 10}
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v3/profile/{userID}", endpoint.Policy{Auth: endpoint.None}, s.profile),
+		endpoint.On("GET /_matrix/client/v3/profile/{userID}/{keyName}", endpoint.Policy{Auth: endpoint.None}, s.profileField),
+		endpoint.On("PUT /_matrix/client/v3/profile/{userID}/{keyName}", change, s.setProfileField),
+		endpoint.On("DELETE /_matrix/client/v3/profile/{userID}/{keyName}", change, s.deleteProfileField),
+	}
+}
+
+type profileRequest struct {
+	UserID id.UserID `path:"userID"`
+}
+
+// profile serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuserid
+func (s *Server) profile(ctx context.Context, _ endpoint.Caller, req profileRequest) (canonjson.Value, error) {
+	// The profiles of other servers' users are not known here.
+	exists := req.UserID.Server() == s.Name
+	var err error
+	if exists {
+		exists, err = s.Users.Exists(ctx, req.UserID)
+	}
+	if err == nil && !exists {
+		err = mxerr.New(mxerr.NotFound, "There is no profile of %s", req.UserID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Profiles.Get(ctx, req.UserID)
+}
+
+type profileFieldRequest struct {
+	UserID id.UserID `path:"userID"`
+	Key    string    `path:"keyName"`
+}
+
+// profileField serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuseridkeyname
+func (s *Server) profileField(ctx context.Context, c endpoint.Caller, req profileFieldRequest) (canonjson.Value, error) {
+	fields, err := s.profile(ctx, c, profileRequest{req.UserID})
+	if err != nil {
+		return nil, err
+	}
+	value := fields.Get(req.Key)
+	if value == nil {
+		return nil, mxerr.New(mxerr.NotFound, "The profile of %s does not have this field", req.UserID)
+	}
+	return canonjson.Value("{}").With(req.Key, value), nil
+}
+
+type setProfileFieldRequest struct {
+	profileFieldRequest
+	Body canonjson.Value `body:"raw"`
+}
+
+// setProfileField serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname
+func (s *Server) setProfileField(ctx context.Context, c endpoint.Caller, req setProfileFieldRequest) (endpoint.Empty, error) {
+	if err := mayChangeProfile(c, req.UserID); err != nil {
+		return endpoint.Empty{}, err
+	}
+	value := req.Body.Get(req.Key)
+	if value == nil {
+		return endpoint.Empty{}, mxerr.New(mxerr.MissingParam, "The body has to have the field that the path names")
+	}
+	return endpoint.Empty{}, s.Profiles.Set(ctx, c.UserID, req.Key, value)
+}
+
+// deleteProfileField serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
+func (s *Server) deleteProfileField(ctx context.Context, c endpoint.Caller, req profileFieldRequest) (endpoint.Empty, error) {
+	if err := mayChangeProfile(c, req.UserID); err != nil {
+		return endpoint.Empty{}, err
+	}
+	return endpoint.Empty{}, s.Profiles.Delete(ctx, c.UserID, req.Key)
+}
+
+func mayChangeProfile(c endpoint.Caller, user id.UserID) error {
+	if err := own(c, user); err != nil {
+		return err
+	}
+	return active(c)
+}
