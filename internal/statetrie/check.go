@@ -75,7 +75,7 @@ func (e *editor) checkApplied(before Root, changes []Entry, after Root) error {
 // plain returns a state as a map, nil if it is large.
 func (e *editor) plain(root Root) (map[Key]uint64, error) {
 	m := make(map[Key]uint64)
-	for entry, err := range e.walk(root, nil) {
+	for entry, err := range e.walk(root, wanted{}) {
 		if err != nil {
 			return nil, err
 		}

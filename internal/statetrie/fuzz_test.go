@@ -168,7 +168,7 @@ func FuzzOperations(f *testing.F) {
 				before, plainBefore = root, maps.Clone(plain)
 			}
 		}
-		got, err := r.state(root, nil)
+		got, err := r.state(root, wanted{})
 		if err != nil {
 			t.Fatal(err)
 		}

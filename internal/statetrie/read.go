@@ -37,14 +37,22 @@ func Count(ctx context.Context, nodes Nodes, root Root) (uint64, error) {
 // without meaning. An error is yielded last, with a zero entry.
 func All(ctx context.Context, nodes Nodes, root Root) iter.Seq2[Entry, error] {
 	r := reader{ctx, nodes, hashPath}
-	return r.walk(root, nil)
+	return r.walk(root, wanted{})
 }
 
 // OfType yields the entries of one event type as All does. It reads the nodes
 // of that type and the few above them.
 func OfType(ctx context.Context, nodes Nodes, root Root, eventType string) iter.Seq2[Entry, error] {
 	r := reader{ctx, nodes, hashPath}
-	return r.walk(root, &eventType)
+	return r.walk(root, wanted{some: true, typ: eventType})
+}
+
+// NotOfType yields the entries of all other event types as All does. It does
+// not read the nodes of that type, which may be nearly all there are. Types that
+// were ground (2^36 hashes) to share the subtree of this one are left out too.
+func NotOfType(ctx context.Context, nodes Nodes, root Root, eventType string) iter.Seq2[Entry, error] {
+	r := reader{ctx, nodes, hashPath}
+	return r.walk(root, wanted{some: true, typ: eventType, but: true})
 }
 
 func (r *reader) get(root Root, key Key) (uint64, error) {
@@ -69,15 +77,25 @@ func (r *reader) get(root Root, key Key) (uint64, error) {
 	return 0, nil
 }
 
-// walk yields the entries under root, only those of a type if one is given.
-func (r *reader) walk(root Root, only *string) iter.Seq2[Entry, error] {
+// wanted says which entries a walk yields: all, those of one type, or all but
+// those.
+type wanted struct {
+	some bool
+	typ  string
+	but  bool
+}
+
+func (w wanted) wants(typ []byte) bool { return !w.some || (string(typ) == w.typ) != w.but }
+
+// walk yields the entries under root that are wanted.
+func (r *reader) walk(root Root, what wanted) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if root == (Root{}) {
 			return
 		}
-		w := walker{reader: r, only: only, stack: []visit{{Address(root), 0}}}
-		if only != nil {
-			w.typePath = r.pathOf(Key{Type: *only})
+		w := walker{reader: r, wanted: what, stack: []visit{{Address(root), 0, true}}}
+		if what.some {
+			w.typePath = r.pathOf(Key{Type: what.typ})
 		}
 		for len(w.stack) > 0 {
 			more, err := w.step(yield)
@@ -96,8 +114,8 @@ func (r *reader) walk(root Root, only *string) iter.Seq2[Entry, error] {
 // store round trips.
 type walker struct {
 	*reader
-	only     *string // the type wanted, nil for all
-	typePath path
+	wanted
+	typePath path // of the type
 
 	stack []visit // still to come
 	chunk []visit
@@ -106,8 +124,9 @@ type walker struct {
 }
 
 type visit struct {
-	at    Address
-	depth int
+	at     Address
+	depth  int
+	ofType bool // the way to it is, so far as a type decides it, that of the type
 }
 
 // step visits the uppermost chunk of the stack. It reports whether the caller
@@ -129,45 +148,44 @@ func (w *walker) step(yield func(Entry, error) bool) (bool, error) {
 			return false, err
 		}
 		if !n.leaf {
-			w.push(&n, v.depth)
-		} else if !n.yield(w.only, yield) {
+			w.push(&n, v)
+		} else if !n.yield(w.wanted, yield) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// push adds the children of n to the stack, as far as the type wanted can be
+// push adds the children of n to the stack, as far as anything wanted can be
 // under them.
-func (w *walker) push(n *node, depth int) {
-	fixed := 0 // digits from depth on that the type decides
-	if w.only != nil {
-		fixed = max(0, typeDigits-depth)
-	}
+func (w *walker) push(n *node, v visit) {
+	fixed := max(0, typeDigits-v.depth) // digits from here on that the type decides
 	shared := n.prefix[:min(fixed, len(n.prefix))]
-	if w.typePath.matches(shared, depth) < len(shared) {
-		return
-	}
-	split := depth + len(n.prefix)
+	ofType := v.ofType && w.typePath.matches(shared, v.depth) == len(shared)
+	split := v.depth + len(n.prefix)
 	for d := range fanOut {
-		if len(n.prefix) < fixed && w.typePath.digit(split) != d {
-			continue
-		}
-		if kid := n.kid(d); kid != (Address{}) {
-			w.stack = append(w.stack, visit{kid, split + 1})
+		kid := visit{n.kid(d), split + 1, ofType && (split >= typeDigits || w.typePath.digit(split) == d)}
+		switch {
+		case kid.at == (Address{}):
+		case !w.some:
+			w.stack = append(w.stack, kid)
+		case w.but && kid.ofType && kid.depth >= typeDigits: // the type has this subtree for itself
+		case !w.but && !kid.ofType:
+		default:
+			w.stack = append(w.stack, kid)
 		}
 	}
 }
 
-// yield yields the entries of a leaf, only those of a type if one is given.
-func (n *node) yield(only *string, yield func(Entry, error) bool) bool {
+// yield yields the entries of a leaf that are wanted.
+func (n *node) yield(what wanted, yield func(Entry, error) bool) bool {
 	scan := scanner{rest: n.entries}
 	var typ string
 	for range n.count {
 		if scan.next() != nil {
 			return true // parse has seen all entries
 		}
-		if only != nil && string(scan.typ) != *only {
+		if !what.wants(scan.typ) {
 			continue
 		}
 		if string(scan.typ) != typ {

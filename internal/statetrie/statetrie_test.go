@@ -55,9 +55,9 @@ func (r room) reader() *reader { return &reader{context.Background(), r.store, r
 
 func (r room) get(root Root, key Key) (uint64, error) { return r.reader().get(root, key) }
 
-func (r room) state(root Root, only *string) (map[Key]uint64, error) {
+func (r room) state(root Root, what wanted) (map[Key]uint64, error) {
 	got := make(map[Key]uint64)
-	for entry, err := range r.reader().walk(root, only) {
+	for entry, err := range r.reader().walk(root, what) {
 		if err != nil {
 			return nil, err
 		}
@@ -289,7 +289,7 @@ func checkHistory(t *rapid.T, pathOf func(Key) path) {
 }
 
 func checkState(t *rapid.T, r room, root Root, want map[Key]uint64) {
-	got, err := r.state(root, nil)
+	got, err := r.state(root, wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func checkState(t *rapid.T, r room, root Root, want map[Key]uint64) {
 	only := keys(3).Draw(t, "with the type").Type
 	ofType := maps.Clone(want)
 	maps.DeleteFunc(ofType, func(k Key, _ uint64) bool { return k.Type != only })
-	if got, err = r.state(root, &only); err != nil {
+	if got, err = r.state(root, wanted{some: true, typ: only}); err != nil {
 		t.Fatal(err)
 	}
 	if !maps.Equal(got, ofType) {

@@ -254,6 +254,12 @@ func TestReadsAreFew(t *testing.T) {
 		{"a type with ten entries among 20,000", 3, 5, func() (int, error) {
 			return count(OfType(ctx, store, root, "im.vector.modular.widgets"))
 		}, 10},
+		{"what is not of the type that has nearly all", 4, 12, func() (int, error) {
+			return count(NotOfType(ctx, store, root, "m.room.member"))
+		}, 21},
+		{"what is not of a type that is not there", 400, 20_000, func() (int, error) {
+			return count(NotOfType(ctx, store, root, "m.room.tombstone"))
+		}, 20_021},
 		{"a type that is not there", 3, 3, func() (int, error) { return count(OfType(ctx, store, root, "m.room.tombstone")) }, 0},
 		{"the number of entries", 1, 1, func() (int, error) {
 			n, err := Count(ctx, store, root)
