@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 
+	"parley/internal/accountdata"
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/filter"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/room"
@@ -17,14 +19,16 @@ import (
 
 // Parts are the domains that the API is a face of.
 type Parts struct {
-	Name     id.ServerName
-	Rooms    *room.Engine
-	Users    users
-	Receipts *receipt.Book
-	Markers  markers
-	Typing   *ephemeral.Board
-	Profiles *profile.Keeper
-	Aliases  *alias.Directory
+	Name        id.ServerName
+	Rooms       *room.Engine
+	Users       users
+	Receipts    *receipt.Book
+	Markers     markers
+	Typing      *ephemeral.Board
+	Profiles    *profile.Keeper
+	Aliases     *alias.Directory
+	Filters     *filter.Store
+	AccountData *accountdata.Store
 }
 
 // Server has the handlers of the API.
@@ -44,6 +48,10 @@ func (s *Server) Routes() []endpoint.Route {
 		s.profileRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.filterRoutes(),
+		s.accountDataRoutes(),
+		s.tagRoutes(),
+		s.pushRuleRoutes(),
 	)
 }
 

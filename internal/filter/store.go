@@ -25,6 +25,9 @@ const cacheSize = 8 << 20
 // use.
 type Store struct {
 	db *store.DB
+	// everything and everyEvent are what no filter at all means.
+	everything Filter
+	everyEvent RoomEventFilter
 	// A filter never changes, so nothing in the caches ever becomes wrong.
 	filters    *cache[*Filter]
 	roomEvents *cache[*RoomEventFilter]
@@ -129,7 +132,7 @@ func notFound() error { return mxerr.New(mxerr.NotFound, "There is no such filte
 func (s *Store) Resolve(ctx context.Context, user id.UserID, param string) (*Filter, error) {
 	switch {
 	case param == "":
-		return &Filter{}, nil
+		return &s.everything, nil
 	case strings.HasPrefix(param, "{"):
 		return inline(s.filters, param, Parse)
 	}
@@ -145,7 +148,7 @@ func (s *Store) Resolve(ctx context.Context, user id.UserID, param string) (*Fil
 // those of ParseRoomEvents, and M_NOT_JSON.
 func (s *Store) ResolveRoomEvents(param string) (*RoomEventFilter, error) {
 	if param == "" {
-		return &RoomEventFilter{}, nil
+		return &s.everyEvent, nil
 	}
 	return inline(s.roomEvents, param, ParseRoomEvents)
 }
