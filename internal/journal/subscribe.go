@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"maps"
+	"slices"
 )
 
 // A Subscription watches scopes for somebody who waits. It is made once for all
@@ -69,6 +70,41 @@ func (s *Subscription) Close() {
 	for scope := range maps.Clone(s.scopes) {
 		s.remove([]Scope{scope})
 	}
+}
+
+// Read returns the entries of the watched scopes behind a position up to and
+// including another, in order. The error is ErrGone when entries in between were
+// trimmed.
+func (s *Subscription) Read(ctx context.Context, after, upTo Position) ([]Entry, error) {
+	if after >= upTo {
+		return nil, nil
+	}
+	entries, scopes, ok := s.recent(after, upTo)
+	if ok {
+		return entries, nil
+	}
+	return s.j.ReadScopes(ctx, scopes, after, upTo)
+}
+
+// recent returns the entries if the window has them and looking through it takes
+// less than looking up all scopes; otherwise the scopes.
+func (s *Subscription) recent(after, upTo Position) (entries []Entry, scopes []Scope, ok bool) {
+	s.j.mu.Lock()
+	defer s.j.mu.Unlock()
+	w := s.j.window
+	if !w.holds(after) || upTo-after > Position(4*len(s.scopes)+16) {
+		return nil, slices.Collect(maps.Keys(s.scopes)), false
+	}
+	if s.last <= after {
+		return nil, nil, true
+	}
+	for p := after + 1; p <= min(upTo, w.head); p++ {
+		e := w.ring[w.index(p)]
+		if _, watched := s.scopes[e.Scope]; watched {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil, true
 }
 
 // signal wakes who waits. The caller holds the journal's mu.

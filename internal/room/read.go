@@ -221,19 +221,15 @@ func (g *Engine) stateItems(
 	return g.itemsOf(ctx, r, nums)
 }
 
-// StateNums returns the numbers of the events in a state whose place passes, in
-// no order.
-func (g *Engine) StateNums(ctx context.Context, room Num, root statetrie.Root, pass func(statetrie.Key) bool) ([]stateres.Num, error) {
-	var nums []stateres.Num
-	for entry, err := range statetrie.All(ctx, g.committed(room), root) {
+// StateButMembers calls f with what a state has beside members, in no order.
+func (g *Engine) StateButMembers(ctx context.Context, room Num, root statetrie.Root, f func(event.Tuple, stateres.Num)) error {
+	for entry, err := range statetrie.NotOfType(ctx, g.committed(room), root, event.TypeMember) {
 		if err != nil {
-			return nil, fmt.Errorf("reading a state of room %d: %w", room, err)
+			return fmt.Errorf("reading a state of room %d: %w", room, err)
 		}
-		if pass(entry.Key) {
-			nums = append(nums, stateres.Num(entry.Number))
-		}
+		f(event.Tuple(entry.Key), stateres.Num(entry.Number))
 	}
-	return nums, nil
+	return nil
 }
 
 // StateNum returns the number of the event in a place of a state, 0 when there

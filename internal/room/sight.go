@@ -119,7 +119,7 @@ func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (stat
 	if s.Membership() == event.MembershipJoin || s.Visibility == WorldReadable {
 		return s.At.Root, nil
 	}
-	if place := s.left(); place != 0 && !s.Forgotten {
+	if place := s.Left(); place != 0 && !s.Forgotten {
 		list, err := g.Back(ctx, roomID, place, 1)
 		if err != nil {
 			return statetrie.Root{}, err
@@ -129,9 +129,9 @@ func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (stat
 	return statetrie.Root{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 }
 
-// left returns the place in which the user ceased to be a member, 0 if the user
+// Left returns the place in which the user ceased to be a member, 0 if the user
 // never was one or is.
-func (s Sight) left() (place int64) {
+func (s Sight) Left() (place int64) {
 	joined := false
 	for _, m := range s.Memberships {
 		switch {

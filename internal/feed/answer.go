@@ -1,0 +1,323 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"parley/internal/accountdata"
+	"parley/internal/journal"
+	"parley/internal/receipt"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// An answer is made for one request.
+type answer struct {
+	*Feed
+	q     Request
+	watch *watch
+	since Token // zero for an initial one
+	now   Token
+	Response
+
+	rooms map[room.Num]*news
+}
+
+// news is what there may be to tell of a room in which the user is.
+type news struct {
+	num room.Num
+	id  id.RoomID
+	// fresh: the user was not in the room before, so everything is to be told.
+	fresh bool
+	// sight is what the user may see of the room, nil if the user was in it all
+	// the time since the last answer.
+	sight *room.Sight
+
+	events   bool // there are new events
+	receipts bool // there are new receipts
+	typing   bool // what is known of who is typing may be wrong
+
+	data []accountdata.Data
+	said []receipt.Receipt
+	mark receipt.Mark
+}
+
+// answer makes the answer that leads from a token to another.
+func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token) (*Response, error) {
+	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news)}
+	a.Response.Next = now
+	var err error
+	if since != (Token{}) {
+		if err = a.changes(ctx); errors.Is(err, journal.ErrGone) {
+			a.since, err = Token{}, nil
+			clear(a.rooms)
+		}
+	}
+	if a.since == (Token{}) && err == nil {
+		err = a.everything(ctx)
+	}
+	if err == nil {
+		err = a.tell(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &a.Response, nil
+}
+
+// everything finds what there is to tell in an initial answer.
+func (a *answer) everything(ctx context.Context) error {
+	a.lazy.forget(a.lazyKey())
+	data, err := a.AccountData.All(ctx, a.q.User, a.now.Pos)
+	if err != nil {
+		return err
+	}
+	rooms, err := a.Rooms.Rooms(ctx, a.q.User)
+	if err != nil {
+		return err
+	}
+	for _, m := range rooms {
+		if !a.q.Filter.Room.AllowsRoom(m.RoomID) {
+			continue
+		}
+		if m.Membership == event.MembershipJoin && m.Pos <= a.now.Pos {
+			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
+			continue
+		}
+		if m.Forgotten || m.Pos <= a.now.Pos && isGone(m.Membership) && !a.q.Filter.Room.IncludeLeave {
+			continue
+		}
+		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {
+			return err
+		}
+	}
+	a.sortData(data)
+	return nil
+}
+
+func isGone(membership string) bool {
+	return membership == event.MembershipLeave || membership == event.MembershipBan
+}
+
+// changes finds what there is to tell in an incremental answer.
+func (a *answer) changes(ctx context.Context) error {
+	entries, err := a.watch.read(ctx, a.Journal, a.since.Pos, a.now.Pos)
+	if err != nil {
+		return err
+	}
+	moved := make(map[room.Num]bool)
+	accountData := false
+	for _, e := range entries {
+		switch e.Kind {
+		case journal.KindMembership:
+			moved[room.Num(e.Ref)] = true
+		case journal.KindAccountData:
+			accountData = true
+		case journal.KindEvent:
+			if n := a.about(room.Num(e.Scope.Number())); n != nil {
+				n.events = true
+			}
+		case journal.KindReceipt:
+			if n := a.about(room.Num(e.Ref)); n != nil {
+				n.receipts = true
+			}
+		}
+	}
+	a.typing()
+	for num := range moved {
+		roomID, err := a.Rooms.RoomID(ctx, num)
+		if err != nil {
+			return err
+		}
+		if err := a.moved(ctx, num, roomID); err != nil {
+			return err
+		}
+	}
+	if a.q.FullState {
+		for num := range a.watch.during(a.since.Pos, a.now.Pos) {
+			a.about(num)
+		}
+	}
+	if !accountData {
+		return nil
+	}
+	data, err := a.AccountData.Since(ctx, a.q.User, a.since.Pos, a.now.Pos)
+	a.sortData(data)
+	return err
+}
+
+// about returns the news of a room that the user was in all the time since the
+// last answer, nil if it is none such or the client does not want to know.
+func (a *answer) about(num room.Num) *news {
+	if n := a.rooms[num]; n != nil {
+		return n
+	}
+	roomID, ok := a.watch.room(num, a.since.Pos, a.now.Pos)
+	if !ok || !a.q.Filter.Room.AllowsRoom(roomID) {
+		return nil
+	}
+	n := &news{num: num, id: roomID}
+	a.rooms[num] = n
+	return n
+}
+
+// typing finds the rooms in which it has changed who is typing. After a restart
+// of the server nobody knows what the client was told last.
+func (a *answer) typing() {
+	restarted := a.since.Board != a.now.Board
+	if !restarted && a.since.Seq == a.now.Seq {
+		return
+	}
+	for num := range a.watch.during(a.since.Pos, a.now.Pos) {
+		if restarted || a.Board.Changed(num.Scope()) > a.since.Seq {
+			if n := a.about(num); n != nil {
+				n.typing = true
+			}
+		}
+	}
+}
+
+// sortData gives account data to the rooms that it is about.
+func (a *answer) sortData(data []accountdata.Data) {
+	numbers := make(map[id.RoomID]*news, len(a.rooms))
+	for _, n := range a.rooms {
+		numbers[n.id] = n
+	}
+	var joined map[id.RoomID]room.Num
+	for _, d := range data {
+		if d.Room == "" {
+			if a.q.Filter.AccountData.Match(d.Type, "") {
+				a.accountData = append(a.accountData, typed(d.Type, d.Content))
+			}
+			continue
+		}
+		if !a.q.Filter.Room.AccountData.AllowsRoom(d.Room) || !a.q.Filter.Room.AccountData.Match(d.Type, "", d.Content) {
+			continue
+		}
+		n := numbers[d.Room]
+		if n == nil && a.since != (Token{}) {
+			if joined == nil {
+				joined = invert(a.watch.during(a.since.Pos, a.now.Pos))
+			}
+			if num, ok := joined[d.Room]; ok {
+				n = a.about(num)
+			}
+		}
+		if n != nil {
+			n.data = append(n.data, d)
+			numbers[d.Room] = n
+		}
+	}
+}
+
+func invert(rooms map[room.Num]id.RoomID) map[id.RoomID]room.Num {
+	inverted := make(map[id.RoomID]room.Num, len(rooms))
+	for num, roomID := range rooms {
+		inverted[roomID] = num
+	}
+	return inverted
+}
+
+// tell makes the sections of the rooms that the user is in.
+func (a *answer) tell(ctx context.Context) error {
+	if len(a.rooms) == 0 {
+		return nil
+	}
+	if err := a.readReceipts(ctx); err != nil {
+		return err
+	}
+	list := slices.SortedFunc(maps.Values(a.rooms), func(a, b *news) int { return strings.Compare(string(a.id), string(b.id)) })
+	for _, n := range list {
+		json, err := a.joined(ctx, n)
+		if err != nil {
+			return err
+		}
+		if json != nil {
+			a.join = append(a.join, section{n.id, json})
+		}
+	}
+	return nil
+}
+
+// readReceipts reads what there is of receipts in all rooms at once.
+func (a *answer) readReceipts(ctx context.Context) error {
+	var all, whole, some []int64
+	for num, n := range a.rooms {
+		all = append(all, int64(num))
+		switch {
+		case n.fresh:
+			whole = append(whole, int64(num))
+		case n.receipts:
+			some = append(some, int64(num))
+		}
+	}
+	marks, err := a.Receipts.Marks(ctx, a.q.User, all)
+	if err != nil {
+		return err
+	}
+	for num, m := range marks {
+		a.rooms[room.Num(num)].mark = m
+	}
+	if len(whole) > 0 {
+		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
+		if err != nil {
+			return err
+		}
+		a.saidIn(said)
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	said, err := a.Receipts.Since(ctx, some, a.q.User, a.since.Pos, a.now.Pos)
+	a.saidIn(said)
+	return err
+}
+
+func (a *answer) saidIn(said map[int64][]receipt.Receipt) {
+	for num, list := range said {
+		a.rooms[room.Num(num)].said = list
+	}
+}
+
+func (a *answer) lazyKey() lazyKey { return lazyKey{a.q.User, a.q.Device, a.q.Filter} }
+
+// viewer returns how the client wants to see events of a room.
+func (a *answer) viewer(membership func(int64) string) Viewer {
+	return Viewer{
+		User: a.q.User, Device: a.q.Device, Fields: a.q.Filter.EventFields, Federation: a.q.Filter.Federation,
+		OmitRoomID: true, Membership: membership,
+	}
+}
+
+// ephemeral returns the events of a room that nobody keeps: receipts and typing.
+func (a *answer) ephemeral(n *news) []canonjson.Value {
+	f := &a.q.Filter.Room.Ephemeral
+	if !f.AllowsRoom(n.id) {
+		return nil
+	}
+	var events []canonjson.Value
+	for _, content := range receipt.Contents(n.said) {
+		if f.Match("m.receipt", "", content) {
+			events = append(events, typed("m.receipt", content))
+		}
+	}
+	typing := a.Board.Typing(n.num.Scope())
+	if n.typing || n.fresh && len(typing) > 0 {
+		content := canonjson.Value(`{"user_ids":[`)
+		for i, user := range typing {
+			if i > 0 {
+				content = append(content, ',')
+			}
+			content = canonjson.AppendString(content, string(user))
+		}
+		if content = append(content, `]}`...); f.Match("m.typing", "", content) {
+			events = append(events, typed("m.typing", content))
+		}
+	}
+	return events
+}

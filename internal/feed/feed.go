@@ -1,0 +1,100 @@
+package feed
+
+import (
+	"context"
+	"time"
+
+	"parley/internal/accountdata"
+	"parley/internal/ephemeral"
+	"parley/internal/filter"
+	"parley/internal/journal"
+	"parley/internal/receipt"
+	"parley/internal/room"
+	"parley/matrix/id"
+)
+
+// Parts are what a feed reads.
+type Parts struct {
+	Journal     *journal.Journal
+	Rooms       *room.Engine
+	AccountData *accountdata.Store
+	Receipts    *receipt.Book
+	Board       *ephemeral.Board
+}
+
+// Feed answers /sync. It is safe for concurrent use.
+type Feed struct {
+	Parts
+	watches *watches
+	lazy    *lazyMembers
+}
+
+// New returns a feed over its parts, all of which must be there.
+func New(p Parts) *Feed {
+	return &Feed{Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers()}
+}
+
+// A Request is one /sync of a device.
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
+type Request struct {
+	User   id.UserID
+	Device id.DeviceID
+	// Since is the token of an answer before, or empty.
+	Since  string
+	Filter *filter.Filter
+	// FullState asks for the whole state of all rooms.
+	FullState bool
+	// StateAfter asks for the state after the timeline, not before it.
+	StateAfter bool
+	// Timeout is how long to wait for something to tell.
+	Timeout time.Duration
+}
+
+// Sync answers a request. It waits until there is something to tell, the timeout
+// is over or the context ends; in the last two cases the answer is empty.
+func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
+	since, err := f.since(q)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.watches.acquire(ctx, q.User)
+	if err != nil {
+		return nil, err
+	}
+	defer f.watches.release(w)
+	wait, cancel := context.WithTimeout(ctx, q.Timeout)
+	defer cancel()
+	for {
+		// What happens after this point is seen by Wait.
+		pokes := w.sub.Pokes()
+		now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq()}
+		now.Pos = f.Journal.Head()
+		a, err := f.answer(ctx, q, w, since, now)
+		if err != nil {
+			return nil, err
+		}
+		if !a.empty() || since == (Token{}) || q.FullState || q.Timeout <= 0 {
+			return a, nil
+		}
+		if _, err := w.sub.Wait(wait, now.Pos, pokes); err != nil {
+			return a, nil // nobody waits any longer
+		}
+		since = now // there was nothing before it
+	}
+}
+
+// since returns from where on to answer. A token of another epoch, as after a
+// restore, says nothing about the present one: the client gets everything.
+func (f *Feed) since(q Request) (Token, error) {
+	if q.Since == "" {
+		return Token{}, nil
+	}
+	t, err := ParseToken(q.Since)
+	if err != nil {
+		return Token{}, err
+	}
+	if t.Epoch != f.Journal.Epoch() || t.Pos > f.Journal.Head() || t.Pos < f.Journal.Floor() {
+		return Token{}, nil
+	}
+	return t, nil
+}

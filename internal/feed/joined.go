@@ -1,0 +1,224 @@
+package feed
+
+import (
+	"context"
+	"strconv"
+
+	"parley/internal/room"
+	"parley/internal/statetrie"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// joined makes the section of a room that the user is in, nil if there is
+// nothing to tell of it.
+func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
+	at, err := a.Rooms.At(ctx, n.id, a.now.Pos)
+	if err != nil {
+		return nil, err
+	}
+	before := at
+	if n.fresh {
+		before = room.Moment{}
+	} else if n.events {
+		if before, err = a.Rooms.Before(ctx, n.id, a.since.Pos); err != nil {
+			return nil, err
+		}
+	}
+	if n.fresh && n.sight == nil {
+		sight, err := a.Rooms.SightAt(ctx, n.id, a.q.User, a.now.Pos)
+		if err != nil {
+			return nil, err
+		}
+		n.sight = &sight
+	}
+	w := window{news: n, last: at.Place}
+	if !n.fresh {
+		w.after = a.since.Pos
+	}
+	s := joinedSection{answer: a, window: w, before: before, at: at}
+	if err := s.history(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.unread(ctx); err != nil {
+		return nil, err
+	}
+	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
+		return nil, nil
+	}
+	return s.append(nil), nil
+}
+
+// joinedSection is the section of a room that the user is in, as it is made.
+type joinedSection struct {
+	*answer
+	window
+	before, at room.Moment // of the last answer, and of this one
+
+	timeline  timeline
+	events    []canonjson.Value // of the timeline
+	state     []canonjson.Value
+	summary   canonjson.Value
+	ephemeral []canonjson.Value
+	// how many events notify the user, and are a highlight
+	notifications, highlights int64
+}
+
+// history makes what is told of events: timeline, state and summary.
+func (s *joinedSection) history(ctx context.Context) (err error) {
+	s.timeline.behind = s.last
+	known := s.before.Root
+	if s.q.FullState {
+		known = statetrie.Root{}
+	}
+	if known == s.at.Root && s.before.Place == s.at.Place {
+		return nil
+	}
+	if s.before.Place != s.at.Place {
+		if s.timeline, err = s.answer.timeline(ctx, s.window); err != nil {
+			return err
+		}
+	}
+	b, err := s.stateBlock(ctx, s.window, &s.timeline, known, s.at.Root)
+	if err != nil {
+		return err
+	}
+	if b.known == (statetrie.Root{}) || b.concernsNames() {
+		if err := s.summarise(ctx, b); err != nil {
+			return err
+		}
+	}
+	s.events, s.state, err = s.render(ctx, b)
+	return err
+}
+
+// render shows the events of a timeline and of the state that goes with it.
+func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []canonjson.Value, err error) {
+	items, err := b.events(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.tellMembers(items)
+	v := a.viewer(b.w.membership)
+	if events, err = a.Show(ctx, v, b.w.id, b.timeline.items); err != nil {
+		return nil, nil, err
+	}
+	state, err = a.Show(ctx, v, b.w.id, items)
+	return events, state, err
+}
+
+// summarise makes the summary of the room: how many members there are and, if it
+// has no name, after whom to call it.
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync_response-200_roomsummary
+func (s *joinedSection) summarise(ctx context.Context, b *stateBlock) error {
+	named, err := s.named(ctx)
+	if err != nil {
+		return err
+	}
+	dst := []byte(`{`)
+	if !named {
+		if b.heroes, err = s.Rooms.Heroes(ctx, s.num, s.q.User); err != nil {
+			return err
+		}
+		dst = append(appendUsers(append(dst, `"m.heroes":`...), b.heroes), ',')
+	}
+	dst = strconv.AppendInt(append(dst, `"m.invited_member_count":`...), s.at.Invited, 10)
+	dst = strconv.AppendInt(append(dst, `,"m.joined_member_count":`...), s.at.Joined, 10)
+	s.summary = append(dst, '}')
+	return nil
+}
+
+// named reports whether the room has a name or an alias to be called by.
+func (s *joinedSection) named(ctx context.Context) (bool, error) {
+	for _, by := range []struct{ eventType, key string }{{"m.room.name", "name"}, {"m.room.canonical_alias", "alias"}} {
+		e, err := s.Rooms.State(ctx, s.id, s.at.Root, event.Tuple{Type: by.eventType})
+		if err != nil {
+			return false, err
+		}
+		if e != nil {
+			if text, _ := e.Content().Get(by.key).Text(); text != "" {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func appendUsers(dst []byte, users []id.UserID) []byte {
+	dst = append(dst, '[')
+	for i, user := range users {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = canonjson.AppendString(dst, string(user))
+	}
+	return append(dst, ']')
+}
+
+func (s *joinedSection) unread(ctx context.Context) (err error) {
+	s.notifications, s.highlights, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, room.Mark(s.mark))
+	return err
+}
+
+// hasNews reports whether there is anything to tell. What a filter leaves out
+// may still be counted, and a receipt of the user's own changes what is.
+func (s *joinedSection) hasNews() bool {
+	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
+		return true
+	}
+	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud {
+		return true
+	}
+	for _, r := range s.said {
+		if r.User == s.q.User {
+			return true
+		}
+	}
+	return false
+}
+
+// append appends the section. Parts without content are left out, except for the
+// timeline and the counts, which clients rely on.
+func (s *joinedSection) append(dst []byte) []byte {
+	dst = append(dst, '{')
+	if len(s.data) > 0 {
+		var events []canonjson.Value
+		for _, d := range s.data {
+			events = append(events, typed(d.Type, d.Content))
+		}
+		dst = append(appendEvents(append(dst, `"account_data":`...), events), ',')
+	}
+	if len(s.ephemeral) > 0 {
+		dst = append(appendEvents(append(dst, `"ephemeral":`...), s.ephemeral), ',')
+	}
+	dst = s.appendState(dst, s.state)
+	if s.summary != nil {
+		dst = append(append(append(dst, `"summary":`...), s.summary...), ',')
+	}
+	dst = append(s.timeline.append(dst, s.events), ',')
+	dst = strconv.AppendInt(append(dst, `"unread_notifications":{"highlight_count":`...), s.highlights, 10)
+	dst = strconv.AppendInt(append(dst, `,"notification_count":`...), s.notifications, 10)
+	return append(dst, `}}`...)
+}
+
+// appendState appends the state in the member that the client asks for, which
+// tells it which of the two it has got even when it is empty.
+func (a *answer) appendState(dst []byte, state []canonjson.Value) []byte {
+	switch {
+	case a.q.StateAfter:
+		dst = append(dst, `"state_after":`...)
+	case len(state) == 0:
+		return dst
+	default:
+		dst = append(dst, `"state":`...)
+	}
+	return append(appendEvents(dst, state), ',')
+}
+
+func (t *timeline) append(dst []byte, events []canonjson.Value) []byte {
+	dst = appendEvents(append(dst, `"timeline":`...), events)
+	dst = strconv.AppendBool(append(dst[:len(dst)-1], `,"limited":`...), t.limited)
+	dst = canonjson.AppendString(append(dst, `,"prev_batch":`...), FormatPlace(t.behind))
+	return append(dst, '}')
+}

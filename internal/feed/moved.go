@@ -1,0 +1,161 @@
+package feed
+
+import (
+	"context"
+
+	"parley/internal/room"
+	"parley/internal/statetrie"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// moved tells of a room to which the user is something else than at the last
+// answer, or may be.
+func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) error {
+	sight, err := a.Rooms.SightAt(ctx, roomID, a.q.User, a.now.Pos)
+	if err != nil {
+		return err
+	}
+	a.watch.update(num, roomID, sight, a.now.Pos)
+	if !a.q.Filter.Room.AllowsRoom(roomID) {
+		return nil
+	}
+	was := sight.MembershipAtPos(a.since.Pos)
+	if a.since == (Token{}) {
+		was = ""
+	}
+	n := &news{num: num, id: roomID, sight: &sight}
+	switch is := sight.Membership(); is {
+	case event.MembershipJoin:
+		return a.stays(ctx, n, was != event.MembershipJoin)
+	case event.MembershipInvite, event.MembershipKnock:
+		return a.waits(ctx, n, is)
+	case event.MembershipLeave, event.MembershipBan:
+		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 {
+			return nil // came and went without having been told of the room
+		}
+		return a.gone(ctx, n, was)
+	}
+	return nil
+}
+
+// stays notes a room that the user is in, perhaps for the first time.
+func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
+	n.fresh, n.events, n.receipts, n.typing = fresh, true, true, true
+	if other := a.rooms[n.num]; other != nil {
+		n.data = other.data
+	}
+	a.rooms[n.num] = n
+	if !fresh || a.since == (Token{}) {
+		return nil
+	}
+	// What there is of account data was not told while the user was away.
+	data, err := a.AccountData.All(ctx, a.q.User, a.now.Pos)
+	for _, d := range data {
+		if d.Room == n.id && a.q.Filter.Room.AccountData.Match(d.Type, "", d.Content) {
+			n.data = append(n.data, d)
+		}
+	}
+	return err
+}
+
+// strippedTypes are the types of the state that somebody gets to see who is
+// invited or knocks. https://spec.matrix.org/v1.19/client-server-api/#stripped-state
+var strippedTypes = [...]string{
+	event.TypeCreate, "m.room.name", "m.room.avatar", "m.room.topic", event.TypeJoinRules,
+	"m.room.canonical_alias", "m.room.encryption",
+}
+
+// waits tells of a room that the user is invited to or has knocked on.
+func (a *answer) waits(ctx context.Context, n *news, membership string) error {
+	own := n.sight.Memberships[len(n.sight.Memberships)-1]
+	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	tuples := []event.Tuple{{Type: event.TypeMember, StateKey: string(a.q.User)}}
+	if sender := items[0].Event.Sender(); sender != a.q.User {
+		tuples = append(tuples, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})
+	}
+	for _, eventType := range strippedTypes {
+		tuples = append(tuples, event.Tuple{Type: eventType})
+	}
+	var stripped []canonjson.Value
+	for _, t := range tuples {
+		e, err := a.Rooms.State(ctx, n.id, items[0].Current, t)
+		if err != nil {
+			return err
+		}
+		if e != nil {
+			stripped = append(stripped, e.AppendStripped(nil))
+		}
+	}
+	part, name := &a.invite, `{"invite_state":`
+	if membership == event.MembershipKnock {
+		part, name = &a.knock, `{"knock_state":`
+	}
+	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
+	return nil
+}
+
+// gone tells of a room that the user has left: of what happened until then.
+// Somebody who never was in it sees no more of it than the own member event.
+func (a *answer) gone(ctx context.Context, n *news, was string) error {
+	w := window{news: n, last: n.sight.At.Place}
+	if was != "" {
+		w.after = a.since.Pos
+	}
+	known, final, err := a.statesOfGone(ctx, n, was)
+	if err != nil {
+		return err
+	}
+	t, err := a.timeline(ctx, w)
+	if err != nil {
+		return err
+	}
+	b, err := a.stateBlock(ctx, w, &t, known, final)
+	if err != nil {
+		return err
+	}
+	events, state, err := a.render(ctx, b)
+	if err != nil {
+		return err
+	}
+	dst := a.appendState([]byte(`{`), state)
+	a.leave = append(a.leave, section{n.id, append(t.append(dst, events), '}')})
+	return nil
+}
+
+// statesOfGone returns the state that the client knows of a room and the one
+// that it is to know when the user has left.
+func (a *answer) statesOfGone(ctx context.Context, n *news, was string) (known, final statetrie.Root, err error) {
+	place := n.sight.Left()
+	if place == 0 {
+		return known, final, nil
+	}
+	at, err := a.Rooms.Back(ctx, n.id, place, 1)
+	if err != nil || len(at) == 0 {
+		return known, final, err
+	}
+	final = at[0].Current
+	switch was {
+	case event.MembershipJoin:
+		before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
+		return before.Root, final, err
+	case event.MembershipLeave, event.MembershipBan:
+		// It left, was in the room again, and left again: what the client knows
+		// is the state when it left for the first time.
+		for _, m := range n.sight.Memberships {
+			if m.Pos <= a.since.Pos && isGone(m.Membership) {
+				place = m.Place
+			}
+		}
+		before, err := a.Rooms.Back(ctx, n.id, place, 1)
+		if err != nil || len(before) == 0 {
+			return known, final, err
+		}
+		return before[0].Current, final, nil
+	}
+	return known, final, nil
+}

@@ -1,0 +1,99 @@
+package feed
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"parley/internal/filter"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// A Viewer is who gets to see events, and how.
+type Viewer struct {
+	User   id.UserID
+	Device id.DeviceID
+	// Fields are the members that events are reduced to.
+	Fields filter.Fields
+	// Federation asks for events as servers exchange them.
+	Federation bool
+	// OmitRoomID leaves out the room, where it is known.
+	OmitRoomID bool
+	// Membership tells what the user was to the room in a place.
+	Membership func(place int64) string
+}
+
+// Show returns events of a room in the form in which a client gets them:
+// https://spec.matrix.org/v1.19/client-server-api/#room-event-format
+func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error) {
+	replaced, err := f.replaced(ctx, roomID, items)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	shown := make([]canonjson.Value, len(items))
+	for i, it := range items {
+		shown[i] = v.show(it, replaced[it.Replaces], now)
+	}
+	return shown, nil
+}
+
+// replaced returns the state events in whose place others came.
+func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
+	var nums []stateres.Num
+	for _, it := range items {
+		if it.Replaces != 0 {
+			nums = append(nums, it.Replaces)
+		}
+	}
+	if len(nums) == 0 {
+		return nil, nil
+	}
+	found, err := f.Rooms.Items(ctx, roomID, nums)
+	if err != nil {
+		return nil, err
+	}
+	events := make(map[stateres.Num]*event.Event, len(found))
+	for _, it := range found {
+		events[it.Num] = it.Event
+	}
+	return events, nil
+}
+
+func (v *Viewer) show(it room.Item, replaced *event.Event, now int64) canonjson.Value {
+	unsigned := v.unsigned(it, replaced, now)
+	if v.Federation {
+		return it.Event.JSON().With("unsigned", unsigned)
+	}
+	dst := make([]byte, 0, len(it.Event.JSON())+len(unsigned))
+	dst = it.Event.AppendClient(dst, event.Client{Unsigned: unsigned, OmitRoomID: v.OmitRoomID})
+	if v.Fields.All() {
+		return dst
+	}
+	return v.Fields.Append(nil, dst)
+}
+
+// unsigned returns what the server adds to an event, in the order of canonical
+// JSON.
+func (v *Viewer) unsigned(it room.Item, replaced *event.Event, now int64) canonjson.Value {
+	dst := make([]byte, 0, 128)
+	dst = strconv.AppendInt(append(dst, `{"age":`...), max(0, now-it.Event.OriginServerTS()), 10)
+	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	if replaced != nil {
+		dst = append(append(dst, `,"prev_content":`...), replaced.Content()...)
+	}
+	if because := it.Event.Unsigned().Get("redacted_because"); because != nil {
+		dst = append(append(dst, `,"redacted_because":`...), because...)
+	}
+	if replaced != nil {
+		dst = canonjson.AppendString(append(dst, `,"replaces_state":`...), string(replaced.ID()))
+	}
+	if t := it.Transaction; t.ID != "" && t.Device == v.Device && it.Event.Sender() == v.User {
+		dst = canonjson.AppendString(append(dst, `,"transaction_id":`...), t.ID)
+	}
+	return append(dst, '}')
+}

@@ -1,0 +1,106 @@
+package feed
+
+import (
+	"context"
+	"slices"
+
+	"parley/internal/journal"
+	"parley/internal/room"
+	"parley/matrix/event"
+)
+
+// A window says which part of a room's history a timeline is taken from.
+type window struct {
+	*news
+	// after is the position of the last answer, 0 if there was none that was
+	// about the room.
+	after journal.Position
+	// last is the last place.
+	last int64
+}
+
+// sees reports whether the user may see the event in a place.
+func (w window) sees(place int64) bool { return w.sight == nil || w.sight.Sees(place) }
+
+// membership returns what the user was to the room in a place.
+func (w window) membership(place int64) string {
+	if w.sight == nil {
+		return event.MembershipJoin
+	}
+	return w.sight.MembershipAt(place)
+}
+
+// timeline is the events of a room that are shown.
+type timeline struct {
+	items   []room.Item // in order
+	limited bool        // there are others before them that the client has not
+	behind  int64       // the place that they are behind
+	whole   bool        // nothing after the last answer is left out
+}
+
+// chunk is how many events are read at once when a filter leaves most of them
+// out, and mostScanned how many are read in all before the timeline is cut.
+const (
+	chunk       = 100
+	mostScanned = 3000
+)
+
+// timeline takes the last events of a window that the filter lets pass.
+func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
+	f := &a.q.Filter.Room.Timeline
+	if f.None() || !f.AllowsRoom(w.id) {
+		return timeline{behind: w.last}, nil
+	}
+	t := timeline{behind: w.last, whole: true}
+	limit, scanned := f.Limit(), 0
+	for size := limit + 1; ; size = chunk {
+		items, err := a.Rooms.Back(ctx, w.id, t.behind, size)
+		if err != nil {
+			return t, err
+		}
+		for _, it := range items {
+			switch {
+			case w.after != 0 && it.Pos <= w.after:
+				slices.Reverse(t.items)
+				return t, nil
+			case !w.sees(it.Place), !f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
+				t.whole = false
+			case len(t.items) == limit:
+				t.limited, t.whole = true, false
+				slices.Reverse(t.items)
+				return t, nil
+			default:
+				t.items = append(t.items, it)
+			}
+			t.behind = it.Place - 1
+		}
+		if scanned += len(items); len(items) < size || scanned > mostScanned {
+			t.limited = len(items) == size
+			t.whole = t.whole && !t.limited
+			slices.Reverse(t.items)
+			return t, nil
+		}
+	}
+}
+
+// cut drops events from the front.
+func (t *timeline) cut(count int) {
+	if count == 0 {
+		return
+	}
+	t.behind = t.items[count-1].Place
+	t.items = t.items[count:]
+	t.limited, t.whole = true, false
+}
+
+// lastState returns the last event of the timeline in each place of the state,
+// and where in the timeline that is.
+func (t *timeline) lastState() map[event.Tuple]int {
+	last := make(map[event.Tuple]int)
+	for i, it := range t.items {
+		if tuple, ok := it.Event.Tuple(); ok {
+			last[tuple] = i
+		}
+	}
+	return last
+}

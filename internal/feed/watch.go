@@ -1,0 +1,274 @@
+package feed
+
+import (
+	"container/list"
+	"context"
+	"maps"
+	"sync"
+
+	"parley/internal/journal"
+	"parley/internal/room"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// watches keeps the watches of users that are in use, and of those that were
+// used last: a client comes back at once.
+type watches struct {
+	journal *journal.Journal
+	rooms   *room.Engine
+
+	// mu guards what follows. A watch's own lock may be taken after it.
+	mu     sync.Mutex
+	byUser map[id.UserID]*watch
+	idle   *list.List // of watches that nobody uses; the one used last is in front
+	weight int        // of the idle ones
+}
+
+// maxIdle bounds the idle watches: each weighs one, and one for each room.
+const maxIdle = 100_000
+
+// A watch is what a user's devices wait for.
+type watch struct {
+	user  id.UserID
+	sub   *journal.Subscription
+	ready chan struct{} // is closed when err is set
+	err   error
+
+	// Guarded by the mutex of watches:
+	uses   int
+	idle   *list.Element // set when uses is 0
+	weight int           // while it is idle
+
+	mu    sync.Mutex // guards what follows
+	rooms map[room.Num]*stays
+}
+
+// stays is when the user was in a room, as far as that is of interest: a request
+// may be answered for a position that others have already left behind.
+type stays struct {
+	id    id.RoomID
+	spans []span           // the last few, in order
+	asOf  journal.Position // up to which it is known
+}
+
+// A span begins at a position of the journal, and ends before another unless
+// that is 0.
+type span struct{ from, to journal.Position }
+
+// throughout reports whether the user was in the room all the time from one
+// position to another.
+func (s *stays) throughout(from, to journal.Position) bool {
+	for _, span := range s.spans {
+		if span.from <= from && (span.to == 0 || to < span.to) {
+			return true
+		}
+	}
+	return false
+}
+
+// lasts reports whether the user is still in the room.
+func (s *stays) lasts() bool { return len(s.spans) > 0 && s.spans[len(s.spans)-1].to == 0 }
+
+func newWatches(j *journal.Journal, rooms *room.Engine) *watches {
+	return &watches{journal: j, rooms: rooms, byUser: make(map[id.UserID]*watch), idle: list.New()}
+}
+
+// acquire returns the watch of a user, to be released.
+func (ws *watches) acquire(ctx context.Context, user id.UserID) (*watch, error) {
+	w, made := ws.use(user)
+	if made {
+		ws.fill(context.WithoutCancel(ctx), w)
+	}
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		ws.release(w)
+		return nil, ctx.Err()
+	}
+	if w.err != nil {
+		ws.release(w)
+		return nil, w.err
+	}
+	return w, nil
+}
+
+// use returns the watch of a user, and whether it was made and has to be filled.
+func (ws *watches) use(user id.UserID) (w *watch, made bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w = ws.byUser[user]; w == nil {
+		w = &watch{user: user, sub: ws.journal.Subscribe(journal.UserScope(user)), ready: make(chan struct{}), rooms: make(map[room.Num]*stays)}
+		ws.byUser[user], made = w, true
+	}
+	if w.idle != nil {
+		ws.idle.Remove(w.idle)
+		ws.weight -= w.weight
+		w.idle = nil
+		w.prune()
+	}
+	w.uses++
+	return w, made
+}
+
+// release gives a watch back.
+func (ws *watches) release(w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w.uses--; w.uses > 0 {
+		return
+	}
+	w.weight = w.weigh()
+	w.idle = ws.idle.PushFront(w)
+	ws.weight += w.weight
+	if w.err != nil {
+		ws.drop(w)
+	}
+	for ws.weight > maxIdle {
+		ws.drop(ws.idle.Back().Value.(*watch))
+	}
+}
+
+// drop ends a watch that nobody uses. The caller holds mu.
+func (ws *watches) drop(w *watch) {
+	ws.idle.Remove(w.idle)
+	ws.weight -= w.weight
+	delete(ws.byUser, w.user)
+	w.sub.Close()
+}
+
+func (w *watch) weigh() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return 1 + len(w.rooms)
+}
+
+// prune forgets the rooms that the user has left. It is called when no request
+// is under way that may need them.
+func (w *watch) prune() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.rooms, func(_ room.Num, s *stays) bool { return !s.lasts() })
+}
+
+// fill finds out which rooms a new watch is about. What changes meanwhile has an
+// entry in the user's scope, which is watched already.
+func (ws *watches) fill(ctx context.Context, w *watch) {
+	defer close(w.ready)
+	rooms, err := ws.rooms.Rooms(ctx, w.user)
+	if err != nil {
+		w.err = err
+		return
+	}
+	last := w.begin(rooms)
+	// What was read may be durable and not visible yet, and the first answer must
+	// not be for a position before it.
+	if last > ws.journal.Head() {
+		_, w.err = w.sub.Wait(ctx, last-1, 0)
+	}
+}
+
+// begin takes over what the user is to rooms, and returns the position of the
+// last change.
+func (w *watch) begin(rooms []room.Membership) (last journal.Position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var scopes []journal.Scope
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			w.rooms[m.Room] = &stays{id: m.RoomID, spans: []span{{from: m.Pos}}, asOf: m.Pos}
+			scopes = append(scopes, m.Room.Scope())
+		}
+		last = max(last, m.Pos)
+	}
+	w.sub.Add(scopes...)
+	return last
+}
+
+// keepSpans is how many stays in a room are remembered. Only answers for a
+// position that is out of date already need more than the last.
+const keepSpans = 4
+
+// update takes over what the user was to a room up to a position, and watches
+// the room or does not any more.
+func (w *watch) update(num room.Num, roomID id.RoomID, sight room.Sight, asOf journal.Position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.rooms[num]
+	if s == nil {
+		s = &stays{id: roomID}
+		w.rooms[num] = s
+	}
+	if asOf <= s.asOf {
+		return
+	}
+	s.asOf, s.spans = asOf, spansOf(sight)
+	if sight.Membership() == event.MembershipJoin {
+		w.sub.Add(num.Scope())
+	} else {
+		w.sub.Remove(num.Scope())
+	}
+}
+
+func spansOf(sight room.Sight) []span {
+	var spans []span
+	for _, m := range sight.Memberships {
+		in := len(spans) > 0 && spans[len(spans)-1].to == 0
+		switch joined := m.Membership == event.MembershipJoin; {
+		case joined && !in:
+			spans = append(spans, span{from: m.Pos})
+		case !joined && in:
+			spans[len(spans)-1].to = m.Pos
+		}
+	}
+	return spans[max(0, len(spans)-keepSpans):]
+}
+
+// room returns the ID of a room, if the user was in it all the time from one
+// position to another.
+func (w *watch) room(num room.Num, from, to journal.Position) (id.RoomID, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.rooms[num]
+	if s == nil || !s.throughout(from, to) {
+		return "", false
+	}
+	return s.id, true
+}
+
+// during returns the rooms that the user was in all the time from one position
+// to another.
+func (w *watch) during(from, to journal.Position) map[room.Num]id.RoomID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rooms := make(map[room.Num]id.RoomID, len(w.rooms))
+	for num, s := range w.rooms {
+		if s.throughout(from, to) {
+			rooms[num] = s.id
+		}
+	}
+	return rooms
+}
+
+// read returns the entries that concern the user behind one position up to
+// another.
+func (w *watch) read(ctx context.Context, j *journal.Journal, from, to journal.Position) ([]journal.Entry, error) {
+	entries, err := w.sub.Read(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	// Rooms are not watched any more that were left behind the position.
+	var scopes []journal.Scope
+	w.mu.Lock()
+	for num, s := range w.rooms {
+		if s.throughout(from, to) && !s.lasts() {
+			scopes = append(scopes, num.Scope())
+		}
+	}
+	w.mu.Unlock()
+	if len(scopes) == 0 {
+		return entries, nil
+	}
+	more, err := j.ReadScopes(ctx, scopes, from, to)
+	return append(entries, more...), err
+}
