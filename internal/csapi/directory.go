@@ -44,11 +44,11 @@ type createAliasRequest struct {
 
 // createAlias serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directoryroomroomalias
 func (s *Server) createAlias(ctx context.Context, c endpoint.Caller, req createAliasRequest) (endpoint.Empty, error) {
-	if err := active(c); err != nil {
+	if err := notSuspended(c); err != nil {
 		return endpoint.Empty{}, err
 	}
 	// Else everybody could squat on names for the rooms of others.
-	if err := s.member(ctx, c, req.RoomID); err != nil {
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.Aliases.Create(ctx, req.Alias, req.RoomID, c.UserID)
@@ -56,7 +56,7 @@ func (s *Server) createAlias(ctx context.Context, c endpoint.Caller, req createA
 
 // deleteAlias serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias
 func (s *Server) deleteAlias(ctx context.Context, c endpoint.Caller, req aliasRequest) (endpoint.Empty, error) {
-	if err := active(c); err != nil {
+	if err := notSuspended(c); err != nil {
 		return endpoint.Empty{}, err
 	}
 	a, err := s.Aliases.Lookup(ctx, req.Alias)
@@ -107,7 +107,7 @@ func (s *Server) mayListAliases(ctx context.Context, c endpoint.Caller, roomID i
 	if c.Admin {
 		return nil
 	}
-	refusal := s.member(ctx, c, roomID)
+	refusal := s.mustBeJoined(ctx, c, roomID)
 	if !errors.Is(refusal, mxerr.Forbidden) {
 		return refusal
 	}

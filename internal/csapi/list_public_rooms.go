@@ -60,7 +60,7 @@ func (s *Server) setVisibility(ctx context.Context, c endpoint.Caller, req setVi
 	if visibility != visibilityPublic && visibility != visibilityPrivate {
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "visibility has to be public or private")
 	}
-	if err := active(c); err != nil {
+	if err := notSuspended(c); err != nil {
 		return endpoint.Empty{}, err
 	}
 	if _, err := s.Rooms.Num(ctx, req.RoomID); err != nil {
@@ -147,7 +147,7 @@ func (s *Server) searchPublicRooms(ctx context.Context, _ endpoint.Caller, req s
 	if req.Network != "" {
 		return publicRoomsResponse{Chunk: []publicRoom{}}, nil
 	}
-	rooms, err := s.published(ctx, roomFilter{newFolded(req.Filter.Term), req.Filter.Types})
+	rooms, err := s.publishedRooms(ctx, roomFilter{newFolded(req.Filter.Term), req.Filter.Types})
 	if err != nil {
 		return publicRoomsResponse{}, err
 	}

@@ -93,5 +93,5 @@ func mayChangeProfile(c endpoint.Caller, user id.UserID) error {
 	if err := own(c, user); err != nil {
 		return err
 	}
-	return active(c)
+	return notSuspended(c)
 }

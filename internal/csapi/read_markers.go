@@ -34,7 +34,7 @@ type readMarkersRequest struct {
 
 // setReadMarkers serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidread_markers
 func (s *Server) setReadMarkers(ctx context.Context, c endpoint.Caller, req readMarkersRequest) (endpoint.Empty, error) {
-	if err := s.member(ctx, c, req.RoomID); err != nil {
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
 	for _, r := range []struct {
@@ -44,7 +44,7 @@ func (s *Server) setReadMarkers(ctx context.Context, c endpoint.Caller, req read
 		if r.eventID == "" {
 			continue
 		}
-		if err := s.read(ctx, c.UserID, req.RoomID, r.kind, r.eventID, ""); err != nil {
+		if err := s.putReceipt(ctx, c.UserID, req.RoomID, r.kind, r.eventID, ""); err != nil {
 			return endpoint.Empty{}, err
 		}
 	}

@@ -34,16 +34,16 @@ func (s *Server) sendReceipt(ctx context.Context, c endpoint.Caller, req receipt
 	case req.Thread != nil && req.Type == typeFullyRead:
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "%s has no thread_id", typeFullyRead)
 	}
-	if err := s.member(ctx, c, req.RoomID); err != nil {
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
 	if req.Type == typeFullyRead {
 		return endpoint.Empty{}, s.fullyRead(ctx, c.UserID, req.RoomID, req.EventID)
 	}
-	return endpoint.Empty{}, s.read(ctx, c.UserID, req.RoomID, req.Type, req.EventID, thread)
+	return endpoint.Empty{}, s.putReceipt(ctx, c.UserID, req.RoomID, req.Type, req.EventID, thread)
 }
 
-func (s *Server) read(ctx context.Context, user id.UserID, roomID id.RoomID, kind string, eventID id.EventID, thread string) error {
+func (s *Server) putReceipt(ctx context.Context, user id.UserID, roomID id.RoomID, kind string, eventID id.EventID, thread string) error {
 	return s.Receipts.Put(ctx, roomID, receipt.Receipt{
 		User: user, Type: kind, Thread: thread, EventID: eventID, TS: time.Now().UnixMilli(),
 	})

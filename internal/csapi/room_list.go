@@ -16,9 +16,9 @@ import (
 	"parley/matrix/mxerr"
 )
 
-// published returns the rooms in the directory that pass a filter, the largest
+// publishedRooms returns the rooms in the directory that pass a filter, the largest
 // first. Rooms that nobody is in, so that nobody can join them, are left out.
-func (s *Server) published(ctx context.Context, filter roomFilter) ([]room.Summary, error) {
+func (s *Server) publishedRooms(ctx context.Context, filter roomFilter) ([]room.Summary, error) {
 	published, err := s.Aliases.Published(ctx)
 	if err != nil {
 		return nil, err

@@ -63,9 +63,9 @@ func own(c endpoint.Caller, user id.UserID) error {
 	return nil
 }
 
-// member refuses a caller who is not joined to a room, or to one that does not
+// mustBeJoined refuses a caller who is not joined to a room, or to one that does not
 // exist.
-func (s *Server) member(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
+func (s *Server) mustBeJoined(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
 	membership, err := s.Rooms.Membership(ctx, roomID, c.UserID)
 	if err == nil && membership != event.MembershipJoin {
 		return mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
@@ -73,9 +73,9 @@ func (s *Server) member(ctx context.Context, c endpoint.Caller, roomID id.RoomID
 	return err
 }
 
-// active refuses a caller who is suspended.
+// notSuspended refuses a caller who is suspended.
 // https://spec.matrix.org/v1.19/client-server-api/#account-suspension
-func active(c endpoint.Caller) error {
+func notSuspended(c endpoint.Caller) error {
 	if c.Suspended {
 		return mxerr.New(mxerr.UserSuspended, "Your account is suspended")
 	}

@@ -27,7 +27,7 @@ func (s *Server) setTyping(ctx context.Context, c endpoint.Caller, req typingReq
 	if err := own(c, req.UserID); err != nil {
 		return endpoint.Empty{}, err
 	}
-	if err := s.member(ctx, c, req.RoomID); err != nil {
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
 	num, err := s.Rooms.Num(ctx, req.RoomID)
