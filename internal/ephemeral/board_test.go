@@ -166,8 +166,11 @@ func TestReadersLearnEverything(t *testing.T) {
 					t.Fatalf("a reader believes that %v are typing in room %d, but %v are", knows, i, truth)
 				}
 			}
-			if s.quiet.Len() > 3 || len(s.rooms) > rooms {
-				t.Fatalf("%d rooms are remembered in which nobody types", s.quiet.Len())
+			s.Board.mu.Lock()
+			quiet, all := s.quiet.Len(), len(s.rooms)
+			s.Board.mu.Unlock()
+			if quiet > 3 || all > rooms {
+				t.Fatalf("%d rooms are remembered in which nobody types", quiet)
 			}
 		}
 		if told == 0 || needless == told {
