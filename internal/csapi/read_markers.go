@@ -9,15 +9,6 @@ import (
 	"parley/matrix/mxerr"
 )
 
-// typeFullyRead is the type of the read marker, which is account data of a room.
-const typeFullyRead = "m.fully_read"
-
-// markers keep up to where a user has read a room without a gap.
-type markers interface {
-	// SetFullyRead moves the marker of a user in a room, backwards too.
-	SetFullyRead(ctx context.Context, user id.UserID, room id.RoomID, event id.EventID) error
-}
-
 func (s *Server) readMarkerRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/read_markers",
@@ -51,11 +42,11 @@ func (s *Server) setReadMarkers(ctx context.Context, c endpoint.Caller, req read
 	if req.FullyRead == "" {
 		return endpoint.Empty{}, nil
 	}
-	return endpoint.Empty{}, s.fullyRead(ctx, c.UserID, req.RoomID, req.FullyRead)
+	return endpoint.Empty{}, s.setFullyRead(ctx, c.UserID, req.RoomID, req.FullyRead)
 }
 
-// fullyRead moves the read marker to an event of the room.
-func (s *Server) fullyRead(ctx context.Context, user id.UserID, roomID id.RoomID, eventID id.EventID) error {
+// setFullyRead moves the read marker to an event of the room.
+func (s *Server) setFullyRead(ctx context.Context, user id.UserID, roomID id.RoomID, eventID id.EventID) error {
 	_, ok, err := s.Rooms.Item(ctx, roomID, eventID)
 	if err == nil && !ok {
 		err = mxerr.New(mxerr.NotFound, "Room %s has no event %s", roomID, eventID)
@@ -63,5 +54,5 @@ func (s *Server) fullyRead(ctx context.Context, user id.UserID, roomID id.RoomID
 	if err != nil {
 		return err
 	}
-	return s.Markers.SetFullyRead(ctx, user, roomID, eventID)
+	return s.AccountData.SetFullyRead(ctx, user, roomID, eventID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"parley/internal/accountdata"
 	"parley/internal/endpoint"
 	"parley/internal/receipt"
 	"parley/matrix/canonjson"
@@ -31,14 +32,14 @@ func (s *Server) sendReceipt(ctx context.Context, c endpoint.Caller, req receipt
 	switch {
 	case req.Thread != nil && !ok, ok && thread == "":
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "thread_id has to be a string that is not empty")
-	case req.Thread != nil && req.Type == typeFullyRead:
-		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "%s has no thread_id", typeFullyRead)
+	case req.Thread != nil && req.Type == accountdata.FullyRead:
+		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "%s has no thread_id", accountdata.FullyRead)
 	}
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
-	if req.Type == typeFullyRead {
-		return endpoint.Empty{}, s.fullyRead(ctx, c.UserID, req.RoomID, req.EventID)
+	if req.Type == accountdata.FullyRead {
+		return endpoint.Empty{}, s.setFullyRead(ctx, c.UserID, req.RoomID, req.EventID)
 	}
 	return endpoint.Empty{}, s.putReceipt(ctx, c.UserID, req.RoomID, req.Type, req.EventID, thread)
 }

@@ -23,7 +23,6 @@ type Parts struct {
 	Rooms       *room.Engine
 	Users       users
 	Receipts    *receipt.Book
-	Markers     markers
 	Typing      *ephemeral.Board
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
@@ -63,8 +62,8 @@ func own(c endpoint.Caller, user id.UserID) error {
 	return nil
 }
 
-// mustBeJoined refuses a caller who is not joined to a room, or to one that does not
-// exist.
+// mustBeJoined refuses a caller who is not joined to a room, or names one that
+// does not exist.
 func (s *Server) mustBeJoined(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
 	membership, err := s.Rooms.Membership(ctx, roomID, c.UserID)
 	if err == nil && membership != event.MembershipJoin {

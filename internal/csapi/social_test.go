@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"parley/internal/accountdata"
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -57,21 +58,12 @@ func someCallers() callers {
 	return all
 }
 
-// notedMarkers notes the read markers that were set.
-type notedMarkers map[id.UserID]id.EventID
-
-func (m notedMarkers) SetFullyRead(_ context.Context, user id.UserID, _ id.RoomID, event id.EventID) error {
-	m[user] = event
-	return nil
-}
-
 // socialScene is the routes around rooms, over a room engine and a database.
 type socialScene struct {
 	*Server
 	t       *testing.T
 	ctx     context.Context
 	journal *journal.Journal
-	markers notedMarkers
 	table   *endpoint.Table
 }
 
@@ -91,10 +83,10 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		users, markers := someCallers(), notedMarkers{}
+		users := someCallers()
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
-		s := &socialScene{t: t, ctx: ctx, journal: j, markers: markers, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, Markers: markers, Aliases: alias.New(db, "a.test"),
+		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
@@ -215,3 +207,13 @@ const (
 	userAlice id.UserID = "@alice:a.test"
 	userBob   id.UserID = "@bob:a.test"
 )
+
+// fullyRead returns where the read marker of a user is.
+func (s *socialScene) fullyRead(roomID id.RoomID, user id.UserID) id.EventID {
+	s.t.Helper()
+	content, err := s.AccountData.Get(s.ctx, user, roomID, accountdata.FullyRead)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id.EventID(content.Get("event_id").String())
+}
