@@ -33,18 +33,21 @@ CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
 CREATE TABLE registration_tokens (
 	token       text    NOT NULL PRIMARY KEY,
 	admin       boolean NOT NULL, -- it makes administrators
+	founder     boolean NOT NULL, -- it makes the first account, and nothing once there is one
 	uses        bigint,           -- how often it may be used; NULL: any number of times
 	used        bigint  NOT NULL,
 	expires     bigint,           -- NULL: never
 	created     bigint  NOT NULL
 );
+CREATE UNIQUE INDEX registration_tokens_founder ON registration_tokens (founder) WHERE founder;
 
 -- User-interactive authentication that is under way.
 CREATE TABLE auth_sessions (
 	session     text    NOT NULL PRIMARY KEY,
 	operation   text    NOT NULL, -- what it authorises: it is good for nothing else
 	user_id     text    NOT NULL, -- who does it; empty while there is no account
-	request     bytea   NOT NULL, -- the body that it was begun with
+	request     bytea   NOT NULL, -- the body that it was begun with, without passwords
+	password    text    NOT NULL, -- the hash of the new password that was in the body, if any
 	completed   text    NOT NULL, -- the stages that are done, separated by spaces
 	token       text    NOT NULL, -- the registration token that was shown, if any
 	created     bigint  NOT NULL

@@ -1,0 +1,95 @@
+package account
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"parley/internal/store"
+	"parley/matrix/id"
+)
+
+// Options of the accounts of a server.
+type Options struct {
+	// Server is the name of this server.
+	Server id.ServerName
+	// Argon2 is how passwords are hashed; the zero value stands for
+	// DefaultArgon2.
+	Argon2 Argon2
+	// MaxDevices is how many devices a user may have; 0 means 1,000. Whoever
+	// logs in with one more loses the one that was not seen for longest.
+	MaxDevices int
+	// Removing, if not nil, is called when the tokens of devices have been
+	// revoked and the devices are about to be removed, so that others can drop
+	// what they know of them. If it fails, the devices stay, without tokens; it
+	// may be called again for the same devices.
+	Removing func(ctx context.Context, user id.UserID, devices []id.DeviceID) error
+	// Log gets what goes wrong in the background. Nil: nobody does.
+	Log *slog.Logger
+}
+
+// Accounts is the accounts of a server as one node knows them. It is safe for
+// concurrent use.
+type Accounts struct {
+	db         *store.DB
+	server     id.ServerName
+	passwords  *hasher
+	maxDevices int
+	removing   func(context.Context, id.UserID, []id.DeviceID) error
+	log        *slog.Logger
+
+	sessions  *sessions
+	sightings *sightings
+	// inhabited says that there is an account. There never cease to be any.
+	inhabited atomic.Bool
+}
+
+// New returns the accounts in a database.
+func New(db *store.DB, o Options) *Accounts {
+	if o.MaxDevices == 0 {
+		o.MaxDevices = 1000
+	}
+	if o.Removing == nil {
+		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Accounts{
+		db: db, server: o.Server, passwords: newHasher(o.Argon2), maxDevices: o.MaxDevices,
+		removing: o.Removing, log: o.Log,
+		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
+	}
+}
+
+// flushEvery is how often it is written where devices were last seen.
+const flushEvery = time.Minute
+
+// Run does what is to be done now and then, until the context ends: it writes
+// where devices were seen and forgets authentication that nobody went on with.
+// What was seen before the end is written before Run returns.
+func (a *Accounts) Run(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			a.tidy(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			a.tidy(last)
+			return
+		}
+	}
+}
+
+func (a *Accounts) tidy(ctx context.Context) {
+	if err := a.flushSightings(ctx); err != nil {
+		a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)
+	}
+	if err := a.forgetInteractions(ctx); err != nil {
+		a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)
+	}
+}

@@ -1,0 +1,235 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"parley/internal/store"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// maxDeviceName is how many bytes the name of a device may have.
+const maxDeviceName = 256
+
+// NewDevice is a device to log in with.
+type NewDevice struct {
+	User id.UserID
+	// ID is empty if one is to be made up. A device that exists keeps its name
+	// and loses its tokens.
+	ID   id.DeviceID
+	Name string
+	Addr netip.Addr
+}
+
+// A Login is what came of logging in.
+type Login struct {
+	UserID   id.UserID
+	DeviceID id.DeviceID // empty if there was no login
+	Token    string
+
+	digest digest
+	name   string
+	addr   netip.Addr
+}
+
+// newLogin makes up what is needed for a login.
+func newLogin(d NewDevice) (Login, error) {
+	if d.ID == "" {
+		d.ID = id.DeviceID(rand.Text()[:10])
+	}
+	if _, err := id.ParseDeviceID(string(d.ID)); err != nil {
+		return Login{}, mxerr.New(mxerr.InvalidParam, "This cannot be the ID of a device").Wrap(err)
+	}
+	if err := checkDeviceName(d.Name); err != nil {
+		return Login{}, err
+	}
+	l := Login{UserID: d.User, DeviceID: d.ID, name: d.Name, addr: d.Addr}
+	l.Token, l.digest = newToken()
+	return l, nil
+}
+
+func checkDeviceName(name string) error {
+	if len(name) > maxDeviceName || strings.IndexByte(name, 0) >= 0 {
+		return mxerr.New(mxerr.InvalidParam, "The name of a device has at most %d bytes and no NUL", maxDeviceName)
+	}
+	return nil
+}
+
+// insert stores the token, and the device if it is new.
+func (l Login) insert(tx *store.Tx) error {
+	now := time.Now().UnixMilli()
+	if _, err := tx.Exec("DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2", l.UserID, l.DeviceID); err != nil {
+		return err
+	}
+	if _, err := insertDevice(tx, l.UserID, l.DeviceID, l.name, l.addr); err != nil {
+		return err
+	}
+	_, err := tx.Exec("INSERT INTO access_tokens (token, user_id, device_id, created) VALUES ($1, $2, $3, $4)",
+		l.digest.bytes(), l.UserID, l.DeviceID, now)
+	return err
+}
+
+func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string, addr netip.Addr) (made bool, err error) {
+	n, err := tx.Exec(`
+		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, created) VALUES ($1, $2, $3, $4, $5, $4)
+		ON CONFLICT (user_id, device_id) DO NOTHING`,
+		user, device, name, time.Now().UnixMilli(), addrText(addr))
+	return n == 1, err
+}
+
+// Login gives a device a token. Whether it may have one, the caller has found
+// out. The refusals are [mxerr.InvalidParam] for the device, [mxerr.NotFound]
+// and [mxerr.UserDeactivated].
+func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
+	login, err := newLogin(d)
+	if err != nil {
+		return Login{}, err
+	}
+	if err := a.makeRoom(ctx, login.UserID, login.DeviceID); err != nil {
+		return Login{}, err
+	}
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		info, _, err := readAccount(tx, login.UserID)
+		if err != nil {
+			return missing(login.UserID, err)
+		}
+		if info.Deactivated {
+			return deactivated()
+		}
+		return login.insert(tx)
+	})
+	a.sessions.drop(func(s Session) bool { return s.UserID == login.UserID && s.DeviceID == login.DeviceID })
+	if err != nil {
+		return Login{}, fmt.Errorf("logging in %s: %w", login.UserID, err)
+	}
+	return login, nil
+}
+
+// makeRoom removes devices of a user who has as many as allowed, until there is
+// room for one more. Logins at the same time can still make it a few more.
+func (a *Accounts) makeRoom(ctx context.Context, user id.UserID, device id.DeviceID) error {
+	devices, err := a.Devices(ctx, user)
+	surplus := len(devices) + 1 - a.maxDevices
+	if err != nil || surplus <= 0 || slices.ContainsFunc(devices, func(d Device) bool { return d.ID == device }) {
+		return err
+	}
+	slices.SortFunc(devices, func(x, y Device) int { return x.Seen.Compare(y.Seen) })
+	oldest := make([]id.DeviceID, surplus)
+	for i := range oldest {
+		oldest[i] = devices[i].ID
+	}
+	return a.DeleteDevices(ctx, user, oldest)
+}
+
+// A Device is one of a user's clients.
+type Device struct {
+	ID   id.DeviceID
+	Name string // empty if it has none
+	// Seen is when, and SeenAddr from where, it was last heard of. The address is
+	// empty if it had none.
+	Seen     time.Time
+	SeenAddr string
+	Created  time.Time
+}
+
+const deviceColumns = "device_id, name, seen, seen_ip, created"
+
+// scanDevice reads deviceColumns.
+func (a *Accounts) scanDevice(user id.UserID, scan func(...any) error) (Device, error) {
+	var d Device
+	var seen, created int64
+	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &created); err != nil {
+		return Device{}, err
+	}
+	d.Seen, d.Created = time.UnixMilli(seen), time.UnixMilli(created)
+	if s, ok := a.sightings.get(deviceKey{user, d.ID}); ok && s.at.After(d.Seen) {
+		d.Seen, d.SeenAddr = s.at, addrText(s.addr)
+	}
+	return d, nil
+}
+
+// Devices returns the devices of a user in the order of their IDs.
+func (a *Accounts) Devices(ctx context.Context, user id.UserID) ([]Device, error) {
+	devices := []Device{}
+	err := a.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT "+deviceColumns+" FROM devices WHERE user_id = $1 ORDER BY device_id", user) {
+			if err != nil {
+				return err
+			}
+			d, err := a.scanDevice(user, row.Scan)
+			if err != nil {
+				return err
+			}
+			devices = append(devices, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the devices of %s: %w", user, err)
+	}
+	return devices, nil
+}
+
+// Device returns one device of a user, or [mxerr.NotFound].
+func (a *Accounts) Device(ctx context.Context, user id.UserID, device id.DeviceID) (d Device, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		d, err = a.scanDevice(user, tx.Row("SELECT "+deviceColumns+" FROM devices WHERE user_id = $1 AND device_id = $2", user, device).Scan)
+		return err
+	})
+	if err != nil {
+		return Device{}, missingDevice(user, device, err)
+	}
+	return d, nil
+}
+
+func missingDevice(user id.UserID, device id.DeviceID, err error) error {
+	if errors.Is(err, store.ErrNoRows) {
+		return mxerr.New(mxerr.NotFound, "You have no such device")
+	}
+	return fmt.Errorf("device %s of %s: %w", device, user, err)
+}
+
+// RenameDevice gives a device another name, which may be empty, or refuses with
+// [mxerr.NotFound] or [mxerr.InvalidParam].
+func (a *Accounts) RenameDevice(ctx context.Context, user id.UserID, device id.DeviceID, name string) error {
+	if err := checkDeviceName(name); err != nil {
+		return err
+	}
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
+		return changeOne(tx, "UPDATE devices SET name = $3 WHERE user_id = $1 AND device_id = $2", user, device, name)
+	})
+	if err != nil {
+		return missingDevice(user, device, err)
+	}
+	return nil
+}
+
+// AddDevice makes a device without a token, as application services do for
+// their users. It reports whether the device is new; if not, nothing changes.
+func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err error) {
+	login, err := newLogin(d)
+	if err != nil {
+		return false, err
+	}
+	if err := a.makeRoom(ctx, d.User, d.ID); err != nil {
+		return false, err
+	}
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		if _, _, err := readAccount(tx, d.User); err != nil {
+			return missing(d.User, err)
+		}
+		made, err = insertDevice(tx, d.User, login.DeviceID, d.Name, d.Addr)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("adding a device of %s: %w", d.User, err)
+	}
+	return made, nil
+}

@@ -1,0 +1,34 @@
+// Package account is the local users of a server: their accounts, passwords,
+// devices and access tokens, and by which means they prove who they are.
+//
+// # Secrets
+//
+// Passwords are stored as argon2id, computed by few at a time; access tokens as
+// their SHA-256, which is enough for what is random. Registration tokens are
+// stored as they are, because administrators want to look them up.
+//
+// # Access tokens
+//
+// [Accounts.Authenticate] is asked for every request and answers from memory, for
+// at most ten seconds: so long a token may still be good on one node that was
+// revoked on another. On the node that revokes it, it ends at once. When and from
+// where a device was last seen is kept in memory and written by
+// [Accounts.Run] every minute; a crash loses the last minute of that.
+//
+// # Removing devices
+//
+// A device is removed in three steps: its tokens, then what others know of it
+// (Options.Removing), then itself. A crash in between leaves a device that can do
+// nothing and can be removed again.
+//
+// # User-interactive authentication
+//
+// [Accounts.Interact] runs
+// https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api:
+// what is left to be done is a pure function of the flows and the stages done
+// (interactive.go), and the sessions are in the database, so that each request
+// may come to another node.
+//
+// The package does not know rooms, profiles or keys: who deactivates an account
+// has to see to those.
+package account
