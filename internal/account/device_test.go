@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,13 +132,13 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 	location := t.TempDir() + "/parley.db"
 	synctest.Test(t, func(t *testing.T) {
 		db := storetest.Open(t, location)
-		writes := 0
+		var writes atomic.Int64
 		h := open(t, db, Options{})
 		h.create(alice)
 		phone := h.login(alice, "PHONE")
 		db.FailAt(func(p store.Point) error {
 			if p == store.BeforeBegin {
-				writes++
+				writes.Add(1)
 			}
 			return nil
 		})
@@ -162,8 +163,8 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 		if d, err := h.Device(ctx, alice, "PHONE"); err != nil || d.SeenAddr != "2001:db8::1" || !d.Seen.Equal(time.Now()) {
 			t.Errorf("at once it was seen as %+v, %v", d, err)
 		}
-		if got := stored(); got != "" || writes != 0 {
-			t.Errorf("after 20 s %q and %d transactions were written", got, writes)
+		if got := stored(); got != "" || writes.Load() != 0 {
+			t.Errorf("after 20 s %q and %d transactions were written", got, writes.Load())
 		}
 		time.Sleep(flushEvery)
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
 	"parley/internal/endpoint"
@@ -20,7 +21,9 @@ import (
 // Parts are the domains that the API is a face of.
 type Parts struct {
 	Name        id.ServerName
+	Settings    Settings
 	Rooms       *room.Engine
+	Accounts    *account.Accounts
 	Users       users
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
@@ -51,6 +54,18 @@ func (s *Server) Routes() []endpoint.Route {
 		s.accountDataRoutes(),
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
+		s.versionsRoutes(),
+		s.wellKnownRoutes(),
+		s.capabilitiesRoutes(),
+		s.registrationRoutes(),
+		s.registrationTokenRoutes(),
+		s.synapseRegisterRoutes(),
+		s.loginRoutes(),
+		s.logoutRoutes(),
+		s.whoamiRoutes(),
+		s.deviceRoutes(),
+		s.passwordRoutes(),
+		s.deactivationRoutes(),
 	)
 }
 

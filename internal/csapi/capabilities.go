@@ -1,0 +1,53 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/matrix/roomver"
+)
+
+func (s *Server) capabilitiesRoutes() []endpoint.Route {
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v3/capabilities", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.capabilities),
+	}
+}
+
+type capabilitiesResponse struct {
+	Capabilities capabilities `json:"capabilities"`
+}
+
+type capabilities struct {
+	ChangePassword booleanCapability `json:"m.change_password"`
+	RoomVersions   roomVersions      `json:"m.room_versions"`
+	ProfileFields  booleanCapability `json:"m.profile_fields"`
+	SetDisplayname booleanCapability `json:"m.set_displayname"`
+	SetAvatarURL   booleanCapability `json:"m.set_avatar_url"`
+	ThreePID       booleanCapability `json:"m.3pid_changes"`
+	GetLoginToken  booleanCapability `json:"m.get_login_token"`
+}
+
+type booleanCapability struct {
+	Enabled bool `json:"enabled"`
+}
+
+type roomVersions struct {
+	Default   roomver.Version            `json:"default"`
+	Available map[roomver.Version]string `json:"available"`
+}
+
+// capabilities serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
+func (s *Server) capabilities(context.Context, endpoint.Caller, endpoint.Empty) (capabilitiesResponse, error) {
+	versions := roomVersions{Default: roomver.Default, Available: map[roomver.Version]string{}}
+	for rules := range roomver.Known() {
+		versions.Available[rules.Version] = "stable"
+	}
+	yes := booleanCapability{true}
+	return capabilitiesResponse{capabilities{
+		ChangePassword: yes,
+		RoomVersions:   versions,
+		ProfileFields:  yes,
+		SetDisplayname: yes,
+		SetAvatarURL:   yes,
+	}}, nil
+}

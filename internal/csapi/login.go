@@ -1,0 +1,86 @@
+package csapi
+
+import (
+	"context"
+	"net/http"
+
+	"parley/internal/account"
+	"parley/internal/endpoint"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+func (s *Server) loginRoutes() []endpoint.Route {
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.loginFlows),
+		endpoint.On("POST /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classAuth}, s.login),
+	}
+}
+
+type loginFlow struct {
+	Type string `json:"type"`
+}
+
+type loginFlowsResponse struct {
+	Flows []loginFlow `json:"flows"`
+}
+
+// loginFlows serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3login
+func (s *Server) loginFlows(context.Context, endpoint.Caller, endpoint.Empty) (loginFlowsResponse, error) {
+	return loginFlowsResponse{[]loginFlow{{string(account.StagePassword)}}}, nil
+}
+
+type loginRequest struct {
+	Body       canonjson.Value `body:"raw"`
+	Type       string          `json:"type" required:"true"`
+	Password   string          `json:"password"`
+	DeviceID   string          `json:"device_id"`
+	DeviceName string          `json:"initial_device_display_name"`
+}
+
+// loginResponse is the answer to those who log in or register.
+type loginResponse struct {
+	UserID      id.UserID     `json:"user_id"`
+	AccessToken string        `json:"access_token,omitempty"`
+	DeviceID    id.DeviceID   `json:"device_id,omitempty"`
+	HomeServer  id.ServerName `json:"home_server"` // which old clients want
+	WellKnown   *wellKnown    `json:"well_known,omitempty"`
+}
+
+func (s *Server) loggedIn(l account.Login) loginResponse {
+	r := loginResponse{UserID: l.UserID, AccessToken: l.Token, HomeServer: s.Name}
+	if l.Token != "" {
+		r.DeviceID, r.WellKnown = l.DeviceID, s.discovery()
+	}
+	return r
+}
+
+// login serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
+func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest) (loginResponse, error) {
+	if req.Type != string(account.StagePassword) {
+		return loginResponse{}, mxerr.New(mxerr.Unknown, "Nobody can log in in this way").WithStatus(http.StatusBadRequest)
+	}
+	name, err := account.IdentifiedUser(req.Body)
+	if err != nil {
+		return loginResponse{}, err
+	}
+	if name == "" {
+		return loginResponse{}, mxerr.New(mxerr.MissingParam, "identifier is missing")
+	}
+	user, err := s.Accounts.LocalUser(name)
+	if err != nil {
+		return loginResponse{}, err
+	}
+	info, err := s.Accounts.CheckPassword(ctx, user, req.Password)
+	if err != nil {
+		return loginResponse{}, err
+	}
+	login, err := s.Accounts.Login(ctx, account.NewDevice{
+		User: info.UserID, ID: id.DeviceID(req.DeviceID), Name: req.DeviceName, Addr: c.Addr,
+	})
+	if err != nil {
+		return loginResponse{}, err
+	}
+	return s.loggedIn(login), nil
+}

@@ -1,0 +1,129 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/account"
+	"parley/internal/endpoint"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+func (s *Server) registrationRoutes() []endpoint.Route {
+	return []endpoint.Route{
+		endpoint.On("POST /_matrix/client/v3/register",
+			endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: interactionLimit}, s.register),
+		endpoint.On("GET /_matrix/client/v3/register/available",
+			endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.usernameAvailable),
+	}
+}
+
+type registerRequest struct {
+	Kind string          `query:"kind"`
+	Body canonjson.Value `body:"raw"`
+}
+
+// registration is the body of the request without what proves that it may be.
+type registration struct {
+	Username     string `json:"username"`
+	DeviceID     string `json:"device_id"`
+	DeviceName   string `json:"initial_device_display_name"`
+	InhibitLogin bool   `json:"inhibit_login"`
+}
+
+// register serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
+func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRequest) (loginResponse, error) {
+	switch {
+	case req.Kind == "guest":
+		return s.registerGuest(ctx, c, req.Body)
+	case req.Kind != "" && req.Kind != "user":
+		return loginResponse{}, mxerr.New(mxerr.InvalidParam, "There are accounts of kind user and guest only")
+	case s.Settings.Registration == RegistrationClosed:
+		return loginResponse{}, registrationClosed()
+	}
+	// What is wrong with the request is said before anybody is asked for proof.
+	var r registration
+	if err := decode(req.Body, &r); err != nil {
+		return loginResponse{}, err
+	}
+	if r.Username != "" {
+		if err := s.Accounts.Available(ctx, r.Username); err != nil {
+			return loginResponse{}, err
+		}
+	}
+	flows, err := s.registrationFlows(ctx)
+	if err != nil {
+		return loginResponse{}, err
+	}
+	done, err := s.Accounts.Interact(ctx, account.Interaction{
+		Operation: "POST /register", Flows: flows, Body: req.Body, Secret: "password",
+	})
+	if err != nil {
+		return loginResponse{}, err
+	}
+	r = registration{}
+	if err := decode(done.Body, &r); err != nil {
+		return loginResponse{}, err
+	}
+	return s.create(ctx, c, r, account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token})
+}
+
+// create makes an account and, unless that is not wanted, logs in.
+func (s *Server) create(ctx context.Context, c endpoint.Caller, r registration, n account.NewAccount) (loginResponse, error) {
+	if !r.InhibitLogin {
+		n.Login = &account.NewDevice{ID: id.DeviceID(r.DeviceID), Name: r.DeviceName, Addr: c.Addr}
+	}
+	login, err := s.Accounts.Create(ctx, n)
+	if err != nil {
+		return loginResponse{}, err
+	}
+	return s.loggedIn(login), nil
+}
+
+// registerGuest ignores all but the name of the device, as it has to.
+func (s *Server) registerGuest(ctx context.Context, c endpoint.Caller, body canonjson.Value) (loginResponse, error) {
+	if !s.Settings.Guests {
+		return loginResponse{}, mxerr.New(mxerr.GuestAccessForbidden, "This server has no guests")
+	}
+	var r registration
+	if name, ok := body.Get("initial_device_display_name").Text(); ok {
+		r.DeviceName = name
+	}
+	return s.create(ctx, c, r, account.NewAccount{Guest: true})
+}
+
+// registrationFlows are the ways to be allowed an account. As long as there is
+// none, the token that makes the first administrator is one in open servers too.
+func (s *Server) registrationFlows(ctx context.Context) ([]account.Flow, error) {
+	byToken := account.Flow{account.StageRegistrationToken}
+	if s.Settings.Registration == RegistrationToken {
+		return []account.Flow{byToken}, nil
+	}
+	open := account.Flow{account.StageDummy}
+	inhabited, err := s.Accounts.Inhabited(ctx)
+	if err != nil || inhabited {
+		return []account.Flow{open}, err
+	}
+	return []account.Flow{open, byToken}, nil
+}
+
+func registrationClosed() error {
+	return mxerr.New(mxerr.Forbidden, "Nobody can make an account here by themselves")
+}
+
+type usernameAvailableRequest struct {
+	Username string `query:"username" required:"true"`
+}
+
+type usernameAvailableResponse struct {
+	Available bool `json:"available"`
+}
+
+// usernameAvailable serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3registeravailable
+func (s *Server) usernameAvailable(ctx context.Context, _ endpoint.Caller, req usernameAvailableRequest) (usernameAvailableResponse, error) {
+	if err := s.Accounts.Available(ctx, req.Username); err != nil {
+		return usernameAvailableResponse{}, err
+	}
+	return usernameAvailableResponse{true}, nil
+}

@@ -1,0 +1,47 @@
+package csapi
+
+import "parley/matrix/id"
+
+// Settings are what the operator of the server decides about the API.
+type Settings struct {
+	// Registration says who may make an account; the zero value is
+	// RegistrationClosed.
+	Registration RegistrationMode
+	// SharedSecret lets whoever knows it make accounts. Empty: nobody does.
+	SharedSecret string
+	// Guests says that there may be guests.
+	Guests bool
+	// BaseURL is where clients reach the API, for those who know the server's
+	// name only. Empty: they are not told here.
+	BaseURL string
+	// Support says whom to turn to. Zero: that is not told.
+	Support Support
+	// UnstableFeatures are what the server can do beyond the specification, by
+	// the names that clients look for.
+	UnstableFeatures map[string]bool
+}
+
+// A RegistrationMode says who may make an account.
+type RegistrationMode uint8
+
+const (
+	RegistrationClosed RegistrationMode = iota // nobody
+	RegistrationToken                          // who has a registration token
+	RegistrationOpen                           // everybody
+)
+
+// Support is the answer of
+// https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport
+type Support struct {
+	Contacts []Contact `json:"contacts,omitempty"`
+	Page     string    `json:"support_page,omitempty"`
+}
+
+// A Contact has a user ID or a mail address, or both.
+type Contact struct {
+	Role   string    `json:"role"` // "m.role.admin", "m.role.security" or a namespaced name
+	UserID id.UserID `json:"matrix_id,omitempty"`
+	Email  string    `json:"email_address,omitempty"`
+}
+
+func (s Support) isZero() bool { return len(s.Contacts) == 0 && s.Page == "" }
