@@ -1,11 +1,9 @@
-// Command parley is the Matrix server. Of what it will do, this build has the
-// protocol kernel, and two commands to see it with:
-//
-//	parley demo      plays a netsplit of one room in memory
-//	parley version   prints the version and the room versions it knows
+// Command parley is the Matrix server, and what goes with it: `parley help`
+// lists the commands.
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -16,30 +14,69 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	if err := p.run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "parley:", err)
 		os.Exit(1)
 	}
 }
 
-const usage = `usage: parley demo | version
+// A program is one run of the command, with what it has of the outside.
+type program struct {
+	in       *os.File
+	out, err io.Writer
+	environ  []string
+}
 
-  demo      play a netsplit of one room in memory, and how it heals
-  version   print the version and the room versions it knows
+const usage = `parley is a Matrix server.
+
+  parley serve                 run the server
+  parley demo                  play a netsplit of one room in memory
+  parley version               print the version and the room versions it knows
+  parley help [COMMAND]        say more of a command, and list the settings
+
+To begin, run "parley serve" and follow what it says. Nothing needs to be
+configured to try it on this machine; "parley help serve" has the settings.
 `
 
-func run(args []string, out io.Writer) error {
-	if len(args) != 1 {
-		_, err := io.WriteString(out, usage)
-		return err
+// run does what the arguments say.
+func (p *program) run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return p.print(usage)
 	}
-	switch args[0] {
-	case "demo":
-		return demo(out)
-	case "version":
-		return version(out)
+	name, rest := args[0], args[1:]
+	switch name {
+	case "serve":
+		return p.serve(ctx, rest)
+	case "demo", "version":
+		if len(rest) > 0 {
+			return fmt.Errorf("%s takes no arguments", name)
+		}
+		if name == "demo" {
+			return demo(p.out)
+		}
+		return version(p.out)
+	case "help", "--help", "-h":
+		return p.help(rest)
 	}
-	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+	return fmt.Errorf("there is no command %q, see parley help", name)
+}
+
+func (p *program) help(args []string) error {
+	switch strings.Join(args, " ") {
+	case "":
+		return p.print(usage)
+	case "serve":
+		return p.print(serveUsage())
+	case "demo", "version", "help":
+		return p.print(usage)
+	}
+	return fmt.Errorf("there is no command %q, see parley help", strings.Join(args, " "))
+}
+
+func (p *program) print(text string) error {
+	_, err := io.WriteString(p.out, text)
+	return err
 }
 
 func version(out io.Writer) error {

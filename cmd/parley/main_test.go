@@ -9,7 +9,7 @@ import (
 func output(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := run(args, &out); err != nil {
+	if err := (&program{out: &out}).run(t.Context(), args); err != nil {
 		t.Fatalf("parley %v: %v", args, err)
 	}
 	return out.String()
@@ -40,7 +40,7 @@ func TestVersionNamesTheRoomVersions(t *testing.T) {
 }
 
 func TestUnknownCommandIsAnError(t *testing.T) {
-	if err := run([]string{"fly"}, new(bytes.Buffer)); err == nil {
+	if err := (&program{}).run(t.Context(), []string{"fly"}); err == nil {
 		t.Error("no error")
 	}
 	if out := output(t); out != usage {

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"runtime/debug"
@@ -16,6 +17,7 @@ type exchange struct {
 	caller  Caller
 	content content
 	start   time.Time
+	release func() // nil, or frees what endWith has made
 
 	canceled bool // as in Observation
 	abort    bool // the connection has to break off
@@ -61,7 +63,21 @@ func (x *exchange) serve() error {
 	if err := x.limitRate(); err != nil {
 		return err
 	}
+	if x.lookup.route.Waits && x.table.config.Stopping != nil {
+		x.endWith(x.table.config.Stopping)
+	}
 	return x.lookup.route.serve(x)
+}
+
+// endWith has the request's context end with another one, too.
+func (x *exchange) endWith(stopping context.Context) {
+	ctx, cancel := context.WithCancelCause(x.request.Context())
+	unwatch := context.AfterFunc(stopping, func() { cancel(ErrStopping) })
+	x.release = func() {
+		unwatch()
+		cancel(nil)
+	}
+	x.request = x.request.WithContext(ctx)
 }
 
 // finish is deferred: it ends a panic of what was called.
@@ -74,6 +90,9 @@ func (x *exchange) finish() {
 		x.table.log.ErrorContext(x.request.Context(), "panic in a handler",
 			append(x.logAttrs(), "panic", v, "stack", string(debug.Stack()))...)
 		x.answerFault()
+	}
+	if x.release != nil {
+		x.release()
 	}
 	if x.table.config.Observe != nil {
 		x.table.config.Observe(x.observation())

@@ -1,6 +1,8 @@
 package endpoint
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -39,7 +41,14 @@ type Config struct {
 	// Observe, if not nil, is called after each request, concurrently, and the
 	// request's connection waits for it.
 	Observe func(Observation)
+	// Stopping ends when the server is about to: the requests that wait, see
+	// [Policy], end with it. Nil: it never does.
+	Stopping context.Context
 }
+
+// ErrStopping is why the context of a request that waits has ended, when that is
+// because of Config.Stopping.
+var ErrStopping = errors.New("the server is about to end")
 
 // An Observation is what a request came to.
 type Observation struct {

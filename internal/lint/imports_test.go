@@ -49,8 +49,8 @@ var layers = []layer{
 		"internal/store/storetest"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes", []string{
-		"internal/store", "internal/bus"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, lines on a terminal", []string{
+		"internal/store", "internal/bus", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

@@ -40,6 +40,9 @@ func openSQLite(path string) (backend, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	db := &sqliteDB{
 		writer:  make(chan *sqliteConn, 1),
@@ -59,6 +62,16 @@ func openSQLite(path string) (backend, error) {
 		db.count++
 	}
 	return db, nil
+}
+
+// createPrivate makes a file that only its owner may read, unless there is one:
+// there are hashes of passwords in it. SQLite gives its other files the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func connectSQLite(path string, flags sqlite.OpenFlags) (*sqliteConn, error) {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"parley/internal/config"
+	"parley/internal/server"
+	"parley/internal/termlog"
+)
+
+func serveUsage() string {
+	return `usage: parley serve [flags]
+
+Runs the server until it is sent SIGTERM or SIGINT (Ctrl-C), and ends within ten
+seconds then; a second signal ends it at once. Without settings it is called
+localhost and is reached from this machine only, at http://127.0.0.1:8008.
+
+The log goes to standard error: for people where that is a terminal, as lines
+of JSON elsewhere.
+
+  --debug
+      Logs every request, and why it was refused.
+` + config.Help()
+}
+
+// serve runs the server.
+func (p *program) serve(ctx context.Context, args []string) (err error) {
+	level := slog.LevelInfo
+	if i := slices.Index(args, "--debug"); i >= 0 {
+		args, level = slices.Delete(slices.Clone(args), i, i+1), slog.LevelDebug
+	}
+	settings, warnings, err := config.Load(p.environ, args)
+	if errors.Is(err, config.ErrHelp) {
+		return p.print(serveUsage())
+	}
+	if err != nil {
+		return err
+	}
+	log := newLog(p.err, level)
+	for _, w := range warnings {
+		log.Warn(string(w))
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	// From the first signal on the second one does what it does by itself.
+	context.AfterFunc(ctx, stop)
+
+	s, err := server.New(ctx, server.Options{Config: settings, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	listeners, err := s.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { log.Info("stopping") })
+	return s.Run(ctx, listeners...)
+}
+
+// newLog returns the log for what is at the other end: a person, or a machine.
+func newLog(w io.Writer, level slog.Level) *slog.Logger {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		return slog.New(termlog.New(w, termlog.Options{Level: level, Color: color}))
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"parley/internal/config"
+	"parley/internal/csapi"
+	"parley/internal/endpoint"
+	"parley/internal/journal"
+	"parley/internal/room"
+	"parley/internal/schema"
+	"parley/internal/store"
+)
+
+// Options of a server.
+type Options struct {
+	// Config is what the operator has set.
+	Config config.Config
+	// Log gets what there is to say. Nil: nobody does.
+	Log *slog.Logger
+	// Fault, if not nil, lets updates of the database fail, see
+	// [store.DB.FailAt]. It is for tests.
+	Fault func(store.Point) error
+}
+
+// A Server is a whole server. All of it is there from New on, but before Run
+// nothing is committed.
+type Server struct {
+	config config.Config
+	log    *slog.Logger
+
+	lock *lock
+	db   *store.DB
+
+	journal *journal.Journal
+	rooms   *room.Engine
+
+	metrics *metrics
+	handler http.Handler
+	// loops are what runs in the background beside the journal.
+	loops []loop
+	// stopping ends when the server is to stop, and with it what waits.
+	stopping context.Context
+	stop     context.CancelFunc
+}
+
+// New opens a server. The context is for opening only.
+func New(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{config: o.Config, log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	if err := s.open(ctx, o.Fault); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open makes the parts, each after those it needs.
+func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err error) {
+	dir := s.config.DataDir
+	if s.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	var known bool
+	if s.db, known, err = openDatabase(ctx, s.config, fault); err != nil {
+		return err
+	}
+	key, made, err := signingKey(dir)
+	if err != nil {
+		return err
+	}
+	if made && known {
+		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
+			"file", keyPath(dir), "key", key.ID)
+	}
+
+	if s.journal, err = journal.Open(ctx, s.db, rand.Text, journal.Options{}); err != nil {
+		return err
+	}
+	s.rooms = room.New(s.db, s.journal, room.Options{Server: s.config.ServerName, Key: key})
+	s.loops = append(s.loops, hourly(s.log, "forgetting old transactions", s.rooms.ForgetTransactions))
+
+	s.metrics = newMetrics(s.journal)
+	client := csapi.New(csapi.Parts{
+		Name:  s.config.ServerName,
+		Rooms: s.rooms,
+	})
+	table := endpoint.New(s.endpointConfig(), slices.Concat(client.Routes(), s.ownRoutes()))
+	s.handler = withBodyDeadline(withOldPaths(table))
+	return nil
+}
+
+func (s *Server) endpointConfig() endpoint.Config {
+	c := endpoint.Config{
+		QueryTokens: true,
+		// A reverse proxy is on the same machine, or in front of TLS that it
+		// does not terminate.
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		Log:            s.log,
+		NewRequestID:   requestIDs(),
+		Observe:        s.observe,
+		Stopping:       s.stopping,
+	}
+	if s.config.RateLimits.Enabled {
+		c.Limits = csapi.Limits()
+	}
+	return c
+}
+
+// requestIDs counts, behind a prefix that tells one run of the server from the
+// next.
+func requestIDs() func() string {
+	prefix := rand.Text()[:6] + "-"
+	var last atomic.Uint64
+	return func() string { return prefix + strconv.FormatUint(last.Add(1), 36) }
+}
+
+// openDatabase opens the database of a configuration, brings its tables up to
+// date and makes sure that it is the server's. Known says that it was before.
+func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) error) (db *store.DB, known bool, err error) {
+	migrations, err := schema.Migrations()
+	if err != nil {
+		return nil, false, err
+	}
+	if db, err = store.Open(ctx, databaseLocation(c)); err != nil {
+		return nil, false, err
+	}
+	if fault != nil {
+		db.FailAt(fault)
+	}
+	if err = db.Migrate(ctx, migrations); err == nil {
+		known, err = rememberName(ctx, db, c.ServerName)
+	}
+	if err != nil {
+		return nil, false, errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
+	}
+	return db, known, nil
+}
+
+// Handler serves all that the server has to offer.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close closes what New has opened. Run must have returned.
+func (s *Server) Close() error {
+	s.stop()
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.release())
+	}
+	return errors.Join(errs...)
+}
