@@ -85,11 +85,11 @@ func (x *exchange) readError(err error) error {
 	switch {
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
-	case x.request.Context().Err() != nil:
-		return x.request.Context().Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded): // net/http ends the context, too
 		return mxerr.New(mxerr.Unknown, "The body did not arrive in time").
 			WithStatus(http.StatusRequestTimeout).Wrap(err)
+	case x.request.Context().Err() != nil:
+		return x.request.Context().Err()
 	}
 	return mxerr.New(mxerr.Unknown, "The body could not be read").WithStatus(http.StatusBadRequest).Wrap(err)
 }

@@ -307,3 +307,24 @@ func TestLengthIsNotBelieved(t *testing.T) {
 	table.ServeHTTP(w, r)
 	isJSON(t, w, 200, "{}")
 }
+
+func TestStoppingEndsOnlyWhatWaits(t *testing.T) {
+	stopping, stop := context.WithCancel(t.Context())
+	stop()
+	config := quietly(t)
+	config.Stopping = stopping
+	table := New(config, []Route{
+		On("GET /wait", Policy{Auth: None, Waits: true}, func(ctx context.Context, _ Caller, _ Empty) (string, error) {
+			<-ctx.Done()
+			return context.Cause(ctx).Error(), nil
+		}),
+		On("GET /work", Policy{Auth: None}, func(ctx context.Context, _ Caller, _ Empty) (string, error) {
+			return "goes on", ctx.Err()
+		}),
+	})
+	for path, want := range map[string]string{"/wait": ErrStopping.Error(), "/work": "goes on"} {
+		if w := (request{target: path}).send(table); w.Body.String() != `"`+want+`"` {
+			t.Errorf("GET %s: got %s, want %q", path, w.Body, want)
+		}
+	}
+}

@@ -47,6 +47,8 @@ var layers = []layer{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
 		"internal/store/storetest"}},
+	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
+		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
 	{"base", "it knows no domain: connections and transactions, hints between nodes, lines on a terminal", []string{

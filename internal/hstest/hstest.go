@@ -1,0 +1,194 @@
+// Package hstest gives tests whole servers: the same parts as in the binary, on a
+// network in memory, with SQLite in a directory of the test. Scenes read as
+// sentences:
+//
+//	w := hstest.New(t)
+//	a := w.Server("a.test")
+//	alice := a.Register("alice")
+//	alice.Must("POST", "/_matrix/client/v3/createRoom", `{}`)
+//	a.Restart()
+//
+// Everybody may register, and nobody is told to wait, unless the test sets it
+// otherwise. A server that logs a fault fails the test: whatever a client sends,
+// it is not to cause one.
+//
+// A world may be made inside of a bubble of testing/synctest. All its servers must
+// be in there, too, and with SQLite: sockets to PostgreSQL do not belong there.
+package hstest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"parley/internal/config"
+	"parley/internal/memnet"
+	"parley/internal/server"
+	"parley/internal/store"
+	"parley/internal/termlog"
+	"parley/matrix/id"
+)
+
+// A World is servers that can reach each other, and their clients.
+type World struct {
+	testing.TB
+	Net    *memnet.Network
+	client *http.Client
+}
+
+// New returns a world without servers.
+func New(t testing.TB) *World {
+	w := &World{TB: t, Net: memnet.New()}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return w.Net.Dial(ctx, host)
+		},
+		MaxIdleConnsPerHost: 1000,
+	}
+	w.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return w
+}
+
+// A Server is a server that runs, and is another one after Restart.
+type Server struct {
+	*server.Server
+	Name   id.ServerName
+	Config config.Config
+
+	world    *World
+	dead     *atomic.Bool // nothing is committed any more
+	listener *memnet.Listener
+	stop     context.CancelFunc
+	done     chan error
+}
+
+// Server starts a server. What set changes of its settings it keeps over
+// restarts. The end of the test ends it.
+func (w *World) Server(name id.ServerName, set ...func(*config.Config)) *Server {
+	w.Helper()
+	settings, _, err := config.Load(nil, []string{"--server-name", string(name), "--data-dir", w.TempDir()})
+	if err != nil {
+		w.Fatal(err)
+	}
+	settings.Registration.Mode = config.RegistrationOpen
+	settings.RateLimits.Enabled = false
+	for _, f := range set {
+		f(&settings)
+	}
+	s := &Server{Name: name, Config: settings, world: w}
+	s.start()
+	w.Cleanup(func() {
+		if s.stop != nil {
+			s.Stop()
+		}
+	})
+	return s
+}
+
+func (s *Server) start() {
+	t := s.world
+	t.Helper()
+	dead := new(atomic.Bool)
+	opened, err := server.New(t.Context(), server.Options{
+		Config: s.Config,
+		Log:    slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
+		Fault: func(store.Point) error {
+			if dead.Load() {
+				return errors.New("the server was killed")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatalf("starting %s: %v", s.Name, err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.Server, s.dead, s.listener = opened, dead, t.Net.Listen(string(s.Name))
+	s.stop, s.done = stop, make(chan error, 1)
+	go func() { s.done <- opened.Run(ctx, s.listener) }()
+}
+
+// Stop ends the server as its operator would.
+func (s *Server) Stop() {
+	s.world.Helper()
+	s.end()
+}
+
+// Kill ends the server as kill -9 would: connections break, and what is not
+// committed by now never is.
+func (s *Server) Kill() {
+	s.world.Helper()
+	s.dead.Store(true)
+	s.listener.Sever()
+	s.end()
+}
+
+// Start starts a server that was ended.
+func (s *Server) Start() {
+	s.world.Helper()
+	s.start()
+}
+
+// Restart kills the server and starts it again.
+func (s *Server) Restart() {
+	s.world.Helper()
+	s.Kill()
+	s.Start()
+}
+
+func (s *Server) end() {
+	s.world.Helper()
+	s.stop()
+	s.stop = nil
+	// A listener that is severed fails the server, perhaps before it was told
+	// to stop.
+	if err := <-s.done; err != nil && !s.dead.Load() {
+		s.world.Errorf("%s ended: %v", s.Name, err)
+	}
+	if err := s.Close(); err != nil {
+		s.world.Errorf("closing %s: %v", s.Name, err)
+	}
+}
+
+// faults is a log that fails the test when there is a fault, unless the server
+// is dead.
+type faults struct {
+	slog.Handler
+	t    testing.TB
+	dead *atomic.Bool
+}
+
+func (f faults) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelError {
+		return f.Handler.Handle(ctx, r)
+	}
+	if f.dead.Load() {
+		return nil
+	}
+	var line strings.Builder
+	err := termlog.New(&line, termlog.Options{}).Handle(ctx, r)
+	f.t.Errorf("a fault in the server: %s", strings.TrimSpace(line.String()))
+	return err
+}
+
+func (f faults) WithAttrs(attrs []slog.Attr) slog.Handler {
+	f.Handler = f.Handler.WithAttrs(attrs)
+	return f
+}
+
+func (f faults) WithGroup(name string) slog.Handler {
+	f.Handler = f.Handler.WithGroup(name)
+	return f
+}

@@ -1,0 +1,137 @@
+package hstest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+// A User is somebody with a client that is logged in.
+type User struct {
+	*Server
+	ID       id.UserID
+	Device   id.DeviceID
+	Token    string
+	Password string
+}
+
+// Register makes an account, the way a client does, with a password that is made
+// of the name.
+func (s *Server) Register(localpart string) *User {
+	s.world.Helper()
+	const path = "/_matrix/client/v3/register"
+	password := "password of " + localpart
+	request := map[string]any{"username": localpart, "password": password}
+	status, body := s.Do("POST", path, request)
+	if status == http.StatusUnauthorized {
+		request["auth"] = map[string]any{"type": "m.login.dummy", "session": body.Get("session")}
+		status, body = s.Do("POST", path, request)
+	}
+	return s.loggedIn(status, body, password)
+}
+
+// Login logs in with another device.
+func (s *Server) Login(localpart, password string) *User {
+	s.world.Helper()
+	status, body := s.Do("POST", "/_matrix/client/v3/login", map[string]any{
+		"type": "m.login.password", "password": password,
+		"identifier": map[string]string{"type": "m.id.user", "user": localpart},
+	})
+	return s.loggedIn(status, body, password)
+}
+
+func (s *Server) loggedIn(status int, body canonjson.Value, password string) *User {
+	s.world.Helper()
+	if status != http.StatusOK {
+		s.world.Fatalf("logging in at %s: got %d %s", s.Name, status, body)
+	}
+	text := func(name string) string {
+		v, _ := body.Get(name).Text()
+		return v
+	}
+	return &User{
+		Server: s, ID: id.UserID(text("user_id")), Device: id.DeviceID(text("device_id")),
+		Token: text("access_token"), Password: password,
+	}
+}
+
+// Login logs the user in with another device.
+func (u *User) Login() *User {
+	u.world.Helper()
+	return u.Server.Login(u.ID.Localpart(), u.Password)
+}
+
+// Do sends a request with the user's access token, see [Server.Do].
+func (u *User) Do(method, path string, body any) (status int, response canonjson.Value) {
+	u.world.Helper()
+	return u.Server.do(method, path, u.Token, body)
+}
+
+// Must is Do for what has to succeed.
+func (u *User) Must(method, path string, body any) canonjson.Value {
+	u.world.Helper()
+	status, response := u.Do(method, path, body)
+	if status != http.StatusOK {
+		u.world.Fatalf("%s: %s %s: got %d %s", u.ID, method, path, status, response)
+	}
+	return response
+}
+
+// Do sends a request without an access token. The body is nil, JSON in a string
+// or a [canonjson.Value], or a value that is encoded. The response is nil if it is
+// no JSON.
+func (s *Server) Do(method, path string, body any) (status int, response canonjson.Value) {
+	s.world.Helper()
+	return s.do(method, path, "", body)
+}
+
+func (s *Server) do(method, path, token string, body any) (int, canonjson.Value) {
+	t := s.world
+	t.Helper()
+	text, err := encode(body)
+	if err != nil {
+		t.Fatalf("%s %s: encoding the body: %v", method, path, err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+string(s.Name)+path, strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text == "" {
+		r.Body, r.ContentLength = http.NoBody, 0
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := t.client.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	value, err := canonjson.Canonical(content, canonjson.Lenient)
+	if err != nil {
+		return resp.StatusCode, nil
+	}
+	return resp.StatusCode, value
+}
+
+func encode(body any) (string, error) {
+	switch body := body.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return body, nil
+	case canonjson.Value:
+		return string(body), nil
+	}
+	text, err := json.Marshal(body)
+	return string(text), err
+}

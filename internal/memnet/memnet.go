@@ -1,0 +1,145 @@
+// Package memnet is a network in memory, for tests: servers listen on it under
+// their names, and connections go from one goroutine to another. It works in the
+// bubbles of testing/synctest, where real sockets do not.
+package memnet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+)
+
+// A Network is a network of its own. It is safe for concurrent use.
+type Network struct {
+	mu        sync.Mutex // guards what follows
+	listeners map[string]*Listener
+	port      int // of the last connection
+}
+
+// New returns a network on which nobody listens.
+func New() *Network { return &Network{listeners: make(map[string]*Listener)} }
+
+// Listen listens under a name. It panics if somebody does already.
+func (n *Network) Listen(name string) *Listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.listeners[name] != nil {
+		panic("memnet: somebody listens as " + name)
+	}
+	l := &Listener{net: n, name: name, waiting: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[*conn]struct{})}
+	n.listeners[name] = l
+	return l
+}
+
+// Dial connects to whoever listens under a name. To it, the connection comes
+// from the machine itself.
+func (n *Network) Dial(ctx context.Context, name string) (net.Conn, error) {
+	n.mu.Lock()
+	l := n.listeners[name]
+	n.port++
+	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1 + n.port%65535}
+	n.mu.Unlock()
+	if l == nil {
+		return nil, fmt.Errorf("memnet: nobody listens as %s", name)
+	}
+	client, far := net.Pipe()
+	served := &conn{Conn: far, from: from, listener: l}
+	if !l.add(served) {
+		return nil, fmt.Errorf("memnet: nobody listens as %s any more", name)
+	}
+	select {
+	case l.waiting <- served:
+		return client, nil
+	case <-l.closed:
+		served.Close()
+		return nil, fmt.Errorf("memnet: nobody listens as %s any more", name)
+	case <-ctx.Done():
+		served.Close()
+		return nil, ctx.Err()
+	}
+}
+
+// A Listener is a [net.Listener].
+type Listener struct {
+	net     *Network
+	name    string
+	waiting chan net.Conn
+	closed  chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	gone  bool
+	conns map[*conn]struct{}
+}
+
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.waiting:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close gives the name up. Connections stay.
+func (l *Listener) Close() error {
+	l.net.mu.Lock()
+	if l.net.listeners[l.name] == l {
+		delete(l.net.listeners, l.name)
+	}
+	l.net.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.gone {
+		l.gone = true
+		close(l.closed)
+	}
+	return nil
+}
+
+// Sever closes the listener and breaks all its connections, as the end of its
+// process would.
+func (l *Listener) Sever() {
+	l.Close()
+	l.mu.Lock()
+	var conns []*conn
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+func (l *Listener) Addr() net.Addr { return address(l.name) }
+
+func (l *Listener) add(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.gone {
+		l.conns[c] = struct{}{}
+	}
+	return !l.gone
+}
+
+// conn is the listener's end of a connection.
+type conn struct {
+	net.Conn
+	from     net.Addr
+	listener *Listener
+}
+
+func (c *conn) RemoteAddr() net.Addr { return c.from }
+
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+type address string
+
+func (address) Network() string  { return "memnet" }
+func (a address) String() string { return string(a) }
