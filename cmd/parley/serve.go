@@ -51,8 +51,10 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	// From the first signal on the second one does what it does by itself.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		stop() // so that a second signal does what it does by itself
+		log.Info("stopping")
+	})
 
 	s, err := server.New(ctx, server.Options{Config: settings, Log: log})
 	if err != nil {
@@ -63,7 +65,6 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { log.Info("stopping") })
 	return s.Run(ctx, listeners...)
 }
 
