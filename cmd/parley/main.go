@@ -23,7 +23,7 @@ func main() {
 
 // A program is one run of the command, with what it has of the outside.
 type program struct {
-	in       *os.File
+	in       io.Reader
 	out, err io.Writer
 	environ  []string
 }
@@ -31,6 +31,10 @@ type program struct {
 const usage = `parley is a Matrix server.
 
   parley serve                 run the server
+  parley user add NAME         make an account, or with --admin an administrator's
+  parley user passwd NAME      set the password of an account
+  parley user list             list the accounts
+  parley user deactivate NAME  close an account for good
   parley demo                  play a netsplit of one room in memory
   parley version               print the version and the room versions it knows
   parley help [COMMAND]        say more of a command, and list the settings
@@ -48,6 +52,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 	switch name {
 	case "serve":
 		return p.serve(ctx, rest)
+	case "user":
+		return p.user(ctx, rest)
 	case "demo", "version":
 		if len(rest) > 0 {
 			return fmt.Errorf("%s takes no arguments", name)
@@ -68,6 +74,8 @@ func (p *program) help(args []string) error {
 		return p.print(usage)
 	case "serve":
 		return p.print(serveUsage())
+	case "user", "user add", "user passwd", "user list", "user deactivate":
+		return p.print(userUsage())
 	case "demo", "version", "help":
 		return p.print(usage)
 	}

@@ -65,6 +65,13 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	token, err := s.Accounts().EnsureFirstToken(ctx)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		log.Info("there is no account yet: whoever registers with this token first is the administrator", "token", token)
+	}
 	return s.Run(ctx, listeners...)
 }
 

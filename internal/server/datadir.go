@@ -27,11 +27,16 @@ type lock struct{ file *os.File }
 // errLocked: the lock belongs to somebody else.
 var errLocked = errors.New("locked")
 
-// lockDir makes a data directory, unless it is there, and locks it.
-func lockDir(dir string) (*lock, error) {
+// makeDir makes a data directory, unless it is there.
+func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the data directory: %w", err)
+		return fmt.Errorf("the data directory: %w", err)
 	}
+	return nil
+}
+
+// lockDir locks a data directory.
+func lockDir(dir string) (*lock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "parley.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)

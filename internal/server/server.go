@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"parley/internal/account"
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/endpoint"
@@ -19,6 +20,7 @@ import (
 	"parley/internal/room"
 	"parley/internal/schema"
 	"parley/internal/store"
+	"parley/matrix/signing"
 )
 
 // Options of a server.
@@ -27,6 +29,9 @@ type Options struct {
 	Config config.Config
 	// Log gets what there is to say. Nil: nobody does.
 	Log *slog.Logger
+	// Beside opens a server that another process may be running: for commands
+	// that change something in its data.
+	Beside bool
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
 	Fault func(store.Point) error
@@ -41,8 +46,9 @@ type Server struct {
 	lock *lock
 	db   *store.DB
 
-	journal *journal.Journal
-	rooms   *room.Engine
+	journal  *journal.Journal
+	accounts *account.Accounts
+	rooms    *room.Engine
 
 	metrics *metrics
 	handler http.Handler
@@ -60,49 +66,68 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	if err := s.open(ctx, o.Fault); err != nil {
+	err := makeDir(s.config.DataDir)
+	if err == nil && !o.Beside {
+		s.lock, err = lockDir(s.config.DataDir)
+	}
+	if err == nil {
+		err = s.open(ctx, o.Fault)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// open makes the parts, each after those it needs.
+// open opens what is on disk, makes the parts and then what serves them.
 func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err error) {
-	dir := s.config.DataDir
-	if s.lock, err = lockDir(dir); err != nil {
-		return err
-	}
 	var known bool
 	if s.db, known, err = openDatabase(ctx, s.config, fault); err != nil {
 		return err
 	}
-	key, made, err := signingKey(dir)
+	key, made, err := signingKey(s.config.DataDir)
 	if err != nil {
 		return err
 	}
 	if made && known {
 		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
-			"file", keyPath(dir), "key", key.ID)
+			"file", keyPath(s.config.DataDir), "key", key.ID)
 	}
-
-	if s.journal, err = journal.Open(ctx, s.db, rand.Text, journal.Options{}); err != nil {
+	if err := s.makeParts(ctx, key); err != nil {
 		return err
 	}
-	s.rooms = room.New(s.db, s.journal, room.Options{Server: s.config.ServerName, Key: key})
-	s.loops = append(s.loops, hourly(s.log, "forgetting old transactions", s.rooms.ForgetTransactions))
-
 	s.metrics = newMetrics(s.journal)
-	client := csapi.New(csapi.Parts{
-		Name:  s.config.ServerName,
-		Rooms: s.rooms,
-	})
-	table := endpoint.New(s.endpointConfig(), slices.Concat(client.Routes(), s.ownRoutes()))
+	table := endpoint.New(s.endpointConfig(), slices.Concat(csapi.New(s.clientParts()).Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(table))
 	return nil
 }
 
+// makeParts makes the domains, each after those it needs, and what they do in
+// the background.
+func (s *Server) makeParts(ctx context.Context, key signing.Key) (err error) {
+	if s.journal, err = journal.Open(ctx, s.db, rand.Text, journal.Options{}); err != nil {
+		return err
+	}
+	s.rooms = room.New(s.db, s.journal, room.Options{Server: s.config.ServerName, Key: key})
+	s.accounts = account.New(s.db, account.Options{Server: s.config.ServerName, Log: s.log})
+	s.loops = append(s.loops,
+		s.accounts.Run,
+		hourly(s.log, "forgetting old transactions", s.rooms.ForgetTransactions),
+	)
+	return nil
+}
+
+// clientParts is what the client-server API is a face of.
+func (s *Server) clientParts() csapi.Parts {
+	return csapi.Parts{
+		Name:  s.config.ServerName,
+		Rooms: s.rooms,
+	}
+}
+
 func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
+		Users:       users{s.accounts},
 		QueryTokens: true,
 		// A reverse proxy is on the same machine, or in front of TLS that it
 		// does not terminate.
@@ -147,6 +172,9 @@ func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) 
 	}
 	return db, known, nil
 }
+
+// Accounts are the accounts of the server.
+func (s *Server) Accounts() *account.Accounts { return s.accounts }
 
 // Handler serves all that the server has to offer.
 func (s *Server) Handler() http.Handler { return s.handler }
