@@ -22,8 +22,8 @@ UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (4
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: build ## build bin/parley and play a netsplit of one room in memory
-	bin/parley demo
+run: build ## build bin/parley and run the server, at http://127.0.0.1:8008 with its data in ./parley-data
+	bin/parley serve
 
 build: ## build bin/parley, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/parley ./cmd/parley
