@@ -16,11 +16,8 @@ import (
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/endpoint"
-	"parley/internal/journal"
-	"parley/internal/room"
 	"parley/internal/schema"
 	"parley/internal/store"
-	"parley/matrix/signing"
 )
 
 // Options of a server.
@@ -46,14 +43,10 @@ type Server struct {
 	lock *lock
 	db   *store.DB
 
-	journal  *journal.Journal
-	accounts *account.Accounts
-	rooms    *room.Engine
+	parts
 
 	metrics *metrics
 	handler http.Handler
-	// loops are what runs in the background beside the journal.
-	loops []loop
 	// stopping ends when the server is to stop, and with it what waits.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -93,36 +86,13 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
 			"file", keyPath(s.config.DataDir), "key", key.ID)
 	}
-	if err := s.makeParts(ctx, key); err != nil {
+	if s.parts, err = newParts(ctx, s.db, s.config.ServerName, key, s.log); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	table := endpoint.New(s.endpointConfig(), slices.Concat(csapi.New(s.clientParts()).Routes(), s.ownRoutes()))
+	table := endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(table))
 	return nil
-}
-
-// makeParts makes the domains, each after those it needs, and what they do in
-// the background.
-func (s *Server) makeParts(ctx context.Context, key signing.Key) (err error) {
-	if s.journal, err = journal.Open(ctx, s.db, rand.Text, journal.Options{}); err != nil {
-		return err
-	}
-	s.rooms = room.New(s.db, s.journal, room.Options{Server: s.config.ServerName, Key: key})
-	s.accounts = account.New(s.db, account.Options{Server: s.config.ServerName, Log: s.log})
-	s.loops = append(s.loops,
-		s.accounts.Run,
-		hourly(s.log, "forgetting old transactions", s.rooms.ForgetTransactions),
-	)
-	return nil
-}
-
-// clientParts is what the client-server API is a face of.
-func (s *Server) clientParts() csapi.Parts {
-	return csapi.Parts{
-		Name:  s.config.ServerName,
-		Rooms: s.rooms,
-	}
 }
 
 func (s *Server) endpointConfig() endpoint.Config {
@@ -182,6 +152,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Close closes what New has opened. Run must have returned.
 func (s *Server) Close() error {
 	s.stop()
+	s.parts.close()
 	var errs []error
 	if s.db != nil {
 		errs = append(errs, s.db.Close())

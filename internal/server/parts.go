@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+
+	"parley/internal/account"
+	"parley/internal/accountdata"
+	"parley/internal/alias"
+	"parley/internal/csapi"
+	"parley/internal/ephemeral"
+	"parley/internal/journal"
+	"parley/internal/profile"
+	"parley/internal/receipt"
+	"parley/internal/room"
+	"parley/internal/store"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/signing"
+)
+
+// parts are the domains of a server over what they stand on.
+type parts struct {
+	name id.ServerName
+
+	journal  *journal.Journal
+	accounts *account.Accounts
+	rooms    *room.Engine
+	receipts *receipt.Book
+	typing   *ephemeral.Board
+	data     *accountdata.Store
+	profiles *profile.Keeper
+	aliases  *alias.Directory
+
+	// loops are what the domains do in the background. The journal, which all
+	// of them write to, runs longer than they.
+	loops []loop
+}
+
+// newParts makes the domains, each after those it needs.
+func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
+	p.name = name
+	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
+		return p, err
+	}
+	p.accounts = account.New(db, account.Options{Server: name, Log: log})
+	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
+	p.receipts = receipt.New(db, p.journal, p.locate)
+	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.data = accountdata.New(db, p.journal)
+	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
+	p.aliases = alias.New(db, name)
+	p.loops = []loop{
+		p.accounts.Run,
+		p.profiles.Run,
+		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
+	}
+	return p, nil
+}
+
+// clientAPI is the client-server API over the domains.
+func (p *parts) clientAPI() *csapi.Server {
+	return csapi.New(csapi.Parts{
+		Name:     p.name,
+		Rooms:    p.rooms,
+		Users:    p.accounts,
+		Receipts: p.receipts,
+		Markers:  p.data,
+		Typing:   p.typing,
+		Profiles: p.profiles,
+		Aliases:  p.aliases,
+	})
+}
+
+// close ends what is not a loop.
+func (p *parts) close() {
+	if p.typing != nil {
+		p.typing.Close()
+	}
+}
+
+// locate finds events for receipts.
+func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID) (receipt.At, error) {
+	num, err := p.rooms.Num(ctx, roomID)
+	if err != nil {
+		return receipt.At{}, err
+	}
+	it, ok, err := p.rooms.Item(ctx, roomID, eventID)
+	if err != nil {
+		return receipt.At{}, err
+	}
+	if !ok {
+		return receipt.At{}, mxerr.New(mxerr.NotFound, "There is no event %s in room %s", eventID, roomID)
+	}
+	return receipt.At{
+		Room: int64(num), Scope: num.Scope(),
+		Mark: receipt.Mark{Place: it.Place, Unread: it.Unread, Loud: it.Loud},
+	}, nil
+}
