@@ -1,5 +1,11 @@
 // Command parley is the Matrix server, and what goes with it: `parley help`
 // lists the commands.
+// Command parley is the Matrix server. Of what it will do, this build has the
+// protocol kernel, two commands to see it with, and one that needs a server:
+//
+//	parley demo      plays a netsplit of one room in memory
+//	parley bench     puts load on a Matrix server, this one or another
+//	parley version   prints the version and the room versions it knows
 package main
 
 import (
@@ -47,6 +53,17 @@ configured to try it on this machine; "parley help serve" has the settings.
 func (p *program) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return p.print(usage)
+const usage = `usage: parley demo | bench SCENARIO [flags] | version
+  demo      play a netsplit of one room in memory, and how it heals
+  bench     put load on a Matrix server; "parley bench" lists the scenarios
+  version   print the version and the room versions it knows
+func run(args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == "bench" {
+		return bench(args[1:], out, os.Stderr)
+	}
+	if len(args) != 1 {
+		_, err := io.WriteString(out, usage)
+		return err
 	}
 	name, rest := args[0], args[1:]
 	switch name {
