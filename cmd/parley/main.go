@@ -1,11 +1,5 @@
 // Command parley is the Matrix server, and what goes with it: `parley help`
 // lists the commands.
-// Command parley is the Matrix server. Of what it will do, this build has the
-// protocol kernel, two commands to see it with, and one that needs a server:
-//
-//	parley demo      plays a netsplit of one room in memory
-//	parley bench     puts load on a Matrix server, this one or another
-//	parley version   prints the version and the room versions it knows
 package main
 
 import (
@@ -41,6 +35,7 @@ const usage = `parley is a Matrix server.
   parley user passwd NAME      set the password of an account
   parley user list             list the accounts
   parley user deactivate NAME  close an account for good
+  parley bench SCENARIO        put load on a server, this one or another, and measure it
   parley demo                  play a netsplit of one room in memory
   parley version               print the version and the room versions it knows
   parley help [COMMAND]        say more of a command, and list the settings
@@ -53,17 +48,6 @@ configured to try it on this machine; "parley help serve" has the settings.
 func (p *program) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return p.print(usage)
-const usage = `usage: parley demo | bench SCENARIO [flags] | version
-  demo      play a netsplit of one room in memory, and how it heals
-  bench     put load on a Matrix server; "parley bench" lists the scenarios
-  version   print the version and the room versions it knows
-func run(args []string, out io.Writer) error {
-	if len(args) > 0 && args[0] == "bench" {
-		return bench(args[1:], out, os.Stderr)
-	}
-	if len(args) != 1 {
-		_, err := io.WriteString(out, usage)
-		return err
 	}
 	name, rest := args[0], args[1:]
 	switch name {
@@ -71,6 +55,8 @@ func run(args []string, out io.Writer) error {
 		return p.serve(ctx, rest)
 	case "user":
 		return p.user(ctx, rest)
+	case "bench":
+		return bench(rest, p.out, p.err)
 	case "demo", "version":
 		if len(rest) > 0 {
 			return fmt.Errorf("%s takes no arguments", name)
@@ -93,6 +79,8 @@ func (p *program) help(args []string) error {
 		return p.print(serveUsage())
 	case "user", "user add", "user passwd", "user list", "user deactivate":
 		return p.print(userUsage())
+	case "bench":
+		return p.print(benchUsage)
 	case "demo", "version", "help":
 		return p.print(usage)
 	}

@@ -9,6 +9,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/feed"
 	"parley/internal/filter"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -31,6 +32,7 @@ type Parts struct {
 	Aliases     *alias.Directory
 	Filters     *filter.Store
 	AccountData *accountdata.Store
+	Feed        *feed.Feed
 }
 
 // Server has the handlers of the API.
@@ -44,6 +46,13 @@ func New(p Parts) *Server { return &Server{Parts: p} }
 // Routes returns all routes of the API.
 func (s *Server) Routes() []endpoint.Route {
 	return slices.Concat(
+		s.createRoomRoutes(),
+		s.membershipRoutes(),
+		s.sendRoutes(),
+		s.roomRoutes(),
+		s.messageRoutes(),
+		s.contextRoutes(),
+		s.syncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),

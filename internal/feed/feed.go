@@ -44,8 +44,9 @@ type Request struct {
 	Filter *filter.Filter
 	// FullState asks for the whole state of all rooms.
 	FullState bool
-	// StateAfter asks for the state after the timeline, not before it.
-	StateAfter bool
+	// StateAfter, unless empty, asks for the state after the timeline, in the
+	// member of that name, not before it.
+	StateAfter string
 	// Timeout is how long to wait for something to tell.
 	Timeout time.Duration
 }

@@ -206,8 +206,8 @@ func (s *joinedSection) append(dst []byte) []byte {
 // tells it which of the two it has got even when it is empty.
 func (a *answer) appendState(dst []byte, state []canonjson.Value) []byte {
 	switch {
-	case a.q.StateAfter:
-		dst = append(dst, `"state_after":`...)
+	case a.q.StateAfter != "":
+		dst = append(canonjson.AppendString(dst, a.q.StateAfter), ':')
 	case len(state) == 0:
 		return dst
 	default:

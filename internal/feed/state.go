@@ -44,7 +44,7 @@ func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, f
 	if b.changed, err = b.difference(ctx); err != nil {
 		return nil, err
 	}
-	if a.q.StateAfter {
+	if a.q.StateAfter != "" {
 		b.start = final
 		return b, nil
 	}
@@ -132,7 +132,7 @@ func (b *stateBlock) events(ctx context.Context) ([]room.Item, error) {
 // nums returns the numbers of the events of the block.
 func (b *stateBlock) nums(ctx context.Context) ([]stateres.Num, error) {
 	var last map[event.Tuple]int
-	if !b.q.StateAfter {
+	if b.q.StateAfter == "" {
 		last = b.timeline.lastState()
 	}
 	members, err := b.lazily(ctx, last)

@@ -175,19 +175,49 @@ func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, lim
 
 // State returns the event in a place of a state, nil when there is none.
 func (g *Engine) State(ctx context.Context, roomID id.RoomID, root statetrie.Root, t event.Tuple) (*event.Event, error) {
+	it, _, err := g.StateItem(ctx, roomID, root, t)
+	return it.Event, err
+}
+
+// StateItem returns the event in a place of a state; ok is false when there is
+// none.
+func (g *Engine) StateItem(ctx context.Context, roomID id.RoomID, root statetrie.Root, t event.Tuple) (it Item, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Item{}, false, err
+	}
+	n, err := statetrie.Get(ctx, g.committed(r.num), root, statetrie.Key(t))
+	if err != nil || n == 0 {
+		return Item{}, false, err
+	}
+	list, err := g.itemsOf(ctx, r, []stateres.Num{stateres.Num(n)})
+	if err != nil {
+		return Item{}, false, err
+	}
+	return list[0], true, nil
+}
+
+// StateOf returns a state, of its members only some users, in no order.
+func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.Root, users map[id.UserID]bool) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
-	n, err := statetrie.Get(ctx, g.committed(r.num), root, statetrie.Key(t))
-	if err != nil || n == 0 {
-		return nil, err
-	}
-	list, err := g.itemsOf(ctx, r, []stateres.Num{stateres.Num(n)})
+	var nums []stateres.Num
+	err = g.StateButMembers(ctx, r.num, root, func(_ event.Tuple, n stateres.Num) { nums = append(nums, n) })
 	if err != nil {
 		return nil, err
 	}
-	return list[0].Event, nil
+	for user := range users {
+		n, err := g.StateNum(ctx, r.num, root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+		if err != nil {
+			return nil, err
+		}
+		if n != 0 {
+			nums = append(nums, n)
+		}
+	}
+	return g.itemsOf(ctx, r, nums)
 }
 
 // FullState returns a whole state, in no order.

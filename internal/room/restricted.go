@@ -117,6 +117,17 @@ func (g *Engine) MaySend(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	return membership == event.MembershipJoin && levels.User(user) >= levels.Send(eventType, state), err
 }
 
+// MayRedact reports whether the power levels of a room let a member redact what
+// others sent.
+func (g *Engine) MayRedact(ctx context.Context, roomID id.RoomID, user id.UserID) (bool, error) {
+	levels, err := g.levels(ctx, roomID)
+	if err != nil {
+		return false, err
+	}
+	membership, err := g.Membership(ctx, roomID, user)
+	return membership == event.MembershipJoin && levels.User(user) >= levels.Redact(), err
+}
+
 func (g *Engine) levels(ctx context.Context, roomID id.RoomID) (eventauth.Levels, error) {
 	now, err := g.Now(ctx, roomID)
 	if err != nil {

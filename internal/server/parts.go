@@ -8,8 +8,11 @@ import (
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/ephemeral"
+	"parley/internal/feed"
+	"parley/internal/filter"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -30,8 +33,10 @@ type parts struct {
 	receipts *receipt.Book
 	typing   *ephemeral.Board
 	data     *accountdata.Store
+	filters  *filter.Store
 	profiles *profile.Keeper
 	aliases  *alias.Directory
+	feed     *feed.Feed
 
 	// loops are what the domains do in the background. The journal, which all
 	// of them write to, runs longer than they.
@@ -51,6 +56,8 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
+	p.filters = filter.NewStore(db)
+	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
 		p.profiles.Run,
@@ -60,17 +67,35 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 }
 
 // clientAPI is the client-server API over the domains.
-func (p *parts) clientAPI() *csapi.Server {
+func (p *parts) clientAPI(c config.Config) *csapi.Server {
 	return csapi.New(csapi.Parts{
-		Name:     p.name,
-		Rooms:    p.rooms,
-		Users:    p.accounts,
-		Receipts: p.receipts,
-		Markers:  p.data,
-		Typing:   p.typing,
-		Profiles: p.profiles,
-		Aliases:  p.aliases,
+		Name:        p.name,
+		Settings:    clientSettings(c),
+		Rooms:       p.rooms,
+		Accounts:    p.accounts,
+		Users:       p.accounts,
+		Receipts:    p.receipts,
+		Typing:      p.typing,
+		Profiles:    p.profiles,
+		Aliases:     p.aliases,
+		Filters:     p.filters,
+		AccountData: p.data,
+		Feed:        p.feed,
 	})
+}
+
+func clientSettings(c config.Config) csapi.Settings {
+	modes := map[config.RegistrationMode]csapi.RegistrationMode{
+		config.RegistrationClosed: csapi.RegistrationClosed,
+		config.RegistrationToken:  csapi.RegistrationToken,
+		config.RegistrationOpen:   csapi.RegistrationOpen,
+	}
+	return csapi.Settings{
+		Registration:     modes[c.Registration.Mode],
+		SharedSecret:     string(c.Registration.SharedSecret),
+		Guests:           c.Registration.Guests,
+		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
+	}
 }
 
 // close ends what is not a loop.

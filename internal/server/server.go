@@ -90,14 +90,14 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	table := endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI().Routes(), s.ownRoutes()))
+	table := endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(table))
 	return nil
 }
 
 func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
-		Users:       users{s.accounts},
+		Users:       csapi.Users(s.accounts),
 		QueryTokens: true,
 		// A reverse proxy is on the same machine, or in front of TLS that it
 		// does not terminate.

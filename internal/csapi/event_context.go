@@ -1,0 +1,105 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/internal/feed"
+	"parley/internal/filter"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+func (s *Server) contextRoutes() []endpoint.Route {
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/context/{eventID}",
+			endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classRead}, s.context),
+	}
+}
+
+type contextRequest struct {
+	RoomID  id.RoomID  `path:"roomID"`
+	EventID id.EventID `path:"eventID"`
+	Limit   *int64     `query:"limit"`
+	Filter  string     `query:"filter"`
+}
+
+type contextResponse struct {
+	Event        canonjson.Value   `json:"event"`
+	EventsBefore []canonjson.Value `json:"events_before"`
+	EventsAfter  []canonjson.Value `json:"events_after"`
+	State        []canonjson.Value `json:"state"`
+	Start        string            `json:"start"`
+	End          string            `json:"end"`
+}
+
+// context serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid
+func (s *Server) context(ctx context.Context, c endpoint.Caller, req contextRequest) (contextResponse, error) {
+	f, err := s.Filters.ResolveRoomEvents(req.Filter)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	limit, err := messageLimit(req.Limit, defaultMessages)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	sight, it, err := s.seenEvent(ctx, c, req.RoomID, req.EventID)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	back := &walk{room: req.RoomID, sight: sight, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
+	before, err := back.collect(ctx, s.Rooms, f, (limit+1)/2)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	forward := &walk{room: req.RoomID, sight: sight, at: it.Place, to: sight.At.Place}
+	after, err := forward.collect(ctx, s.Rooms, f, limit/2)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	return s.around(ctx, c, req.RoomID, sight, f, before, it, after, contextResponse{
+		Start: feed.FormatPlace(back.at), End: feed.FormatPlace(forward.at),
+	})
+}
+
+// around fills in the events, and the state at the last of them.
+func (s *Server) around(
+	ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, f *filter.RoomEventFilter,
+	before []room.Item, it room.Item, after []room.Item, resp contextResponse,
+) (contextResponse, error) {
+	all := append(append([]room.Item{it}, before...), after...)
+	shown, err := s.show(ctx, c, roomID, sight, all)
+	if err != nil {
+		return resp, err
+	}
+	resp.Event, resp.EventsBefore, resp.EventsAfter = shown[0], shown[1:1+len(before)], shown[1+len(before):]
+	last := it
+	if len(after) > 0 {
+		last = after[len(after)-1]
+	}
+	if f.LazyLoadMembers {
+		resp.State, err = s.lazyState(ctx, c, roomID, sight, last, all)
+		return resp, err
+	}
+	items, err := s.Rooms.FullState(ctx, roomID, last.Current)
+	if err != nil {
+		return resp, err
+	}
+	resp.State, err = s.show(ctx, c, roomID, sight, inOrder(items))
+	return resp, err
+}
+
+// lazyState is the state at an event, of the members only with those who sent
+// something.
+func (s *Server) lazyState(ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, last room.Item, all []room.Item) ([]canonjson.Value, error) {
+	senders := make(map[id.UserID]bool)
+	for _, it := range all {
+		senders[it.Event.Sender()] = true
+	}
+	items, err := s.Rooms.StateOf(ctx, roomID, last.Current, senders)
+	if err != nil {
+		return nil, err
+	}
+	return s.show(ctx, c, roomID, sight, inOrder(items))
+}

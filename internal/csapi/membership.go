@@ -1,0 +1,189 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// The modules joining, knocking, leaving, inviting, kicking and banning of the
+// specification.
+func (s *Server) membershipRoutes() []endpoint.Route {
+	any := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classSend}
+	user := endpoint.Policy{Auth: endpoint.User, Class: classSend}
+	return []endpoint.Route{
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/join", any, s.join),
+		endpoint.On("POST /_matrix/client/v3/join/{roomIDOrAlias}", any, s.joinByName),
+		endpoint.On("POST /_matrix/client/v3/knock/{roomIDOrAlias}", user, s.knock),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/leave", any, s.leave),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/forget", any, s.forget),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/invite", user, s.invite),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/kick", user, s.kick),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/ban", user, s.ban),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/unban", user, s.unban),
+		endpoint.On("GET /_matrix/client/v3/joined_rooms", endpoint.Policy{Auth: endpoint.UserOrGuest}, s.joinedRooms),
+	}
+}
+
+// A reason is why somebody does something to a membership.
+type reason struct {
+	Reason *string `json:"reason"`
+}
+
+func (r reason) content(profile canonjson.Value) canonjson.Value {
+	if r.Reason == nil {
+		return profile
+	}
+	return profile.With("reason", canonjson.Text(*r.Reason))
+}
+
+type joinRequest struct {
+	RoomID id.RoomID `path:"roomID"`
+	reason
+}
+
+// join serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
+func (s *Server) join(ctx context.Context, c endpoint.Caller, req joinRequest) (roomResponse, error) {
+	return s.enter(ctx, c, req.RoomID, req.reason, s.Rooms.Join)
+}
+
+type joinByNameRequest struct {
+	Name string `path:"roomIDOrAlias"`
+	reason
+}
+
+// joinByName serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
+func (s *Server) joinByName(ctx context.Context, c endpoint.Caller, req joinByNameRequest) (roomResponse, error) {
+	roomID, err := s.named(ctx, req.Name)
+	if err != nil {
+		return roomResponse{}, err
+	}
+	return s.enter(ctx, c, roomID, req.reason, s.Rooms.Join)
+}
+
+// knock serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
+func (s *Server) knock(ctx context.Context, c endpoint.Caller, req joinByNameRequest) (roomResponse, error) {
+	roomID, err := s.named(ctx, req.Name)
+	if err != nil {
+		return roomResponse{}, err
+	}
+	return s.enter(ctx, c, roomID, req.reason, s.Rooms.Knock)
+}
+
+// named returns the room that an ID or alias is of.
+func (s *Server) named(ctx context.Context, name string) (id.RoomID, error) {
+	if a, err := id.ParseRoomAlias(name); err == nil {
+		return s.Aliases.Resolve(ctx, a)
+	}
+	roomID, err := id.ParseRoomID(name)
+	if err != nil {
+		return "", mxerr.New(mxerr.InvalidParam, "%q is neither a room ID nor an alias", name)
+	}
+	return roomID, nil
+}
+
+// A move changes a membership.
+type move func(context.Context, id.RoomID, room.Move) (room.Sent, error)
+
+// enter makes the caller a member, or one who asks to be, with the profile that
+// the caller has.
+func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID, why reason, do move) (roomResponse, error) {
+	if err := notSuspended(c); err != nil {
+		return roomResponse{}, err
+	}
+	if err := s.admitsGuest(ctx, c, roomID); err != nil {
+		return roomResponse{}, err
+	}
+	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
+	if err != nil {
+		return roomResponse{}, err
+	}
+	own := profiles[c.UserID]
+	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own)}); err != nil {
+		return roomResponse{}, err
+	}
+	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)
+}
+
+// admitsGuest refuses guests where the room does not want any.
+// https://spec.matrix.org/v1.19/client-server-api/#guest-access
+func (s *Server) admitsGuest(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
+	if !c.Guest {
+		return nil
+	}
+	summary, err := s.Rooms.Summary(ctx, roomID)
+	if err == nil && !summary.GuestCanJoin {
+		return mxerr.New(mxerr.GuestAccessForbidden, "This room does not want guests")
+	}
+	return err
+}
+
+// leave serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
+func (s *Server) leave(ctx context.Context, c endpoint.Caller, req joinRequest) (endpoint.Empty, error) {
+	_, err := s.Rooms.Leave(ctx, req.RoomID, room.Move{Sender: c.UserID, Content: req.content(canonjson.Value("{}"))})
+	return endpoint.Empty{}, hidden(err)
+}
+
+type roomRequest struct {
+	RoomID id.RoomID `path:"roomID"`
+}
+
+// forget serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidforget
+func (s *Server) forget(ctx context.Context, c endpoint.Caller, req roomRequest) (endpoint.Empty, error) {
+	return endpoint.Empty{}, s.Rooms.Forget(ctx, req.RoomID, c.UserID)
+}
+
+type targetRequest struct {
+	RoomID id.RoomID `path:"roomID"`
+	UserID id.UserID `json:"user_id" required:"true"`
+	reason
+}
+
+// invite serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidinvite
+func (s *Server) invite(ctx context.Context, c endpoint.Caller, req targetRequest) (endpoint.Empty, error) {
+	profiles, err := s.memberProfiles(ctx, []id.UserID{req.UserID})
+	if err != nil {
+		return endpoint.Empty{}, err
+	}
+	return s.moveTarget(ctx, c, req, profiles[req.UserID], s.Rooms.Invite)
+}
+
+// kick serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidkick
+func (s *Server) kick(ctx context.Context, c endpoint.Caller, req targetRequest) (endpoint.Empty, error) {
+	return s.moveTarget(ctx, c, req, canonjson.Value("{}"), s.Rooms.Kick)
+}
+
+// ban serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidban
+func (s *Server) ban(ctx context.Context, c endpoint.Caller, req targetRequest) (endpoint.Empty, error) {
+	return s.moveTarget(ctx, c, req, canonjson.Value("{}"), s.Rooms.Ban)
+}
+
+// unban serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidunban
+func (s *Server) unban(ctx context.Context, c endpoint.Caller, req targetRequest) (endpoint.Empty, error) {
+	return s.moveTarget(ctx, c, req, canonjson.Value("{}"), s.Rooms.Unban)
+}
+
+func (s *Server) moveTarget(ctx context.Context, c endpoint.Caller, req targetRequest, about canonjson.Value, do move) (endpoint.Empty, error) {
+	if err := notSuspended(c); err != nil {
+		return endpoint.Empty{}, err
+	}
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
+		return endpoint.Empty{}, err
+	}
+	_, err := do(ctx, req.RoomID, room.Move{Sender: c.UserID, Target: req.UserID, Content: req.content(about)})
+	return endpoint.Empty{}, err
+}
+
+type joinedRoomsResponse struct {
+	JoinedRooms []id.RoomID `json:"joined_rooms"`
+}
+
+// joinedRooms serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3joined_rooms
+func (s *Server) joinedRooms(ctx context.Context, c endpoint.Caller, _ endpoint.Empty) (joinedRoomsResponse, error) {
+	rooms, err := s.Rooms.Joined(ctx, c.UserID)
+	return joinedRoomsResponse{rooms}, err
+}

@@ -1,0 +1,257 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/internal/feed"
+	"parley/internal/filter"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/stateres"
+)
+
+func (s *Server) messageRoutes() []endpoint.Route {
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/messages", endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classRead}, s.messages),
+	}
+}
+
+// place returns the point in a room's own order that a token means: behind the
+// event in a place. Tokens of /sync mean the end of the room as it was.
+func (s *Server) place(ctx context.Context, roomID id.RoomID, token string) (int64, error) {
+	if place, err := feed.ParsePlace(token); err == nil {
+		return place, nil
+	}
+	t, err := feed.ParseToken(token)
+	if err != nil {
+		return 0, err
+	}
+	if t.Epoch != s.Feed.Journal.Epoch() || t.Pos > s.Feed.Journal.Head() {
+		return 0, mxerr.New(mxerr.InvalidParam, "The token is not one that this server gave out")
+	}
+	m, err := s.Rooms.Before(ctx, roomID, t.Pos)
+	return m.Place, err
+}
+
+type messagesRequest struct {
+	RoomID id.RoomID `path:"roomID"`
+	From   string    `query:"from"`
+	To     string    `query:"to"`
+	Dir    string    `query:"dir" required:"true"`
+	Limit  *int64    `query:"limit"`
+	Filter string    `query:"filter"`
+}
+
+type messagesResponse struct {
+	Chunk []canonjson.Value `json:"chunk"`
+	Start string            `json:"start"`
+	End   string            `json:"end,omitempty"`
+	State []canonjson.Value `json:"state,omitempty"`
+}
+
+// How many events /messages gives, and goes through in search of them.
+const (
+	defaultMessages = 10
+	mostMessages    = 1000
+	mostScanned     = 5000
+)
+
+// messages serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
+func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRequest) (messagesResponse, error) {
+	f, err := s.Filters.ResolveRoomEvents(req.Filter)
+	if err != nil {
+		return messagesResponse{}, err
+	}
+	limit, err := messageLimit(req.Limit, defaultMessages)
+	if err != nil {
+		return messagesResponse{}, err
+	}
+	sight, err := s.readable(ctx, c, req.RoomID)
+	if err != nil {
+		return messagesResponse{}, err
+	}
+	w, err := s.walk(ctx, req, sight)
+	if err != nil {
+		return messagesResponse{}, err
+	}
+	items, err := w.collect(ctx, s.Rooms, f, limit)
+	if err != nil {
+		return messagesResponse{}, err
+	}
+	resp := messagesResponse{Start: feed.FormatPlace(w.start)}
+	if !w.done {
+		resp.End = feed.FormatPlace(w.at)
+	}
+	if resp.Chunk, err = s.show(ctx, c, req.RoomID, sight, items); err != nil || !f.LazyLoadMembers {
+		return resp, err
+	}
+	resp.State, err = s.senders(ctx, c, req.RoomID, sight, items)
+	return resp, err
+}
+
+func messageLimit(limit *int64, byDefault int) (int, error) {
+	switch {
+	case limit == nil:
+		return byDefault, nil
+	case *limit < 0:
+		return 0, mxerr.New(mxerr.InvalidParam, "limit is negative")
+	}
+	return int(min(*limit, mostMessages)), nil
+}
+
+// readable returns what the caller may see of a room, or M_FORBIDDEN if that is
+// nothing.
+func (s *Server) readable(ctx context.Context, c endpoint.Caller, roomID id.RoomID) (room.Sight, error) {
+	sight, err := s.Rooms.Sight(ctx, roomID, c.UserID)
+	if err == nil && (len(sight.Intervals) == 0 || sight.Forgotten) {
+		err = mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+	}
+	return sight, err
+}
+
+// A walk goes through the part of a room's history that somebody may see.
+type walk struct {
+	room  id.RoomID
+	sight room.Sight
+	back  bool
+	start int64 // where it began
+	at    int64 // where it is: behind the event in that place
+	to    int64 // where it ends at the latest
+	done  bool  // there is nothing further on
+}
+
+// walk begins a walk where a request wants it.
+func (s *Server) walk(ctx context.Context, req messagesRequest, sight room.Sight) (*walk, error) {
+	w := &walk{room: req.RoomID, sight: sight, back: req.Dir == "b"}
+	first, last := sight.Intervals[0].First-1, sight.Intervals[len(sight.Intervals)-1].Last
+	switch req.Dir {
+	case "b":
+		w.at, w.to = last, first
+	case "f":
+		w.at, w.to = first, last
+	default:
+		return nil, mxerr.New(mxerr.InvalidParam, "dir is neither b nor f")
+	}
+	if req.From != "" {
+		place, err := s.place(ctx, req.RoomID, req.From)
+		if err != nil {
+			return nil, err
+		}
+		w.at = place
+	}
+	if req.To != "" {
+		place, err := s.place(ctx, req.RoomID, req.To)
+		if err != nil {
+			return nil, err
+		}
+		if w.back {
+			w.to = max(w.to, place)
+		} else {
+			w.to = min(w.to, place)
+		}
+	}
+	w.start = w.at
+	return w, nil
+}
+
+// collect returns the next events that may be seen and that a filter lets pass,
+// as long as the walk does not get too long.
+func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEventFilter, limit int) ([]room.Item, error) {
+	var found []room.Item
+	for scanned := 0; scanned < mostScanned && len(found) < limit; {
+		items, err := w.next(ctx, rooms, min(100, limit-len(found)+10))
+		if err != nil || len(items) == 0 {
+			w.done = err == nil
+			return found, err
+		}
+		scanned += len(items)
+		for _, it := range items {
+			if len(found) == limit {
+				break
+			}
+			w.at = it.Place
+			if w.back {
+				w.at--
+			}
+			if f.AllowsRoom(w.room) && f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()) {
+				found = append(found, it)
+			}
+		}
+	}
+	if w.back && w.at <= w.to || !w.back && w.at >= w.to {
+		// Backwards, the beginning is the end. Forwards, more may come.
+		w.done = w.back
+	}
+	return found, nil
+}
+
+// next returns the next events that may be seen, none at the end. It does not go
+// through what lies between intervals.
+func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.Item, error) {
+	if w.back {
+		for i := len(w.sight.Intervals) - 1; i >= 0; i-- {
+			in := w.sight.Intervals[i]
+			first, last := max(in.First, w.to+1), min(in.Last, w.at)
+			if first > last {
+				continue
+			}
+			items, err := rooms.Back(ctx, w.room, last, int(min(int64(limit), last-first+1)))
+			if len(items) > 0 || err != nil {
+				return items, err
+			}
+		}
+		return nil, nil
+	}
+	for _, in := range w.sight.Intervals {
+		first, last := max(in.First, w.at+1), min(in.Last, w.to)
+		if first > last {
+			continue
+		}
+		items, err := rooms.Forward(ctx, w.room, first, int(min(int64(limit), last-first+1)))
+		if len(items) > 0 || err != nil {
+			return items, err
+		}
+	}
+	return nil, nil
+}
+
+// senders returns the member events of those who sent events, as they are at the
+// newest of these.
+func (s *Server) senders(ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, items []room.Item) ([]canonjson.Value, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	num, err := s.Rooms.Num(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	newest := items[0]
+	if last := items[len(items)-1]; last.Place > newest.Place {
+		newest = last
+	}
+	root, seen := newest.Current, make(map[id.UserID]bool)
+	var nums []stateres.Num
+	for _, it := range items {
+		sender := it.Event.Sender()
+		if seen[sender] {
+			continue
+		}
+		seen[sender] = true
+		n, err := s.Rooms.StateNum(ctx, num, root, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})
+		if err != nil {
+			return nil, err
+		}
+		if n != 0 {
+			nums = append(nums, n)
+		}
+	}
+	members, err := s.Rooms.Items(ctx, roomID, nums)
+	if err != nil {
+		return nil, err
+	}
+	return s.show(ctx, c, roomID, sight, inOrder(members))
+}

@@ -1,0 +1,193 @@
+package csapi
+
+import (
+	"context"
+	"errors"
+
+	"parley/internal/endpoint"
+	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// The modules room_send, room_state and redaction of the specification.
+func (s *Server) sendRoutes() []endpoint.Route {
+	send := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classSend, BodyLimit: 128 << 10}
+	user := endpoint.Policy{Auth: endpoint.User, Class: classSend, BodyLimit: 128 << 10}
+	return []endpoint.Route{
+		endpoint.On("PUT /_matrix/client/v3/rooms/{roomID}/send/{eventType}/{txnID}", send, s.send),
+		endpoint.On("PUT /_matrix/client/v3/rooms/{roomID}/state/{eventType}", user, s.sendState),
+		endpoint.On("PUT /_matrix/client/v3/rooms/{roomID}/state/{eventType}/{$}", user, s.sendState),
+		endpoint.On("PUT /_matrix/client/v3/rooms/{roomID}/state/{eventType}/{stateKey}", user, s.sendState),
+		endpoint.On("PUT /_matrix/client/v3/rooms/{roomID}/redact/{eventID}/{txnID}", send, s.redact),
+	}
+}
+
+type eventResponse struct {
+	EventID id.EventID `json:"event_id"`
+}
+
+// A delay asks to send later, which this server does not do. To send at once
+// would be wrong: it is what a client sends that wants to be taken out of a call
+// when it is gone.
+type delay struct {
+	Delay *string `query:"org.matrix.msc4140.delay"`
+}
+
+func (d delay) check() error {
+	if d.Delay != nil {
+		return mxerr.New(mxerr.Unrecognized, "This server has no delayed events").WithStatus(400)
+	}
+	return nil
+}
+
+type sendRequest struct {
+	RoomID  id.RoomID       `path:"roomID"`
+	Type    string          `path:"eventType"`
+	TxnID   string          `path:"txnID"`
+	Content canonjson.Value `body:"raw" required:"true"`
+	delay
+}
+
+// send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
+func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
+	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+		return eventResponse{}, err
+	}
+	if c.Guest && req.Type != "m.room.message" {
+		return eventResponse{}, mxerr.New(mxerr.GuestAccessForbidden, "Guests may send messages only")
+	}
+	d := room.Draft{
+		Type: req.Type, Sender: c.UserID, Content: req.Content,
+		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
+	}
+	if req.Type == event.TypeRedaction {
+		target, _ := req.Content.Get("redacts").Text()
+		d.Redacts = id.EventID(target)
+	}
+	return s.sent(s.Rooms.Send(ctx, req.RoomID, d))
+}
+
+func (s *Server) sent(sent room.Sent, err error) (eventResponse, error) {
+	return eventResponse{sent.EventID}, hidden(err)
+}
+
+// hidden makes a room that is not there look like one that the caller is not in.
+func hidden(err error) error {
+	if errors.Is(err, mxerr.NotFound) {
+		return mxerr.New(mxerr.Forbidden, "You are not in this room").Wrap(err)
+	}
+	return err
+}
+
+type sendStateRequest struct {
+	RoomID   id.RoomID       `path:"roomID"`
+	Type     string          `path:"eventType"`
+	StateKey string          `path:"stateKey,optional"`
+	Content  canonjson.Value `body:"raw" required:"true"`
+	delay
+}
+
+// sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
+func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
+	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+		return eventResponse{}, err
+	}
+	if req.Type == typeCanonicalAlias && req.StateKey == "" {
+		if err := s.checkCanonicalAlias(ctx, req.RoomID, req.Content); err != nil {
+			return eventResponse{}, err
+		}
+	}
+	return s.sent(s.Rooms.Send(ctx, req.RoomID, room.Draft{
+		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content,
+	}))
+}
+
+// checkCanonicalAlias refuses aliases that do not lead to the room. Those that
+// the event has already may stay.
+func (s *Server) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content canonjson.Value) error {
+	now, err := s.Rooms.Now(ctx, roomID)
+	if err != nil {
+		return hidden(err)
+	}
+	before, err := s.Rooms.State(ctx, roomID, now.Root, event.Tuple{Type: typeCanonicalAlias})
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool)
+	if before != nil {
+		for _, a := range namedAliases(before.Content()) {
+			known[a.String()] = true
+		}
+	}
+	for _, v := range namedAliases(content) {
+		text, ok := v.Text()
+		if !ok {
+			return mxerr.New(mxerr.InvalidParam, "an alias is not a string")
+		}
+		if known[text] {
+			continue
+		}
+		a, err := id.ParseRoomAlias(text)
+		if err != nil {
+			return mxerr.New(mxerr.InvalidParam, "%v", err)
+		}
+		leadsTo, err := s.Aliases.Resolve(ctx, a)
+		if errors.Is(err, mxerr.NotFound) || err == nil && leadsTo != roomID {
+			return mxerr.New(mxerr.BadAlias, "%s does not lead to this room", a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namedAliases returns what a canonical alias event names.
+func namedAliases(content canonjson.Value) []canonjson.Value {
+	var list []canonjson.Value
+	if v := content.Get("alias"); v != nil && v.Kind() != canonjson.Null && !v.Is("") {
+		list = append(list, v)
+	}
+	for v := range content.Get("alt_aliases").Elements() {
+		list = append(list, v)
+	}
+	return list
+}
+
+type redactRequest struct {
+	RoomID  id.RoomID  `path:"roomID"`
+	EventID id.EventID `path:"eventID"`
+	TxnID   string     `path:"txnID"`
+	reason
+}
+
+// redact serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
+func (s *Server) redact(ctx context.Context, c endpoint.Caller, req redactRequest) (eventResponse, error) {
+	it, ok, err := s.Rooms.Item(ctx, req.RoomID, req.EventID)
+	if err != nil {
+		return eventResponse{}, hidden(err)
+	}
+	if !ok {
+		return eventResponse{}, mxerr.New(mxerr.NotFound, "There is no event %s in the room", req.EventID)
+	}
+	// Somebody suspended may take back what they said.
+	if c.Suspended && it.Event.Sender() != c.UserID {
+		return eventResponse{}, notSuspended(c)
+	}
+	if it.Event.Sender() != c.UserID {
+		may, err := s.Rooms.MayRedact(ctx, req.RoomID, c.UserID)
+		if err != nil {
+			return eventResponse{}, err
+		}
+		if !may {
+			return eventResponse{}, mxerr.New(mxerr.Forbidden, "You may not redact events of others in this room")
+		}
+	}
+	return s.sent(s.Rooms.Send(ctx, req.RoomID, room.Draft{
+		Type: event.TypeRedaction, Sender: c.UserID, Redacts: req.EventID, Content: req.content(canonjson.Value("{}")),
+		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
+	}))
+}
