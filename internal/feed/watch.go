@@ -42,6 +42,7 @@ type watch struct {
 
 	mu    sync.Mutex // guards what follows
 	rooms map[room.Num]*stays
+	left  int // of rooms, those that the user is not in any more
 }
 
 // stays is when the user was in a room, as far as that is of interest: a request
@@ -149,6 +150,7 @@ func (w *watch) prune() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	maps.DeleteFunc(w.rooms, func(_ room.Num, s *stays) bool { return !s.lasts() })
+	w.left = 0
 }
 
 // fill finds out which rooms a new watch is about. What changes meanwhile has an
@@ -194,15 +196,21 @@ const keepSpans = 4
 func (w *watch) update(num room.Num, roomID id.RoomID, sight room.Sight, asOf journal.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.rooms[num]
-	if s == nil {
+	s, known := w.rooms[num]
+	if !known {
 		s = &stays{id: roomID}
 		w.rooms[num] = s
 	}
 	if asOf <= s.asOf {
 		return
 	}
+	if known && !s.lasts() {
+		w.left--
+	}
 	s.asOf, s.spans = asOf, spansOf(sight)
+	if !s.lasts() {
+		w.left++
+	}
 	if sight.Membership() == event.MembershipJoin {
 		w.sub.Add(num.Scope())
 	} else {
@@ -258,17 +266,26 @@ func (w *watch) read(ctx context.Context, j *journal.Journal, from, to journal.P
 		return nil, err
 	}
 	// Rooms are not watched any more that were left behind the position.
-	var scopes []journal.Scope
-	w.mu.Lock()
-	for num, s := range w.rooms {
-		if s.throughout(from, to) && !s.lasts() {
-			scopes = append(scopes, num.Scope())
-		}
-	}
-	w.mu.Unlock()
+	scopes := w.departed(from, to)
 	if len(scopes) == 0 {
 		return entries, nil
 	}
 	more, err := j.ReadScopes(ctx, scopes, from, to)
 	return append(entries, more...), err
+}
+
+// departed returns the scopes of rooms that the user was in from one position to
+// another and has left since.
+func (w *watch) departed(from, to journal.Position) (scopes []journal.Scope) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left == 0 {
+		return nil
+	}
+	for num, s := range w.rooms {
+		if s.throughout(from, to) && !s.lasts() {
+			scopes = append(scopes, num.Scope())
+		}
+	}
+	return scopes
 }

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -108,27 +109,32 @@ func (g *Engine) Unban(ctx context.Context, roomID id.RoomID, m Move) (Sent, err
 // membership. Nothing happens if the user is not joined or the event says so
 // already.
 func (g *Engine) UpdateMember(ctx context.Context, roomID id.RoomID, user id.UserID, change func(canonjson.Value) canonjson.Value) error {
-	now, err := g.Now(ctx, roomID)
-	if err != nil {
-		return err
+	for range attempts {
+		now, err := g.Now(ctx, roomID)
+		if err != nil {
+			return err
+		}
+		e, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+		if err != nil || e == nil || e.Membership() != event.MembershipJoin {
+			return err
+		}
+		content := change(e.Content())
+		if string(content) == string(e.Content()) {
+			return nil
+		}
+		key := string(user)
+		_, err = g.Send(ctx, roomID, Draft{
+			Type: event.TypeMember, StateKey: &key, Sender: user, Instead: e.ID(),
+			// What is true of the join that was is not of this event.
+			Content: content.Without("join_authorised_via_users_server", "reason", "third_party_invite"),
+		})
+		switch {
+		case errors.Is(err, errSuperseded): // perhaps the user has left: look again
+		case errors.Is(err, mxerr.Forbidden): // somebody who is banned needs no new profile
+			return nil
+		default:
+			return err
+		}
 	}
-	e, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
-	if err != nil || e == nil || e.Membership() != event.MembershipJoin {
-		return err
-	}
-	content := change(e.Content().Without("join_authorised_via_users_server", "reason", "third_party_invite"))
-	if string(content) == string(e.Content()) {
-		return nil
-	}
-	key := string(user)
-	_, err = g.Send(ctx, roomID, Draft{Type: event.TypeMember, StateKey: &key, Sender: user, Content: content})
-	return ignoreRefusal(err)
-}
-
-// ignoreRefusal: somebody who was banned a moment ago needs no new profile.
-func ignoreRefusal(err error) error {
-	if errors.Is(err, mxerr.Forbidden) {
-		return nil
-	}
-	return err
+	return fmt.Errorf("updating the member event of %s in %s: %w", user, roomID, errSuperseded)
 }

@@ -21,6 +21,10 @@ type Draft struct {
 	Content  canonjson.Value // an object in strict canonical form; nil for an empty one
 	Redacts  id.EventID      // of a redaction, the event that it redacts
 	Time     int64           // origin_server_ts; 0 for the present
+	// Instead, unless empty, is the event that must be in the place in the state:
+	// a change of what somebody has seen there. Otherwise nothing is sent and the
+	// error is errSuperseded.
+	Instead id.EventID
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
@@ -96,8 +100,8 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	if r.stale {
 		return a, nil, errConflict
 	}
-	if earlier, err := r.same(ctx, drafts); err != nil || earlier != "" {
-		return a, nil, errors.Join(err, errRepeated{earlier})
+	if err := r.expected(ctx, drafts); err != nil {
+		return a, nil, err
 	}
 	before, head := r.row, r.head
 	var made []entry
@@ -117,19 +121,28 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	return a, r.engine.journal.Submit(change), nil
 }
 
-// same returns the event that the room's state has already of somebody who says
-// the same again, empty if there is none: nothing is gained by a second one.
-func (r *live) same(ctx context.Context, drafts []Draft) (id.EventID, error) {
+// errSuperseded: the state has another event in a place than was expected.
+var errSuperseded = errors.New("the state has changed meanwhile")
+
+// expected holds a single piece of state against what the room has in its place.
+// The error is errRepeated if the same sender says the same again, by which
+// nothing is gained, and errSuperseded if it comes instead of another event.
+func (r *live) expected(ctx context.Context, drafts []Draft) error {
 	d := drafts[0]
 	if len(drafts) != 1 || d.StateKey == nil {
-		return "", nil
+		return nil
 	}
 	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
 	e := state.StateEvent(event.Tuple{Type: d.Type, StateKey: *d.StateKey})
-	if e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content) {
-		return "", state.fault
+	switch {
+	case state.fault != nil:
+		return state.fault
+	case d.Instead != "" && (e == nil || e.ID() != d.Instead):
+		return errSuperseded
+	case e != nil && e.Sender() == d.Sender && string(e.Content()) == string(d.Content):
+		return errRepeated{e.ID()}
 	}
-	return e.ID(), nil
+	return nil
 }
 
 // settle waits for the commit of what was submitted.
