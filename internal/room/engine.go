@@ -47,12 +47,14 @@ type Engine struct {
 	created atomic.Int64
 
 	// What was read of the database, shared by all rooms: nodes of their states,
-	// events for what they say, events as they are shown, and what is unread.
+	// events for what they say, events as they are shown, how events authorise
+	// each other, what is unread, and what transactions have become.
 	nodes  *generations[nodeKey, []byte]
 	events *generations[stateres.Num, *event.Event]
 	items  *generations[stateres.Num, Item]
 	graph  *generations[stateres.Num, known]
 	reads  *generations[readKey, readState]
+	sent   *generations[transactionKey, id.EventID]
 	memory int // of rooms
 
 	// everybody is the rules by which it is decided what notifies.
@@ -82,9 +84,10 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     newGenerations[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    newGenerations[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
-		graph:     newGenerations[stateres.Num](o.Memory/16, func(k known) int { return 150 + 8*len(k.auth) }),
+		graph:     newGenerations[stateres.Num](o.Memory/32, func(k known) int { return 150 + 8*len(k.auth) }),
 		items:     newGenerations[stateres.Num](o.Memory/4, Item.weight),
-		reads:     newGenerations[readKey](o.Memory/16, readState.weight),
+		reads:     newGenerations[readKey](o.Memory/32, readState.weight),
+		sent:      newGenerations[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),

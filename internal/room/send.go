@@ -65,8 +65,8 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 			return Sent{}, err
 		}
 		key := transactionKey{d.Sender, d.Transaction, r.num}
-		if eventID, err := g.repeated(ctx, key); err != nil || eventID != "" {
-			return Sent{EventID: eventID, Pos: g.journal.Head()}, err
+		if eventID := g.repeated(key); eventID != "" {
+			return Sent{EventID: eventID, Pos: g.journal.Head()}, nil
 		}
 		sent, err := r.send(ctx, d, key)
 		if earlier := (errRepeated{}); errors.As(err, &earlier) {
@@ -117,7 +117,7 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		made = append(made, e)
 	}
 	a = r.finish(before, made)
-	change := once(a.change, key, made[0].event.ID(), time.Now())
+	change := r.engine.once(a.change, key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
 }
 

@@ -47,7 +47,7 @@ type transactionKey struct {
 
 // once makes a group's change one that is refused with errRepeated when the
 // transaction was committed before, or earlier in the group.
-func once(change journal.Change, key transactionKey, eventID id.EventID, now time.Time) journal.Change {
+func (g *Engine) once(change journal.Change, key transactionKey, eventID id.EventID, now time.Time) journal.Change {
 	if key.txn == (Transaction{}) {
 		return change
 	}
@@ -67,24 +67,18 @@ func once(change journal.Change, key transactionKey, eventID id.EventID, now tim
 			return err
 		}
 		b.Remember(key, eventID)
+		b.Durable(func() { g.sent.put(key, eventID) })
 		b.Insert(insertTransactions, key.user, key.txn.Device, key.txn.ID, key.room, eventID, now.UnixMilli())
 		return nil
 	}
 }
 
-// repeated returns the event that a transaction has become, empty when it is
-// new. It saves building what would be refused; once is what decides.
-func (g *Engine) repeated(ctx context.Context, key transactionKey) (eventID id.EventID, err error) {
-	if key.txn == (Transaction{}) {
-		return "", nil
-	}
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&eventID)
-	})
-	if errors.Is(err, store.ErrNoRows) {
-		return "", nil
-	}
-	return eventID, err
+// repeated returns the event that a transaction has become lately, empty when it
+// is not known to have become one. It saves building what would be refused; once
+// is what decides.
+func (g *Engine) repeated(key transactionKey) id.EventID {
+	eventID, _ := g.sent.get(key)
+	return eventID
 }
 
 // ForgetTransactions removes transactions that nobody will repeat any more.
@@ -96,5 +90,6 @@ func (g *Engine) ForgetTransactions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("forgetting old transactions: %w", err)
 	}
+	g.sent.clear() // so that memory knows no more than the database
 	return nil
 }

@@ -12,7 +12,8 @@ CREATE TABLE journal_head (
 -- What happened, in the order in which everybody sees it. It holds no content:
 -- ref is a key into the table that belongs to kind.
 CREATE TABLE journal (
-	pos    bigint NOT NULL PRIMARY KEY,
+	pos    integer NOT NULL PRIMARY KEY, -- only: sqlite
+	pos    bigint NOT NULL PRIMARY KEY, -- only: postgres
 	scope  bigint NOT NULL, -- whom it may concern
 	kind   bigint NOT NULL,
 	ref    bigint NOT NULL
@@ -23,4 +24,5 @@ CREATE INDEX journal_by_scope ON journal (scope, pos);
 CREATE TABLE journal_cursors (
 	name   text   NOT NULL PRIMARY KEY,
 	pos    bigint NOT NULL
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

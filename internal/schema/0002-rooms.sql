@@ -4,10 +4,12 @@
 CREATE TABLE numbers (
 	name       text   NOT NULL PRIMARY KEY,
 	last       bigint NOT NULL
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 CREATE TABLE rooms (
-	room       bigint NOT NULL PRIMARY KEY,
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
 	room_id    text   NOT NULL UNIQUE,
 	version    text   NOT NULL,
 	change     bigint NOT NULL, -- names the last append by its last event: the next one depends on it
@@ -22,7 +24,9 @@ CREATE TABLE rooms (
 );
 
 CREATE TABLE events (
-	event      bigint NOT NULL PRIMARY KEY, -- greater than those of its auth events
+	-- event: greater than those of its auth events
+	event      integer NOT NULL PRIMARY KEY, -- only: sqlite
+	event      bigint NOT NULL PRIMARY KEY, -- only: postgres
 	room       bigint NOT NULL,
 	event_id   text   NOT NULL UNIQUE,
 	place      bigint,                      -- in the room's own order; NULL for one that is not shown: outlier, rejected, soft-failed
@@ -50,7 +54,8 @@ CREATE TABLE state_nodes (
 	address    bytea  NOT NULL,
 	node       bytea  NOT NULL,
 	PRIMARY KEY (room, address)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 -- What a user is to a room by its current state.
 CREATE TABLE memberships (
@@ -61,7 +66,8 @@ CREATE TABLE memberships (
 	pos        bigint NOT NULL, -- of the last change, in the journal
 	forgotten  boolean NOT NULL, -- the user left and wants to see no more of it
 	PRIMARY KEY (user_id, room)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE INDEX memberships_by_room ON memberships (room, membership, event);
 
 -- What decides who may see which part of the history: every member event under
@@ -74,7 +80,8 @@ CREATE TABLE sights (
 	event      bigint NOT NULL,
 	value      text   NOT NULL, -- the membership, or the visibility
 	PRIMARY KEY (room, user_id, place)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 -- Up to where a local user has read a room by speaking in it.
 CREATE TABLE spoken (
@@ -84,7 +91,8 @@ CREATE TABLE spoken (
 	unread     bigint NOT NULL, -- of the event there, as in events
 	loud       bigint NOT NULL,
 	PRIMARY KEY (user_id, room)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 -- Events that are a highlight for one user and not for everybody.
 CREATE TABLE highlights (
@@ -93,4 +101,5 @@ CREATE TABLE highlights (
 	place      bigint NOT NULL,
 	quiet      boolean NOT NULL, -- the event does not notify everybody, and so is not in events.unread
 	PRIMARY KEY (user_id, room, place)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

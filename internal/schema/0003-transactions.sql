@@ -10,5 +10,6 @@ CREATE TABLE transactions (
 	event_id   text   NOT NULL,
 	sent       bigint NOT NULL, -- milliseconds since 1970
 	PRIMARY KEY (user_id, device_id, txn_id, room)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE INDEX transactions_by_time ON transactions (sent);

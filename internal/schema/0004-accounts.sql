@@ -9,7 +9,8 @@ CREATE TABLE accounts (
 	suspended   boolean NOT NULL,
 	deactivated boolean NOT NULL,
 	created     bigint  NOT NULL  -- milliseconds since 1970, as all times
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 CREATE TABLE devices (
 	user_id     text    NOT NULL,
@@ -19,7 +20,8 @@ CREATE TABLE devices (
 	seen_ip     text    NOT NULL,
 	created     bigint  NOT NULL,
 	PRIMARY KEY (user_id, device_id)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 -- Tokens are stored as their SHA-256 only.
 CREATE TABLE access_tokens (
@@ -27,7 +29,8 @@ CREATE TABLE access_tokens (
 	user_id     text    NOT NULL,
 	device_id   text    NOT NULL,
 	created     bigint  NOT NULL
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
 
 CREATE TABLE registration_tokens (
@@ -38,7 +41,8 @@ CREATE TABLE registration_tokens (
 	used        bigint  NOT NULL,
 	expires     bigint,           -- NULL: never
 	created     bigint  NOT NULL
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE UNIQUE INDEX registration_tokens_founder ON registration_tokens (founder) WHERE founder;
 
 -- User-interactive authentication that is under way.
@@ -51,5 +55,6 @@ CREATE TABLE auth_sessions (
 	completed   text    NOT NULL, -- the stages that are done, separated by spaces
 	token       text    NOT NULL, -- the registration token that was shown, if any
 	created     bigint  NOT NULL
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE INDEX auth_sessions_by_time ON auth_sessions (created);

@@ -13,6 +13,7 @@ CREATE TABLE receipts (
 	loud        bigint  NOT NULL,
 	pos         bigint  NOT NULL, -- of the last change, in the journal
 	PRIMARY KEY (room, user_id, type, thread)
-);
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 CREATE INDEX receipts_by_pos ON receipts (room, pos);
 CREATE INDEX receipts_by_user ON receipts (user_id, room);
