@@ -47,3 +47,38 @@ func TestUnknownCommandIsAnError(t *testing.T) {
 		t.Errorf("without arguments: %s", out)
 	}
 }
+
+func TestHelpKnowsEveryCommand(t *testing.T) {
+	for _, command := range []string{"serve", "user", "demo", "version", "help"} {
+		if !strings.Contains(output(t, "help"), "parley "+command) {
+			t.Errorf("help does not list %s", command)
+		}
+		if output(t, "help", command) == "" {
+			t.Errorf("help has nothing on %s", command)
+		}
+	}
+	serve := output(t, "help", "serve")
+	for _, want := range []string{"--debug", "--config FILE", "--server-name NAME, PARLEY_SERVER_NAME, server_name"} {
+		if !strings.Contains(serve, want) {
+			t.Errorf("help of serve does not say %q", want)
+		}
+	}
+	for _, args := range [][]string{{"serve", "--help"}, {"serve", "-h", "--debug"}} {
+		if output(t, args...) != serve {
+			t.Errorf("%v says something else than help serve", args)
+		}
+	}
+	user := output(t, "help", "user")
+	for _, args := range [][]string{{"user"}, {"user", "--help"}, {"user", "add", "--help"}, {"user", "list", "-h"}, {"user", "add", "alice", "--help"}} {
+		if output(t, args...) != user {
+			t.Errorf("%v says something else than help user", args)
+		}
+	}
+	for _, text := range []string{usage, serve, user} {
+		for line := range strings.Lines(text) {
+			if len(line) > 81 {
+				t.Errorf("a line is too long for a terminal: %s", line)
+			}
+		}
+	}
+}

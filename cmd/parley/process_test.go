@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -96,6 +99,82 @@ func TestServeEndsWhenItIsTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	p := start(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir())
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.await("listening", "url"), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// A request whose body does not come is what the end waits for. That the
+	// server asks for the body says that it has begun.
+	io.WriteString(c, "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatal(line, err)
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	p.await("stopping", "")
+	p.Process.Signal(syscall.SIGTERM)
+	if status := p.end(); status != -1 {
+		t.Errorf("exit status %d, want that of a signal", status)
+	}
+}
+
+// Whoever registers with the token that the first start prints is the
+// administrator, and the token is not printed again.
+func TestTheFirstTokenMakesTheAdministrator(t *testing.T) {
+	settings := []string{"--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}
+	p := start(t, append([]string{"serve"}, settings...)...)
+	url := p.await("listening", "url") + "/_matrix/client/v3/register"
+	token := p.await("there is no account yet", "token")
+	auth := map[string]string{"type": "m.login.registration_token", "token": token}
+	request := map[string]any{"username": "alice", "password": "correct horse battery"}
+	_, first := post(t, url, request)
+	auth["session"], _ = first["session"].(string)
+	request["auth"] = auth
+	status, answer := post(t, url, request)
+	if status == http.StatusUnauthorized { // one stage after the other
+		request["auth"] = map[string]string{"type": "m.login.dummy", "session": auth["session"]}
+		status, answer = post(t, url, request)
+	}
+	if status != http.StatusOK || answer["user_id"] != "@alice:localhost" {
+		t.Fatalf("registering: %d %v", status, answer)
+	}
+	var out strings.Builder
+	if err := (&program{out: &out, err: io.Discard}).run(t.Context(), append([]string{"user", "list"}, settings...)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(out.String(), "admin\n") {
+		t.Errorf("the account is not an administrator's: %s", &out)
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	p.end()
+
+	p = start(t, append([]string{"serve"}, settings...)...)
+	p.await("listening", "url")
+	p.Process.Signal(syscall.SIGTERM)
+	if log := p.rest(); strings.Contains(log, "there is no account") {
+		t.Errorf("the second start says\n%s", log)
+	}
+}
+
+func post(t *testing.T, url string, body any) (status int, answer map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(url, "application/json", bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, answer
 }
 
 // After kill -9 nothing is in the way of the next start.

@@ -45,3 +45,29 @@ func TestWorldsFitIntoABubble(t *testing.T) {
 		a.Restart()
 	})
 }
+
+func TestUsersRegisterLogInAndOutliveTheirServer(t *testing.T) {
+	a := New(t).Server("a.test")
+	alice := a.Register("alice")
+	if alice.ID != "@alice:a.test" || alice.Device == "" {
+		t.Errorf("got %+v", alice)
+	}
+	phone := alice.Login()
+	if phone.ID != alice.ID || phone.Device == alice.Device || phone.Token == alice.Token {
+		t.Errorf("the second device is %+v, the first %+v", phone, alice)
+	}
+	a.Restart()
+	for _, u := range []*User{alice, phone, a.Login("alice", alice.Password)} {
+		who := u.Must("GET", "/_matrix/client/v3/account/whoami", nil)
+		if !who.Get("user_id").Is(string(u.ID)) || !who.Get("device_id").Is(string(u.Device)) {
+			t.Errorf("%s with %s is %s", u.ID, u.Device, who)
+		}
+	}
+	phone.Must("POST", "/_matrix/client/v3/logout", nil)
+	if status, body := phone.Do("GET", "/_matrix/client/v3/account/whoami", nil); status != 401 || !body.Get("errcode").Is("M_UNKNOWN_TOKEN") {
+		t.Errorf("after logout: %d %s", status, body)
+	}
+	if status, _ := a.Do("GET", "/_matrix/client/r0/account/whoami", nil); status != 401 {
+		t.Errorf("without a token: %d", status)
+	}
+}

@@ -27,7 +27,7 @@ func stage(t *testing.T, routes []endpoint.Route, play func(*scene)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, settings(t, dir))
+		s := open(t, defaults(t, dir))
 		s.handler = withBodyDeadline(withOldPaths(endpoint.New(s.endpointConfig(), routes)))
 		n := memnet.New()
 		c := &scene{T: t, net: n, server: runOn(t, s, n.Listen("a.test"))}

@@ -16,8 +16,8 @@ import (
 	"parley/matrix/id"
 )
 
-// settings are the defaults, with all data in a place of the test.
-func settings(t *testing.T, dir string) config.Config {
+// defaults are the defaults, with all data in a place of the test.
+func defaults(t *testing.T, dir string) config.Config {
 	t.Helper()
 	c, _, err := config.Load(nil, []string{"--data-dir", dir, "--server-name", "a.test", "--listen", "127.0.0.1:0"})
 	if err != nil {
@@ -56,7 +56,7 @@ func request(t *testing.T, s *Server, method, path string) *httptest.ResponseRec
 }
 
 func TestUnknownPathsAreMatrixErrors(t *testing.T) {
-	s := open(t, settings(t, t.TempDir()))
+	s := open(t, defaults(t, t.TempDir()))
 	for _, path := range []string{"/", "/_matrix/client/v3/nothing", "/_matrix/client/r0/nothing", "/_matrix/client/r0/", "/a//b/../c"} {
 		w := request(t, s, "GET", path)
 		var code string
@@ -73,7 +73,7 @@ func TestUnknownPathsAreMatrixErrors(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	s := open(t, settings(t, t.TempDir()))
+	s := open(t, defaults(t, t.TempDir()))
 	if w := request(t, s, "GET", "/health"); w.Code != 200 || w.Body.String() != "OK\n" {
 		t.Errorf("got %d %q", w.Code, w.Body)
 	}
@@ -81,7 +81,7 @@ func TestHealth(t *testing.T) {
 
 func TestAnotherServerNameIsRefused(t *testing.T) {
 	storetest.EachLocation(t, func(t *testing.T, location string) {
-		c := settings(t, t.TempDir())
+		c := defaults(t, t.TempDir())
 		if strings.HasPrefix(location, "postgres") {
 			c.Database = config.Secret(location)
 		}
@@ -98,7 +98,7 @@ func TestAnotherServerNameIsRefused(t *testing.T) {
 }
 
 func TestADirectoryIsServedFromByOneOnly(t *testing.T) {
-	c := settings(t, filepath.Join(t.TempDir(), "deep", "down"))
+	c := defaults(t, filepath.Join(t.TempDir(), "deep", "down"))
 	s := open(t, c)
 	if why := refused(t, c); !strings.Contains(why, "is in use") || !strings.Contains(why, "process") {
 		t.Errorf("the reason is %q", why)
@@ -114,7 +114,7 @@ func TestNothingInTheDirectoryIsForOthersToRead(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	open(t, settings(t, dir))
+	open(t, defaults(t, dir))
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) == 0 {
 		t.Fatal(len(files), err)
@@ -208,7 +208,7 @@ func runOn(t *testing.T, s *Server, listeners ...net.Listener) *running {
 }
 
 func TestStartAndStop(t *testing.T) {
-	r := run(t, open(t, settings(t, t.TempDir())))
+	r := run(t, open(t, defaults(t, t.TempDir())))
 	resp, err := http.Get(r.url + "/health")
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatal(resp, err)
@@ -224,7 +224,7 @@ func TestStartAndStop(t *testing.T) {
 }
 
 func TestAPortThatIsTakenIsNamed(t *testing.T) {
-	c := settings(t, t.TempDir())
+	c := defaults(t, t.TempDir())
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 }
 
 func TestMetricsAreForTheMachineItself(t *testing.T) {
-	s := open(t, settings(t, t.TempDir()))
+	s := open(t, defaults(t, t.TempDir()))
 	for _, row := range []struct {
 		name, addr string
 		header     http.Header

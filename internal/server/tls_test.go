@@ -59,7 +59,7 @@ func certify(t *testing.T, c config.TLS, serial int64, written time.Time) *x509.
 
 func tlsSettings(t *testing.T) config.Config {
 	dir := t.TempDir()
-	c := settings(t, dir)
+	c := defaults(t, dir)
 	c.TLS = config.TLS{Listen: "127.0.0.1:0", Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	return c
 }
