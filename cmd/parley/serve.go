@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -45,7 +45,7 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLog(p.err, level)
+	log := p.newLog(level)
 	for _, w := range warnings {
 		log.Warn(string(w))
 	}
@@ -76,10 +76,21 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 }
 
 // newLog returns the log for what is at the other end: a person, or a machine.
-func newLog(w io.Writer, level slog.Level) *slog.Logger {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-		return slog.New(termlog.New(w, termlog.Options{Level: level, Color: color}))
+func (p *program) newLog(level slog.Level) *slog.Logger {
+	if f, ok := p.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		color := p.variable("NO_COLOR") == "" && p.variable("TERM") != "dumb"
+		return slog.New(termlog.New(f, termlog.Options{Level: level, Color: color}))
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level}))
+}
+
+// variable is an environment variable, "" for none. Settings are for package
+// config to read.
+func (p *program) variable(name string) string {
+	for _, entry := range p.environ {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }

@@ -84,7 +84,7 @@ func (p *program) user(ctx context.Context, args []string) error {
 
 // beside calls f with a server that may be running in another process, too.
 func (p *program) beside(ctx context.Context, settings config.Config, f func(*server.Server) error) (err error) {
-	s, err := server.New(ctx, server.Options{Config: settings, Log: newLog(p.err, slog.LevelWarn), Beside: true})
+	s, err := server.New(ctx, server.Options{Config: settings, Log: p.newLog(slog.LevelWarn), Beside: true})
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,9 @@ type Options struct {
 	Config config.Config
 	// Log gets what there is to say. Nil: nobody does.
 	Log *slog.Logger
-	// Beside opens a server that another process may be running: for commands
-	// that change something in its data.
+	// Beside opens a server that another process may be running, for commands
+	// that change something in its data. Run then does nothing in the background
+	// but commit.
 	Beside bool
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
@@ -68,6 +69,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if o.Beside {
+		s.loops = nil
 	}
 	return s, nil
 }

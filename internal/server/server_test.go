@@ -72,6 +72,38 @@ func TestUnknownPathsAreMatrixErrors(t *testing.T) {
 	}
 }
 
+func TestWebClientsMayAsk(t *testing.T) {
+	s := open(t, defaults(t, t.TempDir()))
+	for _, path := range []string{"/_matrix/client/v3/login", "/_matrix/client/r0/login", "/_matrix/nothing"} {
+		r := httptest.NewRequest("OPTIONS", path, nil)
+		r.Header.Set("Origin", "https://app.test")
+		r.Header.Set("Access-Control-Request-Method", "PUT")
+		r.Header.Set("Access-Control-Request-Headers", "authorization")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		h := w.Header()
+		if w.Code/100 != 2 || h.Get("Access-Control-Allow-Origin") != "*" ||
+			!strings.Contains(h.Get("Access-Control-Allow-Methods"), "PUT") || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") {
+			t.Errorf("OPTIONS %s: got %d %v", path, w.Code, h)
+		}
+	}
+}
+
+func TestLimitsCanBeSwitchedOff(t *testing.T) {
+	for _, enabled := range []bool{true, false} {
+		c := defaults(t, t.TempDir())
+		c.RateLimits.Enabled = enabled
+		s := open(t, c)
+		limited := false
+		for range 100 {
+			limited = limited || request(t, s, "POST", "/_matrix/client/v3/login").Code == http.StatusTooManyRequests
+		}
+		if limited != enabled {
+			t.Errorf("limits are enabled: %v, but a client was told to wait: %v", enabled, limited)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	s := open(t, defaults(t, t.TempDir()))
 	if w := request(t, s, "GET", "/health"); w.Code != 200 || w.Body.String() != "OK\n" {
