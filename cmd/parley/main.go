@@ -31,11 +31,11 @@ type program struct {
 const usage = `parley is a Matrix server.
 
   parley serve                 run the server
-  parley user add NAME         make an account, or with --admin an administrator's
+  parley user add NAME         make an account
   parley user passwd NAME      set the password of an account
   parley user list             list the accounts
   parley user deactivate NAME  close an account for good
-  parley bench SCENARIO        put load on a server, this one or another, and measure it
+  parley bench SCENARIO        put load on a server, this one or another
   parley demo                  play a netsplit of one room in memory
   parley version               print the version and the room versions it knows
   parley help [COMMAND]        say more of a command, and list the settings

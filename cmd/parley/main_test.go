@@ -49,7 +49,7 @@ func TestUnknownCommandIsAnError(t *testing.T) {
 }
 
 func TestHelpKnowsEveryCommand(t *testing.T) {
-	for _, command := range []string{"serve", "user", "demo", "version", "help"} {
+	for _, command := range []string{"serve", "user", "bench", "demo", "version", "help"} {
 		if !strings.Contains(output(t, "help"), "parley "+command) {
 			t.Errorf("help does not list %s", command)
 		}
@@ -74,7 +74,7 @@ func TestHelpKnowsEveryCommand(t *testing.T) {
 			t.Errorf("%v says something else than help user", args)
 		}
 	}
-	for _, text := range []string{serve, user} {
+	for _, text := range []string{usage, serve, user} {
 		for line := range strings.Lines(text) {
 			if len(line) > 81 {
 				t.Errorf("a line is too long for a terminal: %s", line)

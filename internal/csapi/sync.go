@@ -10,7 +10,7 @@ import (
 
 func (s *Server) syncRoutes() []endpoint.Route {
 	return []endpoint.Route{
-		endpoint.On("GET /_matrix/client/v3/sync", endpoint.Policy{Auth: endpoint.UserOrGuest}, s.sync),
+		endpoint.On("GET /_matrix/client/v3/sync", endpoint.Policy{Auth: endpoint.UserOrGuest, Waits: true}, s.sync),
 	}
 }
 

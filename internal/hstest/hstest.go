@@ -97,6 +97,16 @@ func (w *World) Server(name id.ServerName, set ...func(*config.Config)) *Server 
 	return s
 }
 
+// Database has a server use a database for tests that [storetest.EachLocation]
+// names. If that is SQLite, it uses its own.
+func Database(location string) func(*config.Config) {
+	return func(c *config.Config) {
+		if strings.HasPrefix(location, "postgres") {
+			c.Database = config.Secret(location)
+		}
+	}
+}
+
 func (s *Server) start() {
 	t := s.world
 	t.Helper()
@@ -157,6 +167,8 @@ func (s *Server) end() {
 	if err := <-s.done; err != nil && !s.dead.Load() {
 		s.world.Errorf("%s ended: %v", s.Name, err)
 	}
+	// Or a client would find out with its next request only.
+	s.world.client.CloseIdleConnections()
 	if err := s.Close(); err != nil {
 		s.world.Errorf("closing %s: %v", s.Name, err)
 	}
