@@ -33,10 +33,7 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 		}
 		n.sight = &sight
 	}
-	w := window{news: n, last: at.Place}
-	if !n.fresh {
-		w.after = a.since.Pos
-	}
+	w := window{news: n, first: before.Place + 1, last: at.Place}
 	s := joinedSection{answer: a, window: w, before: before, at: at}
 	if err := s.history(ctx); err != nil {
 		return nil, err

@@ -102,9 +102,13 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 // gone tells of a room that the user has left: of what happened until then.
 // Somebody who never was in it sees no more of it than the own member event.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
-	w := window{news: n, last: n.sight.At.Place}
+	w := window{news: n, first: 1, last: n.sight.At.Place}
 	if was != "" {
-		w.after = a.since.Pos
+		before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
+		if err != nil {
+			return err
+		}
+		w.first = before.Place + 1
 	}
 	known, final, err := a.statesOfGone(ctx, n, was)
 	if err != nil {

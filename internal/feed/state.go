@@ -206,9 +206,15 @@ func (b *stateBlock) lazily(ctx context.Context, last map[event.Tuple]int) ([]st
 	}
 	users = append(users, b.heroes...)
 	slices.Sort(users)
+	redundant := b.q.Filter.Room.State.IncludeRedundantMembers
 	var nums []stateres.Num
 	for _, user := range slices.Compact(users) {
 		t := event.Tuple{Type: event.TypeMember, StateKey: string(user)}
+		// What the client was told of a member is kept up to date.
+		told := b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos)
+		if _, changed := b.changed[t]; told != 0 && !changed && !redundant {
+			continue
+		}
 		root := b.final
 		if _, shown := last[t]; shown {
 			root = b.start
@@ -217,7 +223,7 @@ func (b *stateBlock) lazily(ctx context.Context, last map[event.Tuple]int) ([]st
 		if err != nil {
 			return nil, err
 		}
-		if b.q.Filter.Room.State.IncludeRedundantMembers || b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos) != n {
+		if redundant || told != n {
 			nums = append(nums, n)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/matrix/event"
 )
@@ -12,11 +11,9 @@ import (
 // A window says which part of a room's history a timeline is taken from.
 type window struct {
 	*news
-	// after is the position of the last answer, 0 if there was none that was
-	// about the room.
-	after journal.Position
-	// last is the last place.
-	last int64
+	// first and last are the first and the last place: what comes before was
+	// told.
+	first, last int64
 }
 
 // sees reports whether the user may see the event in a place.
@@ -53,16 +50,14 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 	}
 	t := timeline{behind: w.last, whole: true}
 	limit, scanned := f.Limit(), 0
-	for size := limit + 1; ; size = chunk {
-		items, err := a.Rooms.Back(ctx, w.id, t.behind, size)
+	for size := limit + 1; t.behind >= w.first; size = chunk {
+		// Places have no gaps, so it is known how many there are to read.
+		items, err := a.Rooms.Back(ctx, w.id, t.behind, int(min(int64(size), t.behind-w.first+1)))
 		if err != nil {
 			return t, err
 		}
 		for _, it := range items {
 			switch {
-			case w.after != 0 && it.Pos <= w.after:
-				slices.Reverse(t.items)
-				return t, nil
 			case !w.sees(it.Place), !f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
 				t.whole = false
 			case len(t.items) == limit:
@@ -74,13 +69,14 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 			}
 			t.behind = it.Place - 1
 		}
-		if scanned += len(items); len(items) < size || scanned > mostScanned {
-			t.limited = len(items) == size
+		if scanned += len(items); scanned > mostScanned || len(items) == 0 {
+			t.limited = t.behind >= w.first && len(items) > 0
 			t.whole = t.whole && !t.limited
-			slices.Reverse(t.items)
-			return t, nil
+			break
 		}
 	}
+	slices.Reverse(t.items)
+	return t, nil
 }
 
 // cut drops events from the front.

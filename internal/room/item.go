@@ -176,7 +176,10 @@ func (c *recent) upTo(place int64, limit int) []Item {
 	for i > 0 && c.items[i-1].Place > place {
 		i--
 	}
-	var list []Item
+	if i == 0 {
+		return nil
+	}
+	list := make([]Item, 0, min(limit, i))
 	for i--; i >= 0 && len(list) < limit; i-- {
 		list = append(list, c.items[i])
 	}
