@@ -107,7 +107,7 @@ func messageLimit(limit *int64, byDefault int) (int, error) {
 // nothing.
 func (s *Server) readable(ctx context.Context, c endpoint.Caller, roomID id.RoomID) (room.Sight, error) {
 	sight, err := s.Rooms.Sight(ctx, roomID, c.UserID)
-	if err == nil && (len(sight.Intervals) == 0 || sight.Forgotten) {
+	if err == nil && !sight.MayRead() {
 		err = mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 	}
 	return sight, err

@@ -110,12 +110,24 @@ func (a *answer) changes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// First where the user came in or left: the rest is about rooms that the
+	// user was in all the time.
 	moved := make(map[room.Num]bool)
+	for _, e := range entries {
+		if num := room.Num(e.Ref); e.Kind == journal.KindMembership && !moved[num] {
+			moved[num] = true
+			roomID, err := a.Rooms.RoomID(ctx, num)
+			if err != nil {
+				return err
+			}
+			if err := a.moved(ctx, num, roomID); err != nil {
+				return err
+			}
+		}
+	}
 	accountData := false
 	for _, e := range entries {
 		switch e.Kind {
-		case journal.KindMembership:
-			moved[room.Num(e.Ref)] = true
 		case journal.KindAccountData:
 			accountData = true
 		case journal.KindEvent:
@@ -129,15 +141,6 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.typing()
-	for num := range moved {
-		roomID, err := a.Rooms.RoomID(ctx, num)
-		if err != nil {
-			return err
-		}
-		if err := a.moved(ctx, num, roomID); err != nil {
-			return err
-		}
-	}
 	if a.q.FullState {
 		for num := range a.watch.during(a.since.Pos, a.now.Pos) {
 			a.about(num)

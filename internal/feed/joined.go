@@ -76,6 +76,9 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 		if s.timeline, err = s.answer.timeline(ctx, s.window); err != nil {
 			return err
 		}
+		if s.returned() {
+			s.timeline.limited = true // what the client has of the room goes before it, or is in it
+		}
 	}
 	b, err := s.stateBlock(ctx, s.window, &s.timeline, known, s.at.Root)
 	if err != nil {
@@ -88,6 +91,12 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 	}
 	s.events, s.state, err = s.render(ctx, b)
 	return err
+}
+
+// returned reports whether the user was in the room before, and has come back
+// since the last answer.
+func (s *joinedSection) returned() bool {
+	return s.fresh && s.since != (Token{}) && len(spansOf(*s.sight)) > 1
 }
 
 // render shows the events of a timeline and of the state that goes with it.

@@ -43,9 +43,6 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 // stays notes a room that the user is in, perhaps for the first time.
 func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 	n.fresh, n.events, n.receipts, n.typing = fresh, true, true, true
-	if other := a.rooms[n.num]; other != nil {
-		n.data = other.data
-	}
 	a.rooms[n.num] = n
 	if !fresh || a.since == (Token{}) {
 		return nil

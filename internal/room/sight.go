@@ -36,6 +36,13 @@ func (s Sight) Sees(place int64) bool {
 	return false
 }
 
+// MayRead reports whether the user may read in the room's history, as members
+// may, those who were members, and everybody where everybody may read. Who is
+// only invited gets to know the room by its stripped state.
+func (s Sight) MayRead() bool {
+	return !s.Forgotten && (s.Membership() == event.MembershipJoin || s.Left() != 0 || s.Visibility == WorldReadable)
+}
+
 // MembershipAt returns what the user was to the room in a place, a change there
 // included: leave, if nothing.
 func (s Sight) MembershipAt(place int64) string {

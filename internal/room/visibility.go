@@ -59,8 +59,9 @@ func (i Interval) Contains(place int64) bool { return i.First <= place && place 
 // the user and the visibilities are each in the order of their places, which
 // begin at 1. Events in between change neither.
 //
-// A history visibility event is seen by who may see what is before or after it,
-// and so is a member event of the user's own.
+// A history visibility event is seen by who may see what is before or after it.
+// A member event of the user's own is always seen: who declines an invite learns
+// that it is gone.
 func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64) []Interval {
 	v := sight{visibility: Shared}
 	for _, m := range memberships {
@@ -89,6 +90,7 @@ func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64
 		before := v.allows(place)
 		for len(memberships) > 0 && memberships[0].Place == place {
 			v.membership, memberships = memberships[0].Membership, memberships[1:]
+			before = true
 		}
 		for len(visibilities) > 0 && visibilities[0].Place == place {
 			v.visibility, visibilities = visibilities[0].Visibility, visibilities[1:]

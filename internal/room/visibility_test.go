@@ -35,14 +35,15 @@ func TestVisible(t *testing.T) {
 			[]MembershipAt{m(2, "join"), m(4, "leave"), m(8, "join")}, []VisibilityAt{v(1, Joined)}, []Interval{{1, 4}, {8, 10}}},
 		{"an invited user sees from the invite on, where that is so",
 			[]MembershipAt{m(4, "invite")}, []VisibilityAt{v(1, Invited)}, []Interval{{4, 10}}},
-		{"but not where history is shared with members", []MembershipAt{m(4, "invite")}, nil, nil},
+		{"but of history that is shared with members only the invite", []MembershipAt{m(4, "invite")}, nil, []Interval{{4, 4}}},
+		{"and that it is gone", []MembershipAt{m(4, "invite"), m(7, "leave")}, nil, []Interval{{4, 4}, {7, 7}}},
 		{"who declines sees the invite and no more",
 			[]MembershipAt{m(4, "invite"), m(6, "leave")}, []VisibilityAt{v(1, Invited)}, []Interval{{4, 6}}},
 		{"sharing ends where the room stops it",
 			[]MembershipAt{m(8, "join")}, []VisibilityAt{v(1, Shared), v(5, Joined)}, []Interval{{1, 5}, {8, 10}}},
 		{"and begins where the room begins it",
 			[]MembershipAt{m(8, "join")}, []VisibilityAt{v(1, Joined), v(5, Shared)}, []Interval{{1, 1}, {5, 10}}},
-		{"knocking shows nothing", []MembershipAt{m(3, "knock")}, []VisibilityAt{v(1, Invited)}, nil},
+		{"knocking shows no more than the knock", []MembershipAt{m(3, "knock")}, []VisibilityAt{v(1, Invited)}, []Interval{{3, 3}}},
 		{"a join that comes later shows nothing that is not shared", []MembershipAt{m(12, "join")}, []VisibilityAt{v(1, Joined)}, []Interval{{1, 1}}},
 		{"a join that comes later shares what is before it", []MembershipAt{m(12, "join")}, nil, []Interval{{1, 10}}},
 	}
@@ -91,7 +92,7 @@ func TestVisibleAgreesWithTheRules(t *testing.T) {
 }
 
 // naivelyVisible applies the rules to the states just before and just after an
-// event.
+// event, and lets users see their own member events.
 func naivelyVisible(memberships []MembershipAt, visibilities []VisibilityAt, place int64) bool {
 	at := func(upTo int64) bool {
 		membership, visibility, joinsLater := "", Shared, false
@@ -109,7 +110,8 @@ func naivelyVisible(memberships []MembershipAt, visibilities []VisibilityAt, pla
 		return visibility == WorldReadable || membership == "join" ||
 			visibility == Shared && joinsLater || visibility == Invited && membership == "invite"
 	}
-	return at(place-1) || at(place)
+	own := slices.ContainsFunc(memberships, func(m MembershipAt) bool { return m.Place == place })
+	return own || at(place-1) || at(place)
 }
 
 func TestVisibilityOf(t *testing.T) {
