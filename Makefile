@@ -17,7 +17,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # does not serve us. Every other failure, a vulnerability above all, is one.
 UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
 
-.PHONY: help run build test race check vuln bench fuzz difftest cover clean
+.PHONY: help run build test e2e-go e2e-js race check vuln bench fuzz difftest cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,11 +28,23 @@ run: build ## build bin/parley and run the server, at http://127.0.0.1:8008 with
 build: ## build bin/parley, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/parley ./cmd/parley
 
-test: ## run all tests, on PostgreSQL too where it is installed, then again with the costly self-checks
+test: ## run all tests, on PostgreSQL too where it is installed, again with the costly self-checks, and the scenes of e2e
 	tools/with-postgres $(GO) test ./...
 	@dirs=$$(find ./cmd ./internal ./matrix -name '*.go' -exec grep -l '^//go:build .*invariants' {} + 2>/dev/null \
 		| sed 's,/[^/]*$$,,' | sort -u); \
 	if [ -n "$$dirs" ]; then set -x; $(GO) test -tags invariants $$dirs; fi
+	@$(MAKE) --no-print-directory e2e-go e2e-js
+
+e2e-go: build ## play the scenes of e2e/go against bin/parley: E2E='-run pattern -v'
+	cd e2e/go && $(GO) test -count 1 -tags goolm $(E2E) ./...
+
+e2e-js: build ## play the scenes of e2e/js against bin/parley, where npm is installed
+	@if ! command -v npm >/dev/null; then \
+		echo "e2e-js: NOT PLAYED: npm is not installed"; exit 0; \
+	fi; \
+	set -ex; \
+	[ e2e/js/node_modules/.package-lock.json -nt e2e/js/package-lock.json ] || npm --prefix e2e/js ci; \
+	cd e2e/go && $(GO) run ./with-parley ../../bin/parley npm --prefix ../js --silent test
 
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -44,6 +56,7 @@ check: ## format, vet, staticcheck, module files, import and other laws, vulnera
 	$(GO) vet ./...
 	$(GO) vet -tags invariants ./...
 	@if [ -f difftest/go.mod ]; then set -ex; cd difftest; $(GO) vet ./...; fi
+	cd e2e/go && $(GO) vet -tags goolm ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags invariants ./...
 	$(GO) mod tidy -diff
