@@ -80,7 +80,7 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 			s.timeline.limited = true // what the client has of the room goes before it, or is in it
 		}
 	}
-	b, err := s.stateBlock(ctx, s.window, &s.timeline, known, s.at.Root)
+	b, err := s.stateBlock(ctx, s.window, &s.timeline, known, s.at.Root, 0)
 	if err != nil {
 		return err
 	}

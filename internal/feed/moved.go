@@ -97,7 +97,8 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 }
 
 // gone tells of a room that the user has left: of what happened until then.
-// Somebody who never was in it sees no more of it than the own member event.
+// Somebody who was not in it since the last answer sees no more of it than the
+// own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	w := window{news: n, first: 1, last: n.sight.At.Place}
 	if was != "" {
@@ -111,11 +112,15 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
+	own, err := a.Rooms.Back(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place, 1)
+	if err != nil || len(own) == 0 {
+		return err
+	}
 	t, err := a.timeline(ctx, w)
 	if err != nil {
 		return err
 	}
-	b, err := a.stateBlock(ctx, w, &t, known, final)
+	b, err := a.stateBlock(ctx, w, &t, known, final, own[0].Num)
 	if err != nil {
 		return err
 	}
@@ -129,34 +134,21 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 }
 
 // statesOfGone returns the state that the client knows of a room and the one
-// that it is to know when the user has left.
+// that it is to know: that of when the user left, if that was since the last
+// answer.
 func (a *answer) statesOfGone(ctx context.Context, n *news, was string) (known, final statetrie.Root, err error) {
-	place := n.sight.Left()
-	if place == 0 {
+	left := n.sight.Left()
+	if left == 0 {
 		return known, final, nil
 	}
-	at, err := a.Rooms.Back(ctx, n.id, place, 1)
-	if err != nil || len(at) == 0 {
+	at, err := a.Rooms.Back(ctx, n.id, left, 1)
+	if err != nil || len(at) == 0 || at[0].Pos <= a.since.Pos {
 		return known, final, err
 	}
-	final = at[0].Current
-	switch was {
-	case event.MembershipJoin:
+	if was == event.MembershipJoin {
 		before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
-		return before.Root, final, err
-	case event.MembershipLeave, event.MembershipBan:
-		// It left, was in the room again, and left again: what the client knows
-		// is the state when it left for the first time.
-		for _, m := range n.sight.Memberships {
-			if m.Pos <= a.since.Pos && isGone(m.Membership) {
-				place = m.Place
-			}
-		}
-		before, err := a.Rooms.Back(ctx, n.id, place, 1)
-		if err != nil || len(before) == 0 {
-			return known, final, err
-		}
-		return before[0].Current, final, nil
+		return before.Root, at[0].Current, err
 	}
-	return known, final, nil
+	// It came in and left since then: whatever it knows is from long ago.
+	return known, at[0].Current, nil
 }

@@ -34,12 +34,15 @@ type stateBlock struct {
 	// changed is how final differs from known; without member events if members
 	// are loaded lazily and the client knows nothing.
 	changed map[event.Tuple]stateres.Num
-	heroes  []id.UserID
+	// own is the user's own member event, where the user has left and may see
+	// later ones than final has; otherwise 0.
+	own    stateres.Num
+	heroes []id.UserID
 }
 
 // stateBlock finds what changed, and cuts the timeline where it has to be.
-func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, final statetrie.Root) (*stateBlock, error) {
-	b := &stateBlock{answer: a, w: w, timeline: t, known: known, final: final}
+func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, final statetrie.Root, own stateres.Num) (*stateBlock, error) {
+	b := &stateBlock{answer: a, w: w, timeline: t, known: known, final: final, own: own}
 	var err error
 	if b.changed, err = b.difference(ctx); err != nil {
 		return nil, err
@@ -66,8 +69,11 @@ func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, f
 }
 
 // difference returns how the state at the end differs from what the client has.
-func (b *stateBlock) difference(ctx context.Context) (map[event.Tuple]stateres.Num, error) {
-	changed := make(map[event.Tuple]stateres.Num)
+func (b *stateBlock) difference(ctx context.Context) (changed map[event.Tuple]stateres.Num, err error) {
+	changed = make(map[event.Tuple]stateres.Num)
+	if b.own != 0 {
+		defer func() { changed[event.Tuple{Type: event.TypeMember, StateKey: string(b.q.User)}] = b.own }()
+	}
 	if b.known == b.final {
 		return changed, nil
 	}
