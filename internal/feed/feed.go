@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"parley/internal/accountdata"
@@ -27,11 +28,20 @@ type Feed struct {
 	Parts
 	watches *watches
 	lazy    *lazyMembers
+	// Of the requests that have something to do only so many do it at once. The
+	// rest wait in line, and tell what came about meanwhile, too: when a message
+	// wakes a thousand clients, who sends the next one must not wait for all of
+	// them. Initial answers take longest, and have a line of their own.
+	turns, longTurns chan struct{}
 }
 
 // New returns a feed over its parts, all of which must be there.
 func New(p Parts) *Feed {
-	return &Feed{Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers()}
+	cores := runtime.GOMAXPROCS(0)
+	return &Feed{
+		Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers(),
+		turns: make(chan struct{}, 2*cores), longTurns: make(chan struct{}, cores),
+	}
 }
 
 // A Request is one /sync of a device.
@@ -66,22 +76,37 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	wait, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
 	for {
-		// What happens after this point is seen by Wait.
-		pokes := w.sub.Pokes()
-		now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq()}
-		now.Pos = f.Journal.Head()
-		a, err := f.answer(ctx, q, w, since, now)
+		pokes, now, resp, err := f.turn(ctx, q, w, since)
 		if err != nil {
 			return nil, err
 		}
-		if !a.empty() || since == (Token{}) || q.FullState || q.Timeout <= 0 {
-			return a, nil
+		if !resp.empty() || since == (Token{}) || q.FullState || q.Timeout <= 0 {
+			return resp, nil
 		}
 		if _, err := w.sub.Wait(wait, now.Pos, pokes); err != nil {
-			return a, nil // nobody waits any longer
+			return resp, nil // nobody waits any longer
 		}
 		since = now // there was nothing before it
 	}
+}
+
+// turn answers for the present, when it is the request's turn. What happens
+// after that, a wait with the pokes and the position of now is woken by.
+func (f *Feed) turn(ctx context.Context, q Request, w *watch, since Token) (pokes uint64, now Token, resp *Response, err error) {
+	line := f.turns
+	if since == (Token{}) || q.FullState {
+		line = f.longTurns
+	}
+	select {
+	case line <- struct{}{}:
+		defer func() { <-line }()
+	case <-ctx.Done():
+		return 0, Token{}, nil, ctx.Err()
+	}
+	pokes = w.sub.Pokes()
+	now = Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
+	resp, err = f.answer(ctx, q, w, since, now)
+	return pokes, now, resp, err
 }
 
 // since returns from where on to answer. A token of another epoch, as after a
