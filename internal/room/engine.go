@@ -262,7 +262,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	}
 	r := newLive(g, row.num, rules)
 	r.id, r.exists, r.row, r.head = roomID, true, row, head
-	r.recent.base = row.moment()
+	r.recent.moments = []Moment{row.moment()}
 	return r, nil
 }
 

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -91,8 +92,13 @@ func (g *Engine) readItems(ctx context.Context, r *live, query string, args ...a
 	return list, nil
 }
 
-// recentItems is how many of the last events of a room are kept in memory.
-const recentItems = 64
+// How many of the last events of a room are kept in memory at least, and how many
+// moments: a client that has not heard for a while needs of the past only where
+// it was.
+const (
+	recentItems   = 100
+	recentMoments = 1000
+)
 
 // A Moment is a room as it is at a position of the journal.
 type Moment struct {
@@ -111,31 +117,41 @@ type Moment struct {
 // recent is what became of a room lately, as it is committed. It follows the
 // journal: an entry becomes visible after its event is in here.
 type recent struct {
-	mu sync.RWMutex
-	// base is the room before the first of items.
-	base  Moment
-	items []Item   // in order, the newest last
-	after []Moment // the room after each of them
-	bytes int      // of the events, roughly
+	mu      sync.RWMutex
+	moments []Moment // in order; the first is from before the first of items, or older
+	items   []Item   // in order
+	bytes   int      // of the items, roughly
 }
 
 // push adds an event that was committed.
 func (c *recent) push(it Item, after Moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.items) == 2*recentItems {
-		// Half of them go at once, into new memory, so that what is read of the
-		// old is not written to.
-		c.base = c.after[recentItems-1]
-		for _, old := range c.items[:recentItems] {
-			c.bytes -= old.weight()
-		}
-		c.items = append(make([]Item, 0, 2*recentItems), c.items[recentItems:]...)
-		c.after = append(make([]Moment, 0, 2*recentItems), c.after[recentItems:]...)
+	for _, old := range c.items[:excess(len(c.items), recentItems)] {
+		c.bytes -= old.weight()
 	}
-	c.items = append(c.items, it)
-	c.after = append(c.after, after)
+	c.items = append(shift(c.items, recentItems), it)
+	c.moments = append(shift(c.moments, recentMoments), after)
 	c.bytes += it.weight()
+}
+
+// excess is how many of count go at once when there are twice as many as are to
+// be kept.
+func excess(count, keep int) int {
+	if count < 2*keep {
+		return 0
+	}
+	return count - keep
+}
+
+// shift drops the excess of a list. What is left goes into new memory, since the
+// old may be being read.
+func shift[T any](list []T, keep int) []T {
+	n := excess(len(list), keep)
+	if n == 0 {
+		return list
+	}
+	return append(make([]T, 0, 2*keep), list[n:]...)
 }
 
 // weight is how many bytes the item takes, roughly.
@@ -159,12 +175,18 @@ func (c *recent) change(num stateres.Num, f func(Item) Item) {
 func (c *recent) at(pos journal.Position) (m Moment, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for i := len(c.after) - 1; i >= 0; i-- {
-		if c.after[i].Pos <= pos {
-			return c.after[i], true
-		}
+	// Mostly the last is asked for.
+	if last := len(c.moments) - 1; last >= 0 && c.moments[last].Pos <= pos {
+		return c.moments[last], true
 	}
-	return c.base, c.base.Pos <= pos
+	i, exact := slices.BinarySearchFunc(c.moments, pos, func(m Moment, pos journal.Position) int { return cmp.Compare(m.Pos, pos) })
+	if exact {
+		return c.moments[i], true
+	}
+	if i == 0 {
+		return Moment{}, false
+	}
+	return c.moments[i-1], true
 }
 
 // upTo returns up to limit items up to a place, newest first, as far as they are
@@ -172,17 +194,12 @@ func (c *recent) at(pos journal.Position) (m Moment, ok bool) {
 func (c *recent) upTo(place int64, limit int) []Item {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	i := len(c.items)
-	for i > 0 && c.items[i-1].Place > place {
-		i--
-	}
-	if i == 0 {
+	if len(c.items) == 0 || place < c.items[0].Place {
 		return nil
 	}
-	list := make([]Item, 0, min(limit, i))
-	for i--; i >= 0 && len(list) < limit; i-- {
-		list = append(list, c.items[i])
-	}
+	count := min(place-c.items[0].Place+1, int64(len(c.items))) // places have no gaps
+	list := slices.Clone(c.items[max(0, count-int64(limit)):count])
+	slices.Reverse(list)
 	return list
 }
 

@@ -51,10 +51,10 @@ func newLive(g *Engine, num Num, rules *roomver.Rules) *live {
 
 // weight is how many bytes the room takes, roughly, less what it shares.
 func (r *live) weight() int {
-	const empty = 4096
+	const empty, moment = 4096, 96
 	r.recent.mu.RLock()
 	defer r.recent.mu.RUnlock()
-	return empty + r.recent.bytes
+	return empty + r.recent.bytes + moment*cap(r.recent.moments)
 }
 
 // event returns an event of the room that is needed for what it says, redacted
