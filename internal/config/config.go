@@ -10,6 +10,7 @@ type Config struct {
 	ServerName id.ServerName // server_name
 	DataDir    string        // data_dir
 	Listen     string        // listen
+	PublicURL  string        // public_url, "" to follow from the server name
 	TLS        TLS
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
@@ -113,6 +114,14 @@ Where plain HTTP is served: all of the client, federation and administration int
 
 An empty host means all addresses of the machine, port 0 any free port. Plain HTTP is for the machine itself and for a
 reverse proxy in front; what comes over the internet should come through TLS.`,
+	},
+	{
+		name: "public_url", example: "https://matrix.example.org",
+		value: publicURL(func(c *Config) *string { return &c.PublicURL }),
+		doc: `
+Where clients reach this server. It is told to those who know the server name only.
+
+Without it, that is https:// and the server name, and for localhost where plain HTTP is served.`,
 	},
 	{
 		name: "tls.listen", flag: true, example: ":8448",

@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 const everything = `server_name: example.org
 data_dir: /var/lib/parley
 listen: '[::1]:80'
+public_url: https://matrix.example.org/
 tls:
   listen: :8448
   cert: c.pem
@@ -59,6 +60,7 @@ presence:
 func everythingInEnvironment() []string {
 	return []string{
 		"PARLEY_SERVER_NAME=example.org", "PARLEY_DATA_DIR=/var/lib/parley", "PARLEY_LISTEN=[::1]:80",
+		"PARLEY_PUBLIC_URL=https://matrix.example.org",
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
@@ -73,6 +75,7 @@ func everythingSet() Config {
 		ServerName:   "example.org",
 		DataDir:      "/var/lib/parley",
 		Listen:       "[::1]:80",
+		PublicURL:    "https://matrix.example.org",
 		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
 		Database:     "postgres://u:pw@db/parley",
 		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},

@@ -35,6 +35,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
 		case "HOST:PORT":
 			text = rapid.StringMatching(`(|\[::1\]|[a-z]{1,10}):[1-9][0-9]{0,3}`).Draw(t, k.name)
+		case "HTTP-URL":
+			text = "https://h/" + rapid.StringMatching(`[a-z]{1,5}`).Draw(t, k.name)
 		case "URL":
 			text = "postgres://h/" + rapid.StringMatching(`[a-z]{0,5}`).Draw(t, k.name)
 		default:

@@ -135,6 +135,21 @@ func isHost(host string) bool {
 // databaseURL says nothing of what is wrong inside the URL, because the reasons
 // of net/url repeat parts of it, and a password with an unescaped '/' or '@'
 // moves into the part that is wrong.
+// publicURL is the address of a server, without anything behind its host that
+// clients would lose: they append paths to it.
+func publicURL(field func(*Config) *string) value {
+	return valueOf("HTTP-URL", field, func(text string) (string, error) {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+			return "", errors.New("is not an http:// or https:// URL")
+		case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			return "", errors.New("has more than a host and a path")
+		}
+		return strings.TrimSuffix(text, "/"), nil
+	})
+}
+
 func databaseURL(field func(*Config) *Secret) value {
 	return valueOf("URL", field, func(text string) (Secret, error) {
 		u, err := url.Parse(text)

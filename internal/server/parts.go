@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"net"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
@@ -94,8 +95,23 @@ func clientSettings(c config.Config) csapi.Settings {
 		Registration:     modes[c.Registration.Mode],
 		SharedSecret:     string(c.Registration.SharedSecret),
 		Guests:           c.Registration.Guests,
+		BaseURL:          publicURL(c),
 		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
 	}
+}
+
+// publicURL is where clients reach the server, empty if that is not known.
+func publicURL(c config.Config) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	if c.ServerName != "localhost" {
+		return "https://" + string(c.ServerName)
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port != "0" {
+		return "http://localhost:" + port
+	}
+	return ""
 }
 
 // close ends what is not a loop.

@@ -85,7 +85,7 @@ func connectSQLite(path string, flags sqlite.OpenFlags) (*sqliteConn, error) {
 		"PRAGMA synchronous = FULL",
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA wal_autocheckpoint = " + strconv.Itoa(checkpointPages),
-		"PRAGMA mmap_size = 268435456",
+		"PRAGMA mmap_size = 67108864",
 		"PRAGMA cache_size = -8192",
 		"PRAGMA temp_store = MEMORY",
 	} {
