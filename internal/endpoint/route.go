@@ -70,7 +70,21 @@ type Route struct {
 	Policy
 
 	wildcards []wildcard
+	request   reflect.Type // nil for a stream
 	serve     func(*exchange) error
+}
+
+// Request is the request type of a typed handler, nil for others. It is there
+// for tests that go through a whole table.
+func (r Route) Request() reflect.Type { return r.request }
+
+// Wildcards are the names of the wildcards in the path, in their order.
+func (r Route) Wildcards() []string {
+	names := make([]string, len(r.wildcards))
+	for i, w := range r.wildcards {
+		names[i] = w.name
+	}
+	return names
 }
 
 // A wildcard is a {name} at a segment of the path; the first segment is 0.
@@ -89,9 +103,10 @@ type Empty struct{}
 // The handler may be called concurrently. Its context ends with the request.
 func On[Req, Resp any](pattern string, policy Policy, handle func(context.Context, Caller, Req) (Resp, error)) Route {
 	r := newRoute(pattern, policy)
-	p, err := compile(reflect.TypeFor[Req](), &r)
+	r.request = reflect.TypeFor[Req]()
+	p, err := compile(r.request, &r)
 	if err != nil {
-		panic(fmt.Sprintf("endpoint: %s: request type %s: %v", pattern, reflect.TypeFor[Req](), err))
+		panic(fmt.Sprintf("endpoint: %s: request type %s: %v", pattern, r.request, err))
 	}
 	r.serve = func(x *exchange) error {
 		req := new(Req)

@@ -28,6 +28,8 @@ var layers = []layer{
 		"internal/loadgen"}},
 	{"simulation", "it drives whole test servers through faults", []string{
 		"internal/simtest"}},
+	{"API tests", "they go through all that whole servers serve", []string{
+		"internal/apitest"}},
 	{"test servers", "it starts whole servers in memory", []string{
 		"internal/hstest"}},
 	{"server", "it alone knows all parts, and hands each what it needs", []string{

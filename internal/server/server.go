@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -47,6 +48,7 @@ type Server struct {
 	parts
 
 	metrics *metrics
+	table   *endpoint.Table
 	handler http.Handler
 	// stopping ends when the server is to stop, and with it what waits.
 	stopping context.Context
@@ -94,8 +96,8 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	table := endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
-	s.handler = withBodyDeadline(withOldPaths(table))
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
+	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }
 
@@ -152,6 +154,9 @@ func (s *Server) Accounts() *account.Accounts { return s.accounts }
 
 // Handler serves all that the server has to offer.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// Routes yields what the server serves, route by route.
+func (s *Server) Routes() iter.Seq[endpoint.Route] { return s.table.Routes() }
 
 // Close closes what New has opened. Run must have returned.
 func (s *Server) Close() error {

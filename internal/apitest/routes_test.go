@@ -1,0 +1,178 @@
+package apitest
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"parley/internal/config"
+	"parley/internal/endpoint"
+	"parley/internal/hstest"
+)
+
+// withEverything switches on what has routes only if it is on.
+func withEverything(c *config.Config) {
+	c.Registration.SharedSecret = "secret"
+	c.Registration.Guests = true
+}
+
+func allRoutes(t testing.TB) []endpoint.Route {
+	return slices.Collect(hstest.New(t).Server("a.test", withEverything).Routes())
+}
+
+// beyond are the routes that the specification does not have, by keyOf, with the
+// reason.
+var beyond = map[string]string{
+	"GET /health":                      "load balancers ask it whether the server answers",
+	"GET /_parley/metrics":             "Prometheus reads it, on this machine only",
+	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
+	"POST /_synapse/admin/v1/register": "as above",
+
+	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
+	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
+	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",
+	"PUT /_matrix/client/v3/rooms/{}/state/{}/": "as above",
+}
+
+// missing reads testdata/missing.txt: a line is METHOD PATH, and empty lines and
+// those with # do not count.
+func missing(t testing.TB) map[string]bool {
+	listed := make(map[string]bool)
+	for _, line := range readLines(t, filepath.Join("testdata", "missing.txt")) {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		method, path, _ := strings.Cut(line, " ")
+		key := keyOf(method, path)
+		if listed[key] {
+			t.Errorf("testdata/missing.txt: %s is there twice", key)
+		}
+		listed[key] = true
+	}
+	return listed
+}
+
+// TestWhatIsMissingIsListed lets testdata/missing.txt only shrink: who serves an
+// operation has to take it out, and what was served once cannot go again.
+func TestWhatIsMissingIsListed(t *testing.T) {
+	served := make(map[string]bool)
+	for _, r := range allRoutes(t) {
+		served[routeKey(r)] = true
+	}
+	listed, byModule := missing(t), make(map[string][]string)
+	for _, op := range operations(t) {
+		switch key := op.key(); {
+		case served[key] && listed[key]:
+			t.Errorf("%s is served now: take it out of testdata/missing.txt", key)
+		case !served[key] && !listed[key]:
+			t.Errorf("%s is not served, and not listed in testdata/missing.txt", key)
+		}
+		if !served[op.key()] {
+			byModule[op.module] = append(byModule[op.module], op.method+" "+op.path)
+		}
+		delete(listed, op.key())
+	}
+	for key := range listed {
+		t.Errorf("testdata/missing.txt has %s, which the specification does not", key)
+	}
+	for _, module := range slices.Sorted(maps.Keys(byModule)) {
+		t.Logf("missing of %s:\n\t%s", module, strings.Join(byModule[module], "\n\t"))
+	}
+}
+
+func TestRoutesBeyondTheSpecificationHaveAReason(t *testing.T) {
+	known := make(map[string]bool)
+	for _, op := range operations(t) {
+		known[op.key()] = true
+	}
+	served := make(map[string]bool)
+	for _, r := range allRoutes(t) {
+		key := routeKey(r)
+		if served[key] {
+			t.Errorf("%s is there twice", key)
+		}
+		served[key] = true
+		if !known[key] && beyond[key] == "" {
+			t.Errorf("%s is not in the specification: give a reason for it", key)
+		}
+	}
+	for key, reason := range beyond {
+		switch {
+		case known[key]:
+			t.Errorf("%s is in the specification and needs no reason", key)
+		case !served[key]:
+			t.Errorf("%s has a reason and is not served", key)
+		case reason == "":
+			t.Errorf("%s: the reason is empty", key)
+		}
+	}
+}
+
+// otherAuth says where somebody else may call than the specification has it, and
+// why.
+var otherAuth = map[string]struct {
+	auth   endpoint.Auth
+	reason string
+}{
+	"GET /_matrix/client/versions": {endpoint.None,
+		"nothing in the answer depends on who asks, so a token that is no longer good does not stand in the way"},
+	"POST /_matrix/client/v3/join/{}": {endpoint.UserOrGuest,
+		"who may join by ID may do so by alias: guests come with a link"},
+	"GET /_matrix/client/v3/joined_rooms": {endpoint.UserOrGuest, "/sync tells it to guests, too"},
+	"POST /_matrix/client/v3/publicRooms": {endpoint.UserOrGuest, "GET is for anybody"},
+	"POST /_matrix/client/v3/logout":      {endpoint.UserOrGuest, "guests have devices"},
+	"POST /_matrix/client/v3/logout/all":  {endpoint.UserOrGuest, "as above"},
+}
+
+// unlimited says why operations that the specification limits are not.
+var unlimited = map[string]string{}
+
+func TestRoutesAreForThoseWhomTheSpecificationSays(t *testing.T) {
+	ops := make(map[string]operation)
+	for _, op := range operations(t) {
+		ops[op.key()] = op
+	}
+	seen := make(map[string]bool)
+	for _, r := range allRoutes(t) {
+		key := routeKey(r)
+		op, ok := ops[key]
+		if !ok {
+			continue
+		}
+		seen[key] = true
+		if got, want := r.Auth, op.wantAuth(); got != want && otherAuth[key].auth != got {
+			t.Errorf("%s: is for %v, want %v", key, got, want)
+		} else if got == want && otherAuth[key].reason != "" {
+			t.Errorf("%s: is as the specification has it, and there is a reason why it is not", key)
+		}
+		if limited := r.Class != ""; op.limited && !limited && unlimited[key] == "" {
+			t.Errorf("%s: is not limited", key)
+		} else if limited && unlimited[key] != "" {
+			t.Errorf("%s: is limited, and there is a reason why it is not", key)
+		}
+		if got, want := len(r.Wildcards()), strings.Count(op.path, "{"); got != want {
+			t.Errorf("%s: has %d wildcards, want %d", key, got, want)
+		}
+	}
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(otherAuth)), slices.Collect(maps.Keys(unlimited))) {
+		if !seen[key] {
+			t.Errorf("%s: there is a reason for it, and no route", key)
+		}
+	}
+}
+
+func (o operation) wantAuth() endpoint.Auth {
+	switch {
+	case o.auth == "none":
+		return endpoint.None
+	case o.auth == "optional access token":
+		return endpoint.Optional
+	case o.auth == "as token":
+		return endpoint.AppService
+	case o.guests:
+		return endpoint.UserOrGuest
+	}
+	return endpoint.User
+}
