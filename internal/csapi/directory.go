@@ -18,7 +18,7 @@ func (s *Server) directoryRoutes() []endpoint.Route {
 			endpoint.Policy{Auth: endpoint.User, Class: classCreate}, s.createAlias),
 		endpoint.On("DELETE /_matrix/client/v3/directory/room/{roomAlias}",
 			endpoint.Policy{Auth: endpoint.User, Class: classWrite}, s.deleteAlias),
-		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/aliases", endpoint.Policy{Auth: endpoint.User}, s.aliases),
+		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/aliases", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.aliases),
 	}
 }
 

@@ -20,7 +20,7 @@ func (s *Server) membershipRoutes() []endpoint.Route {
 		endpoint.On("POST /_matrix/client/v3/join/{roomIDOrAlias}", any, s.joinByName),
 		endpoint.On("POST /_matrix/client/v3/knock/{roomIDOrAlias}", user, s.knock),
 		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/leave", any, s.leave),
-		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/forget", any, s.forget),
+		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/forget", user, s.forget),
 		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/invite", user, s.invite),
 		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/kick", user, s.kick),
 		endpoint.On("POST /_matrix/client/v3/rooms/{roomID}/ban", user, s.ban),

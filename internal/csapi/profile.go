@@ -71,7 +71,7 @@ type setProfileFieldRequest struct {
 
 // setProfileField serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname
 func (s *Server) setProfileField(ctx context.Context, c endpoint.Caller, req setProfileFieldRequest) (endpoint.Empty, error) {
-	if err := mayChangeProfile(c, req.UserID); err != nil {
+	if err := mayChangeProfile(c, req.profileFieldRequest); err != nil {
 		return endpoint.Empty{}, err
 	}
 	value := req.Body.Get(req.Key)
@@ -83,15 +83,20 @@ func (s *Server) setProfileField(ctx context.Context, c endpoint.Caller, req set
 
 // deleteProfileField serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
 func (s *Server) deleteProfileField(ctx context.Context, c endpoint.Caller, req profileFieldRequest) (endpoint.Empty, error) {
-	if err := mayChangeProfile(c, req.UserID); err != nil {
+	if err := mayChangeProfile(c, req); err != nil {
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.Profiles.Delete(ctx, c.UserID, req.Key)
 }
 
-func mayChangeProfile(c endpoint.Caller, user id.UserID) error {
-	if err := own(c, user); err != nil {
+// mayChangeProfile refuses who may not change a field of a profile. Guests may
+// have a name: https://spec.matrix.org/v1.19/client-server-api/#guest-access
+func mayChangeProfile(c endpoint.Caller, req profileFieldRequest) error {
+	if err := own(c, req.UserID); err != nil {
 		return err
+	}
+	if c.Guest && req.Key != "displayname" {
+		return mxerr.New(mxerr.GuestAccessForbidden, "Guests may change their displayname only")
 	}
 	return notSuspended(c)
 }

@@ -25,7 +25,7 @@ func (s *Server) roomRoutes() []endpoint.Route {
 		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/state/{eventType}/{$}", read, s.stateEvent),
 		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/state/{eventType}/{stateKey}", read, s.stateEvent),
 		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/members", read, s.members),
-		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/joined_members", read, s.joinedMembers),
+		endpoint.On("GET /_matrix/client/v3/rooms/{roomID}/joined_members", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.joinedMembers),
 	}
 }
 
