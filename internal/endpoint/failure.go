@@ -13,6 +13,10 @@ import (
 // retryAfterMS is the member of M_LIMIT_EXCEEDED that Retry-After replaces.
 const retryAfterMS = "retry_after_ms"
 
+// longestMessage is how many bytes of a message are sent. Handlers need not
+// think of how long that is which they repeat.
+const longestMessage = 500
+
 // fail turns an error into the response. It is the one place where errors of
 // handlers end: refusals go to the client, faults to the log.
 func (x *exchange) fail(err error) {
@@ -78,7 +82,7 @@ func (x *exchange) answer(e *mxerr.Error) {
 	body := make(map[string]any, len(e.Fields)+2)
 	maps.Copy(body, e.Fields)
 	if e.Code != "" {
-		body["errcode"], body["error"] = e.Code, e.Message
+		body["errcode"], body["error"] = e.Code, clip(e.Message, longestMessage)
 	}
 	if e.Status == http.StatusTooManyRequests {
 		if ms, ok := milliseconds(e.Fields[retryAfterMS]); ok {

@@ -274,7 +274,7 @@ func (f *param) setText(dst reflect.Value, s string) error {
 }
 
 func (f *param) refuse(where string, err error) error {
-	return mxerr.New(mxerr.InvalidParam, "%s %s: %s", where, f.name, clip(err.Error()))
+	return mxerr.New(mxerr.InvalidParam, "%s %s: %s", where, f.name, clip(err.Error(), 200))
 }
 
 func (p *plan) decodeBody(x *exchange, req reflect.Value) error {
@@ -301,7 +301,7 @@ func (p *plan) decodeBody(x *exchange, req reflect.Value) error {
 		}
 		m := &p.members[i]
 		if err := m.set(req.FieldByIndex(m.index), value); err != nil {
-			return mxerr.New(mxerr.BadJSON, "%s", m.name+clip(err.Error()))
+			return mxerr.New(mxerr.BadJSON, "%s", m.name+clip(err.Error(), 200))
 		}
 		seen |= 1 << i
 	}

@@ -225,8 +225,7 @@ func describe(v canonjson.Value) string {
 }
 
 // clip shortens a message that may repeat what came in.
-func clip(s string) string {
-	const longest = 200
+func clip(s string, longest int) string {
 	if len(s) <= longest {
 		return s
 	}
