@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -51,7 +52,12 @@ type faults struct {
 	found []string
 }
 
-func (f *faults) Output() io.Writer { return io.Discard }
+func (f *faults) Helper()                  {}
+func (f *faults) Context() context.Context { return context.Background() }
+func (f *faults) Output() io.Writer        { return io.Discard }
+func (f *faults) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...)) // which ends the fuzzing, as it should
+}
 func (f *faults) Errorf(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

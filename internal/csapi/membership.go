@@ -125,7 +125,7 @@ func (s *Server) admitsGuest(ctx context.Context, c endpoint.Caller, roomID id.R
 // leave serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
 func (s *Server) leave(ctx context.Context, c endpoint.Caller, req joinRequest) (endpoint.Empty, error) {
 	_, err := s.Rooms.Leave(ctx, req.RoomID, room.Move{Sender: c.UserID, Content: req.content(canonjson.Value("{}"))})
-	return endpoint.Empty{}, hidden(err)
+	return endpoint.Empty{}, s.hidden(ctx, c, req.RoomID, err)
 }
 
 type roomRequest struct {

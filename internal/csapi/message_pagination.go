@@ -108,7 +108,7 @@ func messageLimit(limit *int64, byDefault int) (int, error) {
 func (s *Server) readable(ctx context.Context, c endpoint.Caller, roomID id.RoomID) (room.Sight, error) {
 	sight, err := s.Rooms.Sight(ctx, roomID, c.UserID)
 	if err == nil && !sight.MayRead() {
-		err = mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+		err = notInRoom(roomID)
 	}
 	return sight, err
 }

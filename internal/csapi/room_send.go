@@ -64,17 +64,26 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 		target, _ := req.Content.Get("redacts").Text()
 		d.Redacts = id.EventID(target)
 	}
-	return s.sent(s.Rooms.Send(ctx, req.RoomID, d))
+	return s.post(ctx, c, req.RoomID, d)
 }
 
-func (s *Server) sent(sent room.Sent, err error) (eventResponse, error) {
-	return eventResponse{sent.EventID}, hidden(err)
+// post sends an event of the caller's.
+func (s *Server) post(ctx context.Context, c endpoint.Caller, roomID id.RoomID, d room.Draft) (eventResponse, error) {
+	sent, err := s.Rooms.Send(ctx, roomID, d)
+	return eventResponse{sent.EventID}, s.hidden(ctx, c, roomID, err)
 }
 
-// hidden makes a room that is not there look like one that the caller is not in.
-func hidden(err error) error {
-	if errors.Is(err, mxerr.NotFound) {
-		return mxerr.New(mxerr.Forbidden, "You are not in this room").Wrap(err)
+// hidden makes a room that is not there, and one that the caller has nothing to
+// do with, look the same.
+func (s *Server) hidden(ctx context.Context, c endpoint.Caller, roomID id.RoomID, err error) error {
+	if !errors.Is(err, mxerr.NotFound) && !errors.Is(err, mxerr.Forbidden) {
+		return err
+	}
+	switch membership, lookupErr := s.Rooms.Membership(ctx, roomID, c.UserID); {
+	case lookupErr != nil:
+		return lookupErr
+	case membership == "" || membership == event.MembershipLeave:
+		return notInRoom(roomID).Wrap(err)
 	}
 	return err
 }
@@ -93,13 +102,16 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 		return eventResponse{}, err
 	}
 	if req.Type == typeCanonicalAlias && req.StateKey == "" {
+		if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
+			return eventResponse{}, err
+		}
 		if err := s.checkCanonicalAlias(ctx, req.RoomID, req.Content); err != nil {
 			return eventResponse{}, err
 		}
 	}
-	return s.sent(s.Rooms.Send(ctx, req.RoomID, room.Draft{
+	return s.post(ctx, c, req.RoomID, room.Draft{
 		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content,
-	}))
+	})
 }
 
 // checkCanonicalAlias refuses aliases that do not lead to the room. Those that
@@ -107,7 +119,7 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 func (s *Server) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content canonjson.Value) error {
 	now, err := s.Rooms.Now(ctx, roomID)
 	if err != nil {
-		return hidden(err)
+		return err
 	}
 	before, err := s.Rooms.State(ctx, roomID, now.Root, event.Tuple{Type: typeCanonicalAlias})
 	if err != nil {
@@ -163,9 +175,12 @@ type redactRequest struct {
 
 // redact serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
 func (s *Server) redact(ctx context.Context, c endpoint.Caller, req redactRequest) (eventResponse, error) {
+	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
+		return eventResponse{}, err
+	}
 	it, ok, err := s.Rooms.Item(ctx, req.RoomID, req.EventID)
 	if err != nil {
-		return eventResponse{}, hidden(err)
+		return eventResponse{}, err
 	}
 	if !ok {
 		return eventResponse{}, mxerr.New(mxerr.NotFound, "There is no event %s in the room", req.EventID)
@@ -183,8 +198,8 @@ func (s *Server) redact(ctx context.Context, c endpoint.Caller, req redactReques
 			return eventResponse{}, mxerr.New(mxerr.Forbidden, "You may not redact events of others in this room")
 		}
 	}
-	return s.sent(s.Rooms.Send(ctx, req.RoomID, room.Draft{
+	return s.post(ctx, c, req.RoomID, room.Draft{
 		Type: event.TypeRedaction, Sender: c.UserID, Redacts: req.EventID, Content: req.content(canonjson.Value("{}")),
 		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
-	}))
+	})
 }

@@ -91,9 +91,13 @@ func own(c endpoint.Caller, user id.UserID) error {
 func (s *Server) mustBeJoined(ctx context.Context, c endpoint.Caller, roomID id.RoomID) error {
 	membership, err := s.Rooms.Membership(ctx, roomID, c.UserID)
 	if err == nil && membership != event.MembershipJoin {
-		return mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+		return notInRoom(roomID)
 	}
 	return err
+}
+
+func notInRoom(roomID id.RoomID) *mxerr.Error {
+	return mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 }
 
 // notSuspended refuses a caller who is suspended.
