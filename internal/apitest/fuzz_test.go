@@ -58,7 +58,7 @@ type fuzzer struct {
 // request makes a request, and returns the route that it is made for.
 func (f *fuzzer) request() (request, *endpoint.Route) {
 	route := &f.s.routes[f.under(len(f.s.routes))]
-	r := request{label: "made of bytes", method: route.Method, broken: true}
+	r := request{label: "made of bytes", method: route.Method, broken: true, slow: true} // the disk may be
 	switch f.under(8) {
 	case 1:
 	case 2:

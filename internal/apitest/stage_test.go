@@ -126,8 +126,7 @@ func (s *stage) plant() {
 	s.before = send(s.open, s.secret())
 	s.left = create(map[string]any{"preset": "public_chat", "room_alias_name": "left", "initial_state": []any{joined}})
 	s.after = send(s.left, s.secret())
-	s.invited = create(map[string]any{"preset": "private_chat", "name": "invited", "initial_state": []any{map[string]any{
-		"type": "org.test", "content": map[string]any{"x": s.secret()}}}})
+	s.invited = create(map[string]any{"preset": "private_chat", "name": "invited", "initial_state": []any{joined}})
 	send(s.invited, s.secret())
 	s.aliceDevice = string(a.Device)
 	a.Must("PUT", c+"devices/"+s.aliceDevice, map[string]any{"display_name": s.secret()})

@@ -29,6 +29,7 @@ type createRoomRequest struct {
 	Version         roomver.Version   `json:"room_version"`
 	CreationContent canonjson.Value   `json:"creation_content"`
 	InitialState    []canonjson.Value `json:"initial_state"`
+	InviteThreePIDs []canonjson.Value `json:"invite_3pid"`
 	Preset          room.Preset       `json:"preset"`
 	IsDirect        bool              `json:"is_direct"`
 	Levels          canonjson.Value   `json:"power_level_content_override"`
@@ -77,6 +78,10 @@ func (req createRoomRequest) room(creator id.UserID) (room.NewRoom, error) {
 	n := room.NewRoom{
 		Creator: creator, Version: req.Version, Preset: req.Preset, Name: req.Name, Topic: req.Topic,
 		Invites: req.Invite, Direct: req.IsDirect,
+	}
+	if len(req.InviteThreePIDs) > 0 {
+		// To make the room without them would be worse: nobody would notice.
+		return n, mxerr.New(mxerr.ThreePIDMediumNotSupported, "This server cannot invite by mail address or telephone number")
 	}
 	switch req.Visibility {
 	case "", "private", "public":

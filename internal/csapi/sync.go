@@ -2,10 +2,12 @@ package csapi
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
+	"parley/matrix/mxerr"
 )
 
 func (s *Server) syncRoutes() []endpoint.Route {
@@ -31,6 +33,9 @@ type syncRequest struct {
 
 // sync serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 func (s *Server) sync(ctx context.Context, c endpoint.Caller, req syncRequest) (*feed.Response, error) {
+	if !slices.Contains([]string{"", "online", "offline", "unavailable"}, req.SetPresence) {
+		return nil, mxerr.New(mxerr.InvalidParam, "set_presence is neither online nor offline nor unavailable")
+	}
 	f, err := s.Filters.Resolve(ctx, c.UserID, req.Filter)
 	if err != nil {
 		return nil, err
