@@ -136,8 +136,13 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 	}
 	head := j.Head()
 	for _, r := range group {
-		if r.err == nil {
-			r.err, r.pos = err, head
+		switch {
+		case err != nil:
+			// A refusal does not stand either: it may be for what another change
+			// of the group was about to do.
+			r.err = err
+		case r.err == nil:
+			r.pos = head
 		}
 		close(r.done)
 	}

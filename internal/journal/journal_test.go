@@ -386,6 +386,40 @@ func TestGoingOnAfterAnUnknownCommit(t *testing.T) {
 	})
 }
 
+// TestARefusalDoesNotOutliveItsGroup: a change that is refused because of another
+// in its group, as one that repeats it, must not be told so if the other did not
+// come about, or may not have.
+func TestARefusalDoesNotOutliveItsGroup(t *testing.T) {
+	repeated := errors.New("repeated")
+	once := func(b *Batch) error {
+		if _, ok := b.Memo("key"); ok {
+			return repeated
+		}
+		b.Remember("key", true)
+		b.Append(room(1), kind, 1)
+		return nil
+	}
+	for point := store.BeforeBegin; point <= store.AfterCommit; point++ {
+		storetest.Each(t, func(t *testing.T, db *store.DB) {
+			j := open(t, db, Options{})
+			failure := errors.New("failure")
+			db.FailAt(func(p store.Point) error {
+				if p == point {
+					return failure
+				}
+				return nil
+			})
+			waits := []func() (Position, error){j.Submit(once), j.Submit(once)}
+			run(t, j)
+			for i, wait := range waits {
+				if _, err := wait(); !errors.Is(err, failure) {
+					t.Errorf("point %d: change %d got %v", point, i, err)
+				}
+			}
+		})
+	}
+}
+
 func TestStopping(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		j := open(t, db, Options{})
