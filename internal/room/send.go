@@ -84,6 +84,11 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 // anew.
 func (r *live) send(ctx context.Context, d Draft, key transactionKey) (Sent, error) {
 	a, wait, err := r.submit(ctx, []Draft{d}, key)
+	if err != nil && wait != nil {
+		if _, failed := r.settle(a, wait); failed != nil {
+			err = failed
+		}
+	}
 	if err != nil {
 		return Sent{}, err
 	}
@@ -93,7 +98,8 @@ func (r *live) send(ctx context.Context, d Draft, key transactionKey) (Sent, err
 
 // submit builds events, each on the one before, on the room as it is, or will be
 // when all that was submitted before is committed, and hands them to the
-// journal, as the request that the key names.
+// journal, as the request that the key names. With an error there may be
+// something to wait for before it holds.
 func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (a appended, wait func() (journal.Position, error), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +107,7 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		return a, nil, errConflict
 	}
 	if err := r.expected(ctx, drafts); err != nil {
-		return a, nil, err
+		return a, r.barrier(err), err
 	}
 	before, head := r.row, r.head
 	var made []entry
@@ -119,6 +125,23 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	a = r.finish(before, made)
 	change := r.engine.once(a.change, key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
+}
+
+// barrier returns what waits until an event that a request repeats is durable; nil
+// if it is, or the error is another. It fails when the event did not come about.
+// The caller holds mu.
+func (r *live) barrier(err error) (wait func() (journal.Position, error)) {
+	earlier := (errRepeated{})
+	if !errors.As(err, &earlier) {
+		return nil
+	}
+	for _, m := range r.pending {
+		if m.event.ID() == earlier.eventID {
+			before := r.row
+			return r.engine.journal.Submit(func(b *journal.Batch) error { return expectChange(b, before) })
+		}
+	}
+	return nil
 }
 
 // errSuperseded: the state has another event in a place than was expected.

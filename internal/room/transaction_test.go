@@ -1,6 +1,8 @@
 package room
 
 import (
+	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,4 +106,54 @@ func TestOldTransactionsAreForgotten(t *testing.T) {
 		}
 		n.stop()
 	})
+}
+
+// TestWhatIsSaidAgainIsDurable: who says what the state is about to say is not
+// answered before that is committed.
+func TestWhatIsSaidAgainIsDurable(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := start(t, storetest.Open(t, filepath.Join(t.TempDir(), "parley.db")), Options{})
+			roomID := n.create(NewRoom{})
+			topic := state(alice, "m.room.topic", "", `{"topic":"again"}`)
+			var answers [2]error
+			var sent [2]Sent
+			var both sync.WaitGroup
+			say := func(i int) {
+				both.Go(func() { sent[i], answers[i] = n.Send(ctx, roomID, topic) })
+			}
+			first := true
+			n.db.FailAt(func(p store.Point) error {
+				if p != store.BeforeCommit || !first {
+					return nil
+				}
+				first = false
+				say(1)
+				synctest.Wait() // until the second one waits too
+				if sent[1].EventID != "" {
+					t.Error("the second one was answered before the commit")
+				}
+				if fails {
+					return errors.New("failure")
+				}
+				return nil
+			})
+			say(0)
+			both.Wait()
+			n.db.FailAt(nil)
+			for i, err := range answers {
+				if err != nil && !(fails && i == 0) {
+					t.Errorf("answer %d: %v", i, err)
+				}
+				if err == nil && n.eventByID(roomID, sent[i].EventID) == nil {
+					t.Errorf("answer %d is an event that is not there", i)
+				}
+			}
+			if !fails && sent[0] != sent[1] {
+				t.Errorf("two answers: %v", sent)
+			}
+			n.stop()
+			n.db.Close()
+		})
+	}
 }
