@@ -84,6 +84,13 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 	if s.db, known, err = openDatabase(ctx, s.config, fault); err != nil {
 		return err
 	}
+	risks, err := s.db.Risks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, risk := range risks {
+		s.log.Warn(risk)
+	}
 	key, made, err := signingKey(s.config.DataDir)
 	if err != nil {
 		return err

@@ -46,6 +46,8 @@ func (db *DB) failure(write bool, p Point) error {
 type backend interface {
 	// begin starts a transaction, which ends with commit or rollback.
 	begin(ctx context.Context, write bool) (session, error)
+	// risks is [DB.Risks].
+	risks(ctx context.Context) ([]string, error)
 	close() error
 }
 
@@ -98,6 +100,10 @@ func (db *DB) Close() (err error) {
 	db.closed.Do(func() { err = db.backend.close() })
 	return err
 }
+
+// Risks says, to the operator, which settings of the database break the promise
+// that what Update has acknowledged survives a crash and a loss of power.
+func (db *DB) Risks(ctx context.Context) ([]string, error) { return db.backend.risks(ctx) }
 
 // View runs f on a snapshot of the database, which f cannot change. f must not
 // begin another transaction: there are only so many connections, and if each

@@ -19,8 +19,9 @@
 // # Durability
 //
 // When Update returns nil the change has been synced to disk (SQLite: WAL with
-// synchronous=FULL; PostgreSQL: its own setting, which the server must not turn
-// off) and survives kill -9 and a loss of power. When it returns an error the
-// change has not happened, with one exception: [ErrUnknown], when the connection
-// broke during commit. Then whoever needs to know must look.
+// synchronous=FULL; PostgreSQL: its own settings, and [DB.Risks] says which of
+// them are wrong) and survives kill -9 and a loss of power. When it returns an
+// error the change has not happened, with one exception: [ErrUnknown], when the
+// connection broke during commit, or the disk failed. Then whoever needs to know
+// must look.
 package store

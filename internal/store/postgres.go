@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +42,28 @@ func (db *postgresDB) begin(ctx context.Context, write bool) (session, error) {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	return &postgresSession{ctx: ctx, tx: tx}, nil
+}
+
+// lossy is what is lost by settings of PostgreSQL that are off.
+var lossy = map[string]string{
+	"fsync":              "after a loss of power the database may be damaged",
+	"full_page_writes":   "after a loss of power the database may be damaged",
+	"synchronous_commit": "a crash loses what users were told is sent",
+}
+
+func (db *postgresDB) risks(ctx context.Context) (risks []string, err error) {
+	names := slices.Sorted(maps.Keys(lossy))
+	rs, err := db.pool.Query(ctx, "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off' ORDER BY name", names)
+	if err == nil {
+		names, err = pgx.CollectRows(rs, pgx.RowTo[string])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings of the database: %w", err)
+	}
+	for _, name := range names {
+		risks = append(risks, fmt.Sprintf("PostgreSQL has %s = off: %s", name, lossy[name]))
+	}
+	return risks, nil
 }
 
 func (db *postgresDB) close() error {

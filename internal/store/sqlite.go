@@ -126,6 +126,9 @@ func (db *sqliteDB) begin(ctx context.Context, write bool) (session, error) {
 	}
 }
 
+// risks: there are none, see connectSQLite.
+func (db *sqliteDB) risks(context.Context) ([]string, error) { return nil, nil }
+
 func (db *sqliteDB) close() error {
 	err := (<-db.writer).Close()
 	for range db.count {
@@ -154,6 +157,11 @@ func (s *sqliteSession) commit() error {
 	s.conn.SetInterrupt(nil)
 	if _, err := s.exec("COMMIT", nil); err != nil {
 		s.rollback()
+		if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultIOErr {
+			// It is undone for this process. If that dies before it writes
+			// again, the next one may find it in the log.
+			err = fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
 		return fmt.Errorf("committing: %w", err)
 	}
 	s.release()

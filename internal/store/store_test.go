@@ -357,3 +357,35 @@ func TestReadMigrationsRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What Update acknowledges is on disk only if the database is told to put it there.
+func TestCommitsAreSynced(t *testing.T) {
+	storetest.EachLocation(t, func(t *testing.T, location string) {
+		db := storetest.Open(t, location)
+		settings := []struct{ name, want string }{{"SHOW fsync", "on"}, {"SHOW synchronous_commit", "on"}}
+		if !strings.HasPrefix(location, "postgres") {
+			settings = []struct{ name, want string }{{"PRAGMA journal_mode", "wal"}, {"PRAGMA synchronous", "2"}}
+		}
+		for _, s := range settings {
+			var got string
+			update(t, db, func(tx *store.Tx) error { return tx.Row(s.name).Scan(&got) })
+			if got != s.want {
+				t.Errorf("%s: got %s, want %s", s.name, got, s.want)
+			}
+		}
+		if risks, err := db.Risks(ctx); len(risks) > 0 || err != nil {
+			t.Errorf("risks are %q, %v", risks, err)
+		}
+		if !strings.HasPrefix(location, "postgres") {
+			return
+		}
+		careless, err := store.Open(ctx, location+"&options=-c%20synchronous_commit%3Doff")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer careless.Close()
+		if risks, err := careless.Risks(ctx); len(risks) != 1 || !strings.Contains(risks[0], "synchronous_commit = off") || err != nil {
+			t.Errorf("risks are %q, %v", risks, err)
+		}
+	})
+}
