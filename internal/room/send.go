@@ -127,16 +127,17 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	return a, r.engine.journal.Submit(change), nil
 }
 
-// barrier returns what waits until an event that a request repeats is durable; nil
-// if it is, or the error is another. It fails when the event did not come about.
-// The caller holds mu.
-func (r *live) barrier(err error) (wait func() (journal.Position, error)) {
+// barrier returns what waits until that is durable which a draft was refused for:
+// an event that it repeats, or one that came before it. It is nil if that is
+// durable already. Waiting fails when it did not come about. The caller holds mu.
+func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
 	earlier := (errRepeated{})
-	if !errors.As(err, &earlier) {
+	repeated := errors.As(refusal, &earlier)
+	if !repeated && !errors.Is(refusal, errSuperseded) {
 		return nil
 	}
 	for _, m := range r.pending {
-		if m.event.ID() == earlier.eventID {
+		if !repeated || m.event.ID() == earlier.eventID {
 			before := r.row
 			return r.engine.journal.Submit(func(b *journal.Batch) error { return expectChange(b, before) })
 		}

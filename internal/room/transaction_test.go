@@ -10,6 +10,8 @@ import (
 
 	"parley/internal/store"
 	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -108,45 +110,55 @@ func TestOldTransactionsAreForgotten(t *testing.T) {
 	})
 }
 
+// duringCommit starts an engine, sends an event, and does something from the
+// moment before that is committed on, until all have to wait; then the commit
+// goes on, or fails.
+func duringCommit(t *testing.T, fails bool, with func(n *node, roomID id.RoomID) (send, do func())) *node {
+	n := start(t, storetest.Open(t, filepath.Join(t.TempDir(), "parley.db")), Options{})
+	send, do := with(n, n.create(NewRoom{Preset: PublicChat}))
+	var both sync.WaitGroup
+	first := true
+	n.db.FailAt(func(p store.Point) error {
+		if p != store.BeforeCommit || !first {
+			return nil
+		}
+		first = false
+		both.Go(do)
+		synctest.Wait()
+		if fails {
+			return errors.New("failure")
+		}
+		return nil
+	})
+	both.Go(send)
+	both.Wait()
+	n.db.FailAt(nil)
+	return n
+}
+
 // TestWhatIsSaidAgainIsDurable: who says what the state is about to say is not
 // answered before that is committed.
 func TestWhatIsSaidAgainIsDurable(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			n := start(t, storetest.Open(t, filepath.Join(t.TempDir(), "parley.db")), Options{})
-			roomID := n.create(NewRoom{})
-			topic := state(alice, "m.room.topic", "", `{"topic":"again"}`)
 			var answers [2]error
 			var sent [2]Sent
-			var both sync.WaitGroup
-			say := func(i int) {
-				both.Go(func() { sent[i], answers[i] = n.Send(ctx, roomID, topic) })
-			}
-			first := true
-			n.db.FailAt(func(p store.Point) error {
-				if p != store.BeforeCommit || !first {
-					return nil
+			var room id.RoomID
+			n := duringCommit(t, fails, func(n *node, roomID id.RoomID) (send, do func()) {
+				room = roomID
+				say := func(i int) func() {
+					return func() {
+						sent[i], answers[i] = n.Send(ctx, roomID, state(alice, "m.room.topic", "", `{"topic":"again"}`))
+					}
 				}
-				first = false
-				say(1)
-				synctest.Wait() // until the second one waits too
-				if sent[1].EventID != "" {
-					t.Error("the second one was answered before the commit")
-				}
-				if fails {
-					return errors.New("failure")
-				}
-				return nil
+				return say(0), say(1)
 			})
-			say(0)
-			both.Wait()
-			n.db.FailAt(nil)
+			if answers[1] != nil || (answers[0] != nil) != fails {
+				t.Errorf("fails: %v, the answers are %v", fails, answers)
+			}
 			for i, err := range answers {
-				if err != nil && !(fails && i == 0) {
-					t.Errorf("answer %d: %v", i, err)
-				}
-				if err == nil && n.eventByID(roomID, sent[i].EventID) == nil {
-					t.Errorf("answer %d is an event that is not there", i)
+				if err == nil && n.eventByID(room, sent[i].EventID) == nil {
+					t.Errorf("fails: %v, answer %d is an event that is not there", fails, i)
 				}
 			}
 			if !fails && sent[0] != sent[1] {
@@ -156,4 +168,28 @@ func TestWhatIsSaidAgainIsDurable(t *testing.T) {
 			n.db.Close()
 		})
 	}
+}
+
+// TestAMemberIsUpdatedAfterWhatIsUnderWay: an update that meets another change of
+// the member waits for its commit, instead of looking until it gives up.
+func TestAMemberIsUpdatedAfterWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := duringCommit(t, false, func(n *node, roomID id.RoomID) (send, do func()) {
+			n.send(roomID, join(bob))
+			return func() { n.send(roomID, state(bob, event.TypeMember, string(bob), `{"membership":"leave"}`)) },
+				func() {
+					name := func(v canonjson.Value) canonjson.Value { return v.With("displayname", canonjson.Text("Bob")) }
+					if err := n.UpdateMember(ctx, roomID, bob, name); err != nil {
+						t.Error(err)
+					}
+				}
+		})
+		for _, membership := range n.memberships(bob) {
+			if membership != event.MembershipLeave {
+				t.Errorf("got %s", membership)
+			}
+		}
+		n.stop()
+		n.db.Close()
+	})
 }
