@@ -153,7 +153,7 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 // of the group.
 func (j *Journal) transact(ctx context.Context, group []*request) (b *Batch, err error) {
 	err = j.db.Update(ctx, func(tx *store.Tx) error {
-		b = &Batch{tx: tx, memo: make(map[any]any)}
+		b = &Batch{tx: tx, memo: make(map[any]any), alone: len(group) == 1}
 		// The row stays locked until the transaction ends.
 		err := tx.Row("UPDATE journal_head SET pos = pos RETURNING pos").Scan(&b.next)
 		if err != nil {

@@ -13,8 +13,9 @@ import (
 // see in the database what others of its group will write. What it has to know
 // of them it finds in the memo.
 type Batch struct {
-	tx   *store.Tx
-	next Position // that the next entry gets
+	tx    *store.Tx
+	next  Position // that the next entry gets
+	alone bool
 
 	entries []Entry
 	inserts []insertRow
@@ -62,7 +63,7 @@ func (b *Batch) Insert(into *store.Insert, row ...any) {
 	b.inserts = append(b.inserts, insertRow{into, row})
 }
 
-// Write adds a statement. Of those with one key only the last is done: of ten
+// Write adds a statement, which best is queued. Of those with one key only the last is done: of ten
 // messages that move the head of a room, one move. Writes with different keys
 // are done in the order in which the keys first appeared.
 func (b *Batch) Write(key any, do func(*store.Tx) error) {
@@ -74,6 +75,11 @@ func (b *Batch) Write(key any, do func(*store.Tx) error) {
 // older than they are. It must be quick, and it is not done when the outcome of
 // the commit is unknown.
 func (b *Batch) Durable(do func()) { b.durable = append(b.durable, do) }
+
+// Alone reports whether there is one change only. In a group a change may leave
+// it to the database to find out what hardly ever is so: if that fails the group,
+// each of its changes is tried again alone.
+func (b *Batch) Alone() bool { return b.alone }
 
 // Memo returns what an earlier change of the batch remembered under a key.
 func (b *Batch) Memo(key any) (value any, ok bool) {
@@ -124,7 +130,7 @@ func (b *Batch) flush() error {
 		rows[r.into] = append(rows[r.into], r.row)
 	}
 	for _, into := range tables {
-		if _, err := b.tx.InsertAll(into, rows[into]); err != nil {
+		if err := b.tx.QueueAll(into, rows[into]); err != nil {
 			return err
 		}
 	}
@@ -149,9 +155,8 @@ func (b *Batch) flush() error {
 	for i, e := range b.entries {
 		lines[i] = []any{int64(e.Pos), int64(e.Scope), int64(e.Kind), e.Ref}
 	}
-	if _, err := b.tx.InsertAll(insertEntries, lines); err != nil {
+	if err := b.tx.QueueAll(insertEntries, lines); err != nil {
 		return err
 	}
-	_, err := b.tx.Exec("UPDATE journal_head SET pos = $1", b.next-1)
-	return err
+	return b.tx.Queue("UPDATE journal_head SET pos = $1", b.next-1)
 }

@@ -43,7 +43,7 @@ type redactionKey struct{ target stateres.Num }
 // markRedacted records that a redaction applies. Of several the first counts.
 func markRedacted(b *journal.Batch, target, redaction stateres.Num) {
 	b.Write(redactionKey{target}, func(tx *store.Tx) error {
-		_, err := tx.Exec("UPDATE events SET redacted_by = $2 WHERE event = $1 AND redacted_by IS NULL", target, redaction)
+		err := tx.Queue("UPDATE events SET redacted_by = $2 WHERE event = $1 AND redacted_by IS NULL", target, redaction)
 		if err != nil {
 			return fmt.Errorf("redacting event %d: %w", target, err)
 		}

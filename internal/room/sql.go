@@ -79,7 +79,7 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 }
 
 func writeRoom(tx *store.Tx, r record) error {
-	_, err := tx.Exec(`
+	err := tx.Queue(`
 		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8, unread = $9, loud = $10
 		WHERE room = $1`,
 		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
@@ -90,7 +90,7 @@ func writeRoom(tx *store.Tx, r record) error {
 }
 
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
-	_, err := tx.Exec(`
+	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited, unread, loud)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
@@ -101,7 +101,7 @@ func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 }
 
 func putMembership(tx *store.Tx, room Num, c memberChange, pos journal.Position) error {
-	_, err := tx.Exec(`
+	err := tx.Queue(`
 		INSERT INTO memberships (user_id, room, membership, event, pos, forgotten) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (user_id, room) DO UPDATE SET
 			membership = excluded.membership, event = excluded.event, pos = excluded.pos, forgotten = excluded.forgotten`,
@@ -113,7 +113,7 @@ func putMembership(tx *store.Tx, room Num, c memberChange, pos journal.Position)
 }
 
 func putSpoken(tx *store.Tx, room Num, user id.UserID, m Mark) error {
-	_, err := tx.Exec(`
+	err := tx.Queue(`
 		INSERT INTO spoken (user_id, room, place, unread, loud) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (user_id, room) DO UPDATE SET place = excluded.place, unread = excluded.unread, loud = excluded.loud`,
 		user, room, m.Place, m.Unread, m.Loud)

@@ -47,6 +47,10 @@ type transactionKey struct {
 
 // once makes a group's change one that is refused with errRepeated when the
 // transaction was committed before, or earlier in the group.
+//
+// Nearly every transaction is new. So in a group nobody asks: one that is not
+// breaks the group, by the key of the table, and is found when its changes are
+// tried one by one.
 func (g *Engine) once(change journal.Change, key transactionKey, eventID id.EventID, now time.Time) journal.Change {
 	if key.txn == (Transaction{}) {
 		return change
@@ -55,13 +59,10 @@ func (g *Engine) once(change journal.Change, key transactionKey, eventID id.Even
 		if earlier, ok := b.Memo(key); ok {
 			return errRepeated{earlier.(id.EventID)}
 		}
-		var earlier id.EventID
-		err := b.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&earlier)
-		if err == nil {
-			return errRepeated{earlier}
-		}
-		if !errors.Is(err, store.ErrNoRows) {
-			return fmt.Errorf("looking for transaction %s of %s: %w", key.txn.ID, key.user, err)
+		if b.Alone() {
+			if err := expectNew(b, key); err != nil {
+				return err
+			}
 		}
 		if err := change(b); err != nil {
 			return err
@@ -71,6 +72,18 @@ func (g *Engine) once(change journal.Change, key transactionKey, eventID id.Even
 		b.Insert(insertTransactions, key.user, key.txn.Device, key.txn.ID, key.room, eventID, now.UnixMilli())
 		return nil
 	}
+}
+
+func expectNew(b *journal.Batch, key transactionKey) error {
+	var earlier id.EventID
+	err := b.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&earlier)
+	switch {
+	case err == nil:
+		return errRepeated{earlier}
+	case errors.Is(err, store.ErrNoRows):
+		return nil
+	}
+	return fmt.Errorf("looking for transaction %s of %s: %w", key.txn.ID, key.user, err)
 }
 
 // repeated returns the event that a transaction has become lately, empty when it

@@ -56,6 +56,11 @@ type session interface {
 	exec(query string, args []any) (affected int64, err error)
 	query(query string, args []any) (rows, error)
 	insert(ins *Insert, rows [][]any) (affected int64, err error)
+	// queue and queueInsert may leave the work to flush, or to whatever comes
+	// next.
+	queue(query string, args []any) error
+	queueInsert(ins *Insert, rows [][]any) error
+	flush() error
 	list(values any) (expression string, arg any)
 	dialect() Dialect
 	broken() bool
@@ -132,7 +137,11 @@ func (db *DB) run(ctx context.Context, write bool, f func(*Tx) error) error {
 			s.rollback()
 		}
 	}()
-	if err := f(&Tx{session: s, ctx: ctx}); err != nil {
+	tx := &Tx{session: s, ctx: ctx}
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Flush(); err != nil {
 		return err
 	}
 	if err := db.failure(write, BeforeCommit); err != nil {

@@ -74,6 +74,9 @@ func (db *postgresDB) close() error {
 type postgresSession struct {
 	ctx context.Context
 	tx  pgx.Tx
+	// queued are statements that go to the server together, before the next one
+	// that somebody waits for.
+	queued pgx.Batch
 }
 
 func (s *postgresSession) dialect() Dialect { return PostgreSQL }
@@ -116,6 +119,9 @@ func (s *postgresSession) exec(query string, args []any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
 	tag, err := s.tx.Exec(s.ctx, query, values...)
 	return tag.RowsAffected(), err
 }
@@ -123,7 +129,19 @@ func (s *postgresSession) exec(query string, args []any) (int64, error) {
 // insert passes each column as one array: one statement, whatever the number
 // of rows.
 func (s *postgresSession) insert(ins *Insert, rows [][]any) (int64, error) {
-	arrays := make([]any, len(ins.Columns))
+	statement, arrays, err := unnest(ins, rows)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	tag, err := s.tx.Exec(s.ctx, statement, arrays...)
+	return tag.RowsAffected(), err
+}
+
+func unnest(ins *Insert, rows [][]any) (statement string, arrays []any, err error) {
+	arrays = make([]any, len(ins.Columns))
 	var b strings.Builder
 	fmt.Fprintf(&b, "INSERT INTO %s (%s) SELECT * FROM unnest(", ins.Table, ins.names())
 	for i, c := range ins.Columns {
@@ -131,14 +149,37 @@ func (s *postgresSession) insert(ins *Insert, rows [][]any) (int64, error) {
 			b.WriteString(", ")
 		}
 		fmt.Fprintf(&b, "$%d::%s[]", i+1, c.Type)
-		var err error
 		if arrays[i], err = columnArray(c, i, rows); err != nil {
-			return 0, err
+			return "", nil, err
 		}
 	}
 	fmt.Fprintf(&b, ") %s", ins.Conflict)
-	tag, err := s.tx.Exec(s.ctx, b.String(), arrays...)
-	return tag.RowsAffected(), err
+	return b.String(), arrays, nil
+}
+
+func (s *postgresSession) queue(query string, args []any) error {
+	values, err := plainAll(args)
+	if err == nil {
+		s.queued.Queue(query, values...)
+	}
+	return err
+}
+
+func (s *postgresSession) queueInsert(ins *Insert, rows [][]any) error {
+	statement, arrays, err := unnest(ins, rows)
+	if err == nil {
+		s.queued.Queue(statement, arrays...)
+	}
+	return err
+}
+
+func (s *postgresSession) flush() error {
+	if s.queued.Len() == 0 {
+		return nil
+	}
+	batch := s.queued
+	s.queued = pgx.Batch{}
+	return s.tx.SendBatch(s.ctx, &batch).Close()
 }
 
 func columnArray(c Column, i int, rows [][]any) (any, error) {
@@ -214,6 +255,9 @@ func (s *postgresSession) list(values any) (string, any) {
 func (s *postgresSession) query(query string, args []any) (rows, error) {
 	values, err := plainAll(args)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.flush(); err != nil {
 		return nil, err
 	}
 	rs, err := s.tx.Query(s.ctx, query, values...)

@@ -273,6 +273,19 @@ func (s *sqliteSession) insert(ins *Insert, rows [][]any) (int64, error) {
 	return affected, nil
 }
 
+// There is no way to the database that could be gone less often.
+func (s *sqliteSession) queue(query string, args []any) error {
+	_, err := s.exec(query, args)
+	return err
+}
+
+func (s *sqliteSession) queueInsert(ins *Insert, rows [][]any) error {
+	_, err := s.insert(ins, rows)
+	return err
+}
+
+func (s *sqliteSession) flush() error { return nil }
+
 func (ins *Insert) names() string {
 	names := make([]string, len(ins.Columns))
 	for i, c := range ins.Columns {

@@ -37,6 +37,36 @@ func (tx *Tx) Exec(query string, args ...any) (affected int64, err error) {
 	return affected, nil
 }
 
+// Queue is Exec for a statement whose outcome nobody waits for: where the
+// database is far, many go there at once. An error may be that of a statement
+// queued before, or come from whatever is done next, from Flush, or from the end
+// of the transaction.
+func (tx *Tx) Queue(query string, args ...any) error {
+	if err := tx.session.queue(query, args); err != nil {
+		return fmt.Errorf("%w in %.200q", err, query)
+	}
+	return nil
+}
+
+// QueueAll is InsertAll for rows of which nobody waits to hear.
+func (tx *Tx) QueueAll(ins *Insert, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := tx.session.queueInsert(ins, rows); err != nil {
+		return fmt.Errorf("inserting %d rows into %s: %w", len(rows), ins.Table, err)
+	}
+	return nil
+}
+
+// Flush does what was queued.
+func (tx *Tx) Flush() error {
+	if err := tx.session.flush(); err != nil {
+		return fmt.Errorf("doing what was queued: %w", err)
+	}
+	return nil
+}
+
 // Row is the first row that a query gives.
 type Row struct {
 	tx    *Tx
