@@ -17,7 +17,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # does not serve us. Every other failure, a vulnerability above all, is one.
 UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
 
-.PHONY: help run build test e2e-go e2e-js race check vuln bench fuzz difftest cover clean
+.PHONY: help run build test kill e2e-go e2e-js race check vuln bench fuzz difftest cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ e2e-js: build ## play the scenes of e2e/js against bin/parley, where npm is inst
 	set -ex; \
 	[ e2e/js/node_modules/.package-lock.json -nt e2e/js/package-lock.json ] || npm --prefix e2e/js ci; \
 	cd e2e/go && $(GO) run ./with-parley ../../bin/parley npm --prefix ../js --silent test
+
+kill: ## kill a server under load 100 times, 30 times with PostgreSQL, and let each write fail at each point
+	PARLEY_TEST_KILLS=full tools/with-postgres $(GO) test -count=1 -timeout 60m -v -run 'TestKill|TestFaults' ./cmd/parley ./internal/killtest
 
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...

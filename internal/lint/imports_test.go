@@ -26,6 +26,8 @@ var layers = []layer{
 		"cmd/parley"}},
 	{"load generator", "a server is measured from outside and does not measure itself", []string{
 		"internal/loadgen"}},
+	{"kill tests", "it kills whole servers and looks into what they leave; what is looked at does not look itself", []string{
+		"internal/killtest"}},
 	{"simulation", "it drives whole test servers through faults", []string{
 		"internal/simtest"}},
 	{"API tests", "they go through all that whole servers serve", []string{
