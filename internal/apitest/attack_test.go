@@ -6,7 +6,6 @@ import (
 	"flag"
 	"hash/fnv"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -79,7 +78,7 @@ func TestEveryRouteUnderAttack(t *testing.T) {
 		before := s.belongings()
 		routes := make(chan endpoint.Route)
 		var wg sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
+		for range 16 { // who commit together
 			wg.Go(func() {
 				w := &wire{net: s.world.Net}
 				defer w.close()

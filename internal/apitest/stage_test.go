@@ -40,6 +40,8 @@ type stage struct {
 	inOpen, before, inPrivate, after    id.EventID // before is in open, when nobody had joined
 	aliceFilter, aliceDevice, aliceSync string
 
+	visits sync.Mutex // is held by who visits left
+
 	mu   sync.Mutex // guards what follows
 	last int        // attacker
 }
@@ -180,9 +182,7 @@ func (s *stage) attacker() *attacker {
 	a.device, a.token = login.DeviceID, login.Token
 	u := hstest.User{Server: s.Server, ID: a.user, Device: a.device, Token: a.token}
 	u.Must("POST", c+"join/"+string(s.open), `{}`)
-	u.Must("POST", c+"join/"+string(s.left), `{}`)
-	u.Must("POST", c+"rooms/"+string(s.left)+"/leave", `{}`)
-	s.alice.Must("PUT", fmt.Sprintf(c+"rooms/%s/send/m.room.message/left%d", s.left, number), map[string]any{"body": s.secrets[0]})
+	s.visitLeft(&u)
 	s.alice.Must("POST", c+"rooms/"+string(s.invited)+"/invite", map[string]any{"user_id": a.user})
 	a.own = id.RoomID(text(u.Must("POST", c+"createRoom", `{"preset":"private_chat","room_alias_name":"`+a.user.Localpart()+`"}`), "room_id"))
 	a.inOwn = id.EventID(text(u.Must("PUT", c+"rooms/"+string(a.own)+"/send/m.room.message/1", `{"body":"x"}`), "event_id"))
@@ -200,6 +200,17 @@ func (s *stage) attacker() *attacker {
 	a.filter = text(u.Must("POST", c+"user/"+string(a.user)+"/filter", `{}`), "filter_id")
 	a.sync = text(u.Must("GET", c+"sync", nil), "next_batch")
 	return a
+}
+
+// visitLeft has a user come and go. What Alice says after that is not for him, nor
+// for anybody else: while she speaks, nobody is there.
+func (s *stage) visitLeft(u *hstest.User) {
+	const c = "/_matrix/client/v3/"
+	s.visits.Lock()
+	defer s.visits.Unlock()
+	u.Must("POST", c+"join/"+string(s.left), `{}`)
+	u.Must("POST", c+"rooms/"+string(s.left)+"/leave", `{}`)
+	s.alice.Must("PUT", fmt.Sprintf(c+"rooms/%s/send/m.room.message/%s", s.left, u.ID), map[string]any{"body": s.secrets[0]})
 }
 
 // alive reports whether an attacker's access token is still good.

@@ -79,6 +79,7 @@
 // # Limits
 //
 // The package knows nothing of users, tokens or signatures: an [Authenticator]
-// does. It does not compress, and leaves timeouts to [net/http.Server]; without
-// ReadTimeout a client can hold a connection by sending its body slowly.
+// does. It does not compress. That large responses are read fast enough it sees to
+// itself; other timeouts it leaves to [net/http.Server]: without ReadTimeout a
+// client can hold a connection by sending its body slowly.
 package endpoint

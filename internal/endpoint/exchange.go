@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"parley/matrix/mxerr"
 )
 
 // An exchange is one request on its way through the table.
@@ -17,7 +19,7 @@ type exchange struct {
 	caller  Caller
 	content content
 	start   time.Time
-	release func() // nil, or frees what endWith has made
+	release []func() // what frees what the exchange holds
 
 	canceled bool // as in Observation
 	abort    bool // the connection has to break off
@@ -63,20 +65,36 @@ func (x *exchange) serve() error {
 	if err := x.limitRate(); err != nil {
 		return err
 	}
-	if x.lookup.route.Waits && x.table.config.Stopping != nil {
-		x.endWith(x.table.config.Stopping)
+	if x.lookup.route.Waits {
+		if err := x.wait(); err != nil {
+			return err
+		}
 	}
 	return x.lookup.route.serve(x)
+}
+
+// wait is called for a request that may wait for news.
+func (x *exchange) wait() error {
+	if user := x.caller.UserID; user != "" && !x.caller.Unlimited {
+		if !x.table.waiting.begin(user) {
+			return mxerr.New(mxerr.LimitExceeded, "Too many requests wait for news already").With(retryAfterMS, int64(5000))
+		}
+		x.release = append(x.release, func() { x.table.waiting.end(user) })
+	}
+	if x.table.config.Stopping != nil {
+		x.endWith(x.table.config.Stopping)
+	}
+	return nil
 }
 
 // endWith has the request's context end with another one, too.
 func (x *exchange) endWith(stopping context.Context) {
 	ctx, cancel := context.WithCancelCause(x.request.Context())
 	unwatch := context.AfterFunc(stopping, func() { cancel(ErrStopping) })
-	x.release = func() {
+	x.release = append(x.release, func() {
 		unwatch()
 		cancel(nil)
-	}
+	})
 	x.request = x.request.WithContext(ctx)
 }
 
@@ -91,8 +109,8 @@ func (x *exchange) finish() {
 			append(x.logAttrs(), "panic", v, "stack", string(debug.Stack()))...)
 		x.answerFault()
 	}
-	if x.release != nil {
-		x.release()
+	for _, release := range x.release {
+		release()
 	}
 	if x.table.config.Observe != nil {
 		x.table.config.Observe(x.observation())

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"parley/matrix/canonjson"
 )
@@ -101,7 +102,22 @@ func (b wholeBody) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A response of more than this many bytes does not fit into the buffers between
+// here and the client, who has readGrace to begin with and then has to read
+// readRate bytes a second. Somebody who asks and does not read would otherwise
+// have it held in memory as often as he asks.
+const (
+	largeBody = 64 << 10
+	readGrace = 30 * time.Second
+	readRate  = 32 << 10
+)
+
 func (x *exchange) writeBody(status int, body []byte) {
+	if len(body) > largeBody {
+		// It fails where there are no deadlines, as in tests.
+		http.NewResponseController(x.writer.ResponseWriter).
+			SetWriteDeadline(time.Now().Add(readGrace + time.Duration(len(body)/readRate)*time.Second))
+	}
 	h := x.writer.Header()
 	h["Content-Type"] = x.table.json
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -44,6 +44,9 @@ type Config struct {
 	// Stopping ends when the server is about to: the requests that wait, see
 	// [Policy], end with it. Nil: it never does.
 	Stopping context.Context
+	// MaxWaiting is how many requests of one user may wait at a time, 0 for any
+	// number. It is no limit of a rate, and holds where there are none.
+	MaxWaiting int
 }
 
 // ErrStopping is why the context of a request that waits has ended, when that is
@@ -75,6 +78,7 @@ type Table struct {
 	routes  []Route
 	mux     *http.ServeMux
 	limiter *limiter // nil: no limits
+	waiting waiting
 	log     *slog.Logger
 	common  http.Header // what every response has
 	json    []string    // the value of Content-Type
@@ -86,6 +90,7 @@ type Table struct {
 // no sense.
 func New(config Config, routes []Route) *Table {
 	t := &Table{config: config, routes: slices.Clone(routes), mux: http.NewServeMux(), log: config.Log}
+	t.waiting.most = config.MaxWaiting
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}

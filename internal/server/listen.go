@@ -24,12 +24,13 @@ func (s *Server) Listen(ctx context.Context) (listeners []net.Listener, err erro
 		}
 		listeners = nil
 	}()
+	slots := make(chan struct{}, connectionLimit(openFiles()))
 	open := func(key, address string) (net.Listener, error) {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
-		return l, nil
+		return limitConnections(l, slots), nil
 	}
 	if s.config.Listen != "" {
 		l, err := open("listen", s.config.Listen)

@@ -119,6 +119,8 @@ func (s *Server) endpointConfig() endpoint.Config {
 		NewRequestID:   requestIDs(),
 		Observe:        s.observe,
 		Stopping:       s.stopping,
+		// Somebody has some devices, and some of these a second connection.
+		MaxWaiting: 64,
 	}
 	if s.config.RateLimits.Enabled {
 		c.Limits = csapi.Limits()
