@@ -129,12 +129,13 @@ func (db *sqliteDB) begin(ctx context.Context, write bool) (session, error) {
 // risks: there are none, see connectSQLite.
 func (db *sqliteDB) risks(context.Context) ([]string, error) { return nil, nil }
 
-func (db *sqliteDB) close() error {
-	err := (<-db.writer).Close()
+// close closes the writer last: the last connection copies the write-ahead log
+// back and removes it, which one that only reads cannot.
+func (db *sqliteDB) close() (err error) {
 	for range db.count {
 		err = errors.Join(err, (<-db.readers).Close())
 	}
-	return err
+	return errors.Join(err, (<-db.writer).Close())
 }
 
 type sqliteSession struct {

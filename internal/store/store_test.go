@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -388,4 +390,25 @@ func TestCommitsAreSynced(t *testing.T) {
 			t.Errorf("risks are %q, %v", risks, err)
 		}
 	})
+}
+
+func TestAClosedSQLiteFileIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "parley.db")
+	db, err := store.Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("CREATE TABLE t (n bigint NOT NULL)")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the write-ahead log is left beside it: %v", err)
+	}
 }
