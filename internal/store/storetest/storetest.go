@@ -27,9 +27,17 @@ func Each(t *testing.T, f func(t *testing.T, db *store.DB)) {
 // EachLocation runs f with the location of a database without tables on each
 // database that there is, for tests that open and close it themselves.
 func EachLocation(t *testing.T, f func(t *testing.T, location string)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, filepath.Join(t.TempDir(), "parley.db")) })
+	EachKind(t, func(t *testing.T, fresh func() string) { f(t, fresh()) })
+}
+
+// EachKind runs f on each kind of database that there is, for tests that need
+// several of them: fresh returns the location of another one without tables.
+func EachKind(t *testing.T, f func(t *testing.T, fresh func() string)) {
+	t.Run("sqlite", func(t *testing.T) {
+		f(t, func() string { return filepath.Join(t.TempDir(), "parley.db") })
+	})
 	if server := os.Getenv("PARLEY_TEST_POSTGRES"); server != "" {
-		t.Run("postgres", func(t *testing.T) { f(t, newSchema(t, server)) })
+		t.Run("postgres", func(t *testing.T) { f(t, func() string { return newSchema(t, server) }) })
 	}
 }
 
