@@ -116,8 +116,8 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 	default:
 		return nil
 	}
-	if _, err := id.ParseUserID(c.StateKey); err != nil {
-		return nil // it is a member event that makes nobody a member
+	if !isUser(c.StateKey) {
+		return nil
 	}
 	m := memberChange{user: id.UserID(c.StateKey), num: stateres.Num(c.New), membership: event.MembershipLeave}
 	before, err := r.eventOrNil(ctx, stateres.Num(c.Old))
@@ -140,6 +140,13 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 	}
 	made.members = append(made.members, m)
 	return nil
+}
+
+// isUser reports whether a state key is that of a user's member event. The
+// authorization rules let member events pass that make nobody a member.
+func isUser(stateKey string) bool {
+	_, err := id.ParseUserID(stateKey)
+	return err == nil
 }
 
 // count adds to the number of members.

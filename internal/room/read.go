@@ -35,7 +35,9 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 	members, err := g.StateOfType(ctx, roomID, m.Root, event.TypeMember)
 	var row record
 	for _, it := range members {
-		row.count(it.Event, 1)
+		if user, _ := it.Event.StateKey(); isUser(user) {
+			row.count(it.Event, 1)
+		}
 	}
 	m.Joined, m.Invited = row.joined, row.invited
 	return m, err
@@ -53,13 +55,18 @@ func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Posit
 	return g.longAgo(ctx, r, pos)
 }
 
-// longAgo is Before for positions that are no longer in memory.
+// longAgo is Before for positions that are no longer in memory: there are later
+// events than what is wanted. It starts from them, because earlier entries of the
+// journal may be gone.
 func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Moment, error) {
 	found, err := g.readItems(ctx, r, `
-		WHERE e.event = (SELECT ref FROM journal WHERE scope = $1 AND kind = $2 AND pos <= $3 ORDER BY pos DESC LIMIT 1)`,
-		r.num.Scope(), journal.KindEvent, pos)
+		WHERE e.room = $1 AND e.pos IS NOT NULL AND e.place < (
+			SELECT place FROM events WHERE event = (
+				SELECT ref FROM journal WHERE scope = $2 AND kind = $3 AND pos > $4 ORDER BY pos LIMIT 1))
+		ORDER BY e.place DESC LIMIT 1`,
+		r.num, r.num.Scope(), journal.KindEvent, pos)
 	if err != nil || len(found) == 0 {
-		return Moment{Pos: pos}, err
+		return Moment{}, err
 	}
 	it := found[0]
 	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}, nil
