@@ -48,9 +48,7 @@ func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, erro
 		if err != nil {
 			return Sent{}, err
 		}
-		if authoriser != "" {
-			d.Content = d.Content.With("join_authorised_via_users_server", canonjson.Text(string(authoriser)))
-		}
+		d.authoriser = authoriser
 	}
 	return g.Send(ctx, roomID, d)
 }
@@ -126,7 +124,7 @@ func (g *Engine) UpdateMember(ctx context.Context, roomID id.RoomID, user id.Use
 		_, err = g.Send(ctx, roomID, Draft{
 			Type: event.TypeMember, StateKey: &key, Sender: user, Instead: e.ID(),
 			// What is true of the join that was is not of this event.
-			Content: content.Without("join_authorised_via_users_server", "reason", "third_party_invite"),
+			Content: content.Without(authorisedVia, "reason", "third_party_invite"),
 		})
 		switch {
 		case errors.Is(err, errSuperseded): // perhaps the user has left: look again

@@ -28,6 +28,24 @@ type Draft struct {
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
+
+	// authoriser is the local user in whose name the sender joins, if anybody.
+	authoriser id.UserID
+}
+
+// authorisedVia names the user in whose name somebody joins. This server vouches
+// for it, so it is the server that says who it is, and not the sender.
+const authorisedVia = "join_authorised_via_users_server"
+
+// content is what the event is to say.
+func (d Draft) content() canonjson.Value {
+	switch {
+	case d.Type != event.TypeMember || d.Content.Kind() != canonjson.Object:
+		return d.Content
+	case d.authoriser == "":
+		return d.Content.Without(authorisedVia)
+	}
+	return d.Content.With(authorisedVia, canonjson.Text(string(d.authoriser)))
 }
 
 // check refuses what the authorization rules let pass and we do not make: a
@@ -59,6 +77,7 @@ const attempts = 50
 // error is a *mxerr.Error when the user is to be told: that there is
 // no such room, that the rules forbid it, that the event is malformed.
 func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
+	d.Content = d.content()
 	for range attempts {
 		r, err := g.room(ctx, roomID)
 		if err != nil {
