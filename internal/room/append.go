@@ -241,7 +241,7 @@ func (a appended) show(items []Item) {
 		}
 		m.remember(r)
 	}
-	r.engine.appended(r)
+	r.engine.appended(r, a.creates)
 }
 
 // write adds to the batch what the event leaves in the database.

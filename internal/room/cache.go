@@ -68,7 +68,7 @@ func (g *generations[K, V]) change(key K, f func(V) V) {
 	defer g.mu.Unlock()
 	*g.counter(key)++
 	if v, ok := g.young[key]; ok {
-		g.young[key] = f(v)
+		g.store(key, f(v))
 	} else if v, ok := g.old[key]; ok {
 		g.old[key] = f(v)
 	}
@@ -88,8 +88,9 @@ func (g *generations[K, V]) counter(key K) *uint64 {
 }
 
 func (g *generations[K, V]) store(key K, value V) {
-	if _, known := g.young[key]; known {
+	if before, known := g.young[key]; known {
 		g.young[key] = value
+		g.size += g.weigh(value) - g.weigh(before)
 		return
 	}
 	if g.size > g.limit {

@@ -89,9 +89,6 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 	if err != nil {
 		return "", Sent{}, fmt.Errorf("creating room %s: %w", r.id, err)
 	}
-	g.mu.Lock()
-	g.remember(r)
-	g.mu.Unlock()
 	return r.id, Sent{EventID: a.entries[0].event.ID(), Pos: pos}, nil
 }
 

@@ -69,9 +69,12 @@ type Engine struct {
 	names map[Num]id.RoomID           // of the rooms in memory
 }
 
-// A load is a room that is being read. It is late when the room changed
-// meanwhile, so that what was read may be out of date.
-type load struct{ late bool }
+// A load is a room that is being read, by several readers perhaps. It is late
+// when the room changed meanwhile, so that what was read may be out of date.
+type load struct {
+	readers int
+	late    bool
+}
 
 // New returns an engine over a database and its journal. It must be made before
 // the journal runs.
@@ -133,6 +136,7 @@ func (g *Engine) room(ctx context.Context, roomID id.RoomID) (*live, error) {
 			l = new(load)
 			g.loads[roomID] = l
 		}
+		l.readers++
 		g.mu.Unlock()
 		r, err := g.read(ctx, roomID)
 		if r, ok := g.loaded(roomID, l, r, err); ok {
@@ -146,7 +150,9 @@ func (g *Engine) room(ctx context.Context, roomID id.RoomID) (*live, error) {
 func (g *Engine) loaded(roomID id.RoomID, l *load, r *live, err error) (*live, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.loads[roomID] == l {
+	// The last reader ends the load: until then the others have to learn of what
+	// is appended to the copy of the first.
+	if l.readers--; l.readers == 0 && g.loads[roomID] == l {
 		delete(g.loads, roomID)
 	}
 	switch {
@@ -196,13 +202,18 @@ func (g *Engine) forget(r *live) {
 
 // appended tells that a copy of a room has a new event, before the event becomes
 // visible. Another copy in memory, or one that is being read, would not have it.
-func (g *Engine) appended(r *live) {
+// A room that is created is in memory from now on: later, another node might
+// have appended to it.
+func (g *Engine) appended(r *live, created bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e := g.rooms[r.id]; e != nil && e.Value != r {
 		g.drop(e)
 	}
 	g.late(r.id)
+	if created {
+		g.remember(r)
+	}
 }
 
 func (g *Engine) late(roomID id.RoomID) {
@@ -216,10 +227,12 @@ func (g *Engine) late(roomID id.RoomID) {
 func (g *Engine) foreign(entries []journal.Entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	changed := false
 	for _, e := range entries {
 		if e.Kind != journal.KindEvent {
 			continue
 		}
+		changed = true
 		roomID, known := g.names[Num(e.Scope.Number())]
 		if !known {
 			// It is not in memory, but may be read just now.
@@ -232,8 +245,10 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.late(roomID)
 		g.drop(g.rooms[roomID])
 	}
-	g.reads.clear()
-	g.items.clear()
+	if changed {
+		g.reads.clear()
+		g.items.clear()
+	}
 }
 
 func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {

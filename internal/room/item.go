@@ -165,6 +165,7 @@ func (c *recent) change(num stateres.Num, f func(Item) Item) {
 		if it.Num == num {
 			c.items = slices.Clone(c.items) // others may read what was handed out
 			c.items[i] = f(it)
+			c.bytes += c.items[i].weight() - it.weight()
 			return
 		}
 	}

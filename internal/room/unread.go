@@ -82,6 +82,9 @@ func (m entry) remember(r *live) {
 	}
 	for _, user := range m.tally.mentioned {
 		r.engine.reads.change(readKey{user, r.num}, func(s readState) readState {
+			if n := len(s.highlights); n > 0 && s.highlights[n-1].place >= m.place {
+				return s // it was read after the commit
+			}
 			s.highlights = append(slices.Clip(s.highlights), highlight{m.place, !m.tally.notifies})
 			return s
 		})
