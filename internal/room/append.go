@@ -17,11 +17,20 @@ type entry struct {
 	num   stateres.Num
 	event *event.Event
 	auth  []stateres.Num
+	// status is what it is kept as. Of one that is put aside, follows are the
+	// room's heads that it came after, and of what is below, only before, after
+	// and row are filled in.
+	status  int64
+	follows []stateres.Num
 	// before is the state before it, after the state after it, and current that
 	// of the room with it, which is another if it is one of several heads.
 	before, after, current statetrie.Root
-	// redacts is the event that it takes effect on, if it is a redaction.
+	// redacts is the event that it takes effect on, if it is a redaction; awaits
+	// is the event that it names, if the room does not have that yet.
 	redacts stateres.Num
+	awaits  id.EventID
+	// because is the redaction that was there before the event, if there was one.
+	because cause
 	// transaction is the request of its sender that it comes from.
 	transaction Transaction
 
@@ -191,21 +200,23 @@ func (r *live) finish(before record, entries []entry) appended {
 // change is what the journal is to commit.
 func (a appended) change(b *journal.Batch) error {
 	r := a.room
-	expect := func() error { return expectChange(b, a.before) }
-	if a.creates {
-		expect = func() error { return expectNoRoom(b, r.id) }
-	}
-	if err := expect(); err != nil {
+	pos, err := a.expect(b)
+	if err != nil {
 		return err
 	}
 	after := a.entries[len(a.entries)-1].row
-	b.Remember(r.num, after.change)
-	items := make([]Item, 0, len(a.entries))
+	after.pos = pos
+	var items []Item
 	for _, m := range a.entries {
+		if m.status != accepted {
+			m.writeAside(b, r)
+			continue
+		}
 		after.pos = b.Append(r.num.Scope(), journal.KindEvent, int64(m.num))
 		items = append(items, m.item(after.pos))
 		m.write(b, r, after.pos)
 	}
+	b.Remember(r.num, lastAppend{after.change, after.pos})
 	a.writeNodes(b)
 	if a.creates {
 		b.Write(createKey{r.num}, func(tx *store.Tx) error { return insertRoom(tx, r.id, after) })
@@ -213,6 +224,15 @@ func (a appended) change(b *journal.Batch) error {
 	b.Write(r.num, func(tx *store.Tx) error { return writeRoom(tx, after) })
 	b.Durable(func() { a.show(items) })
 	return nil
+}
+
+// expect refuses what was not decided on the room as it is, and returns the
+// position of the room's last event.
+func (a appended) expect(b *journal.Batch) (journal.Position, error) {
+	if a.creates {
+		return 0, expectNoRoom(b, a.room.id)
+	}
+	return expectChange(b, a.before)
 }
 
 func (a appended) writeNodes(b *journal.Batch) {
@@ -224,7 +244,7 @@ func (a appended) writeNodes(b *journal.Batch) {
 // item returns the event in its place.
 func (m entry) item(pos journal.Position) Item {
 	return Item{
-		Num: m.num, Event: m.event, Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
+		Num: m.num, Event: shown(m.event, m.because.event), Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
 		Replaces: m.replaces, Unread: m.row.unread, Loud: m.row.loud, Transaction: m.transaction,
 	}
 }
@@ -232,10 +252,14 @@ func (m entry) item(pos journal.Position) Item {
 // show keeps in memory what was committed, before anybody can ask for it.
 func (a appended) show(items []Item) {
 	r := a.room
-	for i, m := range a.entries {
+	for _, m := range a.entries {
+		if m.status != accepted {
+			continue // nobody can
+		}
 		row := m.row
-		row.pos = items[i].Pos
-		r.recent.push(items[i], row.moment())
+		row.pos = items[0].Pos
+		r.recent.push(items[0], row.moment())
+		items = items[1:]
 		if m.redacts != 0 {
 			r.redacted(m.redacts, m.event)
 		}
@@ -250,11 +274,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	if m.current != m.before {
 		current = m.current[:]
 	}
-	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, accepted, m.before, current, m.merges, optional(m.replaces),
-		m.row.unread, m.row.loud, encodeNums(m.auth), m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
-	if m.redacts != 0 {
-		markRedacted(b, m.redacts, m.num)
-	}
+	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
+		m.row.unread, m.row.loud, encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
+	m.writeRedactions(b, r)
 	for _, c := range m.members {
 		b.Insert(insertSights, r.num, c.user, m.place, pos, c.num, c.membership)
 		b.Write(memberKey{r.num, c.user}, func(tx *store.Tx) error { return putMembership(tx, r.num, c, pos) })
@@ -266,6 +288,13 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
 	}
 	m.writeReads(b, r)
+}
+
+// writeAside adds to the batch an event that does not become part of what is
+// shown of the room.
+func (m entry) writeAside(b *journal.Batch, r *live) {
+	b.Insert(insertEvents, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
+		int64(0), int64(0), encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
 }
 
 // optional returns a value to be stored, NULL for the zero value.
@@ -284,24 +313,29 @@ type (
 	createKey struct{ room Num }
 )
 
+// lastAppend is the last append of a room, and the position of its last event.
+type lastAppend struct {
+	change int64
+	pos    journal.Position
+}
+
 // expectChange refuses an append that was decided on another change of the
-// room than its last. A change has a name and not a count: two nodes can make
-// different changes that would have the same count, and what one of them built
-// on its own, which was refused, must not pass for built on the other's. The
-// database is asked once per room and group.
-func expectChange(b *journal.Batch, before record) error {
-	last, ok := b.Memo(before.num)
-	if !ok {
-		var change int64
-		if err := b.Row("SELECT change FROM rooms WHERE room = $1", before.num).Scan(&change); err != nil {
-			return fmt.Errorf("reading room %d: %w", before.num, err)
-		}
-		last = change
+// room than its last, and returns the position of the room's last event. A
+// change has a name and not a count: two nodes can make different changes that
+// would have the same count, and what one of them built on its own, which was
+// refused, must not pass for built on the other's. The database is asked once
+// per room and group.
+func expectChange(b *journal.Batch, before record) (journal.Position, error) {
+	var last lastAppend
+	if memo, ok := b.Memo(before.num); ok {
+		last = memo.(lastAppend)
+	} else if err := b.Row("SELECT change, pos FROM rooms WHERE room = $1", before.num).Scan(&last.change, &last.pos); err != nil {
+		return 0, fmt.Errorf("reading room %d: %w", before.num, err)
 	}
-	if last != before.change {
-		return errConflict
+	if last.change != before.change {
+		return 0, errConflict
 	}
-	return nil
+	return last.pos, nil
 }
 
 // expectNoRoom refuses to create a room whose ID there is already, and keeps

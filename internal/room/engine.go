@@ -87,7 +87,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     newGenerations[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    newGenerations[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
-		graph:     newGenerations[stateres.Num](o.Memory/32, func(k known) int { return 150 + 8*len(k.auth) }),
+		graph:     newGenerations[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
 		items:     newGenerations[stateres.Num](o.Memory/4, Item.weight),
 		reads:     newGenerations[readKey](o.Memory/32, readState.weight),
 		sent:      newGenerations[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,50 +125,86 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if err := d.check(); err != nil {
 		return entry{}, err
 	}
-	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
-	proto, auth, err := r.proto(ctx, d, state)
+	// What it follows is all there is, but for a room with very many branches.
+	follows := min(len(r.head), event.MaxPrevEvents)
+	before := r.row.root
+	if follows < len(r.head) {
+		var err error
+		if before, err = r.statesAfter(ctx, r.row.head[:follows]); err != nil {
+			return entry{}, err
+		}
+	}
+	made, err := r.draw(ctx, d, before, r.head[:follows])
 	if err != nil {
 		return entry{}, err
 	}
-	server := d.Sender.Server()
+	if err := r.redacts(ctx, &made); err != nil {
+		return entry{}, err
+	}
+	return r.follow(ctx, made, r.row.head[follows:], r.head[follows:])
+}
+
+// draw makes an event that follows others, between which the state is before.
+func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []*event.Event) (entry, error) {
+	state := &snapshot{ctx: ctx, room: r, root: before}
+	proto, auth, err := r.proto(ctx, d, state, prev)
+	if err != nil {
+		return entry{}, err
+	}
 	if proto.EventID, err = r.engine.newEventID(r.rules); err != nil {
 		return entry{}, err
 	}
-	e, err := proto.Build(r.rules, server, r.engine.key)
+	e, err := proto.Build(r.rules, d.Sender.Server(), r.engine.key)
 	if err != nil {
 		return entry{}, badEvent(err)
 	}
-	if err := eventauth.Check(e, state); err != nil {
-		return entry{}, refused(err)
-	}
-	target, err := r.redacts(ctx, e, state)
-	if err != nil {
+	if err := r.allow(ctx, e, before, r.row.root); err != nil {
 		return entry{}, err
-	}
-	if state.fault != nil {
-		return entry{}, state.fault
 	}
 	num, err := r.engine.numbers.above(ctx, auth)
-	if err != nil {
-		return entry{}, err
-	}
-	made := entry{num: num, event: e, auth: auth, before: r.row.root, redacts: target, transaction: d.Transaction}
-	if err := r.put(ctx, &made); err != nil {
-		return entry{}, err
-	}
-	made.current = made.after // what it follows is all there is
-	advanced, err := r.advance(ctx, made, []stateres.Num{num}, []*event.Event{e})
-	if err != nil {
-		delete(r.pending, num)
-	}
-	return advanced, err
+	return entry{num: num, event: e, auth: auth, before: before, status: accepted, transaction: d.Transaction}, err
 }
 
-// put sets the state after an accepted event from that before it, and makes the
-// event known to whoever builds on it. The caller holds mu.
+// allow refuses an event of ours that one of the states does not allow.
+func (r *live) allow(ctx context.Context, e *event.Event, roots ...statetrie.Root) error {
+	for _, root := range slices.Compact(roots) {
+		state := &snapshot{ctx: ctx, room: r, root: root}
+		err := eventauth.Check(e, state)
+		if state.fault != nil {
+			return state.fault
+		}
+		if err != nil {
+			return refused(err)
+		}
+	}
+	return nil
+}
+
+// follow makes an accepted event one of the room's forward extremities, beside
+// others, and moves the room on to it. After an error the room is as before. The
+// caller holds mu.
+func (r *live) follow(ctx context.Context, made entry, others []stateres.Num, heads []*event.Event) (entry, error) {
+	row, head := r.row, r.head
+	err := r.put(ctx, &made)
+	if err == nil {
+		nums := append([]stateres.Num{made.num}, others...)
+		if made.current, err = r.statesAfter(ctx, nums); err == nil {
+			made, err = r.advance(ctx, made, nums, append([]*event.Event{made.event}, heads...))
+		}
+	}
+	if err != nil {
+		r.row, r.head = row, head
+		delete(r.pending, made.num)
+	}
+	return made, err
+}
+
+// put sets the state after an event from that before it, which one that was
+// rejected does not change, and makes the event known to whoever builds on it.
+// The caller holds mu.
 func (r *live) put(ctx context.Context, m *entry) (err error) {
 	m.after = m.before
-	if t, ok := m.event.Tuple(); ok {
+	if t, ok := m.event.Tuple(); ok && m.status != rejected {
 		m.after, err = statetrie.Put(ctx, r.nodes, m.before, statetrie.Key(t), uint64(m.num))
 		if err != nil {
 			return fmt.Errorf("putting %s into the state of %s: %w", m.event.ID(), r.id, err)
@@ -179,7 +216,7 @@ func (r *live) put(ctx context.Context, m *entry) (err error) {
 
 // proto fills in what follows from the room: where the event stands and what
 // authorises it.
-func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto, []stateres.Num, error) {
+func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*event.Event) (event.Proto, []stateres.Num, error) {
 	p := event.Proto{
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
 		OriginServerTS: d.Time,
@@ -190,7 +227,7 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot) (event.Proto
 	if d.Type == event.TypeCreate {
 		p.OriginServerTS = r.engine.creationTime()
 	}
-	for _, e := range r.head {
+	for _, e := range prev {
 		p.PrevEvents = append(p.PrevEvents, e.Reference())
 		p.Depth = max(p.Depth, e.Depth())
 	}

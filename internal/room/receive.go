@@ -74,7 +74,7 @@ func (r *live) take(ctx context.Context, e *event.Event) (outcome Outcome, a app
 		return 0, a, nil, errConflict
 	}
 	if n, err := r.find(ctx, e.ID()); err != nil || n != 0 {
-		return Known, a, nil, err
+		return Known, a, r.confirm(n), err
 	}
 	made, prev, err := r.place(ctx, e)
 	if err != nil {
@@ -83,19 +83,30 @@ func (r *live) take(ctx context.Context, e *event.Event) (outcome Outcome, a app
 	if outcome, err = r.judge(ctx, e, made); err != nil {
 		return 0, a, nil, err
 	}
-	if outcome != Accepted {
-		a = appended{room: r, nodes: r.nodes.fresh}
-		r.nodes.fresh = nil
-		return outcome, a, r.engine.journal.Submit(a.aside(made, outcome)), nil
+	before := r.row
+	if outcome == Accepted {
+		made, err = r.merge(ctx, made, prev)
+	} else {
+		made, err = r.putAside(ctx, made, prev, outcome)
 	}
-	before, head := r.row, r.head
-	if made, err = r.merge(ctx, made, prev); err != nil {
-		r.row, r.head = before, head
-		delete(r.pending, made.num)
+	if err != nil {
 		return 0, a, nil, err
 	}
 	a = r.finish(before, []entry{made})
-	return Accepted, a, r.engine.journal.Submit(a.change), nil
+	return outcome, a, r.engine.journal.Submit(a.change), nil
+}
+
+// confirm returns a function that waits until an event of the room is durable,
+// nil if it is known to be. The caller holds mu.
+func (r *live) confirm(n stateres.Num) (wait func() (journal.Position, error)) {
+	if _, pending := r.pending[n]; !pending {
+		return nil
+	}
+	before := r.row
+	return r.engine.journal.Submit(func(b *journal.Batch) error {
+		_, err := expectChange(b, before)
+		return err
+	})
 }
 
 // find returns the number of an event of the room, 0 when it has none such.
@@ -106,11 +117,8 @@ func (r *live) find(ctx context.Context, eventID id.EventID) (stateres.Num, erro
 		}
 	}
 	var num stateres.Num
-	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		n, room, err := findEvent(tx, eventID)
-		if room == r.num {
-			num = n
-		}
+	err := r.engine.db.View(ctx, func(tx *store.Tx) (err error) {
+		num, err = findEvent(tx, r.num, eventID)
 		return err
 	})
 	return num, err
@@ -140,9 +148,11 @@ func (r *live) place(ctx context.Context, e *event.Event) (made entry, prev []st
 	if err != nil {
 		return made, nil, err
 	}
-	made = entry{event: e, auth: auth}
-	if made.before, err = r.statesAfter(ctx, prev); err != nil {
-		return made, nil, err
+	made = entry{event: e, auth: auth, status: accepted}
+	if len(prev) > 0 { // otherwise there is nothing before it
+		if made.before, err = r.statesAfter(ctx, prev); err != nil {
+			return made, nil, err
+		}
 	}
 	made.num, err = r.engine.numbers.above(ctx, auth)
 	return made, prev, err
@@ -151,6 +161,11 @@ func (r *live) place(ctx context.Context, e *event.Event) (made entry, prev []st
 // judge decides whether a received event is allowed: by the events that it says
 // it is allowed by, by the state before it, and by the present state.
 func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, error) {
+	// The room has begun: another create event is none of its own, and nothing
+	// else begins a room.
+	if len(e.PrevEvents()) == 0 {
+		return Rejected, nil
+	}
 	create, auth, err := r.authEvents(ctx, made.auth)
 	if err != nil {
 		return 0, err
@@ -201,39 +216,62 @@ func (r *live) authEvents(ctx context.Context, nums []stateres.Num) (create *eve
 // merge makes an accepted event one of the room's forward extremities, in place
 // of those that it follows, and resolves the state.
 func (r *live) merge(ctx context.Context, made entry, prev []stateres.Num) (entry, error) {
+	if err := r.redacts(ctx, &made); err != nil {
+		return made, err
+	}
+	if err := r.redactedEarly(ctx, &made); err != nil {
+		return made, err
+	}
+	followed, err := r.follows(ctx, prev)
+	if err != nil {
+		return made, err
+	}
+	var others []stateres.Num
+	var heads []*event.Event
+	for i, n := range r.row.head {
+		if !slices.Contains(followed, n) {
+			others, heads = append(others, n), append(heads, r.head[i])
+		}
+	}
+	return r.follow(ctx, made, others, heads)
+}
+
+// putAside keeps an event that does not become part of what is shown of the
+// room. It counts as an append of the room, so that what builds on it stands and
+// falls with it.
+func (r *live) putAside(ctx context.Context, made entry, prev []stateres.Num, outcome Outcome) (_ entry, err error) {
+	made.status = map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}[outcome]
+	if made.follows, err = r.follows(ctx, prev); err != nil {
+		return made, err
+	}
 	if err := r.put(ctx, &made); err != nil {
 		return made, err
 	}
-	heads, head := []stateres.Num{made.num}, []*event.Event{made.event}
-	for i, n := range r.row.head {
-		if !slices.Contains(prev, n) {
-			heads, head = append(heads, n), append(head, r.head[i])
-		}
-	}
-	current, err := r.statesAfter(ctx, heads)
-	if err != nil {
-		return made, err
-	}
-	made.current = current
-	state := &snapshot{ctx: ctx, room: r, root: current}
-	if made.redacts, err = r.redacts(ctx, made.event, state); err != nil {
-		return made, err
-	}
-	advanced, err := r.advance(ctx, made, heads, head)
-	if err != nil {
-		return made, err
-	}
-	return advanced, state.fault
+	r.row.change = int64(made.num)
+	made.row = r.row
+	return made, nil
 }
 
-// aside is the change that keeps an event which does not become part of what is
-// shown of the room.
-func (a appended) aside(made entry, outcome Outcome) journal.Change {
-	status := map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}[outcome]
-	return func(b *journal.Batch) error {
-		b.Insert(insertEvents, made.num, a.room.num, made.event.ID(), nil, nil, status, made.before, nil, false, nil,
-			int64(0), int64(0), encodeNums(made.auth), made.event.JSON(), nil, nil)
-		a.writeNodes(b)
-		return nil
+// follows returns the forward extremities of the room that an event follows
+// which has these prev events. What was put aside never became one in their
+// stead, so whoever follows it follows them.
+func (r *live) follows(ctx context.Context, prev []stateres.Num) ([]stateres.Num, error) {
+	var heads []stateres.Num
+	for _, n := range prev {
+		if slices.Contains(r.row.head, n) {
+			heads = append(heads, n)
+			continue
+		}
+		k, err := r.known(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range k.follows {
+			if slices.Contains(r.row.head, n) {
+				heads = append(heads, n)
+			}
+		}
 	}
+	slices.Sort(heads)
+	return slices.Compact(heads), nil
 }

@@ -3,8 +3,10 @@ package room
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
+	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -12,43 +14,142 @@ import (
 	"parley/matrix/stateres"
 )
 
-// redacts returns the number of the event that a redaction takes effect on, 0
-// when there is none: it names none, one that is not in the room, or one that
-// its sender may not redact.
-// https://spec.matrix.org/v1.19/rooms/v3/#handling-redactions
-func (r *live) redacts(ctx context.Context, redaction *event.Event, state eventauth.State) (target stateres.Num, err error) {
-	if redaction.Type() != event.TypeRedaction || redaction.Redacts() == "" {
-		return 0, nil
-	}
-	levels := eventauth.LevelsIn(state) // reads the state, which it cannot do within a transaction
-	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
-		num, room, err := findEvent(tx, redaction.Redacts())
-		if err != nil || num == 0 || room != r.num {
-			return err
-		}
-		found, err := readEvents(tx, []stateres.Num{num}, r.rules)
-		if err == nil && eventauth.RedactionApplies(redaction, found[num], levels) {
-			target = num
-		}
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("looking for what %s redacts: %w", redaction.ID(), err)
-	}
-	return target, nil
+// cause is a redaction, as what it redacts is shown because of it.
+type cause struct {
+	num   stateres.Num
+	event *event.Event // nil for none
 }
 
-type redactionKey struct{ target stateres.Num }
+// redacts finds out what a redaction takes effect on: nothing, when it names
+// none or one that its sender may not redact. An event that the room does not
+// have yet may come later, by another branch. The caller holds mu.
+// https://spec.matrix.org/v1.19/rooms/v3/#handling-redactions
+func (r *live) redacts(ctx context.Context, made *entry) error {
+	redaction := made.event
+	if redaction.Type() != event.TypeRedaction || redaction.Redacts() == "" {
+		return nil
+	}
+	n, err := r.find(ctx, redaction.Redacts())
+	if err != nil {
+		return fmt.Errorf("looking for what %s redacts: %w", redaction.ID(), err)
+	}
+	if n == 0 {
+		made.awaits = redaction.Redacts()
+		return nil
+	}
+	target, err := r.event(ctx, n)
+	if err != nil {
+		return err
+	}
+	applies, err := r.applies(ctx, redaction, made.before, target)
+	if applies {
+		made.redacts = n
+	}
+	return err
+}
+
+// applies decides whether a redaction takes effect on an event, by the state
+// before the redaction: that is the same on all servers, whatever they have
+// received beside it.
+func (r *live) applies(ctx context.Context, redaction *event.Event, before statetrie.Root, target *event.Event) (bool, error) {
+	state := &snapshot{ctx: ctx, room: r, root: before}
+	applies := eventauth.RedactionApplies(redaction, target, eventauth.LevelsIn(state))
+	return applies, state.fault
+}
+
+// redactedEarly finds the first redaction of an event that came before it and
+// takes effect. The caller holds mu.
+func (r *live) redactedEarly(ctx context.Context, made *entry) error {
+	var waiting []stateres.Num
+	for n, m := range r.pending {
+		if m.awaits == made.event.ID() {
+			waiting = append(waiting, n)
+		}
+	}
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT event FROM early_redactions WHERE room = $1 AND target = $2", r.num, made.event.ID()) {
+			if err != nil {
+				return err
+			}
+			var n stateres.Num
+			if err := row.Scan(&n); err != nil {
+				return err
+			}
+			waiting = append(waiting, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking for redactions of %s: %w", made.event.ID(), err)
+	}
+	slices.Sort(waiting)
+	for _, n := range waiting {
+		redaction, err := r.event(ctx, n)
+		if err != nil {
+			return err
+		}
+		k, err := r.known(ctx, n)
+		if err != nil {
+			return err
+		}
+		if applies, err := r.applies(ctx, redaction, k.before, made.event); applies || err != nil {
+			made.because = cause{n, redaction}
+			return err
+		}
+	}
+	return nil
+}
+
+var insertEarlyRedactions = &store.Insert{Table: "early_redactions", Columns: []store.Column{
+	{Name: "room", Type: store.Int}, {Name: "target", Type: store.Text}, {Name: "event", Type: store.Int},
+}}
+
+// writeRedactions adds to the batch what the event redacts, and what redacts it.
+func (m entry) writeRedactions(b *journal.Batch, r *live) {
+	if m.redacts != 0 {
+		markRedacted(b, m.redacts, m.num)
+	}
+	if m.awaits != "" {
+		b.Insert(insertEarlyRedactions, r.num, m.awaits, m.num)
+	}
+	if m.because.event != nil {
+		markRedacted(b, m.num, m.because.num)
+	}
+}
+
+// redactionKey has the redaction too: of two in one group the first is to be
+// recorded, not the last.
+type redactionKey struct{ target, redaction stateres.Num }
 
 // markRedacted records that a redaction applies. Of several the first counts.
 func markRedacted(b *journal.Batch, target, redaction stateres.Num) {
-	b.Write(redactionKey{target}, func(tx *store.Tx) error {
+	b.Write(redactionKey{target, redaction}, func(tx *store.Tx) error {
 		err := tx.Queue("UPDATE events SET redacted_by = $2 WHERE event = $1 AND redacted_by IS NULL", target, redaction)
 		if err != nil {
 			return fmt.Errorf("redacting event %d: %w", target, err)
 		}
 		return nil
 	})
+}
+
+// isRedacted reports whether an event of the room was redacted. The caller holds
+// mu.
+func (r *live) isRedacted(ctx context.Context, n stateres.Num) (redacted bool, err error) {
+	for _, m := range r.pending {
+		if m.redacts == n || m.num == n && m.because.event != nil {
+			return true, nil
+		}
+	}
+	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+		var count int
+		err := tx.Row("SELECT count(*) FROM events WHERE event = $1 AND redacted_by IS NOT NULL", n).Scan(&count)
+		redacted = count > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("asking whether event %d is redacted: %w", n, err)
+	}
+	return redacted, nil
 }
 
 // shown returns the form in which an event may be shown: as it is, or redacted,

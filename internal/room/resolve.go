@@ -120,28 +120,35 @@ func (b branches) Rejected(n stateres.Num) (bool, error) {
 
 // known is what the database has of an event beside its JSON.
 type known struct {
-	status int64
-	auth   []stateres.Num
-	before statetrie.Root
+	status  int64
+	auth    []stateres.Num
+	before  statetrie.Root
+	follows []stateres.Num // see entry
 }
 
 // known returns what is known of an event. The caller holds mu.
 func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if m, ok := r.pending[n]; ok {
-		return known{status: accepted, auth: m.auth, before: m.before}, nil
+		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}, nil
 	}
 	if k, ok := r.engine.graph.get(n); ok {
 		return k, nil
 	}
 	var k known
-	var auth []byte
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT status, auth, before FROM events WHERE event = $1", n).Scan(&k.status, &auth, &k.before)
+		var auth, follows []byte
+		err := tx.Row("SELECT status, auth, before, follows FROM events WHERE event = $1", n).
+			Scan(&k.status, &auth, &k.before, &follows)
+		if err != nil {
+			return err
+		}
+		if k.auth, err = decodeNums(auth); err != nil {
+			return err
+		}
+		k.follows, err = decodeNums(follows)
+		return err
 	})
 	if err != nil {
-		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
-	}
-	if k.auth, err = decodeNums(auth); err != nil {
 		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
 	}
 	r.engine.graph.put(n, k)

@@ -85,11 +85,11 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 		}
 		key := transactionKey{d.Sender, d.Transaction, r.num}
 		if eventID := g.repeated(key); eventID != "" {
-			return Sent{EventID: eventID, Pos: g.journal.Head()}, nil
+			return g.repeat(ctx, eventID)
 		}
 		sent, err := r.send(ctx, d, key)
 		if earlier := (errRepeated{}); errors.As(err, &earlier) {
-			return Sent{EventID: earlier.eventID, Pos: g.journal.Head()}, nil
+			return g.repeat(ctx, earlier.eventID)
 		}
 		if !errors.Is(err, errConflict) {
 			return sent, err
@@ -97,6 +97,13 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 		g.forget(r)
 	}
 	return Sent{}, fmt.Errorf("sending into %s: %w", roomID, errConflict)
+}
+
+// repeat answers with an event that is durable, but may not be visible yet:
+// another node may have appended it.
+func (g *Engine) repeat(ctx context.Context, eventID id.EventID) (Sent, error) {
+	err := g.journal.Refresh(ctx)
+	return Sent{EventID: eventID, Pos: g.journal.Head()}, err
 }
 
 // send appends one event. The error is errConflict when the room has to be read
@@ -155,10 +162,9 @@ func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
 	if !repeated && !errors.Is(refusal, errSuperseded) {
 		return nil
 	}
-	for _, m := range r.pending {
+	for n, m := range r.pending {
 		if !repeated || m.event.ID() == earlier.eventID {
-			before := r.row
-			return r.engine.journal.Submit(func(b *journal.Batch) error { return expectChange(b, before) })
+			return r.confirm(n)
 		}
 	}
 	return nil
@@ -176,16 +182,21 @@ func (r *live) expected(ctx context.Context, drafts []Draft) error {
 		return nil
 	}
 	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
-	e := state.StateEvent(event.Tuple{Type: d.Type, StateKey: *d.StateKey})
+	place := event.Tuple{Type: d.Type, StateKey: *d.StateKey}
+	e := state.StateEvent(place)
 	switch {
 	case state.fault != nil:
 		return state.fault
 	case d.Instead != "" && (e == nil || e.ID() != d.Instead):
 		return errSuperseded
-	case e != nil && e.Sender() == d.Sender && string(e.Content()) == string(d.Content):
-		return errRepeated{e.ID()}
+	case e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
+		return nil
 	}
-	return nil
+	// What was redacted does not say it any more.
+	if redacted, err := r.isRedacted(ctx, state.num(place)); redacted || err != nil {
+		return err
+	}
+	return errRepeated{e.ID()}
 }
 
 // settle waits for the commit of what was submitted.

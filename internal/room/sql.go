@@ -34,8 +34,8 @@ var (
 		{Name: "place", Type: store.Int}, {Name: "pos", Type: store.Int}, {Name: "status", Type: store.Int},
 		{Name: "before", Type: store.Blob}, {Name: "current", Type: store.Blob}, {Name: "merges", Type: store.Bool},
 		{Name: "replaces", Type: store.Int}, {Name: "unread", Type: store.Int}, {Name: "loud", Type: store.Int},
-		{Name: "auth", Type: store.Blob}, {Name: "json", Type: store.Blob}, {Name: "device", Type: store.Text},
-		{Name: "txn", Type: store.Text},
+		{Name: "auth", Type: store.Blob}, {Name: "follows", Type: store.Blob}, {Name: "json", Type: store.Blob},
+		{Name: "device", Type: store.Text}, {Name: "txn", Type: store.Text},
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},
@@ -171,13 +171,13 @@ func readEvents(tx *store.Tx, nums []stateres.Num, rules *roomver.Rules) (map[st
 	return found, nil
 }
 
-// findEvent returns the number of an event and its room, 0 when it is unknown.
-func findEvent(tx *store.Tx, eventID id.EventID) (num stateres.Num, room Num, err error) {
-	err = tx.Row("SELECT event, room FROM events WHERE event_id = $1", eventID).Scan(&num, &room)
+// findEvent returns the number of an event of a room, 0 when it is unknown.
+func findEvent(tx *store.Tx, room Num, eventID id.EventID) (num stateres.Num, err error) {
+	err = tx.Row("SELECT event FROM events WHERE event_id = $1 AND room = $2", eventID, room).Scan(&num)
 	if errors.Is(err, store.ErrNoRows) {
 		err = nil
 	}
-	return num, room, err
+	return num, err
 }
 
 // reserveNumbers gives out a block of numbers and returns the first.

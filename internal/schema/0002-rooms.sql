@@ -28,7 +28,7 @@ CREATE TABLE events (
 	event      integer NOT NULL PRIMARY KEY, -- only: sqlite
 	event      bigint NOT NULL PRIMARY KEY, -- only: postgres
 	room       bigint NOT NULL,
-	event_id   text   NOT NULL UNIQUE,
+	event_id   text   NOT NULL,
 	place      bigint,                      -- in the room's own order; NULL for one that is not shown: outlier, rejected, soft-failed
 	pos        bigint,                      -- of its entry in the journal; NULL for what was no news
 	status     bigint NOT NULL,             -- accepted, soft-failed or rejected
@@ -39,6 +39,7 @@ CREATE TABLE events (
 	unread     bigint NOT NULL,             -- how many events of the room up to it notify everybody
 	loud       bigint NOT NULL,             -- how many of them are a highlight for everybody
 	auth       bytea  NOT NULL,             -- its auth events
+	follows    bytea,                       -- of a soft-failed or rejected one: the forward extremities that it came after
 	json       bytea  NOT NULL,             -- the PDU
 	device     text,                        -- the device of its sender that sent it, if it was sent here, and
 	txn        text,                        -- the transaction ID that the device chose
@@ -46,7 +47,19 @@ CREATE TABLE events (
 	-- state and authorization go on using; who reads it gets the redacted form.
 	redacted_by bigint
 );
+-- In old room versions servers choose the IDs of their events, and could choose
+-- one for several rooms.
+CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
+
+-- Redactions of events that the room did not have: they apply when it gets them.
+CREATE TABLE early_redactions (
+	room       bigint NOT NULL,
+	target     text   NOT NULL, -- an event ID
+	event      bigint NOT NULL, -- the redaction
+	PRIMARY KEY (room, target, event)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
 
 -- The nodes of the tries that are the states of rooms.
 CREATE TABLE state_nodes (
