@@ -30,8 +30,10 @@ const (
 	carol id.UserID = "@carol:a.test"
 )
 
-func testKey(t testing.TB) signing.Key {
-	seed := sha256.Sum256([]byte("a.test"))
+func testKey(t testing.TB) signing.Key { return keyOf(t, "a.test") }
+
+func keyOf(t testing.TB, server id.ServerName) signing.Key {
+	seed := sha256.Sum256([]byte(server))
 	key, err := signing.NewKey("ed25519:test", seed[:])
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +63,10 @@ func start(t testing.TB, db *store.DB, o Options) *node {
 		wg.Wait()
 	}
 	t.Cleanup(stop)
-	o.Server, o.Key = "a.test", testKey(t)
+	if o.Server == "" {
+		o.Server = "a.test"
+	}
+	o.Key = keyOf(t, o.Server)
 	return &node{Engine: New(db, j, o), t: t, db: db, stop: stop}
 }
 
@@ -108,9 +113,11 @@ func state(sender id.UserID, eventType, key, content string) Draft {
 	return Draft{Type: eventType, StateKey: &key, Sender: sender, Content: canonjson.Value(content)}
 }
 
-func join(user id.UserID) Draft {
-	return state(user, event.TypeMember, string(user), `{"membership":"join"}`)
+func member(sender, target id.UserID, membership string) Draft {
+	return state(sender, event.TypeMember, string(target), `{"membership":"`+membership+`"}`)
 }
+
+func join(user id.UserID) Draft { return member(user, user, event.MembershipJoin) }
 
 func message(sender id.UserID, body string) Draft {
 	content := object("body", canonjson.Text(body)).With("msgtype", canonjson.Text("m.text"))
@@ -374,6 +381,7 @@ func (g *Engine) forgetAll() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.rooms)
+	clear(g.names)
 	g.order.Init()
 }
 

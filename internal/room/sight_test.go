@@ -1,0 +1,183 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"parley/internal/journal"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/internal/store/storetest"
+	"parley/matrix/event"
+	"parley/matrix/eventauth"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// naivelySees applies the rules to the states before and after one event. The
+// states are those of the room after each of its events.
+func naivelySees(states []eventauth.MapState, user id.UserID, place int) bool {
+	at := func(place int) eventauth.MapState {
+		if place == 0 {
+			return eventauth.MapState{}
+		}
+		return states[place-1]
+	}
+	own := event.Tuple{Type: event.TypeMember, StateKey: string(user)}
+	if before, after := at(place - 1)[own], at(place)[own]; before == nil && after != nil ||
+		before != nil && (after == nil || after.ID() != before.ID()) {
+		return true // what becomes of a user is for the user to see
+	}
+	joinsLater := false
+	for _, state := range states[place:] {
+		joinsLater = joinsLater || memberOf(state, user) == event.MembershipJoin
+	}
+	for _, state := range []eventauth.MapState{at(place - 1), at(place)} {
+		membership := memberOf(state, user)
+		switch VisibilityOf(state[event.Tuple{Type: event.TypeHistoryVisibility}]) {
+		case WorldReadable:
+			return true
+		case Shared:
+			if joinsLater {
+				return true
+			}
+		case Invited:
+			if membership == event.MembershipInvite {
+				return true
+			}
+		}
+		if membership == event.MembershipJoin {
+			return true
+		}
+	}
+	return false
+}
+
+func memberOf(state eventauth.MapState, user id.UserID) string {
+	if e := state[event.Tuple{Type: event.TypeMember, StateKey: string(user)}]; e != nil {
+		return e.Membership()
+	}
+	return ""
+}
+
+// states returns the states of a room after each of its events.
+func (n *node) states(roomID id.RoomID) (states []eventauth.MapState, roots []statetrie.Root) {
+	n.t.Helper()
+	for _, it := range n.items(roomID) {
+		state := eventauth.MapState{}
+		for t, it := range n.stateAt(roomID, Moment{Root: it.Current}) {
+			state[t] = it.Event
+		}
+		states, roots = append(states, state), append(roots, it.Current)
+	}
+	return states, roots
+}
+
+// checkSight asks for each event whether a user may see it, and for the state.
+func (n *node) checkSight(roomID id.RoomID, user id.UserID, states []eventauth.MapState, roots []statetrie.Root) Sight {
+	n.t.Helper()
+	s, err := n.Sight(ctx, roomID, user)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	last := len(states)
+	for place := 1; place <= last; place++ {
+		if got, want := s.Sees(int64(place)), naivelySees(states, user, place) && !s.Forgotten; got != want {
+			n.t.Errorf("%s sees place %d of %d: %v, want %v; %v", user, place, last, got, want, s)
+		}
+		want := memberOf(states[place-1], user)
+		if want == "" {
+			want = event.MembershipLeave
+		}
+		if got := s.MembershipAt(int64(place)); got != want {
+			n.t.Errorf("%s was %q in place %d, want %q", user, got, place, want)
+		}
+	}
+	now := states[last-1]
+	visibility := VisibilityOf(now[event.Tuple{Type: event.TypeHistoryVisibility}])
+	if s.Membership() != memberOf(now, user) || s.Visibility != visibility || s.At.Root != roots[last-1] {
+		n.t.Errorf("%s is %q in a room that is %s, want %q and %s", user, s.Membership(), s.Visibility, memberOf(now, user), visibility)
+	}
+	n.checkStateRoot(roomID, user, s, states, roots)
+	return s
+}
+
+func (n *node) checkStateRoot(roomID id.RoomID, user id.UserID, s Sight, states []eventauth.MapState, roots []statetrie.Root) {
+	n.t.Helper()
+	last := len(states) - 1
+	want, ok := roots[last], true
+	if memberOf(states[last], user) != event.MembershipJoin && s.Visibility != WorldReadable {
+		for ok = false; last > 0 && !ok; last-- { // back to where the user left
+			ok = memberOf(states[last-1], user) == event.MembershipJoin
+			want = roots[last]
+		}
+		ok = ok && !s.Forgotten
+	}
+	got, err := n.StateRoot(ctx, roomID, s)
+	if ok && (err != nil || got != want) || !ok && !errors.Is(err, mxerr.Forbidden) {
+		n.t.Errorf("the state that %s may see is %s, %v; want %s, %v", user, got, err, want, ok)
+	}
+}
+
+// TestWhatUsersSee lets people come and go in a room that changes who may see
+// its history.
+func TestWhatUsersSee(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		users := []id.UserID{alice, bob, carol, "@nobody:a.test"}
+		for seed := range uint64(6) {
+			t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+				n := start(t, db, Options{Memory: []int{0, 1}[seed%2]})
+				random := rand.New(rand.NewPCG(seed, 3))
+				pick := func(choices ...string) string { return choices[random.IntN(len(choices))] }
+				roomID := n.create(NewRoom{State: []Draft{state("", event.TypeJoinRules, "", `{"join_rule":"public"}`)}})
+				remembered := make(map[journal.Position][]Sight)
+				for range 50 {
+					user := users[1+random.IntN(2)]
+					d := message(alice, "hi")
+					switch random.IntN(6) {
+					case 0:
+						d = state(alice, event.TypeHistoryVisibility, "", `{"history_visibility":"`+pick("world_readable", "shared", "invited", "joined", "joined")+`"}`)
+					case 1:
+						d = state(user, event.TypeMember, string(user), `{"displayname":"`+pick("a", "b")+`","membership":"join"}`)
+					case 2, 3:
+						d = member(alice, user, pick("leave", "invite", "invite", "ban"))
+					case 4:
+						d = member(user, user, pick("join", "leave"))
+					}
+					if _, err := n.Send(ctx, roomID, d); err != nil && !errors.Is(err, mxerr.Forbidden) {
+						t.Fatal(err)
+					}
+					if random.IntN(8) == 0 {
+						if err := n.Forget(ctx, roomID, user); err != nil && !errors.Is(err, mxerr.Unknown) {
+							t.Fatal(err)
+						}
+					}
+					if random.IntN(3) == 0 {
+						states, roots := n.states(roomID)
+						var seen []Sight
+						for _, user := range users {
+							seen = append(seen, n.checkSight(roomID, user, states, roots))
+						}
+						remembered[n.journal.Head()] = seen
+					}
+				}
+				n.forgetAll()
+				for pos, seen := range remembered {
+					for i, user := range users {
+						got, err := n.SightAt(ctx, roomID, user, pos)
+						if err != nil {
+							t.Fatal(err)
+						}
+						got.Forgotten = seen[i].Forgotten // that is as of now
+						if !reflect.DeepEqual(got, seen[i]) {
+							t.Errorf("what %s saw at %d is\n%+v, was\n%+v", user, pos, got, seen[i])
+						}
+					}
+				}
+			})
+		}
+	})
+}
