@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -366,13 +365,8 @@ func (s *Snapshot) agrees(v, fresh *view) error {
 		}
 	}
 	for roomID, r := range v.rooms {
-		var all []string
-		for _, e := range s.rooms[roomID].events {
-			all = append(all, e.id)
-		}
-		first := slices.Index(all, r.timeline[0])
-		if !slices.Equal(all[first:], r.timeline) {
-			return fmt.Errorf("the client knows %d events of %s, which has %d from the first of them on", len(r.timeline), roomID, len(all)-first)
+		if err := s.rooms[roomID].continues(r.timeline); err != nil {
+			return fmt.Errorf("room %s, of which the client knows %d events: %w", roomID, len(r.timeline), err)
 		}
 		if want := s.unread(roomID, v.userID); fresh.rooms[roomID].unread != want {
 			return fmt.Errorf("%s has %s unread, want %s", roomID, fresh.rooms[roomID].unread, want)

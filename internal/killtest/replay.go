@@ -207,6 +207,23 @@ func (r *roomRow) checkMembers(tx *store.Tx) error {
 	return nil
 }
 
+// continues checks that a timeline is the room from its first event on.
+func (r *roomRow) continues(timeline []string) error {
+	first := slices.IndexFunc(r.events, func(e *eventRow) bool { return e.id == timeline[0] })
+	for i, e := range r.events[first:] {
+		switch {
+		case i >= len(timeline):
+			return fmt.Errorf("%v and what follows is missing, the room ends with %v", e, r.events[len(r.events)-1])
+		case timeline[i] != e.id:
+			return fmt.Errorf("it has %v where there is %v", r.snapshot.byID[timeline[i]], e)
+		}
+	}
+	if more := len(timeline) - (len(r.events) - first); more > 0 {
+		return fmt.Errorf("it has %d events more", more)
+	}
+	return nil
+}
+
 // trie is the nodes of the states of a room.
 type trie map[statetrie.Address][]byte
 
