@@ -173,6 +173,7 @@ func TestRefusalsOfEvents(t *testing.T) {
 		{"sending to an unknown room", "carol", "PUT rooms/!unknown:a.test/send/m.room.message/1", `{}`, mxerr.Forbidden, 403},
 		{"sending to what is no room", "carol", "PUT rooms/x/send/m.room.message/1", `{}`, mxerr.InvalidParam, 400},
 		{"sending nothing", "bob", "PUT rooms/ROOM/send/m.room.message/1", ``, mxerr.NotJSON, 400},
+		{"sending with a long transaction ID", "bob", "PUT rooms/ROOM/send/m.room.message/" + strings.Repeat("x", 256), `{}`, mxerr.InvalidParam, 400},
 		{"sending a float", "bob", "PUT rooms/ROOM/send/m.room.message/1", `{"x":1.5}`, mxerr.BadJSON, 400},
 		{"state without power", "bob", "PUT rooms/ROOM/state/m.room.name", `{"name":"x"}`, mxerr.Forbidden, 403},
 		{"state of somebody else", "bob", "PUT rooms/ROOM/state/org.test/@alice:a.test", `{}`, mxerr.Forbidden, 403},

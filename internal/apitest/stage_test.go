@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parley/internal/account"
+	"parley/internal/config"
 	"parley/internal/endpoint"
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -39,6 +40,9 @@ type stage struct {
 	open, private, left, invited        id.RoomID
 	inOpen, before, inPrivate, after    id.EventID // before is in open, when nobody had joined
 	aliceFilter, aliceDevice, aliceSync string
+
+	// realTime says that time passes while the server works.
+	realTime bool
 
 	visits sync.Mutex // is held by who visits left
 
@@ -75,9 +79,9 @@ func (f *faults) take() []string {
 	return found
 }
 
-func newStage(t testing.TB) *stage {
+func newStage(t testing.TB, set ...func(*config.Config)) *stage {
 	w := hstest.New(t)
-	s := &stage{world: w, t: t, Server: w.Server("a.test", withEverything), ops: make(map[string]operation)}
+	s := &stage{world: w, t: t, Server: w.Server("a.test", append(set, withEverything)...), ops: make(map[string]operation)}
 	s.routes = slices.Collect(s.Routes())
 	for _, op := range operations(t) {
 		s.ops[op.key()] = op

@@ -3,6 +3,7 @@ package apitest
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"reflect"
 	"slices"
@@ -153,6 +154,17 @@ func (v *values) filters() []string {
 	}
 }
 
+// noise is a text that cannot be compressed, as databases do with keys that are
+// long, and always the same.
+func noise(n int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[random.IntN(36)]
+	}
+	return string(text)
+}
+
 // nested is an array, depth deep.
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
@@ -163,7 +175,7 @@ func badTexts() []string {
 		"' OR 1=1 --", "{}", "[]", "null", "true", "0", "-1", "9223372036854775808", "1e9", "0x10", "NaN", "!", "@", "#", "$", ":", "!:", "@:a.test", "@a:", "#:",
 		"@x:a.test:", "!x:[::1", "$$", "@UPPER:a.test", "@" + strings.Repeat("x", 244) + ":a.test", "@" + strings.Repeat("x", 260) + ":a.test",
 		"!" + strings.Repeat("x", 300), "$" + strings.Repeat("é", 200), "#" + strings.Repeat("😀", 64) + ":a.test", strings.Repeat("x", 255), strings.Repeat("x", 256), strings.Repeat("x", 5000),
-		strings.Repeat("/", 200),
+		strings.Repeat("/", 200), noise(300), noise(3000), noise(20_000), "u." + noise(3000), "@" + noise(3000), "!" + noise(3000), "$" + noise(3000), "#" + noise(3000) + ":a.test",
 	}
 }
 
@@ -177,6 +189,7 @@ func badJSON() []string {
 	return []string{
 		`null`, `true`, `false`, `0`, `-1`, `1.5`, `1e3`, `1e400`, `-0`, `9007199254740991`, `9007199254740993`, `9223372036854775808`, `123456789012345678901234567890`,
 		`""`, `"x"`, `"\u0000"`, `"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, `"😀"`, `" "`, `"\n"`, `"..` + strings.Repeat("x", 300) + `"`, `"` + strings.Repeat("é", 40000) + `"`,
+		`"` + noise(300) + `"`, `"` + noise(3000) + `"`, `"` + noise(60_000) + `"`, `["` + noise(3000) + `"]`,
 		`[]`, `[[]]`, `[null]`, `[1,"x",{}]`, `["x","x"]`, `["\u0000"]`, `{}`, `{"":""}`, `{"x":null}`, `{"\u0000":1}`, `{"a":1,"a":2}`, `{"a":` + nested(30) + `}`,
 		nested(90), nested(200), `[` + strings.Repeat(`{},`, 2000) + `{}]`, `["!x:a.test","@x:a.test","$x"]`,
 	}

@@ -67,8 +67,15 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 	return s.post(ctx, c, req.RoomID, d)
 }
 
+// maxTxnID is how many bytes a transaction ID may have. It is part of a key, which
+// PostgreSQL wants short, and clients number theirs.
+const maxTxnID = 255
+
 // post sends an event of the caller's.
 func (s *Server) post(ctx context.Context, c endpoint.Caller, roomID id.RoomID, d room.Draft) (eventResponse, error) {
+	if len(d.Transaction.ID) > maxTxnID {
+		return eventResponse{}, mxerr.New(mxerr.InvalidParam, "A transaction ID has at most %d bytes", maxTxnID)
+	}
 	sent, err := s.Rooms.Send(ctx, roomID, d)
 	return eventResponse{sent.EventID}, s.hidden(ctx, c, roomID, err)
 }
