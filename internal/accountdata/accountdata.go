@@ -24,14 +24,19 @@ const (
 // maxType is how many bytes a type may have, as for events.
 const maxType = 255
 
+// maxTotal is about how many bytes of account data a user may have. An initial
+// /sync has all of them in it.
+const maxTotal = 32 << 20
+
 // Store keeps account data. It is safe for concurrent use.
 type Store struct {
-	db      *store.DB
-	journal *journal.Journal
+	db       *store.DB
+	journal  *journal.Journal
+	maxTotal int64
 }
 
 // New returns a store over a database and its journal.
-func New(db *store.DB, j *journal.Journal) *Store { return &Store{db, j} }
+func New(db *store.DB, j *journal.Journal) *Store { return &Store{db, j, maxTotal} }
 
 // Data is one piece of account data. Room is empty if it is of none.
 type Data struct {
@@ -42,7 +47,8 @@ type Data struct {
 
 // Put sets account data of a user, of a room or, if that is empty, of none. What
 // only the server sets is refused with M_BAD_JSON and status 405; a content that
-// is no object with M_BAD_JSON; a bad type with M_INVALID_PARAM.
+// is no object with M_BAD_JSON; a bad type with M_INVALID_PARAM; what would be more
+// than a user may have with M_TOO_LARGE.
 func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content canonjson.Value) error {
 	switch {
 	case dataType == PushRules || dataType == FullyRead:
@@ -53,8 +59,29 @@ func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataTyp
 		return mxerr.New(mxerr.BadJSON, "The content of account data has to be an object")
 	}
 	p := place{user, room, dataType}
+	if err := s.checkTotal(ctx, p, content); err != nil {
+		return err
+	}
 	if _, err := s.journal.Append(ctx, p.change(content, nil)); err != nil {
 		return fmt.Errorf("storing %s: %w", p, err)
+	}
+	return nil
+}
+
+// checkTotal refuses content that leads beyond maxTotal. Several at once may go
+// beyond it together.
+func (s *Store) checkTotal(ctx context.Context, p place, content canonjson.Value) error {
+	var others int64
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row(`
+			SELECT coalesce(sum(length(content)), 0) FROM account_data
+			WHERE user_id = $1 AND NOT (room_id = $2 AND type = $3)`, p.user, p.room, p.dataType).Scan(&others)
+	})
+	if err != nil {
+		return fmt.Errorf("adding up the account data of %s: %w", p.user, err)
+	}
+	if others+int64(len(content)) > s.maxTotal {
+		return mxerr.New(mxerr.TooLarge, "A user can have %d bytes of account data and not more", s.maxTotal)
 	}
 	return nil
 }
