@@ -75,7 +75,7 @@ func choose(n, most int, random *rand.Rand) []int {
 
 var (
 	attackSeed = flag.Uint64("attack.seed", 1, "of what TestEveryRouteUnderAttack chooses")
-	attackMost = flag.Int("attack.most", 80, "requests for each route, 0 for all")
+	attackMost = flag.Int("attack.most", 60, "requests for each route, 0 for all")
 )
 
 // TestEveryRouteUnderAttack sends each route what it should not be sent. Whatever
