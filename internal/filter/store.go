@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parley/internal/cache"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -29,13 +30,17 @@ type Store struct {
 	everything Filter
 	everyEvent RoomEventFilter
 	// A filter never changes, so nothing in the caches ever becomes wrong.
-	filters    *cache[*Filter]
-	roomEvents *cache[*RoomEventFilter]
+	filters    *cache.Cache[key, kept[*Filter]]
+	roomEvents *cache.Cache[key, kept[*RoomEventFilter]]
 }
 
 // NewStore returns a store over a database.
 func NewStore(db *store.DB) *Store {
-	return &Store{db: db, filters: newCache[*Filter](cacheSize), roomEvents: newCache[*RoomEventFilter](cacheSize)}
+	return &Store{
+		db:         db,
+		filters:    cache.New[key](cacheSize, kept[*Filter].weight),
+		roomEvents: cache.New[key](cacheSize, kept[*RoomEventFilter].weight),
+	}
 }
 
 // Put stores a filter and returns its ID. A user's filters of the same
@@ -98,8 +103,8 @@ func insert(tx *store.Tx, user id.UserID, definition canonjson.Value, hash []byt
 // Get returns a filter of a user, or M_NOT_FOUND. It must not be modified.
 func (s *Store) Get(ctx context.Context, user id.UserID, filterID string) (*Filter, error) {
 	k := key{user, filterID}
-	if f, ok := s.filters.get(k); ok {
-		return f, nil
+	if k, ok := s.filters.Get(k); ok {
+		return k.filter, nil
 	}
 	number, err := strconv.ParseInt(filterID, 10, 64)
 	if err != nil || strconv.FormatInt(number, 10) != filterID {
@@ -119,7 +124,7 @@ func (s *Store) Get(ctx context.Context, user id.UserID, filterID string) (*Filt
 	if err != nil {
 		return nil, fmt.Errorf("reading filter %d of %s: %w", number, user, err)
 	}
-	s.filters.put(k, f, len(definition))
+	s.filters.Put(k, kept[*Filter]{f, len(definition)})
 	return f, nil
 }
 
@@ -154,10 +159,10 @@ func (s *Store) ResolveRoomEvents(param string) (*RoomEventFilter, error) {
 }
 
 // inline compiles the JSON of a filter, unless it was done before.
-func inline[F any](c *cache[F], text string, parse func(canonjson.Value) (F, error)) (filter F, err error) {
+func inline[F any](c *cache.Cache[key, kept[F]], text string, parse func(canonjson.Value) (F, error)) (filter F, err error) {
 	k := key{text: text}
-	if filter, ok := c.get(k); ok {
-		return filter, nil
+	if k, ok := c.Get(k); ok {
+		return k.filter, nil
 	}
 	definition, err := canonjson.Canonical([]byte(text), canonjson.Lenient)
 	if err != nil {
@@ -166,6 +171,6 @@ func inline[F any](c *cache[F], text string, parse func(canonjson.Value) (F, err
 	if filter, err = parse(definition); err != nil {
 		return filter, err
 	}
-	c.put(k, filter, len(definition))
+	c.Put(k, kept[F]{filter, len(text) + len(definition)})
 	return filter, nil
 }

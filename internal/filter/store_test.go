@@ -177,25 +177,3 @@ func TestResolve(t *testing.T) {
 		}
 	})
 }
-
-func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
-	c := newCache[int](100_000)
-	used := key{text: "used"}
-	c.put(used, 7, 100)
-	for i := range 10_000 {
-		c.put(key{text: fmt.Sprint(i)}, i, 100)
-		if f, ok := c.get(used); !ok || f != 7 {
-			t.Fatalf("after %d others: %d, %v", i, f, ok)
-		}
-		if n := len(c.young) + len(c.old); n > 100_000/1824+2 {
-			t.Fatalf("%d filters", n)
-		}
-	}
-	if _, ok := c.get(key{text: "0"}); ok {
-		t.Error("the oldest is still there")
-	}
-	c.put(key{text: "huge"}, 1, 1<<20)
-	if f, ok := c.get(key{text: "huge"}); !ok || f != 1 {
-		t.Error("what was put last is not there")
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/cache"
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -49,12 +50,12 @@ type Engine struct {
 	// What was read of the database, shared by all rooms: nodes of their states,
 	// events for what they say, events as they are shown, how events authorise
 	// each other, what is unread, and what transactions have become.
-	nodes  *generations[nodeKey, []byte]
-	events *generations[stateres.Num, *event.Event]
-	items  *generations[stateres.Num, Item]
-	graph  *generations[stateres.Num, known]
-	reads  *generations[readKey, readState]
-	sent   *generations[transactionKey, id.EventID]
+	nodes  *cache.Cache[nodeKey, []byte]
+	events *cache.Cache[stateres.Num, *event.Event]
+	items  *cache.Cache[stateres.Num, Item]
+	graph  *cache.Cache[stateres.Num, known]
+	reads  *cache.Cache[readKey, readState]
+	sent   *cache.Cache[transactionKey, id.EventID]
 	memory int // of rooms
 
 	// everybody is the rules by which it is decided what notifies.
@@ -85,12 +86,12 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
-		nodes:     newGenerations[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
-		events:    newGenerations[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
-		graph:     newGenerations[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
-		items:     newGenerations[stateres.Num](o.Memory/4, Item.weight),
-		reads:     newGenerations[readKey](o.Memory/32, readState.weight),
-		sent:      newGenerations[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
+		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
+		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
+		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
+		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
+		reads:     cache.New[readKey](o.Memory/32, readState.weight),
+		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),
@@ -246,8 +247,8 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.drop(g.rooms[roomID])
 	}
 	if changed {
-		g.reads.clear()
-		g.items.clear()
+		g.reads.Clear()
+		g.items.Clear()
 	}
 }
 

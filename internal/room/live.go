@@ -69,7 +69,7 @@ func (r *live) event(ctx context.Context, n stateres.Num) (*event.Event, error) 
 
 // event returns a committed event of a room with these rules.
 func (g *Engine) event(ctx context.Context, n stateres.Num, rules *roomver.Rules) (*event.Event, error) {
-	if e, ok := g.events.get(n); ok {
+	if e, ok := g.events.Get(n); ok {
 		return e, nil
 	}
 	found, err := g.eventsByNum(ctx, []stateres.Num{n}, rules)
@@ -85,7 +85,7 @@ func (g *Engine) eventsByNum(ctx context.Context, nums []stateres.Num, rules *ro
 	found := make(map[stateres.Num]*event.Event, len(nums))
 	var missing []stateres.Num
 	for _, n := range nums {
-		if e, ok := g.events.get(n); ok {
+		if e, ok := g.events.Get(n); ok {
 			found[n] = e
 		} else {
 			missing = append(missing, n)
@@ -98,7 +98,7 @@ func (g *Engine) eventsByNum(ctx context.Context, nums []stateres.Num, rules *ro
 		read, err := readEvents(tx, missing, rules)
 		for n, e := range read {
 			found[n] = e
-			g.events.put(n, e)
+			g.events.Put(n, e)
 		}
 		return err
 	})
@@ -114,7 +114,7 @@ func (r *live) settled(a appended) {
 	for _, m := range a.entries {
 		delete(r.pending, m.num)
 		if _, ok := m.event.Tuple(); ok {
-			r.engine.events.put(m.num, m.event)
+			r.engine.events.Put(m.num, m.event)
 		}
 	}
 }

@@ -106,8 +106,8 @@ func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]I
 	missing := make(map[stateres.Num]uint64) // with the versions in the cache
 	for i, n := range nums {
 		var ok bool
-		if list[i], ok = g.items.get(n); !ok {
-			missing[n] = g.items.version(n)
+		if list[i], ok = g.items.Get(n); !ok {
+			missing[n] = g.items.Version(n)
 		}
 	}
 	if len(missing) == 0 {
@@ -129,7 +129,7 @@ func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]I
 				return err
 			}
 			found[it.Num] = it
-			g.items.putSince(it.Num, it, missing[it.Num])
+			g.items.PutSince(it.Num, it, missing[it.Num])
 		}
 		return nil
 	})

@@ -173,5 +173,5 @@ func (r *live) redacted(target stateres.Num, because *event.Event) {
 		return it
 	}
 	r.recent.change(target, redact)
-	r.engine.items.change(target, redact)
+	r.engine.items.Change(target, redact)
 }

@@ -131,7 +131,7 @@ func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if m, ok := r.pending[n]; ok {
 		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}, nil
 	}
-	if k, ok := r.engine.graph.get(n); ok {
+	if k, ok := r.engine.graph.Get(n); ok {
 		return k, nil
 	}
 	var k known
@@ -151,7 +151,7 @@ func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if err != nil {
 		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
 	}
-	r.engine.graph.put(n, k)
+	r.engine.graph.Put(n, k)
 	return k, nil
 }
 

@@ -41,7 +41,7 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 		if into[i] = n.uncommitted[a]; into[i] != nil {
 			continue
 		}
-		if b, ok := n.engine.nodes.get(nodeKey{n.room, a}); ok {
+		if b, ok := n.engine.nodes.Get(nodeKey{n.room, a}); ok {
 			into[i] = b
 			continue
 		}
@@ -64,7 +64,7 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 				return err
 			}
 			into[places[a]] = b
-			n.engine.nodes.put(nodeKey{n.room, a}, b)
+			n.engine.nodes.Put(nodeKey{n.room, a}, b)
 		}
 		return nil
 	})
@@ -77,7 +77,7 @@ func (n *nodes) Save(_ context.Context, made []statetrie.Node) error {
 		if n.uncommitted[node.Address] != nil {
 			continue
 		}
-		if _, known := n.engine.nodes.get(nodeKey{n.room, node.Address}); known {
+		if _, known := n.engine.nodes.Get(nodeKey{n.room, node.Address}); known {
 			continue
 		}
 		n.uncommitted[node.Address] = node.Bytes
@@ -90,7 +90,7 @@ func (n *nodes) Save(_ context.Context, made []statetrie.Node) error {
 func (n *nodes) settled(made []statetrie.Node) {
 	for _, node := range made {
 		delete(n.uncommitted, node.Address)
-		n.engine.nodes.put(nodeKey{n.room, node.Address}, node.Bytes)
+		n.engine.nodes.Put(nodeKey{n.room, node.Address}, node.Bytes)
 	}
 }
 

@@ -68,7 +68,7 @@ func (g *Engine) once(change journal.Change, key transactionKey, eventID id.Even
 			return err
 		}
 		b.Remember(key, eventID)
-		b.Durable(func() { g.sent.put(key, eventID) })
+		b.Durable(func() { g.sent.Put(key, eventID) })
 		b.Insert(insertTransactions, key.user, key.txn.Device, key.txn.ID, key.room, eventID, now.UnixMilli())
 		return nil
 	}
@@ -90,7 +90,7 @@ func expectNew(b *journal.Batch, key transactionKey) error {
 // is not known to have become one. It saves building what would be refused; once
 // is what decides.
 func (g *Engine) repeated(key transactionKey) id.EventID {
-	eventID, _ := g.sent.get(key)
+	eventID, _ := g.sent.Get(key)
 	return eventID
 }
 
@@ -103,6 +103,6 @@ func (g *Engine) ForgetTransactions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("forgetting old transactions: %w", err)
 	}
-	g.sent.clear() // so that memory knows no more than the database
+	g.sent.Clear() // so that memory knows no more than the database
 	return nil
 }

@@ -78,10 +78,10 @@ func (m entry) mark() Mark { return Mark{Place: m.place, Unread: m.row.unread, L
 // remember is writeReads for what is in memory.
 func (m entry) remember(r *live) {
 	if user := m.reader(r); user != "" {
-		r.engine.reads.change(readKey{user, r.num}, func(readState) readState { return readState{spoken: m.mark()} })
+		r.engine.reads.Change(readKey{user, r.num}, func(readState) readState { return readState{spoken: m.mark()} })
 	}
 	for _, user := range m.tally.mentioned {
-		r.engine.reads.change(readKey{user, r.num}, func(s readState) readState {
+		r.engine.reads.Change(readKey{user, r.num}, func(s readState) readState {
 			if n := len(s.highlights); n > 0 && s.highlights[n-1].place >= m.place {
 				return s // it was read after the commit
 			}
@@ -120,10 +120,10 @@ func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment
 }
 
 func (g *Engine) readState(ctx context.Context, key readKey) (s readState, err error) {
-	if s, ok := g.reads.get(key); ok {
+	if s, ok := g.reads.Get(key); ok {
 		return s, nil
 	}
-	version := g.reads.version(key)
+	version := g.reads.Version(key)
 	err = g.db.View(ctx, func(tx *store.Tx) (err error) {
 		s, err = readReadState(tx, key)
 		return err
@@ -131,6 +131,6 @@ func (g *Engine) readState(ctx context.Context, key readKey) (s readState, err e
 	if err != nil {
 		return s, fmt.Errorf("reading what is unread of room %d for %s: %w", key.room, key.user, err)
 	}
-	g.reads.putSince(key, s, version)
+	g.reads.PutSince(key, s, version)
 	return s, nil
 }

@@ -156,7 +156,7 @@ func TestUnread(t *testing.T) {
 							r.receipts[user] = Mark{it.Place, it.Unread, it.Loud}
 						}
 					case 1:
-						n.reads.clear()
+						n.reads.Clear()
 					case 2:
 						n.forgetAll()
 					}
@@ -200,8 +200,8 @@ func TestUnreadIsReadBetweenCommitAndPublication(t *testing.T) {
 		mention := message(carol, "hi")
 		mention.Content = mention.Content.With("m.mentions", canonjson.Value(`{"user_ids":["@bob:a.test"]}`))
 		for _, d := range []Draft{mention, mention, redaction(alice, said.EventID), message(bob, "what?"), mention} {
-			n.reads.clear()
-			n.Engine.items.clear()
+			n.reads.Clear()
+			n.Engine.items.Clear()
 			reading = true
 			n.send(r.roomID, d)
 			reading = false

@@ -1,4 +1,4 @@
-package room
+package cache
 
 import (
 	"sync"
@@ -12,7 +12,7 @@ import (
 func TestGenerationsAreNeverOld(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const keys = 3
-		g := newGenerations[int](rapid.IntRange(0, 8).Draw(t, "bytes"), func(v int) int { return 1 + v%3 })
+		g := New[int](rapid.IntRange(0, 8).Draw(t, "bytes"), func(v int) int { return 1 + v%3 })
 		type loading struct {
 			value   int
 			version uint64
@@ -29,13 +29,13 @@ func TestGenerationsAreNeverOld(t *testing.T) {
 				// Changes are told in their order, each when it is made.
 				for ; told[key] < truth[key]; told[key]++ {
 					next := told[key] + 1
-					g.change(key, func(v int) int { return max(v, next) })
+					g.Change(key, func(v int) int { return max(v, next) })
 				}
 			case "tell all":
 				told = truth
-				g.clear()
+				g.Clear()
 			case "load": // begins: the version is asked before the value
-				version := g.version(key)
+				version := g.Version(key)
 				if rapid.Bool().Draw(t, "later") {
 					truth[key]++
 				}
@@ -45,11 +45,11 @@ func TestGenerationsAreNeverOld(t *testing.T) {
 					i := rapid.IntRange(0, n-1).Draw(t, "which")
 					l := loads[key][i]
 					loads[key] = append(loads[key][:i], loads[key][i+1:]...)
-					g.putSince(key, l.value, l.version)
+					g.PutSince(key, l.value, l.version)
 				}
 			}
 			for key := range keys {
-				if v, ok := g.get(key); ok && (v < told[key] || v > truth[key]) {
+				if v, ok := g.Get(key); ok && (v < told[key] || v > truth[key]) {
 					t.Fatalf("key %d is %d; %d was told, and %d is true", key, v, told[key], truth[key])
 				}
 			}
@@ -69,7 +69,7 @@ func weightOf(m map[int]int) (size int) {
 
 // TestGenerationsAreSafe for those who load and change at the same time.
 func TestGenerationsAreSafe(t *testing.T) {
-	g := newGenerations[int](20, func(int) int { return 1 })
+	g := New[int](20, func(int) int { return 1 })
 	var mu sync.Mutex
 	truth, told := make(map[int]int), make(map[int]int)
 	var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func TestGenerationsAreSafe(t *testing.T) {
 				mu.Lock()
 				truth[key]++
 				now := truth[key]
-				g.change(key, func(int) int { return now })
+				g.Change(key, func(int) int { return now })
 				told[key] = now
 				mu.Unlock()
 			}
@@ -91,19 +91,46 @@ func TestGenerationsAreSafe(t *testing.T) {
 				mu.Lock()
 				least := told[key]
 				mu.Unlock()
-				if v, ok := g.get(key); ok {
+				if v, ok := g.Get(key); ok {
 					if v < least {
 						t.Errorf("key %d is %d after it was %d", key, v, least)
 					}
 					continue
 				}
-				version := g.version(key)
+				version := g.Version(key)
 				mu.Lock()
 				v := truth[key]
 				mu.Unlock()
-				g.putSince(key, v, version)
+				g.PutSince(key, v, version)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
+	const used, huge = -1, -2
+	c := New[int](100_000, func(v int) int {
+		if v == huge {
+			return 1 << 20
+		}
+		return 1000
+	})
+	c.Put(used, used)
+	for i := range 10_000 {
+		c.Put(i, i)
+		if v, ok := c.Get(used); !ok || v != used {
+			t.Fatalf("after %d others: %d, %v", i, v, ok)
+		}
+		if n := len(c.young) + len(c.old); n > 100 {
+			t.Fatalf("%d values", n)
+		}
+	}
+	if _, ok := c.Get(0); ok {
+		t.Error("the oldest is still there")
+	}
+	c.Put(huge, huge)
+	if v, ok := c.Get(huge); !ok || v != huge {
+		t.Error("what was put last is not there")
+	}
 }
