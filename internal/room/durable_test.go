@@ -2,6 +2,7 @@ package room
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -181,43 +182,47 @@ func TestWhatBuildsOnAFailureFails(t *testing.T) {
 // commit. The engine goes on, and can receive the event again.
 func TestCrashPointsOfReceiving(t *testing.T) {
 	for point := store.BeforeBegin; point <= store.AfterCommit; point++ {
-		eachFederation(t, func(t *testing.T, f *federation, a, b *node) {
-			banned := a.sent(f.roomID, ban(admin(0), guest))
-			before := f.authOf(b, message(guest, "")) // as b sees it
-			events := []struct {
-				event *event.Event
-				want  Outcome
-			}{
-				{b.sent(f.roomID, topic(admin(1), "a topic")), Accepted},
-				{b.sent(f.roomID, message(guest, "hi")), SoftFailed},
-				{f.buildBy(message(guest, "hi"), before, banned), Rejected},
-				{b.sent(f.roomID, message(admin(1), "hi")), Accepted},
-			}
-			crash := errors.New("crash")
-			failing := false
-			a.db.FailAt(func(p store.Point) error {
-				if failing && p == point {
-					return crash
-				}
-				return nil
-			})
-			for _, e := range events {
-				failing = true
-				if outcome, err := a.tryReceive(e.event); !errors.Is(err, crash) {
-					t.Fatalf("point %d: %d, %v", point, outcome, err)
-				}
-				failing = false
-				if point == store.AfterCommit {
-					e.want = Known
-				}
-				a.receive(e.event, e.want)
-				a.receive(e.event, Known)
-			}
-			a.forgetAll()
-			a.send(f.roomID, message(admin(0), "on we go"))
-			if got := len(a.heads(f.roomID)); got != 1 {
-				t.Errorf("point %d: %d forward extremities", point, got)
-			}
+		t.Run(fmt.Sprint("point ", point), func(t *testing.T) {
+			eachFederation(t, func(t *testing.T, f *federation, a, b *node) { crashWhileReceiving(t, f, a, b, point) })
 		})
+	}
+}
+
+func crashWhileReceiving(t *testing.T, f *federation, a, b *node, point store.Point) {
+	banned := a.sent(f.roomID, ban(admin(0), guest))
+	before := f.authOf(b, message(guest, "")) // as b sees it
+	events := []struct {
+		event *event.Event
+		want  Outcome
+	}{
+		{b.sent(f.roomID, topic(admin(1), "a topic")), Accepted},
+		{b.sent(f.roomID, message(guest, "hi")), SoftFailed},
+		{f.buildBy(message(guest, "hi"), before, banned), Rejected},
+		{b.sent(f.roomID, message(admin(1), "hi")), Accepted},
+	}
+	crash := errors.New("crash")
+	failing := false
+	a.db.FailAt(func(p store.Point) error {
+		if failing && p == point {
+			return crash
+		}
+		return nil
+	})
+	for _, e := range events {
+		failing = true
+		if outcome, err := a.tryReceive(e.event); !errors.Is(err, crash) {
+			t.Fatalf("%d, %v", outcome, err)
+		}
+		failing = false
+		if point == store.AfterCommit {
+			e.want = Known
+		}
+		a.receive(e.event, e.want)
+		a.receive(e.event, Known)
+	}
+	a.forgetAll()
+	a.send(f.roomID, message(admin(0), "on we go"))
+	if got := len(a.heads(f.roomID)); got != 1 {
+		t.Errorf("%d forward extremities", got)
 	}
 }
