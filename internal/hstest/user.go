@@ -2,6 +2,7 @@ package hstest
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -89,16 +90,32 @@ func (s *Server) Do(method, path string, body any) (status int, response canonjs
 	return s.do(method, path, "", body)
 }
 
+// Try is Do for somebody whose server may be killed meanwhile: the error says
+// that there was no answer. Unlike the others it may be called from any
+// goroutine.
+func (u *User) Try(method, path string, body any) (status int, response canonjson.Value, err error) {
+	return u.Server.try(method, path, u.Token, body)
+}
+
 func (s *Server) do(method, path, token string, body any) (int, canonjson.Value) {
 	t := s.world
 	t.Helper()
+	status, response, err := s.try(method, path, token, body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return status, response
+}
+
+func (s *Server) try(method, path, token string, body any) (int, canonjson.Value, error) {
+	t := s.world
 	text, err := encode(body)
 	if err != nil {
-		t.Fatalf("%s %s: encoding the body: %v", method, path, err)
+		return 0, nil, fmt.Errorf("encoding the body: %w", err)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+string(s.Name)+path, strings.NewReader(text))
 	if err != nil {
-		t.Fatal(err)
+		return 0, nil, err
 	}
 	if text == "" {
 		r.Body, r.ContentLength = http.NoBody, 0
@@ -109,18 +126,18 @@ func (s *Server) do(method, path, token string, body any) (int, canonjson.Value)
 	}
 	resp, err := t.client.Do(r)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		return 0, nil, err
 	}
 	value, err := canonjson.Canonical(content, canonjson.Lenient)
 	if err != nil {
-		return resp.StatusCode, nil
+		return resp.StatusCode, nil, nil
 	}
-	return resp.StatusCode, value
+	return resp.StatusCode, value, nil
 }
 
 func encode(body any) (string, error) {
