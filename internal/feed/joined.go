@@ -58,8 +58,7 @@ type joinedSection struct {
 	state     []canonjson.Value
 	summary   canonjson.Value
 	ephemeral []canonjson.Value
-	// how many events notify the user, and are a highlight
-	notifications, highlights int64
+	counts    room.Counts
 }
 
 // history makes what is told of events: timeline, state and summary.
@@ -163,7 +162,7 @@ func appendUsers(dst []byte, users []id.UserID) []byte {
 }
 
 func (s *joinedSection) unread(ctx context.Context) (err error) {
-	s.notifications, s.highlights, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, room.Mark(s.mark))
+	s.counts, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, room.Mark(s.mark))
 	return err
 }
 
@@ -173,7 +172,7 @@ func (s *joinedSection) hasNews() bool {
 	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
 		return true
 	}
-	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud {
+	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.counts.Own > s.before.Place {
 		return true
 	}
 	for _, r := range s.said {
@@ -203,8 +202,8 @@ func (s *joinedSection) append(dst []byte) []byte {
 		dst = append(append(append(dst, `"summary":`...), s.summary...), ',')
 	}
 	dst = append(s.timeline.append(dst, s.events), ',')
-	dst = strconv.AppendInt(append(dst, `"unread_notifications":{"highlight_count":`...), s.highlights, 10)
-	dst = strconv.AppendInt(append(dst, `,"notification_count":`...), s.notifications, 10)
+	dst = strconv.AppendInt(append(dst, `"unread_notifications":{"highlight_count":`...), s.counts.Highlights, 10)
+	dst = strconv.AppendInt(append(dst, `,"notification_count":`...), s.counts.Notifications, 10)
 	return append(dst, `}}`...)
 }
 

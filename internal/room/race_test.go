@@ -181,9 +181,9 @@ func (b *bustle) read(n *node, random *rand.Rand, last Moment) Moment {
 	}
 	b.readSingly(n, random, shown, redacted)
 	b.readState(n, now)
-	notifications, highlights, err := n.Unread(ctx, dave, b.num, now, Mark{})
-	if err != nil || highlights < mentions || notifications < int64(len(said)) {
-		b.t.Errorf("%d notifications and %d highlights, %v; there were %d and %d before", notifications, highlights, err, len(said), mentions)
+	unread, err := n.Unread(ctx, dave, b.num, now, Mark{})
+	if err != nil || unread.Highlights < mentions || unread.Notifications < int64(len(said)) {
+		b.t.Errorf("got %+v, %v; there were %d notifications and %d highlights before", unread, err, len(said), mentions)
 	}
 	return now
 }

@@ -91,32 +91,45 @@ func (m entry) remember(r *live) {
 	}
 }
 
-// Unread returns how many events of a room notify a user and how many are a
-// highlight, at a moment, given up to where the user has read it by a receipt.
-// Who speaks has read what was said before:
+// Counts is what of a room is unread for a user.
+type Counts struct {
+	// Notifications is how many events notify the user, and Highlights how many
+	// are a highlight.
+	Notifications, Highlights int64
+	// Own is the place of the last event that changed the counts for the user and
+	// not for everybody: that the user has sent, or that is a highlight.
+	Own int64
+}
+
+// Unread returns what of a room is unread at a moment, given up to where the user
+// has read it by a receipt. Who speaks has read what was said before:
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 //
 // The rules are the default ones.
-func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipt Mark) (notifications, highlights int64, err error) {
+func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipt Mark) (Counts, error) {
 	s, err := g.readState(ctx, readKey{user, room})
 	if err != nil {
-		return 0, 0, err
+		return Counts{}, err
 	}
 	mark := receipt
 	if s.spoken.Place > mark.Place {
 		mark = s.spoken
 	}
-	notifications, highlights = max(0, at.Unread-mark.Unread), max(0, at.Loud-mark.Loud)
+	c := Counts{Notifications: max(0, at.Unread-mark.Unread), Highlights: max(0, at.Loud-mark.Loud), Own: s.spoken.Place}
 	for _, h := range s.highlights {
-		if h.place <= mark.Place || h.place > at.Place {
+		if h.place > at.Place {
+			break
+		}
+		c.Own = max(c.Own, h.place)
+		if h.place <= mark.Place {
 			continue
 		}
-		highlights++
+		c.Highlights++
 		if h.quiet {
-			notifications++
+			c.Notifications++
 		}
 	}
-	return notifications, highlights, nil
+	return c, nil
 }
 
 func (g *Engine) readState(ctx context.Context, key readKey) (s readState, err error) {
