@@ -77,7 +77,7 @@ func (a *answer) everything(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rooms, err := a.Rooms.Rooms(ctx, a.q.User)
+	rooms, err := a.follow(ctx, a.now.Pos)
 	if err != nil {
 		return err
 	}
@@ -100,12 +100,40 @@ func (a *answer) everything(ctx context.Context) error {
 	return nil
 }
 
+// follow brings the watch up to a position and returns the user's rooms. It is
+// behind when the answers up to there were not given by it: at a user's first
+// sync of all, on another node, or when a client began anew.
+func (a *answer) follow(ctx context.Context, pos journal.Position) ([]room.Membership, error) {
+	rooms, err := a.Rooms.Rooms(ctx, a.q.User)
+	known := a.watch.known()
+	if err != nil || known >= pos {
+		return rooms, err
+	}
+	for _, m := range rooms {
+		if m.Pos <= known {
+			continue
+		}
+		sight, err := a.Rooms.SightAt(ctx, m.RoomID, a.q.User, a.now.Pos)
+		if err != nil {
+			return nil, err
+		}
+		a.watch.update(m.Room, m.RoomID, sight, a.now.Pos)
+	}
+	a.watch.knows(a.now.Pos)
+	return rooms, nil
+}
+
 func isGone(membership string) bool {
 	return membership == event.MembershipLeave || membership == event.MembershipBan
 }
 
 // changes finds what there is to tell in an incremental answer.
 func (a *answer) changes(ctx context.Context) error {
+	if a.watch.known() < a.since.Pos {
+		if _, err := a.follow(ctx, a.since.Pos); err != nil {
+			return err
+		}
+	}
 	entries, err := a.watch.read(ctx, a.Journal, a.since.Pos, a.now.Pos)
 	if err != nil {
 		return err
@@ -125,6 +153,7 @@ func (a *answer) changes(ctx context.Context) error {
 			}
 		}
 	}
+	a.watch.knows(a.now.Pos)
 	accountData := false
 	for _, e := range entries {
 		switch e.Kind {

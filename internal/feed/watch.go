@@ -40,7 +40,8 @@ type watch struct {
 	idle   *list.Element // set when uses is 0
 	weight int           // while it is idle
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex       // guards what follows
+	upTo  journal.Position // what the user became up to there is in rooms
 	rooms map[room.Num]*stays
 	left  int // of rooms, those that the user is not in any more
 }
@@ -157,6 +158,7 @@ func (w *watch) prune() {
 // entry in the user's scope, which is watched already.
 func (ws *watches) fill(ctx context.Context, w *watch) {
 	defer close(w.ready)
+	w.upTo = ws.journal.Head()
 	rooms, err := ws.rooms.Rooms(ctx, w.user)
 	if err != nil {
 		w.err = err
@@ -185,6 +187,21 @@ func (w *watch) begin(rooms []room.Membership) (last journal.Position) {
 	}
 	w.sub.Add(scopes...)
 	return last
+}
+
+// known returns up to where the watch knows what the user became. A client that
+// comes with a token from elsewhere may be ahead of it, or one that begins.
+func (w *watch) known() journal.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.upTo
+}
+
+// knows says that all that the user became up to a position was taken over.
+func (w *watch) knows(pos journal.Position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.upTo = max(w.upTo, pos)
 }
 
 // keepSpans is how many stays in a room are remembered. Only answers for a
