@@ -26,6 +26,7 @@ type answer struct {
 	Response
 
 	rooms map[room.Num]*news
+	told  members // that a client is told of that loads them lazily
 }
 
 // news is what there may be to tell of a room in which the user is.
@@ -48,8 +49,8 @@ type news struct {
 }
 
 // answer makes the answer that leads from a token to another.
-func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token) (*Response, error) {
-	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news)}
+func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token) (*answer, error) {
+	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
 	if since != (Token{}) {
@@ -67,12 +68,11 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	if err != nil {
 		return nil, err
 	}
-	return &a.Response, nil
+	return a, nil
 }
 
 // everything finds what there is to tell in an initial answer.
 func (a *answer) everything(ctx context.Context) error {
-	a.lazy.forget(a.lazyKey())
 	data, err := a.AccountData.All(ctx, a.q.User, a.now.Pos)
 	if err != nil {
 		return err

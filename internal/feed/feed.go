@@ -75,24 +75,32 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	defer f.watches.release(w)
 	wait, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
+	lazy, key := q.Filter.Room.State.LazyLoadMembers, lazyKey{q.User, q.Device, q.Filter}
+	if lazy {
+		f.lazy.came(key, since.Pos)
+	}
 	for {
-		pokes, now, resp, err := f.turn(ctx, q, w, since)
+		pokes, a, err := f.turn(ctx, q, w, since)
 		if err != nil {
 			return nil, err
 		}
-		if !resp.empty() || since == (Token{}) || q.FullState || q.Timeout <= 0 {
-			return resp, nil
+		if a.empty() && since != (Token{}) && !q.FullState && q.Timeout > 0 {
+			if _, err := w.sub.Wait(wait, a.now.Pos, pokes); err == nil {
+				since = a.now // there was nothing before it
+				continue
+			}
+			// Nobody waits any longer.
 		}
-		if _, err := w.sub.Wait(wait, now.Pos, pokes); err != nil {
-			return resp, nil // nobody waits any longer
+		if lazy {
+			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
 		}
-		since = now // there was nothing before it
+		return &a.Response, nil
 	}
 }
 
 // turn answers for the present, when it is the request's turn. What happens
-// after that, a wait with the pokes and the position of now is woken by.
-func (f *Feed) turn(ctx context.Context, q Request, w *watch, since Token) (pokes uint64, now Token, resp *Response, err error) {
+// after that, a wait with the pokes and the position of the answer is woken by.
+func (f *Feed) turn(ctx context.Context, q Request, w *watch, since Token) (pokes uint64, a *answer, err error) {
 	line := f.turns
 	if since == (Token{}) || q.FullState {
 		line = f.longTurns
@@ -101,12 +109,12 @@ func (f *Feed) turn(ctx context.Context, q Request, w *watch, since Token) (poke
 	case line <- struct{}{}:
 		defer func() { <-line }()
 	case <-ctx.Done():
-		return 0, Token{}, nil, ctx.Err()
+		return 0, nil, ctx.Err()
 	}
 	pokes = w.sub.Pokes()
-	now = Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
-	resp, err = f.answer(ctx, q, w, since, now)
-	return pokes, now, resp, err
+	now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
+	a, err = f.answer(ctx, q, w, since, now)
+	return pokes, a, err
 }
 
 // since returns from where on to answer. A token of another epoch, as after a

@@ -65,8 +65,14 @@ type joinedSection struct {
 func (s *joinedSection) history(ctx context.Context) (err error) {
 	s.timeline.behind = s.last
 	known := s.before.Root
+	had := known
 	if s.q.FullState {
 		known = statetrie.Root{}
+	}
+	if s.fresh && s.since != (Token{}) {
+		if had, err = s.stateIn(ctx, s.news, s.joinedBefore(s.since.Pos)); err != nil {
+			return err
+		}
 	}
 	if known == s.at.Root && s.before.Place == s.at.Place {
 		return nil
@@ -75,12 +81,12 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 		if s.timeline, err = s.answer.timeline(ctx, s.window); err != nil {
 			return err
 		}
-		if s.returned() {
+		if s.fresh && s.toldBefore(s.since.Pos) {
 			s.timeline.limited = true // what the client has of the room goes before it, or is in it
 		}
 	}
-	b, err := s.stateBlock(ctx, s.window, &s.timeline, known, s.at.Root, 0)
-	if err != nil {
+	b := &stateBlock{answer: s.answer, w: s.window, timeline: &s.timeline, had: had, known: known, final: s.at.Root}
+	if err := b.make(ctx); err != nil {
 		return err
 	}
 	if b.known == (statetrie.Root{}) || b.concernsNames() {
@@ -90,12 +96,6 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 	}
 	s.events, s.state, err = s.render(ctx, b)
 	return err
-}
-
-// returned reports whether the user was in the room before, and has come back
-// since the last answer.
-func (s *joinedSection) returned() bool {
-	return s.fresh && s.since != (Token{}) && len(spansOf(*s.sight)) > 1
 }
 
 // render shows the events of a timeline and of the state that goes with it.
@@ -123,7 +123,7 @@ func (s *joinedSection) summarise(ctx context.Context, b *stateBlock) error {
 	}
 	dst := []byte(`{`)
 	if !named {
-		if b.heroes, err = s.Rooms.Heroes(ctx, s.num, s.q.User); err != nil {
+		if b.heroes, err = s.heroes(ctx, b.final); err != nil {
 			return err
 		}
 		dst = append(appendUsers(append(dst, `"m.heroes":`...), b.heroes), ',')
@@ -132,6 +132,26 @@ func (s *joinedSection) summarise(ctx context.Context, b *stateBlock) error {
 	dst = strconv.AppendInt(append(dst, `,"m.joined_member_count":`...), s.at.Joined, 10)
 	s.summary = append(dst, '}')
 	return nil
+}
+
+// heroes returns after whom the room is called, less who came in after the
+// position of the answer: the next one has them.
+func (s *joinedSection) heroes(ctx context.Context, root statetrie.Root) ([]id.UserID, error) {
+	users, err := s.Rooms.Heroes(ctx, s.num, s.q.User)
+	if err != nil {
+		return nil, err
+	}
+	var known []id.UserID
+	for _, user := range users {
+		n, err := s.Rooms.StateNum(ctx, s.num, root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+		if err != nil {
+			return nil, err
+		}
+		if n != 0 {
+			known = append(known, user)
+		}
+	}
+	return known, nil
 }
 
 // named reports whether the room has a name or an alias to be called by.

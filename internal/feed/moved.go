@@ -2,7 +2,9 @@ package feed
 
 import (
 	"context"
+	"slices"
 
+	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/internal/statetrie"
 	"parley/matrix/canonjson"
@@ -32,7 +34,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipInvite, event.MembershipKnock:
 		return a.waits(ctx, n, is)
 	case event.MembershipLeave, event.MembershipBan:
-		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 {
+		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
 		}
 		return a.gone(ctx, n, was)
@@ -96,32 +98,37 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	return nil
 }
 
-// gone tells of a room that the user has left: of what happened until then.
-// Somebody who was not in it since the last answer sees no more of it than the
-// own member events.
+// gone tells of a room that the user has left: of what happened until then, and
+// of the own member events behind it. A client that has what was before the last
+// answer is told the rest. Others, that knew of an invite or of less, get
+// everything.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
-	w := window{news: n, first: 1, last: n.sight.At.Place}
-	if was != "" {
-		before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
-		if err != nil {
-			return err
-		}
-		w.first = before.Place + 1
-	}
-	known, final, err := a.statesOfGone(ctx, n, was)
-	if err != nil {
-		return err
-	}
 	own, err := a.Rooms.Back(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place, 1)
 	if err != nil || len(own) == 0 {
+		return err
+	}
+	w := window{news: n, first: 1, last: own[0].Place, left: n.sight.Left(), gone: true}
+	b := &stateBlock{answer: a, own: own[0].Num}
+	if b.final, err = a.stateIn(ctx, n, w.left); err != nil {
+		return err
+	}
+	again := was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
+	if again {
+		b.had, err = a.stateIn(ctx, n, n.joinedBefore(a.since.Pos))
+	} else {
+		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)
+		b.had = b.known
+	}
+	if err != nil {
 		return err
 	}
 	t, err := a.timeline(ctx, w)
 	if err != nil {
 		return err
 	}
-	b, err := a.stateBlock(ctx, w, &t, known, final, own[0].Num)
-	if err != nil {
+	t.limited = t.limited || again && n.toldBefore(a.since.Pos)
+	b.w, b.timeline = w, &t
+	if err := b.make(ctx); err != nil {
 		return err
 	}
 	events, state, err := a.render(ctx, b)
@@ -133,22 +140,54 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	return nil
 }
 
-// statesOfGone returns the state that the client knows of a room and the one
-// that it is to know: that of when the user left, if that was since the last
-// answer.
-func (a *answer) statesOfGone(ctx context.Context, n *news, was string) (known, final statetrie.Root, err error) {
-	left := n.sight.Left()
-	if left == 0 {
-		return known, final, nil
+// toldOfGone returns where the events begin that a client was not told of, and
+// which state it knows, of a room that the user was in at the last answer or had
+// left before it.
+func (a *answer) toldOfGone(ctx context.Context, n *news, was string, final statetrie.Root) (first int64, known statetrie.Root, err error) {
+	before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
+	if was != event.MembershipJoin {
+		return before.Place + 1, final, err
 	}
-	at, err := a.Rooms.Back(ctx, n.id, left, 1)
-	if err != nil || len(at) == 0 || at[0].Pos <= a.since.Pos {
-		return known, final, err
+	return before.Place + 1, before.Root, err
+}
+
+// stateIn returns the state of a room after the event in a place, none for 0.
+func (a *answer) stateIn(ctx context.Context, n *news, place int64) (statetrie.Root, error) {
+	if place == 0 {
+		return statetrie.Root{}, nil
 	}
-	if was == event.MembershipJoin {
-		before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
-		return before.Root, at[0].Current, err
+	items, err := a.Rooms.Back(ctx, n.id, place, 1)
+	if err != nil || len(items) == 0 {
+		return statetrie.Root{}, err
 	}
-	// It came in and left since then: whatever it knows is from long ago.
-	return known, at[0].Current, nil
+	return items[0].Current, nil
+}
+
+// joinedBefore returns the place in which the user joined the room for the first
+// time by a position, 0 if never. Whatever a client has of the room is of the
+// state there or of a later one; of which, depends on when it came last, since
+// it is not told of a leaving that an invite followed at once.
+func (n *news) joinedBefore(pos journal.Position) int64 {
+	for _, m := range n.sight.Memberships {
+		if m.Pos <= pos && m.Membership == event.MembershipJoin {
+			return m.Place
+		}
+	}
+	return 0
+}
+
+// entered reports whether the user joined the room behind a position.
+func (n *news) entered(pos journal.Position) bool {
+	return slices.ContainsFunc(n.sight.Memberships, func(m room.MembershipAt) bool {
+		return m.Pos > pos && m.Membership == event.MembershipJoin
+	})
+}
+
+// toldBefore reports whether a client that has everything up to a position may
+// have a timeline of the room. What it has ends when the user left, so one that
+// begins anew must say that it is not the continuation.
+func (n *news) toldBefore(pos journal.Position) bool {
+	return slices.ContainsFunc(n.sight.Memberships, func(m room.MembershipAt) bool {
+		return m.Pos <= pos && (m.Membership == event.MembershipJoin || isGone(m.Membership))
+	})
 }

@@ -24,6 +24,10 @@ import (
 //
 // A client that asks for the state after the timeline takes no state from the
 // timeline: it gets what is so at the end.
+//
+// A client that loads members lazily is told of who says something in the
+// timeline, and, of those that it was told of before, what changed. See
+// lazyMembers.
 type stateBlock struct {
 	*answer
 	w        window
@@ -31,8 +35,11 @@ type stateBlock struct {
 	// known is the state that the client has, final that at the end, and start
 	// that where the timeline begins.
 	known, final, start statetrie.Root
-	// changed is how final differs from known; without member events if members
-	// are loaded lazily and the client knows nothing.
+	// had is known, except where everything is told anew to a client that has
+	// something: then it is what that may be.
+	had statetrie.Root
+	// changed is how final differs from known. If members are loaded lazily, it has
+	// those in which final differs from had.
 	changed map[event.Tuple]stateres.Num
 	// own is the user's own member event, where the user has left and may see
 	// later ones than final has; otherwise 0.
@@ -40,23 +47,21 @@ type stateBlock struct {
 	heroes []id.UserID
 }
 
-// stateBlock finds what changed, and cuts the timeline where it has to be.
-func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, final statetrie.Root, own stateres.Num) (*stateBlock, error) {
-	b := &stateBlock{answer: a, w: w, timeline: t, known: known, final: final, own: own}
-	var err error
+// make finds what changed, and cuts the timeline where it has to be.
+func (b *stateBlock) make(ctx context.Context) (err error) {
 	if b.changed, err = b.difference(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if a.q.StateAfter != "" {
-		b.start = final
-		return b, nil
+	if b.q.StateAfter != "" {
+		b.start = b.final
+		return nil
 	}
-	cut := 0
+	t, cut := b.timeline, 0
 	for tuple, i := range t.lastState() {
 		n, ok := b.changed[tuple]
 		if !ok {
-			if n, err = a.Rooms.StateNum(ctx, w.num, final, tuple); err != nil {
-				return nil, err
+			if n, err = b.Rooms.StateNum(ctx, b.w.num, b.final, tuple); err != nil {
+				return err
 			}
 		}
 		if n != t.items[i].Num {
@@ -65,7 +70,7 @@ func (a *answer) stateBlock(ctx context.Context, w window, t *timeline, known, f
 	}
 	t.cut(cut)
 	b.start, err = b.startOfTimeline(ctx)
-	return b, err
+	return err
 }
 
 // difference returns how the state at the end differs from what the client has.
@@ -77,12 +82,22 @@ func (b *stateBlock) difference(ctx context.Context) (changed map[event.Tuple]st
 	if b.known == b.final {
 		return changed, nil
 	}
-	if b.known == (statetrie.Root{}) && b.lazy() {
-		return changed, b.Rooms.StateButMembers(ctx, b.w.num, b.final, func(t event.Tuple, n stateres.Num) { changed[t] = n })
+	if b.known != (statetrie.Root{}) || !b.lazy() {
+		diff, err := b.Rooms.StateDiff(ctx, b.w.num, b.known, b.final)
+		for _, c := range diff {
+			changed[event.Tuple(c.Key)] = stateres.Num(c.New)
+		}
+		return changed, err
 	}
-	diff, err := b.Rooms.StateDiff(ctx, b.w.num, b.known, b.final)
+	err = b.Rooms.StateButMembers(ctx, b.w.num, b.final, func(t event.Tuple, n stateres.Num) { changed[t] = n })
+	if err != nil || b.had == (statetrie.Root{}) {
+		return changed, err
+	}
+	diff, err := b.Rooms.StateDiff(ctx, b.w.num, b.had, b.final)
 	for _, c := range diff {
-		changed[event.Tuple(c.Key)] = stateres.Num(c.New)
+		if c.Type == event.TypeMember {
+			changed[event.Tuple(c.Key)] = stateres.Num(c.New)
+		}
 	}
 	return changed, err
 }
@@ -191,9 +206,10 @@ func (b *stateBlock) atStart(ctx context.Context, t event.Tuple) (stateres.Num, 
 }
 
 // wanted reports whether a client that loads members lazily is told of a change
-// of a member: of itself, and of those that it was told of before.
+// of a member: of itself, and of those that it may have been told of before.
 func (b *stateBlock) wanted(user id.UserID) bool {
-	return user == b.q.User || b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos) != 0
+	_, perhaps := b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos)
+	return user == b.q.User || perhaps
 }
 
 // lazily returns the member events that a client needs to show the timeline, if
@@ -216,9 +232,10 @@ func (b *stateBlock) lazily(ctx context.Context, last map[event.Tuple]int) ([]st
 	var nums []stateres.Num
 	for _, user := range slices.Compact(users) {
 		t := event.Tuple{Type: event.TypeMember, StateKey: string(user)}
-		// What the client was told of a member is kept up to date.
-		told := b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos)
-		if _, changed := b.changed[t]; told != 0 && !changed && !redundant {
+		// What the client was told of a member, when it was in the room, is kept
+		// up to date.
+		told, _ := b.Feed.lazy.knows(b.lazyKey(), b.w.num, user, b.since.Pos)
+		if _, changed := b.changed[t]; told != 0 && !changed && !redundant && b.had != (statetrie.Root{}) {
 			continue
 		}
 		root := b.final
@@ -241,13 +258,15 @@ func (b *stateBlock) tellMembers(state []room.Item) {
 	if !b.lazy() {
 		return
 	}
-	members := make(map[id.UserID]stateres.Num)
-	for _, items := range [][]room.Item{state, b.timeline.items} {
+	tell := func(items []room.Item) {
 		for _, it := range items {
 			if t, ok := it.Event.Tuple(); ok && t.Type == event.TypeMember {
-				members[id.UserID(t.StateKey)] = it.Num
+				b.told.put(b.w.num, id.UserID(t.StateKey), it.Num)
 			}
 		}
 	}
-	b.Feed.lazy.tell(b.lazyKey(), b.w.num, members, b.now.Pos)
+	tell(state)
+	if b.q.StateAfter == "" {
+		tell(b.timeline.items)
+	}
 }

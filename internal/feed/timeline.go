@@ -14,10 +14,24 @@ type window struct {
 	// first and last are the first and the last place: what comes before was
 	// told.
 	first, last int64
+	// left is where the user left the room, 0 for never or not yet. Of what comes
+	// behind it a client is told the user's own member events, and only those even
+	// where everybody may read.
+	left int64
+	// gone says that the user is not in the room.
+	gone bool
 }
 
-// sees reports whether the user may see the event in a place.
-func (w window) sees(place int64) bool { return w.sight == nil || w.sight.Sees(place) }
+// sees reports whether the user is to see the event in a place.
+func (w window) sees(place int64) bool {
+	switch {
+	case w.sight == nil:
+		return true
+	case w.gone && place > w.left:
+		return slices.ContainsFunc(w.sight.Memberships, func(m room.MembershipAt) bool { return m.Place == place })
+	}
+	return w.sight.Sees(place)
+}
 
 // membership returns what the user was to the room in a place.
 func (w window) membership(place int64) string {
