@@ -14,6 +14,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/stateres"
 )
 
 // An answer is made for one request.
@@ -39,9 +40,10 @@ type news struct {
 	// the time since the last answer.
 	sight *room.Sight
 
-	events   bool // there are new events
-	receipts bool // there are new receipts
-	typing   bool // what is known of who is typing may be wrong
+	events   bool           // there are new events
+	redacted []stateres.Num // events that were redacted
+	receipts bool           // there are new receipts
+	typing   bool           // what is known of who is typing may be wrong
 
 	data []accountdata.Data
 	said []receipt.Receipt
@@ -162,6 +164,10 @@ func (a *answer) changes(ctx context.Context) error {
 		case journal.KindEvent:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
+			}
+		case journal.KindRedaction:
+			if n := a.about(room.Num(e.Scope.Number())); n != nil {
+				n.redacted = append(n.redacted, stateres.Num(e.Ref))
 			}
 		case journal.KindReceipt:
 			if n := a.about(room.Num(e.Ref)); n != nil {

@@ -269,14 +269,28 @@ func TestHeroes(t *testing.T) {
 	if got := summary(bob.sync()); got != `{"m.invited_member_count":0,"m.joined_member_count":2}` {
 		t.Error(got)
 	}
+	name := s.put(s.alice, room, "m.room.name", `{"name":"bad"}`)
 	s.to(s.alice, room, "invite", s.carol)
 	if got := summary(bob.sync()); got != `{"m.invited_member_count":1,"m.joined_member_count":2}` {
 		t.Error(got)
 	}
-	s.put(s.alice, room, "m.room.name", `{"name":""}`)
+	s.redact(s.alice, room, name)
 	if got := summary(bob.sync()); got != `{"m.heroes":["@alice:a.test","@carol:a.test"],"m.invited_member_count":1,"m.joined_member_count":2}` {
-		t.Errorf("the name is gone: %s", got)
+		t.Errorf("the name was redacted: %s", got)
 	}
+}
+
+func TestStateThatWasRedactedOutOfSight(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	topic := s.put(s.alice, room, "m.room.topic", `{"topic":"bad"}`)
+	bob, near := newClient(t, s.bob, `{"room":{"timeline":{"limit":1}}}`), newClient(t, s.bob, "")
+	bob.sync()
+	near.sync()
+	s.redact(s.alice, room, topic)
+	s.say(s.alice, room, "hello")
+	bob.sync().has("join", room, "state", "topic ")
+	near.sync().has("join", room, "state") // it sees the redaction
 }
 
 func TestCountsOfWhatTheFilterHides(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/stateres"
 )
 
 // moved tells of a room to which the user is something else than at the last
@@ -46,8 +47,18 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 	n.fresh, n.events, n.receipts, n.typing = fresh, true, true, true
 	a.rooms[n.num] = n
-	if !fresh || a.since == (Token{}) {
+	if a.since == (Token{}) {
 		return nil
+	}
+	if !fresh {
+		// The user was away for a while, and perhaps the watch with it.
+		entries, err := a.Journal.ReadScopes(ctx, []journal.Scope{n.num.Scope()}, a.since.Pos, a.now.Pos)
+		for _, e := range entries {
+			if e.Kind == journal.KindRedaction {
+				n.redacted = append(n.redacted, stateres.Num(e.Ref))
+			}
+		}
+		return err
 	}
 	// What there is of account data was not told while the user was away.
 	data, err := a.AccountData.All(ctx, a.q.User, a.now.Pos)

@@ -159,6 +159,12 @@ func (s *scene) put(u *hstest.User, room, kind, content string) string {
 	return text(u.Must("PUT", path(room, "state", kind)+"/", content), "event_id")
 }
 
+func (s *scene) redact(u *hstest.User, room, event string) {
+	s.Helper()
+	s.txns++
+	u.Must("PUT", path(room, "redact", event, fmt.Sprint(s.txns)), `{}`)
+}
+
 // before returns the messages before a point, newest first.
 func (s *scene) before(u *hstest.User, room, from string, limit int) []string {
 	s.Helper()

@@ -28,6 +28,9 @@ import (
 // A client that loads members lazily is told of who says something in the
 // timeline, and, of those that it was told of before, what changed. See
 // lazyMembers.
+//
+// State that was redacted is the same state, so no difference of two roots shows
+// it. It is told again where the timeline does not have the redaction.
 type stateBlock struct {
 	*answer
 	w        window
@@ -41,6 +44,8 @@ type stateBlock struct {
 	// changed is how final differs from known. If members are loaded lazily, it has
 	// those in which final differs from had.
 	changed map[event.Tuple]stateres.Num
+	// redacted is what of final was redacted since the last answer.
+	redacted []room.Item
 	// own is the user's own member event, where the user has left and may see
 	// later ones than final has; otherwise 0.
 	own    stateres.Num
@@ -50,6 +55,9 @@ type stateBlock struct {
 // make finds what changed, and cuts the timeline where it has to be.
 func (b *stateBlock) make(ctx context.Context) (err error) {
 	if b.changed, err = b.difference(ctx); err != nil {
+		return err
+	}
+	if err = b.findRedacted(ctx); err != nil {
 		return err
 	}
 	if b.q.StateAfter != "" {
@@ -121,20 +129,31 @@ func (b *stateBlock) startOfTimeline(ctx context.Context) (statetrie.Root, error
 
 // concernsNames reports whether anything changed by which a room is named.
 func (b *stateBlock) concernsNames() bool {
+	names := func(t event.Tuple) bool {
+		return t.Type == event.TypeMember || t.Type == "m.room.name" || t.Type == "m.room.canonical_alias"
+	}
 	for t := range b.changed {
-		switch t.Type {
-		case event.TypeMember, "m.room.name", "m.room.canonical_alias":
+		if names(t) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(b.redacted, func(it room.Item) bool {
+		t, _ := it.Event.Tuple()
+		return names(t)
+	})
 }
 
 // events returns the events of the block, in the order in which they were sent.
 func (b *stateBlock) events(ctx context.Context) ([]room.Item, error) {
 	nums, err := b.nums(ctx)
-	if err != nil || len(nums) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if b.known != (statetrie.Root{}) {
+		nums = append(nums, b.redactedUntold()...)
+	}
+	if len(nums) == 0 {
+		return nil, nil
 	}
 	slices.Sort(nums)
 	items, err := b.Rooms.Items(ctx, b.w.id, slices.Compact(nums))

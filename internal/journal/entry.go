@@ -63,6 +63,7 @@ const (
 	KindForget      Kind = 3 // scope user; ref is the number of a room (room)
 	KindReceipt     Kind = 4 // scope room, or user for private ones; the rows have the position (receipt)
 	KindAccountData Kind = 5 // scope user; the rows have the position, ref is 1 for push rules (accountdata)
+	KindRedaction   Kind = 6 // scope room; ref is the number of an event that was redacted (room)
 )
 
 // An Entry is one line of the journal.

@@ -105,8 +105,10 @@ var insertEarlyRedactions = &store.Insert{Table: "early_redactions", Columns: []
 }}
 
 // writeRedactions adds to the batch what the event redacts, and what redacts it.
+// That the state looks otherwise without being another is news of its own.
 func (m entry) writeRedactions(b *journal.Batch, r *live) {
 	if m.redacts != 0 {
+		b.Append(r.num.Scope(), journal.KindRedaction, int64(m.redacts))
 		markRedacted(b, m.redacts, m.num)
 	}
 	if m.awaits != "" {
