@@ -28,11 +28,8 @@ type Feed struct {
 	Parts
 	watches *watches
 	lazy    *lazyMembers
-	// Of the requests that have something to do only so many do it at once. The
-	// rest wait in line, and tell what came about meanwhile, too: when a message
-	// wakes a thousand clients, who sends the next one must not wait for all of
-	// them. Initial answers take longest, and have a line of their own.
-	turns, longTurns chan struct{}
+	// Initial answers take longest, and have a line of their own.
+	turns, longTurns *turns
 }
 
 // New returns a feed over its parts, all of which must be there.
@@ -40,7 +37,7 @@ func New(p Parts) *Feed {
 	cores := runtime.GOMAXPROCS(0)
 	return &Feed{
 		Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers(),
-		turns: make(chan struct{}, 2*cores), longTurns: make(chan struct{}, cores),
+		turns: newTurns(2 * cores), longTurns: newTurns(cores),
 	}
 }
 
@@ -79,17 +76,23 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	if lazy {
 		f.lazy.came(key, since.Pos)
 	}
+	line := f.turns
+	if since == (Token{}) || q.FullState {
+		line = f.longTurns
+	}
+	turn := line.new()
+	turn.queue()
 	for {
-		pokes, a, err := f.turn(ctx, q, w, since)
+		pokes, a, err := f.look(ctx, turn, q, w, since)
 		if err != nil {
 			return nil, err
 		}
 		if a.empty() && since != (Token{}) && !q.FullState && q.Timeout > 0 {
-			if _, err := w.sub.Wait(wait, a.now.Pos, pokes); err == nil {
+			turn = f.turns.new()
+			if f.news(wait, turn, w, a.now.Pos, pokes) {
 				since = a.now // there was nothing before it
 				continue
 			}
-			// Nobody waits any longer.
 		}
 		if lazy {
 			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
@@ -98,23 +101,33 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	}
 }
 
-// turn answers for the present, when it is the request's turn. What happens
-// after that, a wait with the pokes and the position of the answer is woken by.
-func (f *Feed) turn(ctx context.Context, q Request, w *watch, since Token) (pokes uint64, a *answer, err error) {
-	line := f.turns
-	if since == (Token{}) || q.FullState {
-		line = f.longTurns
-	}
-	select {
-	case line <- struct{}{}:
-		defer func() { <-line }()
-	case <-ctx.Done():
-		return 0, nil, ctx.Err()
+// look answers for the present, when the turn of the request has come, and ends
+// the turn. What happens after that, news is told of that is given the pokes and
+// the position of the answer.
+func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since Token) (pokes uint64, a *answer, err error) {
+	defer turn.end()
+	if err := turn.wait(ctx); err != nil {
+		return 0, nil, err
 	}
 	pokes = w.sub.Pokes()
 	now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
 	a, err = f.answer(ctx, q, w, since, now)
 	return pokes, a, err
+}
+
+// news waits until there is something new and it is the turn of the request, or
+// reports false when nobody waits any longer.
+func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Position, pokes uint64) bool {
+	cancel, already := w.sub.Notify(after, pokes, turn.queue)
+	if already {
+		turn.queue()
+	}
+	if turn.wait(wait) == nil {
+		return true
+	}
+	cancel()
+	turn.end()
+	return false
 }
 
 // since returns from where on to answer. A token of another epoch, as after a

@@ -14,14 +14,14 @@ type Subscription struct {
 
 	// Guarded by the journal's mu:
 	scopes  map[Scope]struct{}
-	last    Position      // of the last entry that concerns it, as far as the window knows
-	pokes   uint64        // how often it was poked
-	changed chan struct{} // is closed, and replaced, when last or pokes move
+	last    Position  // of the last entry that concerns it, as far as the window knows
+	pokes   uint64    // how often it was poked
+	waiting []*notice // to be called when last or pokes move
 }
 
 // Subscribe begins to watch scopes. Close ends it.
 func (j *Journal) Subscribe(scopes ...Scope) *Subscription {
-	s := &Subscription{j: j, scopes: make(map[Scope]struct{}, len(scopes)), changed: make(chan struct{})}
+	s := &Subscription{j: j, scopes: make(map[Scope]struct{}, len(scopes))}
 	s.Add(scopes...)
 	return s
 }
@@ -62,8 +62,7 @@ func (s *Subscription) remove(scopes []Scope) {
 	}
 }
 
-// Close stops watching. Waits that are under way go on until their contexts
-// end.
+// Close stops watching. Whoever waits is not told any more.
 func (s *Subscription) Close() {
 	s.j.mu.Lock()
 	defer s.j.mu.Unlock()
@@ -107,12 +106,6 @@ func (s *Subscription) recent(after, upTo Position) (entries []Entry, scopes []S
 	return entries, nil, true
 }
 
-// signal wakes who waits. The caller holds the journal's mu.
-func (s *Subscription) signal() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 // Poke wakes the subscriptions to a scope for something that is not in the
 // journal: that somebody types, say.
 func (j *Journal) Poke(scope Scope) {
@@ -124,7 +117,7 @@ func (j *Journal) Poke(scope Scope) {
 	}
 }
 
-// Pokes returns how often the subscription was poked, to be given to Wait. Ask
+// Pokes returns how often the subscription was poked, to be given to Notify. Ask
 // before looking at what pokes are about.
 func (s *Subscription) Pokes() uint64 {
 	s.j.mu.Lock()
@@ -132,26 +125,66 @@ func (s *Subscription) Pokes() uint64 {
 	return s.pokes
 }
 
-// Wait returns the head of the journal as soon as there may be an entry in one
-// of the scopes behind a position; at once, if that lies behind the window. It
-// also returns when the subscription was poked more often than so many times. A
-// scope that is added while a wait is under way counts from then on. The error
-// is that of the context.
-func (s *Subscription) Wait(ctx context.Context, after Position, pokes uint64) (Position, error) {
-	for {
+// A notice is somebody who wants to be told, once.
+type notice struct {
+	after Position
+	pokes uint64
+	tell  func()
+}
+
+// Notify calls tell, once, as soon as there may be an entry in one of the scopes
+// behind a position, or the subscription was poked more often than so many times.
+// If that is so already, or the position lies behind the window, it reports so
+// and does not call tell. A scope that is added meanwhile counts from then on.
+//
+// The journal is locked during the call, so tell must not block, and must not
+// call anything of the journal. It is not called any more when cancel has
+// returned.
+func (s *Subscription) Notify(after Position, pokes uint64, tell func()) (cancel func(), news bool) {
+	s.j.mu.Lock()
+	defer s.j.mu.Unlock()
+	n := &notice{after, pokes, tell}
+	if s.news(n) {
+		return func() {}, true
+	}
+	s.waiting = append(s.waiting, n)
+	return func() {
 		s.j.mu.Lock()
-		head, news := s.j.window.head, s.last > after || s.pokes > pokes || !s.j.window.holds(after)
-		changed := s.changed
-		s.j.mu.Unlock()
+		defer s.j.mu.Unlock()
+		s.waiting = slices.DeleteFunc(s.waiting, func(other *notice) bool { return other == n })
+	}, false
+}
+
+func (s *Subscription) news(n *notice) bool {
+	return s.last > n.after || s.pokes > n.pokes || !s.j.window.holds(n.after)
+}
+
+// signal tells those who wait for what has come. The caller holds the journal's
+// mu.
+func (s *Subscription) signal() {
+	s.waiting = slices.DeleteFunc(s.waiting, func(n *notice) bool {
+		news := s.news(n)
 		if news {
-			return head, nil
+			n.tell()
 		}
+		return news
+	})
+}
+
+// Wait returns the head of the journal when Notify would tell. The error is that
+// of the context.
+func (s *Subscription) Wait(ctx context.Context, after Position, pokes uint64) (Position, error) {
+	told := make(chan struct{})
+	cancel, news := s.Notify(after, pokes, func() { close(told) })
+	if !news {
 		select {
-		case <-changed:
+		case <-told:
 		case <-ctx.Done():
+			cancel()
 			return 0, ctx.Err()
 		}
 	}
+	return s.j.Head(), nil
 }
 
 // waitHead returns when the journal has an entry behind a position.

@@ -1,0 +1,84 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// turns lets only so many requests do something at once. The rest wait in line.
+//
+// A message in a room may concern a thousand requests. If all of them woke up,
+// whoever sends the next message would wait for a thousand goroutines, each of
+// which would find that it is not its turn. So who waits for news is put into
+// the line when there is some, and sleeps on until it is served.
+type turns struct {
+	mu   sync.Mutex
+	free int
+	line []*turn // those that wait, in order
+}
+
+// A turn is that of one request.
+type turn struct {
+	turns   *turns
+	granted chan struct{} // is closed when it has come
+
+	// Guarded by the mutex of turns:
+	waits, has bool
+}
+
+func newTurns(count int) *turns { return &turns{free: count} }
+
+// new returns a turn that is not in line yet.
+func (t *turns) new() *turn { return &turn{turns: t, granted: make(chan struct{})} }
+
+// queue puts a turn into the line. It does not block.
+func (n *turn) queue() {
+	n.turns.mu.Lock()
+	defer n.turns.mu.Unlock()
+	if n.turns.free > 0 {
+		n.turns.free--
+		n.grant()
+		return
+	}
+	n.waits = true
+	n.turns.line = append(n.turns.line, n)
+}
+
+func (n *turn) grant() {
+	n.waits, n.has = false, true
+	close(n.granted)
+}
+
+// wait returns when the turn has come, or the context has ended.
+func (n *turn) wait(ctx context.Context) error {
+	select {
+	case <-n.granted:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end gives the turn to the next in line, if it had come, and takes it out of the
+// line, if it had not. A turn that was never in line, or has ended, may end again.
+func (n *turn) end() {
+	t := n.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case n.waits:
+		n.waits = false
+		t.line = slices.DeleteFunc(t.line, func(other *turn) bool { return other == n })
+	case n.has:
+		n.has = false
+		if len(t.line) == 0 {
+			t.free++
+			return
+		}
+		next := t.line[0]
+		t.line[0] = nil
+		t.line = t.line[1:]
+		next.grant()
+	}
+}
