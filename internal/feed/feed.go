@@ -37,7 +37,7 @@ func New(p Parts) *Feed {
 	cores := runtime.GOMAXPROCS(0)
 	return &Feed{
 		Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers(),
-		turns: newTurns(2 * cores), longTurns: newTurns(cores),
+		turns: newTurns(max(1, cores/2), newPace()), longTurns: newTurns(cores, newPace()),
 	}
 }
 

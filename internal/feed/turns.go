@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // turns lets only so many requests do something at once. The rest wait in line.
@@ -13,6 +14,8 @@ import (
 // which would find that it is not its turn. So who waits for news is put into
 // the line when there is some, and sleeps on until it is served.
 type turns struct {
+	pace *pace
+
 	mu   sync.Mutex
 	free int
 	line []*turn // those that wait, in order
@@ -25,9 +28,10 @@ type turn struct {
 
 	// Guarded by the mutex of turns:
 	waits, has bool
+	since      time.Time // when it has come
 }
 
-func newTurns(count int) *turns { return &turns{free: count} }
+func newTurns(count int, pace *pace) *turns { return &turns{free: count, pace: pace} }
 
 // new returns a turn that is not in line yet.
 func (t *turns) new() *turn { return &turn{turns: t, granted: make(chan struct{})} }
@@ -46,7 +50,7 @@ func (n *turn) queue() {
 }
 
 func (n *turn) grant() {
-	n.waits, n.has = false, true
+	n.waits, n.has, n.since = false, true, time.Now()
 	close(n.granted)
 }
 
@@ -72,13 +76,28 @@ func (n *turn) end() {
 		t.line = slices.DeleteFunc(t.line, func(other *turn) bool { return other == n })
 	case n.has:
 		n.has = false
-		if len(t.line) == 0 {
-			t.free++
+		if rest := t.pace.rest(time.Since(n.since)); rest > 0 && len(t.line) > 0 {
+			time.AfterFunc(rest, t.next)
 			return
 		}
-		next := t.line[0]
-		t.line[0] = nil
-		t.line = t.line[1:]
-		next.grant()
+		t.pass()
 	}
+}
+
+// next gives a turn that has rested to the next in line.
+func (t *turns) next() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pass()
+}
+
+func (t *turns) pass() {
+	if len(t.line) == 0 {
+		t.free++
+		return
+	}
+	next := t.line[0]
+	t.line[0] = nil
+	t.line = t.line[1:]
+	next.grant()
 }

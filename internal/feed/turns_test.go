@@ -10,7 +10,7 @@ import (
 )
 
 func TestTurnsComeInOrder(t *testing.T) {
-	line := newTurns(1)
+	line := newTurns(1, newPace())
 	first, second, third := line.new(), line.new(), line.new()
 	came := func(n *turn) bool {
 		select {
@@ -39,7 +39,7 @@ func TestTurnsComeInOrder(t *testing.T) {
 }
 
 func TestWhoWaitsForATurnMayGo(t *testing.T) {
-	line := newTurns(0)
+	line := newTurns(0, newPace())
 	n := line.new()
 	n.queue()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -56,7 +56,7 @@ func TestWhoWaitsForATurnMayGo(t *testing.T) {
 func TestOnlySoManyHaveATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const count = 3
-		line := newTurns(count)
+		line := newTurns(count, newPace())
 		var mu sync.Mutex
 		now, most := 0, 0
 		add := func(n int) {
