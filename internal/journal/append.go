@@ -146,6 +146,7 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 		}
 		close(r.done)
 	}
+	j.tell()
 }
 
 // transact runs the changes of a group in one transaction and returns their

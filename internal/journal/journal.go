@@ -39,6 +39,7 @@ type Journal struct {
 	mu     sync.Mutex
 	window *window
 	floor  Position
+	untold []Entry // that are visible, and of which subscriptions were not told
 	subs   map[Scope]map[*Subscription]struct{}
 	moved  chan struct{} // is closed, and replaced, when the head moves
 }
@@ -147,10 +148,12 @@ func (j *Journal) catchUp(ctx context.Context) error {
 		f(entries)
 	}
 	j.show(entries)
+	j.tell()
 	return nil
 }
 
-// publish makes own entries visible, and before them those of others.
+// publish makes own entries visible, and before them those of others. Whoever
+// waits for them is to be told.
 func (j *Journal) publish(ctx context.Context, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -164,27 +167,38 @@ func (j *Journal) publish(ctx context.Context, entries []Entry) error {
 	return nil
 }
 
-// show adds entries that follow the head to the window and wakes who waits for
-// them. The caller holds catchUpMu.
+// show adds entries that follow the head to the window. The caller holds
+// catchUpMu.
 func (j *Journal) show(entries []Entry) {
 	if len(entries) == 0 {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	concerned := make(map[*Subscription]struct{})
 	for _, e := range entries {
 		j.window.add(e)
+	}
+	j.untold = append(j.untold, entries...)
+	close(j.moved)
+	j.moved = make(chan struct{})
+}
+
+// tell wakes who waits for entries that were shown. A busy room has thousands who
+// do; the one who has appended need not wait until all of them are told.
+func (j *Journal) tell() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	concerned := make(map[*Subscription]struct{})
+	for _, e := range j.untold {
 		for s := range j.subs[e.Scope] {
 			s.last = e.Pos
 			concerned[s] = struct{}{}
 		}
 	}
+	j.untold = j.untold[:0]
 	for s := range concerned {
 		s.signal()
 	}
-	close(j.moved)
-	j.moved = make(chan struct{})
 }
 
 // load reads the entries behind a position, up to and including another, from

@@ -94,7 +94,7 @@ func (s *Subscription) recent(after, upTo Position) (entries []Entry, scopes []S
 	if !w.holds(after) || upTo-after > Position(4*len(s.scopes)+16) {
 		return nil, slices.Collect(maps.Keys(s.scopes)), false
 	}
-	if s.last <= after {
+	if s.last <= after && len(s.j.untold) == 0 {
 		return nil, nil, true
 	}
 	for p := after + 1; p <= min(upTo, w.head); p++ {
