@@ -44,7 +44,7 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
 		return nil, nil
 	}
-	return s.append(nil), nil
+	return s.append(make([]byte, 0, s.size())), nil
 }
 
 // joinedSection is the section of a room that the user is in, as it is made.
@@ -201,6 +201,20 @@ func (s *joinedSection) hasNews() bool {
 		}
 	}
 	return false
+}
+
+// size is about how long the section is as JSON.
+func (s *joinedSection) size() int {
+	size := 512 + len(s.summary)
+	for _, part := range [][]canonjson.Value{s.events, s.state, s.ephemeral} {
+		for _, e := range part {
+			size += len(e) + 1
+		}
+	}
+	for _, d := range s.data {
+		size += len(d.Type) + len(d.Content) + 32
+	}
+	return size
 }
 
 // append appends the section. Parts without content are left out, except for the

@@ -36,8 +36,18 @@ func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []roo
 	}
 	now := time.Now().UnixMilli()
 	shown := make([]canonjson.Value, len(items))
+	// All lie in one piece of memory, about as large as it has to be.
+	const around = 200 // an event, the server adds
+	size := 0
+	for _, it := range items {
+		size += len(it.Event.JSON()) + around
+	}
+	memory, unsigned := make([]byte, 0, size), make([]byte, 0, around)
 	for i, it := range items {
-		shown[i] = v.show(it, replaced[it.Replaces], now)
+		unsigned = v.appendUnsigned(unsigned[:0], it, replaced[it.Replaces], now)
+		start := len(memory)
+		memory = v.appendEvent(memory, it.Event, unsigned)
+		shown[i] = memory[start:len(memory):len(memory)]
 	}
 	return shown, nil
 }
@@ -64,23 +74,19 @@ func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item
 	return events, nil
 }
 
-func (v *Viewer) show(it room.Item, replaced *event.Event, now int64) canonjson.Value {
-	unsigned := v.unsigned(it, replaced, now)
-	if v.Federation {
-		return it.Event.JSON().With("unsigned", unsigned)
+func (v *Viewer) appendEvent(dst []byte, e *event.Event, unsigned canonjson.Value) []byte {
+	switch {
+	case v.Federation:
+		return append(dst, e.JSON().With("unsigned", unsigned)...)
+	case v.Fields.All():
+		return e.AppendClient(dst, event.Client{Unsigned: unsigned, OmitRoomID: v.OmitRoomID})
 	}
-	dst := make([]byte, 0, len(it.Event.JSON())+len(unsigned))
-	dst = it.Event.AppendClient(dst, event.Client{Unsigned: unsigned, OmitRoomID: v.OmitRoomID})
-	if v.Fields.All() {
-		return dst
-	}
-	return v.Fields.Append(nil, dst)
+	return v.Fields.Append(dst, e.AppendClient(nil, event.Client{Unsigned: unsigned, OmitRoomID: v.OmitRoomID}))
 }
 
-// unsigned returns what the server adds to an event, in the order of canonical
-// JSON.
-func (v *Viewer) unsigned(it room.Item, replaced *event.Event, now int64) canonjson.Value {
-	dst := make([]byte, 0, 128)
+// appendUnsigned appends what the server adds to an event, in the order of
+// canonical JSON.
+func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event, now int64) []byte {
 	dst = strconv.AppendInt(append(dst, `{"age":`...), max(0, now-it.Event.OriginServerTS()), 10)
 	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
 	if replaced != nil {

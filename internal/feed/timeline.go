@@ -70,6 +70,9 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		if err != nil {
 			return t, err
 		}
+		if t.items == nil {
+			t.items = items[:0] // what passes stays where it is
+		}
 		for _, it := range items {
 			switch {
 			case !w.sees(it.Place), !f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
@@ -106,9 +109,12 @@ func (t *timeline) cut(count int) {
 // lastState returns the last event of the timeline in each place of the state,
 // and where in the timeline that is.
 func (t *timeline) lastState() map[event.Tuple]int {
-	last := make(map[event.Tuple]int)
+	var last map[event.Tuple]int
 	for i, it := range t.items {
 		if tuple, ok := it.Event.Tuple(); ok {
+			if last == nil {
+				last = make(map[event.Tuple]int)
+			}
 			last[tuple] = i
 		}
 	}
