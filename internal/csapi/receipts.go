@@ -41,27 +41,7 @@ func (s *Server) sendReceipt(ctx context.Context, c endpoint.Caller, req receipt
 	if req.Type == accountdata.FullyRead {
 		return endpoint.Empty{}, s.setFullyRead(ctx, c.UserID, req.RoomID, req.EventID)
 	}
-	if err := s.checkThread(ctx, req.RoomID, thread); err != nil {
-		return endpoint.Empty{}, err
-	}
 	return endpoint.Empty{}, s.putReceipt(ctx, c.UserID, req.RoomID, req.Type, req.EventID, thread)
-}
-
-// checkThread refuses threads that the room does not have. Each has a receipt of
-// its own, that everybody in the room gets to see, so they must not be made up.
-func (s *Server) checkThread(ctx context.Context, roomID id.RoomID, thread string) error {
-	if thread == "" || thread == receipt.ThreadMain {
-		return nil
-	}
-	root, err := id.ParseEventID(thread)
-	if err != nil {
-		return mxerr.New(mxerr.InvalidParam, "thread_id is neither the ID of an event nor main")
-	}
-	_, ok, err := s.Rooms.Item(ctx, roomID, root)
-	if err == nil && !ok {
-		err = mxerr.New(mxerr.InvalidParam, "There is no thread %s in the room", root)
-	}
-	return err
 }
 
 func (s *Server) putReceipt(ctx context.Context, user id.UserID, roomID id.RoomID, kind string, eventID id.EventID, thread string) error {

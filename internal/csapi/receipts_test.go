@@ -61,7 +61,7 @@ func TestReadMarkersAreSet(t *testing.T) {
 		num, _ := s.Rooms.Num(s.ctx, roomID)
 		marks, err := s.Receipts.Marks(s.ctx, userBob, []int64{int64(num)})
 		it, _, _ := s.Rooms.Item(s.ctx, roomID, three)
-		if err != nil || marks[int64(num)].Place != it.Place {
+		if err != nil || marks[int64(num)].All.Place != it.Place {
 			t.Errorf("got %v, %v", marks, err)
 		}
 		if got := s.fullyRead(roomID, userBob); got != one {

@@ -113,7 +113,11 @@ func locateIn(rooms *room.Engine) receipt.Locate {
 		if err == nil && !ok {
 			err = mxerr.New(mxerr.NotFound, "no such event")
 		}
-		return receipt.At{Room: int64(num), Scope: num.Scope(), Mark: receipt.Mark{Place: it.Place, Unread: it.Unread, Loud: it.Loud}}, err
+		at := receipt.At{Room: int64(num), Scope: num.Scope(), Mark: receipt.Mark{Place: it.Place}, Thread: receipt.ThreadMain}
+		if it.Thread != "" {
+			at.Thread, at.InThread = string(it.Thread), at.Mark
+		}
+		return at, err
 	}
 }
 

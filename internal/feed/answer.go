@@ -45,9 +45,9 @@ type news struct {
 	receipts bool           // there are new receipts
 	typing   bool           // what is known of who is typing may be wrong
 
-	data []accountdata.Data
-	said []receipt.Receipt
-	mark receipt.Mark
+	data  []accountdata.Data
+	said  []receipt.Receipt
+	reads room.Reads // by receipts
 }
 
 // answer makes the answer that leads from a token to another.
@@ -299,7 +299,7 @@ func (a *answer) readReceipts(ctx context.Context) error {
 		return err
 	}
 	for num, m := range marks {
-		a.rooms[room.Num(num)].mark = m
+		a.rooms[room.Num(num)].reads = readsOf(m)
 	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
@@ -314,6 +314,25 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	said, err := a.Receipts.Since(ctx, some, a.q.User, a.since.Pos, a.now.Pos)
 	a.saidIn(said)
 	return err
+}
+
+// readsOf is up to where a user has read a room, as the room counts it.
+func readsOf(m receipt.Marks) room.Reads {
+	r := room.Reads{All: markOf(m.All), Main: markOf(m.Main)}
+	if len(m.Threads) > 0 {
+		r.Threads = make(map[id.EventID]room.Mark, len(m.Threads))
+	}
+	for root, mark := range m.Threads {
+		r.Threads[root] = markOf(mark)
+	}
+	return r
+}
+
+func markOf(m receipt.Mark) room.Mark {
+	return room.Mark{
+		Place: m.Place, Total: room.Total{Unread: m.Unread, Loud: m.Loud},
+		Threaded: room.Total{Unread: m.ThreadedUnread, Loud: m.ThreadedLoud},
+	}
 }
 
 func (a *answer) saidIn(said map[int64][]receipt.Receipt) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"parley/internal/hstest"
 )
 
 func TestAnInitialSyncTellsOfEverything(t *testing.T) {
@@ -317,6 +319,60 @@ func TestCountsOfWhatTheFilterHides(t *testing.T) {
 	if got := counts(); got != `{"highlight_count":0,"notification_count":0}` {
 		t.Errorf("a receipt: %s", got)
 	}
+}
+
+func TestCountsOfThreads(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	bob, together := newClient(t, s.bob, `{"room":{"timeline":{"unread_thread_notifications":true}}}`), newClient(t, s.bob, "")
+	bob.sync()
+	together.sync()
+	reply := func(u *hstest.User, kind, to, more string) string {
+		return s.send(u, room, "m.room.message",
+			fmt.Sprintf(`{"msgtype":"m.text","body":"x","m.relates_to":{"rel_type":%q,"event_id":%q}%s}`, kind, to, more))
+	}
+	receipt := func(event, thread string) {
+		s.bob.Must("POST", path(room, "receipt", "m.read", event), map[string]string{"thread_id": thread})
+	}
+	none, one := `{"highlight_count":0,"notification_count":0}`, `{"highlight_count":0,"notification_count":1}`
+	two, loud := `{"highlight_count":0,"notification_count":2}`, `{"highlight_count":1,"notification_count":1}`
+	told := func(what, main, threads, all string) {
+		t.Helper()
+		a := bob.sync().in("join", room)
+		if got := string(a.Get("unread_notifications")); got != main {
+			t.Errorf("%s: the main timeline has %s, want %s", what, got, main)
+		}
+		if got := string(a.Get("unread_thread_notifications")); got != threads {
+			t.Errorf("%s: threads have %s, want %s", what, got, threads)
+		}
+		if a = together.sync().in("join", room); string(a.Get("unread_notifications")) != all || a.Get("unread_thread_notifications") != nil {
+			t.Errorf("%s: together: %s", what, a)
+		}
+	}
+	root := s.say(s.alice, room, "root")
+	told("a root", one, `{}`, one)
+	first := reply(s.alice, "m.thread", root, "")
+	told("a thread", one, fmt.Sprintf(`{%q:%s}`, root, one), two)
+	receipt(root, "main")
+	told("the main timeline is read", none, fmt.Sprintf(`{%q:%s}`, root, one), one)
+	last := reply(s.alice, "m.reference", first, `,"m.mentions":{"user_ids":["@bob:a.test"]}`)
+	receipt(first, root)
+	told("what relates to what is in a thread is in it, too", none, fmt.Sprintf(`{%q:%s}`, root, loud), loud)
+	receipt(last, root)
+	told("the thread is read", none, `{}`, none)
+	for _, thread := range []string{"main", first, "$unknown"} {
+		status, body := s.bob.Do("POST", path(room, "receipt", "m.read", last), map[string]string{"thread_id": thread})
+		if status != 400 || text(body, "errcode") != "M_INVALID_PARAM" {
+			t.Errorf("a receipt in %s for what is in %s: %d %s", thread, root, status, body)
+		}
+	}
+	reply(s.alice, "m.thread", root, "")
+	s.say(s.alice, room, "main")
+	reply(s.bob, "m.thread", root, "")
+	told("who speaks in a thread has read it", one, `{}`, one)
+	last = reply(s.alice, "m.thread", root, "")
+	s.bob.Must("POST", path(room, "receipt", "m.read.private", last), `{}`)
+	told("a receipt without a thread is for all", none, `{}`, none)
 }
 
 func TestTypingAfterARestart(t *testing.T) {

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	"parley/internal/room"
@@ -38,7 +40,7 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if err := s.history(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.unread(ctx); err != nil {
+	if err := s.count(ctx); err != nil {
 		return nil, err
 	}
 	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
@@ -58,7 +60,7 @@ type joinedSection struct {
 	state     []canonjson.Value
 	summary   canonjson.Value
 	ephemeral []canonjson.Value
-	counts    room.Counts
+	unread    room.Unread
 }
 
 // history makes what is told of events: timeline, state and summary.
@@ -181,8 +183,9 @@ func appendUsers(dst []byte, users []id.UserID) []byte {
 	return append(dst, ']')
 }
 
-func (s *joinedSection) unread(ctx context.Context) (err error) {
-	s.counts, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, room.Mark(s.mark))
+func (s *joinedSection) count(ctx context.Context) (err error) {
+	byThread := s.q.Filter.Room.Timeline.UnreadThreadNotifications
+	s.unread, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, s.reads, byThread)
 	return err
 }
 
@@ -192,7 +195,7 @@ func (s *joinedSection) hasNews() bool {
 	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
 		return true
 	}
-	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.counts.Own > s.before.Place {
+	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {
 		return true
 	}
 	for _, r := range s.said {
@@ -236,9 +239,30 @@ func (s *joinedSection) append(dst []byte) []byte {
 		dst = append(append(append(dst, `"summary":`...), s.summary...), ',')
 	}
 	dst = append(s.timeline.append(dst, s.events), ',')
-	dst = strconv.AppendInt(append(dst, `"unread_notifications":{"highlight_count":`...), s.counts.Highlights, 10)
-	dst = strconv.AppendInt(append(dst, `,"notification_count":`...), s.counts.Notifications, 10)
-	return append(dst, `}}`...)
+	dst = appendCounts(append(dst, `"unread_notifications":`...), s.unread.Counts)
+	if s.unread.Threads != nil {
+		dst = appendThreads(append(dst, `,"unread_thread_notifications":`...), s.unread.Threads)
+	}
+	return append(dst, '}')
+}
+
+// appendThreads appends the counts of the threads that have any. A client takes
+// those of all others to be zero.
+func appendThreads(dst []byte, threads map[id.EventID]room.Counts) []byte {
+	dst = append(dst, '{')
+	for i, root := range slices.Sorted(maps.Keys(threads)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendCounts(append(canonjson.AppendString(dst, string(root)), ':'), threads[root])
+	}
+	return append(dst, '}')
+}
+
+func appendCounts(dst []byte, c room.Counts) []byte {
+	dst = strconv.AppendInt(append(dst, `{"highlight_count":`...), c.Highlights, 10)
+	dst = strconv.AppendInt(append(dst, `,"notification_count":`...), c.Notifications, 10)
+	return append(dst, '}')
 }
 
 // appendState appends the state in the member that the client asks for, which

@@ -6,13 +6,13 @@ import (
 	"parley/matrix/id"
 )
 
-// mostMarks is how many marks are kept in memory, at about 150 bytes each.
+// mostMarks is how many marks are kept in memory, at about 200 bytes each.
 const mostMarks = 1 << 17
 
-// marks remembers marks, because every response of /sync needs those of all the
-// rooms that it is about. It has two generations: when the young one has grown
-// to half of what is allowed it becomes the old one, and what is still in the
-// old one was not asked for meanwhile and is forgotten.
+// marks remembers the marks of users in rooms, because every response of /sync
+// needs those of all the rooms that it is about. It has two generations: when the
+// young one has grown to half of what is allowed it becomes the old one, and what
+// is still in the old one was not asked for meanwhile and is forgotten.
 type marks struct {
 	mu         sync.Mutex
 	half       int
@@ -31,9 +31,12 @@ type generation struct {
 }
 
 type known struct {
-	mark  Mark
+	marks Marks
 	there bool
 }
+
+// size is how many marks it is.
+func (k known) size() int { return 1 + len(k.marks.Threads) }
 
 func newMarks(most int) *marks {
 	return &marks{half: max(1, most/2), young: newGeneration(), old: newGeneration()}
@@ -49,25 +52,29 @@ func (g *generation) put(room int64, user id.UserID, k known) {
 		users = make(map[id.UserID]known)
 		g.rooms[room] = users
 	}
-	if _, ok := users[user]; !ok {
-		g.size++
+	if before, ok := users[user]; ok {
+		g.size -= before.size()
 	}
+	g.size += k.size()
 	users[user] = k
 }
 
 func (g *generation) drop(room int64, user id.UserID) {
 	users := g.rooms[room]
-	if _, ok := users[user]; !ok {
+	k, ok := users[user]
+	if !ok {
 		return
 	}
-	g.size--
+	g.size -= k.size()
 	if delete(users, user); len(users) == 0 {
 		delete(g.rooms, room)
 	}
 }
 
 func (g *generation) dropRoom(room int64) {
-	g.size -= len(g.rooms[room])
+	for _, k := range g.rooms[room] {
+		g.size -= k.size()
+	}
 	delete(g.rooms, room)
 }
 
@@ -80,7 +87,7 @@ type unread struct {
 
 // get adds the marks that are known to found and returns the rooms of which none
 // is.
-func (m *marks) get(user id.UserID, rooms []int64, found map[int64]Mark) (missing unread) {
+func (m *marks) get(user id.UserID, rooms []int64, found map[int64]Marks) (missing unread) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, room := range rooms {
@@ -95,27 +102,27 @@ func (m *marks) get(user id.UserID, rooms []int64, found map[int64]Mark) (missin
 			missing.rooms = append(missing.rooms, room)
 			missing.dropped = append(missing.dropped, *m.counter(room))
 		case k.there:
-			found[room] = k.mark
+			found[room] = k.marks
 		}
 	}
 	return missing
 }
 
 // put remembers what was read of rooms of which nothing was known.
-func (m *marks) put(user id.UserID, missing unread, read map[int64]Mark) {
+func (m *marks) put(user id.UserID, missing unread, read map[int64]Marks) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, room := range missing.rooms {
 		if *m.counter(room) == missing.dropped[i] {
-			mark, there := read[room]
-			m.add(room, user, known{mark, there})
+			marks, there := read[room]
+			m.add(room, user, known{marks, there})
 		}
 	}
 }
 
-// add puts a mark into the young generation. The caller holds mu.
+// add puts marks into the young generation. The caller holds mu.
 func (m *marks) add(room int64, user id.UserID, k known) {
-	if m.young.size >= m.half {
+	if m.young.size > 0 && m.young.size+k.size() > m.half {
 		m.young, m.old = newGeneration(), m.young
 	}
 	m.young.put(room, user, k)

@@ -37,6 +37,11 @@ type At struct {
 	Room  int64         // the number of the room
 	Scope journal.Scope // of the room
 	Mark
+	// Thread is the thread that it is in: ThreadMain or the ID of its root.
+	Thread string
+	// InThread is the mark for a thread that is not the main one: it counts only
+	// what is in the thread, and not apart what is in threads.
+	InThread Mark
 }
 
 // A Mark is a place up to which a room was read, with what the room has counted
@@ -45,6 +50,8 @@ type Mark struct {
 	Place  int64 // in the room's own order
 	Unread int64 // how many events up to it notify everybody
 	Loud   int64 // how many of them are a highlight for everybody
+	// ThreadedUnread and ThreadedLoud are the parts of these that are in threads.
+	ThreadedUnread, ThreadedLoud int64
 }
 
 // A Locate finds an event of a room. The error is a M_NOT_FOUND when the room
@@ -78,9 +85,10 @@ func (b *Book) foreign(entries []journal.Entry) {
 
 // Put puts a receipt where it says, unless it stands there or further on
 // already. It returns when the receipt is durable. An error is a *mxerr.Error
-// when the user is to be told: that there is no such event, or that the type or
-// the thread makes no sense. Whether the user may be heard in the room is for
-// the caller to know.
+// when the user is to be told: that there is no such event, that the type makes no
+// sense, or that the event is not in the thread. A receipt in a thread for its
+// root, which is in the main one, is for nothing in it and changes nothing. Whether
+// the user may be heard in the room is for the caller to know.
 func (b *Book) Put(ctx context.Context, room id.RoomID, r Receipt) error {
 	if err := r.check(); err != nil {
 		return err
@@ -88,6 +96,14 @@ func (b *Book) Put(ctx context.Context, room id.RoomID, r Receipt) error {
 	at, err := b.locate(ctx, room, r.EventID)
 	if err != nil {
 		return err
+	}
+	switch {
+	case r.Thread == string(r.EventID):
+		return nil
+	case r.Thread != "" && r.Thread != at.Thread:
+		return mxerr.New(mxerr.InvalidParam, "The event is not in the thread")
+	case r.Thread != "" && r.Thread != ThreadMain:
+		at.Mark = at.InThread
 	}
 	// Clients repeat themselves a lot. What is no news need not wait for a
 	// commit.
@@ -173,11 +189,12 @@ func readPlace(q querier, room int64, r Receipt) (place int64, found bool, err e
 
 func put(tx *store.Tx, at At, r Receipt, pos journal.Position) error {
 	_, err := tx.Exec(`
-		INSERT INTO receipts (room, user_id, type, thread, event_id, ts, place, unread, loud, pos)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		INSERT INTO receipts (room, user_id, type, thread, event_id, ts, pos, place, unread, loud, threaded_unread, threaded_loud)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (room, user_id, type, thread) DO UPDATE SET event_id = excluded.event_id, ts = excluded.ts,
-			place = excluded.place, unread = excluded.unread, loud = excluded.loud, pos = excluded.pos`,
-		at.Room, r.User, r.Type, r.Thread, r.EventID, r.TS, at.Place, at.Unread, at.Loud, pos)
+			pos = excluded.pos, place = excluded.place, unread = excluded.unread, loud = excluded.loud,
+			threaded_unread = excluded.threaded_unread, threaded_loud = excluded.threaded_loud`,
+		at.Room, r.User, r.Type, r.Thread, r.EventID, r.TS, pos, at.Place, at.Unread, at.Loud, at.ThreadedUnread, at.ThreadedLoud)
 	if err != nil {
 		return fmt.Errorf("storing the receipt of %s in room %d: %w", r.User, at.Room, err)
 	}

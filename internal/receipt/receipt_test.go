@@ -26,7 +26,8 @@ const (
 	bob   id.UserID = "@bob:a.test"
 )
 
-// locate finds the event "$7" of the room "!1" at place 7 of room 1.
+// locate finds the event "$7" of the room "!1" at place 7 of room 1, and "$+7" there
+// in the thread "$root".
 func locate(_ context.Context, room id.RoomID, event id.EventID) (At, error) {
 	num, err := strconv.ParseInt(string(room[1:]), 10, 64)
 	if err != nil {
@@ -36,8 +37,14 @@ func locate(_ context.Context, room id.RoomID, event id.EventID) (At, error) {
 	if err != nil {
 		return At{}, mxerr.New(mxerr.NotFound, "no such event")
 	}
-	return At{num, scope(num), Mark{place, 2 * place, place / 2}}, nil
+	at := At{Room: num, Scope: scope(num), Mark: markAt(place), Thread: ThreadMain}
+	if event[1] == '+' {
+		at.Thread, at.InThread = "$root", Mark{Place: place, Unread: place / 3, Loud: place / 4}
+	}
+	return at, nil
 }
+
+func markAt(place int64) Mark { return Mark{place, 2 * place, place / 2, place / 3, place / 4} }
 
 func scope(room int64) journal.Scope { return journal.NewScope(journal.ScopeRoom, room) }
 
@@ -84,7 +91,7 @@ func (n *node) all(viewer id.UserID, rooms ...int64) map[int64][]Receipt {
 	return found
 }
 
-func (n *node) marked(user id.UserID, rooms ...int64) map[int64]Mark {
+func (n *node) marked(user id.UserID, rooms ...int64) map[int64]Marks {
 	n.t.Helper()
 	found, err := n.Marks(ctx, user, rooms)
 	if err != nil {
@@ -104,6 +111,14 @@ func private(user id.UserID, place int64) Receipt {
 func (r Receipt) in(thread string) Receipt {
 	r.Thread = thread
 	return r
+}
+
+// threaded is in for the thread that an event of a place can be in.
+func (r Receipt) threaded(thread string) Receipt {
+	if thread == "$root" {
+		r.EventID = "$+" + r.EventID[1:]
+	}
+	return r.in(thread)
 }
 
 func TestAReceiptNeverMovesBackwards(t *testing.T) {
@@ -146,6 +161,9 @@ func TestWhatIsRefused(t *testing.T) {
 			{"an unknown room", "!x", read(alice, 1), mxerr.NotFound},
 			{"an unknown type", "!1", Receipt{User: alice, Type: "m.fully_read", EventID: "$1"}, mxerr.InvalidParam},
 			{"a thread that is no event", "!1", read(alice, 1).in("side"), mxerr.InvalidParam},
+			{"a thread that the event is not in", "!1", read(alice, 1).in("$other"), mxerr.InvalidParam},
+			{"another thread than the event is in", "!1", read(alice, 1).threaded("$root").in("$other"), mxerr.InvalidParam},
+			{"the main thread for an event of another", "!1", read(alice, 1).threaded("$root").in(ThreadMain), mxerr.InvalidParam},
 			{"a thread with a NUL", "!1", read(alice, 1).in("$a\x00"), mxerr.InvalidParam},
 		} {
 			if err := n.Put(ctx, tt.room, tt.receipt); !errors.Is(err, tt.want) {
@@ -172,7 +190,7 @@ func TestReceiptsAtTheSameTime(t *testing.T) {
 			senders.Go(func() {
 				for range 40 {
 					place := random.Int64N(1000)
-					if err := n.Put(ctx, "!1", read(alice, place).in(threads[random.IntN(3)])); err != nil {
+					if err := n.Put(ctx, "!1", read(alice, place).threaded(threads[random.IntN(3)])); err != nil {
 						t.Error(err)
 					}
 					if m, err := n.Marks(ctx, bob, []int64{1}); err != nil || len(m) != 0 {
@@ -180,11 +198,13 @@ func TestReceiptsAtTheSameTime(t *testing.T) {
 					}
 				}
 				for _, thread := range threads {
-					if err := n.Put(ctx, "!1", read(alice, 1000+int64(s)).in(thread)); err != nil {
+					if err := n.Put(ctx, "!1", read(alice, 1000+int64(s)).threaded(thread)); err != nil {
 						t.Error(err)
 					}
-					if m := n.marked(alice, 1)[1]; thread != "$root" && m.Place < 1000+int64(s) {
-						t.Errorf("the mark is at %d after a receipt at %d", m.Place, 1000+s)
+					m := n.marked(alice, 1)[1]
+					mark := map[string]Mark{"": m.All, ThreadMain: m.Main, "$root": further(m.All, m.Threads["$root"])}[thread]
+					if mark.Place < 1000+int64(s) {
+						t.Errorf("the mark in thread %q is at %d after a receipt at %d", thread, mark.Place, 1000+s)
 					}
 				}
 			})
@@ -197,7 +217,7 @@ func TestReceiptsAtTheSameTime(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 		for _, r := range got {
-			if r.EventID != "$1007" {
+			if !strings.HasSuffix(string(r.EventID), "1007") {
 				t.Errorf("thread %q stands at %s", r.Thread, r.EventID)
 			}
 		}
@@ -307,29 +327,40 @@ func TestChangesAddUp(t *testing.T) {
 	})
 }
 
-func TestTheMarkIsTheFurthest(t *testing.T) {
+func TestTheMarksAreTheFurthest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db)
 		n.put("!3", read(alice, 7))
 		for _, step := range []struct {
-			name    string
-			receipt Receipt
-			want    int64
+			name            string
+			receipt         Receipt
+			all, main, root int64
 		}{
-			{"public", read(alice, 5), 5},
-			{"private, behind it", private(alice, 4), 5},
-			{"private, ahead of it", private(alice, 6), 6},
-			{"in the main thread", read(alice, 9).in(ThreadMain), 9},
-			{"in another thread", read(alice, 20).in("$root"), 9},
-			{"of another user", read(bob, 30), 9},
-			{"privately in the main thread", private(alice, 31).in(ThreadMain), 31},
+			{"public", read(alice, 5), 5, 0, 0},
+			{"private, behind it", private(alice, 4), 5, 0, 0},
+			{"private, ahead of it", private(alice, 6), 6, 0, 0},
+			{"in the main thread", read(alice, 9).in(ThreadMain), 6, 9, 0},
+			{"of another user", read(bob, 30), 6, 9, 0},
+			{"privately in the main thread", private(alice, 31).in(ThreadMain), 6, 31, 0},
+			{"in another thread", read(alice, 20).threaded("$root"), 6, 31, 20},
+			{"privately in another thread", private(alice, 21).threaded("$root"), 6, 31, 21},
+			{"in another thread for its root", Receipt{User: alice, Type: TypeRead, EventID: "$40", Thread: "$40"}, 6, 31, 21},
+			{"without a thread, ahead of what is in one", read(alice, 25), 25, 31, 0},
+			{"without a thread for an event that is in one", read(alice, 26).threaded("$root").in(""), 26, 31, 0},
 		} {
 			n.put("!1", step.receipt)
 			for range 2 { // read, then remembered
 				got := n.marked(alice, 1, 2, 3)
-				want := map[int64]Mark{1: {step.want, 2 * step.want, step.want / 2}, 3: {7, 14, 3}}
-				if !maps.Equal(got, want) {
-					t.Errorf("%s: got %v, want %v", step.name, got, want)
+				var root Mark
+				if step.root > 0 {
+					root = Mark{Place: step.root, Unread: step.root / 3, Loud: step.root / 4}
+				}
+				m := got[1]
+				if m.All != markAt(step.all) || m.Main != markAt(step.main) || m.Threads["$root"] != root || len(m.Threads) > 1 {
+					t.Errorf("%s: got %v", step.name, m)
+				}
+				if len(got) != 2 || got[3].All != markAt(7) {
+					t.Errorf("%s: got %v", step.name, got)
 				}
 			}
 		}
@@ -348,7 +379,7 @@ func TestMarksOfTwoNodes(t *testing.T) {
 		if err := a.journal.Refresh(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got := a.marked(alice, 1)[1].Place; got != 3 {
+		if got := a.marked(alice, 1)[1].All.Place; got != 3 {
 			t.Errorf("the mark is at %d", got)
 		}
 	})
@@ -373,7 +404,7 @@ func TestFailures(t *testing.T) {
 			})
 			n := start(t, db)
 			n.put("!1", read(alice, 1+10*int64(point)))
-			before := n.marked(alice, 1)[1].Place
+			before := n.marked(alice, 1)[1].All.Place
 			fail.Lock()
 			failing = true
 			fail.Unlock()
@@ -385,7 +416,7 @@ func TestFailures(t *testing.T) {
 			if point == store.AfterCommit {
 				want += 4
 			}
-			if got := n.marked(alice, 1)[1].Place; got != want {
+			if got := n.marked(alice, 1)[1].All.Place; got != want {
 				t.Errorf("point %d: the mark went from %d to %d, want %d", point, before, got, want)
 			}
 			n.stop()
@@ -394,14 +425,23 @@ func TestFailures(t *testing.T) {
 	})
 }
 
+// marksAt is marks in memory, more or fewer.
+func marksAt(place int64) Marks {
+	m := Marks{All: Mark{Place: place}}
+	if place%3 == 1 {
+		m.Threads = map[id.EventID]Mark{"$root": {Place: place + 1}}
+	}
+	return m
+}
+
 func TestMarksInMemoryAreBounded(t *testing.T) {
 	m := newMarks(8)
 	for room := range int64(100) {
-		missing := m.get(alice, []int64{room}, map[int64]Mark{})
-		m.put(alice, missing, map[int64]Mark{room: {Place: room}})
+		missing := m.get(alice, []int64{room}, map[int64]Marks{})
+		m.put(alice, missing, map[int64]Marks{room: marksAt(room)})
 		// One that is asked for all the time stays.
-		found := map[int64]Mark{}
-		if m.get(alice, []int64{0}, found); found[0] != (Mark{}) || len(found) != 1 {
+		found := map[int64]Marks{}
+		if m.get(alice, []int64{0}, found); found[0].All != (Mark{}) || len(found) != 1 {
 			t.Fatalf("forgotten after %d others", room)
 		}
 		if size := m.young.size + m.old.size; size > 8 {
@@ -424,10 +464,10 @@ func TestAMarkReadBeforeItChanged(t *testing.T) {
 		"by another":   func(m *marks) { m.dropRoom(1) },
 	} {
 		m := newMarks(8)
-		missing := m.get(alice, []int64{1, 2}, map[int64]Mark{})
+		missing := m.get(alice, []int64{1, 2}, map[int64]Marks{})
 		drop(m)
-		m.put(alice, missing, map[int64]Mark{1: {Place: 1}, 2: {Place: 1}})
-		found := map[int64]Mark{}
+		m.put(alice, missing, map[int64]Marks{1: marksAt(1), 2: marksAt(1)})
+		found := map[int64]Marks{}
 		if again := m.get(alice, []int64{1, 2}, found); len(again.rooms) != 1 || again.rooms[0] != 1 || len(found) != 1 {
 			t.Errorf("%s: remembered %v", name, found)
 		}

@@ -29,6 +29,8 @@ type entry struct {
 	// is the event that it names, if the room does not have that yet.
 	redacts stateres.Num
 	awaits  id.EventID
+	// thread is the root of the thread that it is in, empty for the main timeline.
+	thread id.EventID
 	// because is the redaction that was there before the event, if there was one.
 	because cause
 	// transaction is the request of its sender that it comes from.
@@ -36,6 +38,7 @@ type entry struct {
 
 	// What follows is filled in by advance.
 	place    int64
+	own      Total // of its thread, if it is in one
 	replaces stateres.Num
 	merges   bool
 	members  []memberChange
@@ -67,11 +70,12 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 	if err != nil {
 		return entry{}, err
 	}
-	if made.tally = tally; tally.notifies {
-		row.unread++
-	}
-	if tally.loud {
-		row.loud++
+	made.tally, row.total = tally, row.total.plus(tally.total())
+	if made.thread != "" {
+		row.threaded = row.threaded.plus(tally.total())
+		if made.own, err = r.countThread(ctx, made.thread, tally.total()); err != nil {
+			return entry{}, err
+		}
 	}
 	if r.id == "" {
 		r.id = made.event.RoomID()
@@ -245,7 +249,7 @@ func (a appended) writeNodes(b *journal.Batch) {
 func (m entry) item(pos journal.Position) Item {
 	return Item{
 		Num: m.num, Event: shown(m.event, m.because.event), Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
-		Replaces: m.replaces, Unread: m.row.unread, Loud: m.row.loud, Transaction: m.transaction,
+		Replaces: m.replaces, Total: m.row.total, Threaded: m.row.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction,
 	}
 }
 
@@ -275,7 +279,8 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		current = m.current[:]
 	}
 	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
-		m.row.unread, m.row.loud, encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
+		m.row.total.Unread, m.row.total.Loud, m.row.threaded.Unread, m.row.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
+		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
 	m.writeRedactions(b, r)
 	for _, c := range m.members {
 		b.Insert(insertSights, r.num, c.user, m.place, pos, c.num, c.membership)
@@ -294,7 +299,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 // shown of the room.
 func (m entry) writeAside(b *journal.Batch, r *live) {
 	b.Insert(insertEvents, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
-		int64(0), int64(0), encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
+		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
 }
 
 // optional returns a value to be stored, NULL for the zero value.

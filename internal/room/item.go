@@ -32,9 +32,14 @@ type Item struct {
 	Merges bool
 	// Replaces is the event whose place in the state it took, 0 if there is none.
 	Replaces stateres.Num
-	// Unread and Loud are how many events of the room, up to and including this
-	// one, notify everybody, and are a highlight for everybody.
-	Unread, Loud int64
+	// Total is that of the room, up to and including this event. Threaded is the
+	// part of it that is in threads.
+	Total
+	Threaded Total
+	// Thread is the root of the thread that it is in, empty for the main timeline,
+	// and Own the part of the total that is in this thread.
+	Thread id.EventID
+	Own    Total
 	// Transaction is the request of its sender that it came from, if it was sent
 	// here.
 	Transaction Transaction
@@ -43,8 +48,8 @@ type Item struct {
 // selectItems selects what makes an Item; redacting events are joined
 // in, so that reading fifty takes one query.
 const selectItems = `
-	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud, e.json,
-		e.device, e.txn, r.event_id, r.json
+	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud,
+		e.threaded_unread, e.threaded_loud, e.thread, e.thread_unread, e.thread_loud, e.json, e.device, e.txn, r.event_id, r.json
 	FROM events e LEFT JOIN events r ON r.event = e.redacted_by `
 
 func scanItem(row store.Cursor, r *live) (Item, error) {
@@ -52,7 +57,7 @@ func scanItem(row store.Cursor, r *live) (Item, error) {
 	var eventID, redactionID id.EventID
 	var json, redaction []byte
 	err := row.Scan(&it.Num, &eventID, &it.Place, &it.Pos, &it.Before, &it.Current, &it.Merges, &it.Replaces, &it.Unread, &it.Loud,
-		&json, &it.Transaction.Device, &it.Transaction.ID, &redactionID, &redaction)
+		&it.Threaded.Unread, &it.Threaded.Loud, &it.Thread, &it.Own.Unread, &it.Own.Loud, &json, &it.Transaction.Device, &it.Transaction.ID, &redactionID, &redaction)
 	if err != nil {
 		return Item{}, err
 	}
@@ -110,8 +115,9 @@ type Moment struct {
 	Root statetrie.Root
 	// Joined and Invited are how many members are so.
 	Joined, Invited int64
-	// Unread and Loud are those of the last event.
-	Unread, Loud int64
+	// Total and Threaded are those of the last event.
+	Total
+	Threaded Total
 }
 
 // recent is what became of a room lately, as it is committed. It follows the

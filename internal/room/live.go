@@ -37,6 +37,9 @@ type live struct {
 	nodes  *nodes
 	// pending are events that are not known to be in the database yet.
 	pending map[stateres.Num]entry
+	// threads has the totals of threads, with what is pending, as far as they were
+	// needed.
+	threads map[id.EventID]Total
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
@@ -46,7 +49,7 @@ func newLive(g *Engine, num Num, rules *roomver.Rules) *live {
 	return &live{
 		engine: g, num: num, rules: rules, row: record{num: num, version: rules.Version},
 		nodes:   &nodes{engine: g, room: num, uncommitted: make(map[statetrie.Address][]byte)},
-		pending: make(map[stateres.Num]entry),
+		pending: make(map[stateres.Num]entry), threads: make(map[id.EventID]Total),
 	}
 }
 
@@ -117,6 +120,9 @@ func (r *live) settled(a appended) {
 			r.engine.events.Put(m.num, m.event)
 		}
 	}
+	if len(r.pending) == 0 && len(r.threads) > recentThreads {
+		clear(r.threads)
+	}
 }
 
 // build makes the next event of the room and moves the room on to it. The
@@ -185,8 +191,11 @@ func (r *live) allow(ctx context.Context, e *event.Event, roots ...statetrie.Roo
 // caller holds mu.
 func (r *live) follow(ctx context.Context, made entry, others []stateres.Num, heads []*event.Event) (entry, error) {
 	row, head := r.row, r.head
-	err := r.put(ctx, &made)
-	if err == nil {
+	var err error
+	if made.thread, err = r.threadOf(ctx, made.event); err != nil {
+		return made, err
+	}
+	if err = r.put(ctx, &made); err == nil {
 		nums := append([]stateres.Num{made.num}, others...)
 		if made.current, err = r.statesAfter(ctx, nums); err == nil {
 			made, err = r.advance(ctx, made, nums, append([]*event.Event{made.event}, heads...))

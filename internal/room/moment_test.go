@@ -46,7 +46,7 @@ func TestARoomAtAPosition(t *testing.T) {
 				if _, known := was[it.Pos]; known || it.Pos == 0 {
 					continue
 				}
-				m := Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}
+				m := Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}
 				for t, it := range n.stateAt(roomID, m) {
 					switch {
 					case t.Type != event.TypeMember || !isUser(t.StateKey):

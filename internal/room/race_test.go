@@ -116,12 +116,17 @@ func (b *bustle) run() {
 	}
 	n.forgetAll()
 	n.check(b.roomID)
+	checkTotals(b.t, n.items(b.roomID))
 }
 
 func (b *bustle) write(n *node, user id.UserID, random *rand.Rand) {
 	for i := range 20 {
 		d := message(user, fmt.Sprint(i))
 		said, redacted, mentions := true, id.EventID(""), false
+		if list := b.said.until(); random.IntN(3) == 0 && len(list) > 0 {
+			relation := fmt.Sprintf(`{"event_id":%q,"rel_type":%q}`, list[random.IntN(min(len(list), 5))], []string{"m.thread", "m.reference"}[random.IntN(2)])
+			d.Content = d.Content.With("m.relates_to", canonjson.Value(relation))
+		}
 		switch random.IntN(6) {
 		case 0:
 			if list := b.said.until(); len(list) > 0 {
@@ -181,9 +186,16 @@ func (b *bustle) read(n *node, random *rand.Rand, last Moment) Moment {
 	}
 	b.readSingly(n, random, shown, redacted)
 	b.readState(n, now)
-	unread, err := n.Unread(ctx, dave, b.num, now, Mark{})
+	unread, err := n.Unread(ctx, dave, b.num, now, Reads{}, false)
 	if err != nil || unread.Highlights < mentions || unread.Notifications < int64(len(said)) {
 		b.t.Errorf("got %+v, %v; there were %d notifications and %d highlights before", unread, err, len(said), mentions)
+	}
+	apart, err := n.Unread(ctx, dave, b.num, now, Reads{}, true)
+	for _, c := range apart.Threads {
+		apart.Counts = apart.plus(c)
+	}
+	if err != nil || apart.Counts != unread.Counts {
+		b.t.Errorf("threads and the main timeline have %+v, %v; together they have %+v", apart, err, unread)
 	}
 	return now
 }

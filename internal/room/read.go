@@ -69,7 +69,7 @@ func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Mo
 		return Moment{}, err
 	}
 	it := found[0]
-	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Unread: it.Unread, Loud: it.Loud}, nil
+	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}, nil
 }
 
 // Now returns a room as it is.

@@ -142,7 +142,7 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		if err != nil {
 			r.row, r.head = before, head
 			for _, m := range made {
-				delete(r.pending, m.num)
+				r.withdraw(m)
 			}
 			return a, nil, err
 		}

@@ -34,8 +34,9 @@ var (
 		{Name: "place", Type: store.Int}, {Name: "pos", Type: store.Int}, {Name: "status", Type: store.Int},
 		{Name: "before", Type: store.Blob}, {Name: "current", Type: store.Blob}, {Name: "merges", Type: store.Bool},
 		{Name: "replaces", Type: store.Int}, {Name: "unread", Type: store.Int}, {Name: "loud", Type: store.Int},
-		{Name: "auth", Type: store.Blob}, {Name: "follows", Type: store.Blob}, {Name: "json", Type: store.Blob},
-		{Name: "device", Type: store.Text}, {Name: "txn", Type: store.Text},
+		{Name: "threaded_unread", Type: store.Int}, {Name: "threaded_loud", Type: store.Int}, {Name: "thread", Type: store.Text},
+		{Name: "thread_unread", Type: store.Int}, {Name: "thread_loud", Type: store.Int}, {Name: "auth", Type: store.Blob}, {Name: "follows", Type: store.Blob},
+		{Name: "json", Type: store.Blob}, {Name: "device", Type: store.Text}, {Name: "txn", Type: store.Text},
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},
@@ -56,21 +57,22 @@ type record struct {
 	root            statetrie.Root
 	place           int64
 	joined, invited int64
-	unread, loud    int64
+	total, threaded Total
 }
 
 // moment returns the room as its row says, which must be committed.
 func (r record) moment() Moment {
-	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Unread: r.unread, Loud: r.loud}
+	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Total: r.total, Threaded: r.threaded}
 }
 
 func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
 	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud
 		FROM rooms WHERE room_id = $1`, roomID).
-		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited, &r.unread, &r.loud)
+		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud)
 	if err != nil {
 		return record{}, err
 	}
@@ -80,9 +82,11 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 
 func writeRoom(tx *store.Tx, r record) error {
 	err := tx.Queue(`
-		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8, unread = $9, loud = $10
+		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8,
+			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12
 		WHERE room = $1`,
-		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
+		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -91,9 +95,11 @@ func writeRoom(tx *store.Tx, r record) error {
 
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
-		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited, unread, loud)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited, r.unread, r.loud)
+		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
+			unread, loud, threaded_unread, threaded_loud)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}
@@ -110,38 +116,6 @@ func putMembership(tx *store.Tx, room Num, c memberChange, pos journal.Position)
 		return fmt.Errorf("storing the membership of %s in room %d: %w", c.user, room, err)
 	}
 	return nil
-}
-
-func putSpoken(tx *store.Tx, room Num, user id.UserID, m Mark) error {
-	err := tx.Queue(`
-		INSERT INTO spoken (user_id, room, place, unread, loud) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (user_id, room) DO UPDATE SET place = excluded.place, unread = excluded.unread, loud = excluded.loud`,
-		user, room, m.Place, m.Unread, m.Loud)
-	if err != nil {
-		return fmt.Errorf("storing up to where %s has read room %d: %w", user, room, err)
-	}
-	return nil
-}
-
-func readReadState(tx *store.Tx, key readKey) (s readState, err error) {
-	err = tx.Row("SELECT place, unread, loud FROM spoken WHERE user_id = $1 AND room = $2", key.user, key.room).
-		Scan(&s.spoken.Place, &s.spoken.Unread, &s.spoken.Loud)
-	if err != nil && !errors.Is(err, store.ErrNoRows) {
-		return s, err
-	}
-	for row, err := range tx.Query(
-		"SELECT place, quiet FROM highlights WHERE user_id = $1 AND room = $2 AND place > $3 ORDER BY place",
-		key.user, key.room, s.spoken.Place) {
-		if err != nil {
-			return s, err
-		}
-		var h highlight
-		if err := row.Scan(&h.place, &h.quiet); err != nil {
-			return s, err
-		}
-		s.highlights = append(s.highlights, h)
-	}
-	return s, nil
 }
 
 // readEvents reads events of a room by their numbers. That one is missing is an

@@ -25,6 +25,17 @@ type tally struct {
 	mentioned []id.UserID
 }
 
+// total is what the event adds to totals.
+func (t tally) total() (n Total) {
+	if t.notifies {
+		n.Unread = 1
+	}
+	if t.loud {
+		n.Loud = 1
+	}
+	return n
+}
+
 // tally evaluates an event. The caller holds mu.
 func (r *live) tally(ctx context.Context, e *event.Event, row record) (tally, error) {
 	mentions := e.Content().Get("m.mentions")

@@ -3,147 +3,219 @@ package room
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	"parley/internal/journal"
 	"parley/internal/store"
-	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
-// A Mark is up to where somebody has read a room: a place, and the counts of
-// the event there. The zero Mark is before everything.
+// A Mark is up to where somebody has read a room: a place, and the totals of the
+// event there. The zero Mark is before everything.
 type Mark struct {
-	Place        int64
-	Unread, Loud int64
+	Place int64
+	Total
+	Threaded Total
 }
 
-// A highlight is an event that is one for a single user.
-type highlight struct {
-	place int64
-	quiet bool // it is not counted in unread
+// Reads is up to where somebody has read a room.
+type Reads struct {
+	All  Mark // whatever the thread
+	Main Mark // the main timeline
+	// Threads is by their roots. The total is that of the thread, and Threaded is
+	// not used.
+	Threads map[id.EventID]Mark
 }
 
-// readState is what of a room is unread for a user, beside what is counted for
-// everybody.
-type readState struct {
-	spoken     Mark
-	highlights []highlight // behind spoken, in order
+// Counts is how many events notify a user, and how many are a highlight.
+type Counts struct{ Notifications, Highlights int64 }
+
+func (c Counts) plus(d Counts) Counts {
+	return Counts{c.Notifications + d.Notifications, c.Highlights + d.Highlights}
 }
 
-// readKey names a user in a room.
-type readKey struct {
-	user id.UserID
-	room Num
+// between is what was counted between two totals. Who has read further than the
+// moment that is asked for has nothing unread.
+func between(then, now Total) Counts {
+	return Counts{max(0, now.Unread-then.Unread), max(0, now.Loud-then.Loud)}
 }
 
-func (s readState) weight() int { return 250 + 16*len(s.highlights) }
-
-var insertHighlights = &store.Insert{Table: "highlights", Columns: []store.Column{
-	{Name: "user_id", Type: store.Text}, {Name: "room", Type: store.Int}, {Name: "place", Type: store.Int}, {Name: "quiet", Type: store.Bool},
-}}
-
-// reader returns the user who has read the room by sending the event, empty if
-// nobody has. Who only updates a profile has read nothing; joining counts, so
-// that what was before is not unread.
-func (m entry) reader(r *live) id.UserID {
-	sender := m.event.Sender()
-	if sender.Server() != r.engine.server {
-		return ""
-	}
-	if m.event.Type() != event.TypeMember {
-		return sender
-	}
-	for _, c := range m.members {
-		if c.user == sender && c.membership == event.MembershipJoin && c.before != event.MembershipJoin {
-			return sender
-		}
-	}
-	return ""
-}
-
-// writeReads adds to the batch what the event changes of what is unread.
-func (m entry) writeReads(b *journal.Batch, r *live) {
-	if user := m.reader(r); user != "" {
-		mark := m.mark()
-		b.Write(readKey{user, r.num}, func(tx *store.Tx) error { return putSpoken(tx, r.num, user, mark) })
-	}
-	for _, user := range m.tally.mentioned {
-		b.Insert(insertHighlights, user, r.num, m.place, !m.tally.notifies)
-	}
-}
-
-func (m entry) mark() Mark { return Mark{Place: m.place, Unread: m.row.unread, Loud: m.row.loud} }
-
-// remember is writeReads for what is in memory.
-func (m entry) remember(r *live) {
-	if user := m.reader(r); user != "" {
-		r.engine.reads.Change(readKey{user, r.num}, func(readState) readState { return readState{spoken: m.mark()} })
-	}
-	for _, user := range m.tally.mentioned {
-		r.engine.reads.Change(readKey{user, r.num}, func(s readState) readState {
-			if n := len(s.highlights); n > 0 && s.highlights[n-1].place >= m.place {
-				return s // it was read after the commit
-			}
-			s.highlights = append(slices.Clip(s.highlights), highlight{m.place, !m.tally.notifies})
-			return s
-		})
-	}
-}
-
-// Counts is what of a room is unread for a user.
-type Counts struct {
-	// Notifications is how many events notify the user, and Highlights how many
-	// are a highlight.
-	Notifications, Highlights int64
+// Unread is what of a room is unread for a user.
+type Unread struct {
+	Counts // in the main timeline and threads together, or in the main timeline only
+	// Threads is by their roots, without those in which nothing is unread. It is
+	// nil if everything is counted together.
+	Threads map[id.EventID]Counts
 	// Own is the place of the last event that changed the counts for the user and
 	// not for everybody: that the user has sent, or that is a highlight.
 	Own int64
 }
 
-// Unread returns what of a room is unread at a moment, given up to where the user
-// has read it by a receipt. Who speaks has read what was said before:
+// Unread returns what of a room is unread at a moment, each thread by itself or
+// everything together, given up to where the user has read by receipts. Who speaks
+// has read what was said before in the same thread, or the main timeline; who joins
+// has read everything:
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 //
 // The rules are the default ones.
-func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipt Mark) (Counts, error) {
-	s, err := g.readState(ctx, readKey{user, room})
+func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipts Reads, byThread bool) (Unread, error) {
+	r, err := g.reader(ctx, readKey{user, room}, at, receipts)
 	if err != nil {
-		return Counts{}, err
+		return Unread{}, err
 	}
-	mark := receipt
-	if s.spoken.Place > mark.Place {
-		mark = s.spoken
+	u := Unread{Counts: r.main(), Own: r.own()}
+	if byThread {
+		u.Threads, err = r.byThread(ctx)
+		return u, err
 	}
-	c := Counts{Notifications: max(0, at.Unread-mark.Unread), Highlights: max(0, at.Loud-mark.Loud), Own: s.spoken.Place}
-	for _, h := range s.highlights {
-		if h.place > at.Place {
-			break
-		}
-		c.Own = max(c.Own, h.place)
-		if h.place <= mark.Place {
-			continue
-		}
-		c.Highlights++
-		if h.quiet {
-			c.Notifications++
-		}
-	}
-	return c, nil
+	threads, err := r.together(ctx)
+	u.Counts = u.plus(threads)
+	return u, err
 }
 
-func (g *Engine) readState(ctx context.Context, key readKey) (s readState, err error) {
-	if s, ok := g.reads.Get(key); ok {
-		return s, nil
+// A reader is somebody who has read a room so far, at a moment of it.
+type reader struct {
+	readState
+	engine   *Engine
+	key      readKey
+	at       Moment
+	receipts Reads
+	// timeline is up to where the main timeline is read, and threads up to where
+	// all threads are; some may be read further.
+	timeline, threads Mark
+}
+
+func (g *Engine) reader(ctx context.Context, key readKey, at Moment, receipts Reads) (*reader, error) {
+	s, err := g.readState(ctx, key)
+	if err != nil {
+		return nil, err
 	}
-	version := g.reads.Version(key)
+	r := &reader{readState: s, engine: g, key: key, at: at, receipts: receipts}
+	all := further(s.spoken.All, receipts.All)
+	r.timeline = further(all, further(s.spoken.Main, receipts.Main))
+	r.threads = further(all, s.caughtUp)
+	return r, nil
+}
+
+func further(a, b Mark) Mark {
+	if b.Place > a.Place {
+		return b
+	}
+	return a
+}
+
+// main counts what is unread of the main timeline.
+func (r *reader) main() Counts {
+	c := between(r.timeline.less(r.timeline.Threaded), r.at.less(r.at.Threaded))
+	for _, h := range r.highlights {
+		if h.thread == "" && r.counts(h) {
+			c = c.plus(h.counts())
+		}
+	}
+	return c
+}
+
+// own returns Unread.Own.
+func (r *reader) own() int64 {
+	own := max(r.spoken.All.Place, r.spoken.Main.Place)
+	for _, m := range r.spoken.Threads {
+		own = max(own, m.Place)
+	}
+	for _, h := range r.highlights {
+		if h.place <= r.at.Place {
+			own = max(own, h.place)
+		}
+	}
+	return own
+}
+
+// together counts what is unread of all threads.
+func (r *reader) together(ctx context.Context) (all Counts, err error) {
+	if r.readsThreads() {
+		threads, err := r.byThread(ctx)
+		for _, c := range threads {
+			all = all.plus(c)
+		}
+		return all, err
+	}
+	all = between(r.threads.Threaded, r.at.Threaded)
+	for _, h := range r.highlights {
+		if h.thread != "" && r.counts(h) {
+			all = all.plus(h.counts())
+		}
+	}
+	return all, nil
+}
+
+// readsThreads reports whether there is a thread which is read further than all
+// threads are.
+func (r *reader) readsThreads() bool {
+	for _, marks := range []map[id.EventID]Mark{r.spoken.Threads, r.receipts.Threads} {
+		for _, m := range marks {
+			if m.Place > r.threads.Place {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// byThread counts what is unread of each thread. It asks the database only when
+// something was said in threads behind the place up to where all are read.
+func (r *reader) byThread(ctx context.Context) (map[id.EventID]Counts, error) {
+	unread := make(map[id.EventID]Counts)
+	add := func(root id.EventID, c Counts) {
+		if c != (Counts{}) {
+			unread[root] = unread[root].plus(c)
+		}
+	}
+	asked := between(r.threads.Threaded, r.at.Threaded) != (Counts{})
+	if asked {
+		list, err := r.engine.threadNews(ctx, r.key.room, r.threads.Place, r.at.Place)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			if m := r.markIn(t.root); m.Place > r.threads.Place {
+				t.then = m.Total
+			}
+			add(t.root, between(t.then, t.now))
+		}
+	}
+	for _, h := range r.highlights {
+		if h.thread != "" && r.counts(h) {
+			add(h.thread, h.counts())
+		}
+	}
+	if asked && len(unread) == 0 {
+		here := Mark{Place: r.at.Place, Total: r.at.Total, Threaded: r.at.Threaded}
+		r.engine.reads.Change(r.key, func(s readState) readState {
+			s.caughtUp = further(s.caughtUp, here)
+			return s
+		})
+	}
+	return unread, nil
+}
+
+// markIn returns up to where a thread is read by what was said of it alone.
+func (r *reader) markIn(thread id.EventID) Mark {
+	return further(r.spoken.Threads[thread], r.receipts.Threads[thread])
+}
+
+// counts reports whether a highlight is unread.
+func (r *reader) counts(h highlight) bool {
+	mark := r.timeline
+	if h.thread != "" {
+		mark = further(r.threads, r.markIn(h.thread))
+	}
+	return h.place > mark.Place && h.place <= r.at.Place
+}
+
+func (g *Engine) threadNews(ctx context.Context, room Num, after, upTo int64) (list []threadNews, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) (err error) {
-		s, err = readReadState(tx, key)
+		list, err = readThreads(tx, room, after, upTo)
 		return err
 	})
 	if err != nil {
-		return s, fmt.Errorf("reading what is unread of room %d for %s: %w", key.room, key.user, err)
+		return nil, fmt.Errorf("reading the threads of room %d: %w", room, err)
 	}
-	g.reads.PutSince(key, s, version)
-	return s, nil
+	return list, nil
 }

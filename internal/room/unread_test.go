@@ -3,6 +3,7 @@ package room
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -22,7 +23,7 @@ type readers struct {
 	*node
 	roomID   id.RoomID
 	users    []id.UserID
-	receipts map[id.UserID]Mark
+	receipts map[id.UserID]Reads
 }
 
 // num returns the number of a room.
@@ -40,23 +41,83 @@ func (n *node) num(roomID id.RoomID) Num {
 func (r *readers) check() {
 	r.t.Helper()
 	items, now := r.items(r.roomID), r.now(r.roomID)
-	moment, err := r.Now(ctx, r.roomID)
-	if err != nil {
-		r.t.Fatal(err)
+	checkTotals(r.t, items)
+	last := items[len(items)-1]
+	moments := []Moment{{Place: last.Place, Total: last.Total, Threaded: last.Threaded}}
+	if now, err := r.Now(ctx, r.roomID); err != nil || now.Place != last.Place || now.Total != last.Total || now.Threaded != last.Threaded {
+		r.t.Fatalf("got %+v, %v, want %+v", now, err, last)
+	}
+	if earlier := items[len(items)/2+len(items)%7]; earlier.Place < last.Place {
+		moments = append(moments, Moment{Place: earlier.Place, Total: earlier.Total, Threaded: earlier.Threaded})
 	}
 	for _, user := range r.users {
 		if e := now[event.Tuple{Type: event.TypeMember, StateKey: string(user)}].Event; e == nil || e.Membership() != "join" {
 			continue
 		}
-		notifications, highlights := r.naive(user, items)
-		got, err := r.Unread(ctx, user, r.num(r.roomID), moment, r.receipts[user])
-		if err != nil || got.Notifications != notifications || got.Highlights != highlights {
-			r.t.Fatalf("%s has %+v, %v; want %d notifications and %d highlights", user, got, err, notifications, highlights)
+		for _, at := range moments {
+			want := r.naive(user, items, at.Place)
+			var all Counts
+			for _, c := range want {
+				all = all.plus(c)
+			}
+			got, err := r.Unread(ctx, user, r.num(r.roomID), at, r.receipts[user], false)
+			if err != nil || got.Counts != all {
+				r.t.Fatalf("at %d %s has %+v, %v; want %+v", at.Place, user, got, err, all)
+			}
+			got, err = r.Unread(ctx, user, r.num(r.roomID), at, r.receipts[user], true)
+			if got.Counts != (Counts{}) {
+				got.Threads[""] = got.Counts
+			}
+			if err != nil || !maps.Equal(got.Threads, want) {
+				r.t.Fatalf("at %d %s has by threads %+v, %v; want %+v", at.Place, user, got, err, want)
+			}
 		}
 	}
 }
 
-func (r *readers) naive(user id.UserID, items []Item) (notifications, highlights int64) {
+// checkTotals adds up what each event of a room adds to the totals, in its thread
+// and in all.
+func checkTotals(t testing.TB, items []Item) {
+	t.Helper()
+	var before Item
+	own := make(map[id.EventID]Total)
+	for _, it := range items {
+		added, threaded := it.Total.less(before.Total), it.Threaded.less(before.Threaded)
+		var wantThreaded Total
+		if it.Thread != "" {
+			wantThreaded = added
+			own[it.Thread] = own[it.Thread].plus(added)
+		}
+		if threaded != wantThreaded || it.Own != own[it.Thread] {
+			t.Fatalf("in place %d, %+v was added, to threads %+v, and its thread %q has %+v, want %+v",
+				it.Place, added, threaded, it.Thread, it.Own, own[it.Thread])
+		}
+		before = it
+	}
+}
+
+// threadsOf finds out in which thread each event is, by following relations to the
+// end.
+func threadsOf(items []Item) map[id.EventID]id.EventID {
+	threads := make(map[id.EventID]id.EventID)
+	for _, it := range items {
+		relation := it.Event.Content().Get("m.relates_to")
+		kind, _ := relation.Get("rel_type").Text()
+		parent, _ := relation.Get("event_id").Text()
+		switch {
+		case kind == "m.thread":
+			threads[it.Event.ID()] = id.EventID(parent)
+		case kind != "" && threads[id.EventID(parent)] != "":
+			threads[it.Event.ID()] = threads[id.EventID(parent)]
+		}
+	}
+	return threads
+}
+
+// naive counts for a user what is unread up to a place, by thread, from what each
+// event is and what the user did by now.
+func (r *readers) naive(user id.UserID, items []Item, upTo int64) map[id.EventID]Counts {
+	threads, unread, reads := threadsOf(items), make(map[id.EventID]Counts), r.receipts[user]
 	rules := pushrule.Compile(pushrule.Default(user), user)
 	joined := false
 	for _, it := range items {
@@ -73,19 +134,64 @@ func (r *readers) naive(user id.UserID, items []Item) (notifications, highlights
 		about.NotificationLevel = func(key string) int64 { return int64(levels.Notification(key)) }
 		was := joined
 		joined = memberOf(state, user) == event.MembershipJoin
+		thread := threads[it.Event.ID()]
 		spoke := it.Event.Sender() == user && it.Event.Type() != event.TypeMember
-		if spoke || joined && !was || it.Place <= r.receipts[user].Place {
-			notifications, highlights = 0, 0
-			continue
+		read := max(reads.All.Place, reads.Threads[thread].Place)
+		if thread == "" {
+			read = max(reads.All.Place, reads.Main.Place)
 		}
-		if verdict := rules.Evaluate(it.Event.JSON(), about); verdict.Notify {
-			notifications++
-			if verdict.Highlight {
-				highlights++
-			}
+		switch verdict := rules.Evaluate(it.Event.JSON(), about); {
+		case joined && !was:
+			clear(unread)
+		case spoke:
+			delete(unread, thread)
+		case it.Place <= read || it.Place > upTo || !verdict.Notify:
+		case verdict.Highlight:
+			unread[thread] = unread[thread].plus(Counts{1, 1})
+		default:
+			unread[thread] = unread[thread].plus(Counts{1, 0})
 		}
 	}
-	return notifications, highlights
+	return unread
+}
+
+// read sends a receipt for an event, in one of the threads that it may be for.
+func (r *readers) read(user id.UserID, it Item, threaded bool) {
+	reads, mark := r.receipts[user], Mark{it.Place, it.Total, it.Threaded}
+	switch {
+	case !threaded:
+		reads.All = further(reads.All, mark)
+	case it.Thread == "":
+		reads.Main = further(reads.Main, mark)
+	default:
+		threads := maps.Clone(reads.Threads)
+		if threads == nil {
+			threads = make(map[id.EventID]Mark)
+		}
+		threads[it.Thread] = further(threads[it.Thread], Mark{Place: it.Place, Total: it.Own})
+		reads.Threads = threads
+	}
+	r.receipts[user] = reads
+}
+
+// relate makes a draft relate to an event of the room, or to one that it lacks.
+func (r *readers) relate(d Draft, random *rand.Rand) Draft {
+	items := r.items(r.roomID)
+	target := id.EventID("$unknown")
+	if random.IntN(5) > 0 {
+		// Mostly one of the last, so that relations follow relations.
+		target = items[len(items)-1-random.IntN(min(len(items), 6))].Event.ID()
+	}
+	kind := []string{"m.thread", "m.annotation", "m.reference", "m.replace", ""}[max(0, random.IntN(9)-4)]
+	if kind == "m.thread" && random.IntN(3) > 0 {
+		target = items[random.IntN(3)].Event.ID() // a thread that goes on
+	}
+	relation := fmt.Sprintf(`{"event_id":%q,"rel_type":%q}`, target, kind)
+	if kind == "" {
+		relation = fmt.Sprintf(`{"m.in_reply_to":{"event_id":%q}}`, target)
+	}
+	d.Content = d.Content.With("m.relates_to", canonjson.Value(relation))
+	return d
 }
 
 // draft makes up what somebody says: anything that a rule may care about.
@@ -136,25 +242,26 @@ func (r *readers) draft(random *rand.Rand) Draft {
 
 func TestUnread(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		for seed := range uint64(6) {
+		for seed := range uint64(8) {
 			t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 				n := start(t, db, Options{Memory: []int{0, 1}[seed%2]})
 				random := rand.New(rand.NewPCG(seed, 5))
-				r := &readers{node: n, users: []id.UserID{alice, bob, carol, "@dave:a.test"}, receipts: make(map[id.UserID]Mark)}
+				r := &readers{node: n, users: []id.UserID{alice, bob, carol, "@dave:a.test"}, receipts: make(map[id.UserID]Reads)}
 				r.roomID = n.create(NewRoom{Preset: PublicChat, Version: "11"})
 				n.send(r.roomID, join(bob))
-				for range 60 {
-					if _, err := n.Send(ctx, r.roomID, r.draft(random)); err != nil && !errors.Is(err, mxerr.Forbidden) {
+				for range 80 {
+					d := r.draft(random)
+					if random.IntN(3) > 0 && d.StateKey == nil {
+						d = r.relate(d, random)
+					}
+					if _, err := n.Send(ctx, r.roomID, d); err != nil && !errors.Is(err, mxerr.Forbidden) {
 						t.Fatal(err)
 					}
 					switch random.IntN(12) {
-					case 0:
+					case 0, 3:
 						items := n.items(r.roomID)
 						it := items[random.IntN(len(items))]
-						user := r.users[random.IntN(len(r.users))]
-						if it.Place > r.receipts[user].Place {
-							r.receipts[user] = Mark{it.Place, it.Unread, it.Loud}
-						}
+						r.read(r.users[random.IntN(len(r.users))], it, random.IntN(3) > 0)
 					case 1:
 						n.reads.Clear()
 					case 2:
@@ -172,7 +279,7 @@ func TestUnread(t *testing.T) {
 func TestUnreadIsReadBetweenCommitAndPublication(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db, Options{})
-		r := &readers{node: n, users: []id.UserID{alice, bob, carol}, receipts: make(map[id.UserID]Mark)}
+		r := &readers{node: n, users: []id.UserID{alice, bob, carol}, receipts: make(map[id.UserID]Reads)}
 		r.roomID = n.create(NewRoom{Preset: PublicChat, Version: "11"})
 		n.send(r.roomID, join(bob))
 		n.send(r.roomID, join(carol))
@@ -188,7 +295,7 @@ func TestUnreadIsReadBetweenCommitAndPublication(t *testing.T) {
 				return nil
 			}
 			for _, user := range r.users {
-				if _, err := n.Unread(ctx, user, num, Moment{}, Mark{}); err != nil {
+				if _, err := n.Unread(ctx, user, num, Moment{}, Reads{}, true); err != nil {
 					t.Error(err)
 				}
 			}

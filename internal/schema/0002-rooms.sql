@@ -20,7 +20,9 @@ CREATE TABLE rooms (
 	joined     bigint NOT NULL, -- how many members are joined
 	invited    bigint NOT NULL, -- how many are invited
 	unread     bigint NOT NULL, -- of the last event, as in events
-	loud       bigint NOT NULL
+	loud       bigint NOT NULL,
+	threaded_unread bigint NOT NULL,
+	threaded_loud   bigint NOT NULL
 );
 
 CREATE TABLE events (
@@ -38,6 +40,11 @@ CREATE TABLE events (
 	replaces   bigint,                      -- the event that it took the place of in the state, if any
 	unread     bigint NOT NULL,             -- how many events of the room up to it notify everybody
 	loud       bigint NOT NULL,             -- how many of them are a highlight for everybody
+	threaded_unread bigint NOT NULL,        -- the same of those that are in a thread, whichever
+	threaded_loud   bigint NOT NULL,
+	thread     text,                        -- the root of the thread that it is in, which the room need not have; NULL: the main timeline
+	thread_unread bigint,                   -- the same of those in its own thread
+	thread_loud   bigint,
 	auth       bytea  NOT NULL,             -- its auth events
 	follows    bytea,                       -- of a soft-failed or rejected one: the forward extremities that it came after
 	json       bytea  NOT NULL,             -- the PDU
@@ -51,6 +58,17 @@ CREATE TABLE events (
 -- one for several rooms.
 CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
+CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
+
+-- The threads of rooms in which an event notifies everybody.
+CREATE TABLE threads (
+	room       bigint NOT NULL,
+	thread     text   NOT NULL, -- its root
+	place      bigint NOT NULL, -- of the last such event
+	PRIMARY KEY (room, thread)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX threads_by_place ON threads (room, place);
 
 -- Redactions of events that the room did not have: they apply when it gets them.
 CREATE TABLE early_redactions (
@@ -100,10 +118,13 @@ CREATE TABLE sights (
 CREATE TABLE spoken (
 	user_id    text   NOT NULL,
 	room       bigint NOT NULL,
+	thread     text   NOT NULL, -- main or the root event of a thread; empty: whatever the thread
 	place      bigint NOT NULL,
-	unread     bigint NOT NULL, -- of the event there, as in events
+	unread     bigint NOT NULL, -- of the event there, as in events; of the thread, if it is one
 	loud       bigint NOT NULL,
-	PRIMARY KEY (user_id, room)
+	threaded_unread bigint NOT NULL,
+	threaded_loud   bigint NOT NULL,
+	PRIMARY KEY (user_id, room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
@@ -111,8 +132,9 @@ CREATE TABLE spoken (
 CREATE TABLE highlights (
 	user_id    text   NOT NULL,
 	room       bigint NOT NULL,
+	thread     text   NOT NULL, -- empty: the main timeline
 	place      bigint NOT NULL,
 	quiet      boolean NOT NULL, -- the event does not notify everybody, and so is not in events.unread
-	PRIMARY KEY (user_id, room, place)
+	PRIMARY KEY (user_id, room, thread, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres

@@ -9,8 +9,10 @@ CREATE TABLE receipts (
 	event_id    text    NOT NULL,
 	ts          bigint  NOT NULL,
 	place       bigint  NOT NULL, -- of the event in the room's own order
-	unread      bigint  NOT NULL, -- of the event, as in events
+	unread      bigint  NOT NULL, -- of the event, as in events; of the thread, if it is one
 	loud        bigint  NOT NULL,
+	threaded_unread bigint NOT NULL,
+	threaded_loud   bigint NOT NULL,
 	pos         bigint  NOT NULL, -- of the last change, in the journal
 	PRIMARY KEY (room, user_id, type, thread)
 ) WITHOUT ROWID; -- only: sqlite

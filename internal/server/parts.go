@@ -134,8 +134,16 @@ func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID
 	if !ok {
 		return receipt.At{}, mxerr.New(mxerr.NotFound, "There is no event %s in room %s", eventID, roomID)
 	}
-	return receipt.At{
-		Room: int64(num), Scope: num.Scope(),
-		Mark: receipt.Mark{Place: it.Place, Unread: it.Unread, Loud: it.Loud},
-	}, nil
+	at := receipt.At{
+		Room: int64(num), Scope: num.Scope(), Thread: receipt.ThreadMain,
+		Mark: receipt.Mark{
+			Place: it.Place, Unread: it.Unread, Loud: it.Loud,
+			ThreadedUnread: it.Threaded.Unread, ThreadedLoud: it.Threaded.Loud,
+		},
+	}
+	if it.Thread != "" {
+		at.Thread = string(it.Thread)
+		at.InThread = receipt.Mark{Place: it.Place, Unread: it.Own.Unread, Loud: it.Own.Loud}
+	}
+	return at, nil
 }
