@@ -9,6 +9,7 @@ import (
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -191,6 +192,8 @@ func (r *live) expected(ctx context.Context, drafts []Draft) error {
 		return errSuperseded
 	case e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
 		return nil
+	case d.Type != event.TypeMember && eventauth.Check(e, state) != nil:
+		return state.fault // who may not say it any more is refused as always; who has left may leave again
 	}
 	// What was redacted does not say it any more.
 	if redacted, err := r.isRedacted(ctx, state.num(place)); redacted || err != nil {

@@ -13,6 +13,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 )
 
 func TestARepeatedRequestIsSentOnce(t *testing.T) {
@@ -191,5 +192,22 @@ func TestAMemberIsUpdatedAfterWhatIsUnderWay(t *testing.T) {
 		}
 		n.stop()
 		n.db.Close()
+	})
+}
+
+func TestWhoMayNotSaySomethingAnyMoreMayNotRepeatIt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, Options{})
+		roomID := n.create(NewRoom{Preset: PublicChat, Levels: canonjson.Value(`{"state_default":0}`)})
+		n.send(roomID, join(bob))
+		topic := state(bob, "m.room.topic", "", `{"topic":"beer"}`)
+		first := n.send(roomID, topic)
+		if again := n.send(roomID, topic); again.EventID != first.EventID {
+			t.Errorf("repeated, %s became %s", first.EventID, again.EventID)
+		}
+		n.send(roomID, state(bob, event.TypeMember, string(bob), `{"membership":"leave"}`))
+		if _, err := n.Send(ctx, roomID, topic); !errors.Is(err, mxerr.Forbidden) {
+			t.Errorf("who has left repeats it: %v", err)
+		}
 	})
 }
