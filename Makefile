@@ -6,6 +6,8 @@ BENCH   ?= .
 FUZZ    ?= .
 FUZZTIME ?= 30s
 PKG     ?= ./...
+SOAK    ?= 1h
+STEPS   ?= 1000
 
 # The protocol kernel: what bench measures.
 KERNEL = ./matrix/... ./internal/statetrie/...
@@ -17,7 +19,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # does not serve us. Every other failure, a vulnerability above all, is one.
 UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
 
-.PHONY: help run build test kill e2e-go e2e-js race check vuln bench fuzz difftest cover clean
+.PHONY: help run build test kill e2e-go e2e-js race soak check vuln bench fuzz difftest cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +53,9 @@ kill: ## kill a server under load 100 times, 30 times with PostgreSQL, and let e
 
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
+
+soak: ## simulate people and their clients from new seeds, for SOAK=1h, STEPS=1000 each; a failure prints its seed
+	tools/with-postgres $(GO) test -count 1 -v -timeout 0 -run Law ./internal/simtest -sim.for $(SOAK) -sim.steps $(STEPS)
 
 check: ## format, vet, staticcheck, module files, import and other laws, vulnerabilities
 	@echo "gofmt -l ."; \

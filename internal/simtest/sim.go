@@ -1,0 +1,112 @@
+package simtest
+
+import "testing"
+
+// Run simulates: a number of steps, with what a seed says. The database is a
+// postgres:// URL, or empty for SQLite. It returns a line about what was done.
+func Run(t testing.TB, seed uint64, steps int, database string) string {
+	t.Helper()
+	w := newWorld(t, seed, database)
+	for range 3 {
+		w.do(w.createRoom())
+	}
+	for range 4 {
+		w.newStream()
+	}
+	for w.step = 1; w.step <= steps; w.step++ {
+		w.act()
+	}
+	for _, s := range w.streams {
+		w.compare(s)
+	}
+	return w.report()
+}
+
+// act does one step.
+func (w *world) act() {
+	switch n := w.rng.IntN(1000); {
+	case n < 560:
+		w.do(w.deed())
+	case n < 590:
+		w.episode()
+	case n < 840:
+		w.read(pick(w.rng, w.streams))
+	case n < 860:
+		pick(w.rng, w.streams).collect()
+	case n < 885:
+		if len(w.streams) < 4*len(w.people) {
+			w.newStream()
+		}
+	case n < 955:
+		w.compare(w.streamOf(w.last))
+	case n < 977:
+		w.burst(w.deeds(), false)
+	case n < 985:
+		w.burst(w.deeds(), true)
+	case n < 990:
+		w.restart()
+	default:
+		if s := pick(w.rng, w.streams); s.poll == nil {
+			s.restore()
+		}
+	}
+}
+
+// streamOf picks a stream, mostly of somebody who has just done something: much
+// of what a deed changes is told to its author only.
+func (w *world) streamOf(user string) *stream {
+	var own []*stream
+	for _, s := range w.streams {
+		if s.person.id == user {
+			own = append(own, s)
+		}
+	}
+	if len(own) == 0 || w.chance(40) {
+		own = w.streams
+	}
+	return pick(w.rng, own)
+}
+
+func (w *world) deeds() []deed {
+	var deeds []deed
+	for range 2 + w.rng.IntN(6) {
+		d := w.deed()
+		d.again = false
+		deeds = append(deeds, d)
+	}
+	return deeds
+}
+
+// read lets a stream sync in one way or another.
+func (w *world) read(s *stream) {
+	n := w.rng.IntN(100)
+	if s.poll != nil {
+		s.collect()
+		return
+	}
+	switch {
+	case n < 10:
+		s.lose()
+	case n < 35:
+		s.wait(50 + w.rng.IntN(300))
+	case n < 42:
+		w.count("full state")
+		s.sync(0, true)
+	default:
+		s.sync(w.rng.IntN(2), false)
+	}
+	if w.chance(10) && s.poll == nil {
+		s.backup()
+	}
+}
+
+// restart ends the server as its operator would.
+func (w *world) restart() {
+	w.note("the server is restarted")
+	w.count("restarts")
+	for _, s := range w.streams {
+		s.dying = s.poll != nil
+	}
+	w.server.Stop()
+	w.server.Start()
+}
