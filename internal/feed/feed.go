@@ -35,9 +35,12 @@ type Feed struct {
 // New returns a feed over its parts, all of which must be there.
 func New(p Parts) *Feed {
 	cores := runtime.GOMAXPROCS(0)
+	// A processor on which one turn follows another does not look at the network
+	// in between, and the runtime does so at last after ten milliseconds. So half
+	// of them are left for that: who sends comes through the network.
 	return &Feed{
 		Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers(),
-		turns: newTurns(max(1, cores/2), newPace()), longTurns: newTurns(cores, newPace()),
+		turns: newTurns(max(1, cores/2), newPace(p.Journal.Lag)), longTurns: newTurns(cores, newPace(p.Journal.Lag)),
 	}
 }
 

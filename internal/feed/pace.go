@@ -1,8 +1,6 @@
 package feed
 
 import (
-	"math"
-	"runtime/metrics"
 	"sync"
 	"time"
 )
@@ -11,31 +9,26 @@ import (
 //
 // When a thousand clients sync in a room in which many talk, they could use any
 // number of processors, and are told the same a little later in fewer answers.
-// Who sends cannot: each message waits several times for a processor on its way.
-// So the longer goroutines wait for one, the longer turns rest, until hardly
-// anything has to wait. While processors are free nothing rests.
+// Who sends cannot: each message waits for a processor several times on its way.
+// So while those who send have to wait, turns rest, longer and longer, until
+// hardly anybody has to. While nobody sends nothing rests.
 type pace struct {
+	lag func() time.Duration // how long who sends waits for a processor
+
 	mu      sync.Mutex
 	looked  time.Time
-	sample  [1]metrics.Sample
-	before  []uint64 // the counts of the histogram when it was last looked at
-	resting float64  // how many times its own duration a turn rests
+	resting float64 // how many times its own duration a turn rests
 }
 
 const (
-	// How often it is looked how long goroutines wait.
 	paceInterval = 20 * time.Millisecond
-	// Too many wait if more than this part of them waits longer than that.
-	longWait = 500e-6 // seconds
-	tooMany  = 0.1
+	// How long who sends may wait.
+	tolerance = 400 * time.Microsecond
 	// By how much resting changes, and how long it gets at most.
-	restStep    = 0.5
-	longestRest = 3
+	restStep, longestRest = 0.5, 4
 )
 
-func newPace() *pace {
-	return &pace{sample: [1]metrics.Sample{{Name: "/sched/latencies:seconds"}}}
-}
+func newPace(lag func() time.Duration) *pace { return &pace{lag: lag} }
 
 // rest returns how long a turn rests that took so long.
 func (p *pace) rest(took time.Duration) time.Duration {
@@ -43,34 +36,11 @@ func (p *pace) rest(took time.Duration) time.Duration {
 	defer p.mu.Unlock()
 	if now := time.Now(); now.Sub(p.looked) > paceInterval {
 		p.looked = now
-		if p.overloaded() {
+		if p.lag() > tolerance {
 			p.resting = min(longestRest, p.resting+restStep)
 		} else {
 			p.resting = max(0, p.resting-restStep)
 		}
 	}
 	return time.Duration(p.resting * float64(took))
-}
-
-// overloaded reports whether too many goroutines have waited for a processor
-// since it was last asked.
-func (p *pace) overloaded() bool {
-	metrics.Read(p.sample[:])
-	if p.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return false // this Go does not tell
-	}
-	h := p.sample[0].Value.Float64Histogram()
-	if p.before == nil {
-		p.before = make([]uint64, len(h.Counts))
-	}
-	var all, long uint64
-	for i, count := range h.Counts {
-		n := count - p.before[i]
-		all += n
-		if lower := h.Buckets[i]; lower >= longWait && !math.IsInf(lower, -1) {
-			long += n
-		}
-		p.before[i] = count
-	}
-	return float64(long) > tooMany*float64(all)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestTurnsComeInOrder(t *testing.T) {
-	line := newTurns(1, newPace())
+	line := newTurns(1, newPace(func() time.Duration { return 0 }))
 	first, second, third := line.new(), line.new(), line.new()
 	came := func(n *turn) bool {
 		select {
@@ -39,7 +39,7 @@ func TestTurnsComeInOrder(t *testing.T) {
 }
 
 func TestWhoWaitsForATurnMayGo(t *testing.T) {
-	line := newTurns(0, newPace())
+	line := newTurns(0, newPace(func() time.Duration { return 0 }))
 	n := line.new()
 	n.queue()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -56,7 +56,7 @@ func TestWhoWaitsForATurnMayGo(t *testing.T) {
 func TestOnlySoManyHaveATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const count = 3
-		line := newTurns(count, newPace())
+		line := newTurns(count, newPace(func() time.Duration { return 0 }))
 		var mu sync.Mutex
 		now, most := 0, 0
 		add := func(n int) {
@@ -82,6 +82,35 @@ func TestOnlySoManyHaveATurn(t *testing.T) {
 		wg.Wait()
 		if most != count || line.free != count {
 			t.Errorf("%d had a turn at once, %d are free", most, line.free)
+		}
+	})
+}
+
+func TestTurnsRestWhileWhoSendsHasToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lag := time.Duration(0)
+		p := newPace(func() time.Duration { return lag })
+		look := func() time.Duration {
+			time.Sleep(2 * paceInterval)
+			return p.rest(time.Millisecond)
+		}
+		if got := look(); got != 0 {
+			t.Errorf("rests %v while nobody waits", got)
+		}
+		lag = time.Second
+		var last time.Duration
+		for range 20 {
+			last = look()
+		}
+		if last != longestRest*time.Millisecond {
+			t.Errorf("rests %v when everybody waits", last)
+		}
+		lag = 0
+		for range 20 {
+			last = look()
+		}
+		if last != 0 {
+			t.Errorf("rests %v when nobody waits any more", last)
 		}
 	})
 }

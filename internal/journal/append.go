@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"parley/internal/store"
 )
@@ -64,6 +65,9 @@ func (j *Journal) submit(change Change) *request {
 		return r
 	}
 	j.pool = append(j.pool, r)
+	if j.idle {
+		j.idle, j.woken = false, time.Now()
+	}
 	select {
 	case j.wake <- struct{}{}:
 	default: // it is awake already
@@ -105,7 +109,12 @@ func (j *Journal) drain(ctx context.Context) {
 func (j *Journal) takeGroup() []*request {
 	j.poolMu.Lock()
 	defer j.poolMu.Unlock()
+	if !j.woken.IsZero() {
+		j.lag.add(time.Since(j.woken))
+		j.woken = time.Time{}
+	}
 	n := min(len(j.pool), groupSize)
+	j.idle = n == 0
 	group := j.pool[:n:n]
 	j.pool = j.pool[n:]
 	return group

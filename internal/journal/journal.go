@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"parley/internal/store"
 )
@@ -22,10 +23,14 @@ type Journal struct {
 	db    *store.DB
 	epoch string
 
-	// poolMu guards pool and stopped. It is never held together with mu.
+	// poolMu guards pool, stopped, idle and woken. It is never held together with
+	// mu.
 	poolMu  sync.Mutex
 	pool    []*request
 	stopped bool
+	idle    bool      // Run waits for something to commit
+	woken   time.Time // when that came
+	lag     lag
 	wake    chan struct{} // has room for one signal that the pool is not empty
 
 	// foreign is called with entries of others before they become visible.
