@@ -107,7 +107,13 @@ func (b *Book) Put(ctx context.Context, room id.RoomID, r Receipt) error {
 	}
 	// Clients repeat themselves a lot. What is no news need not wait for a
 	// commit.
-	if behind, err := b.behind(ctx, at, r); err != nil || behind {
+	behind, err := b.behind(ctx, at, r)
+	if behind {
+		// What it is behind may have been committed this moment, and the mark of
+		// before still be in memory.
+		b.marks.drop(at.Room, r.User)
+	}
+	if err != nil || behind {
 		return err
 	}
 	if _, err := b.journal.Append(ctx, b.change(at, r)); err != nil {
