@@ -91,7 +91,7 @@ func (a *answer) everything(ctx context.Context) error {
 			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
 			continue
 		}
-		if m.Forgotten || m.Pos <= a.now.Pos && isGone(m.Membership) && !a.q.Filter.Room.IncludeLeave {
+		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) {
 			continue
 		}
 		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {

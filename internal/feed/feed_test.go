@@ -263,6 +263,32 @@ func TestRoomsThatWereLeft(t *testing.T) {
 	}
 }
 
+func TestAForgottenRoomComesBackByAnInviteAndGoes(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	bob := newClient(t, s.bob, `{"room":{"include_leave":true}}`)
+	bob.sync()
+	s.say(s.alice, room, "secret")
+	s.leave(s.bob, room)
+	s.bob.Must("POST", path(room, "forget"), `{}`)
+	a := bob.sync()
+	a.has("leave", room, "timeline", "bob leave")
+	a.has("leave", room, "state", "bob join") // in the place of the leaving
+	if !a.in("leave", room).Get("timeline").Get("limited").True() {
+		t.Error("there is a gap")
+	}
+	s.to(s.alice, room, "invite", s.bob)
+	bob.sync().has("invite", room, "invite_state", "bob invite", "alice join", "create", "name room", "join_rules")
+	newClient(t, s.bob, "").sync().has("invite", room, "invite_state", "bob invite", "alice join", "create", "name room", "join_rules")
+	s.leave(s.bob, room)
+	if told := brief(bob.sync().in("leave", room).Get("timeline")); len(told) == 0 || told[len(told)-1] != "bob leave" || len(told) > 4 {
+		t.Errorf("got %q", told)
+	}
+	if a := newClient(t, s.bob, bob.filter).sync(); a.Get("rooms") != nil {
+		t.Errorf("it is forgotten: %s", a)
+	}
+}
+
 func TestHeroes(t *testing.T) {
 	s := newScene(t)
 	room := s.room(s.bob)

@@ -112,23 +112,27 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 // gone tells of a room that the user has left: of what happened until then, and
 // of the own member events behind it. A client that has what was before the last
 // answer is told the rest. Others, that knew of an invite or of less, get
-// everything.
+// everything. Of a room that the user has forgotten it is the own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	own, err := a.Rooms.Back(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place, 1)
 	if err != nil || len(own) == 0 {
 		return err
 	}
-	w := window{news: n, first: 1, last: own[0].Place, left: n.sight.Left(), gone: true}
+	w := window{news: n, first: 1, last: own[0].Place, gone: true}
+	if !n.sight.Forgotten {
+		w.left = n.sight.Left()
+	}
 	b := &stateBlock{answer: a, own: own[0].Num}
 	if b.final, err = a.stateIn(ctx, n, w.left); err != nil {
 		return err
 	}
 	again := was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
-	if again {
-		b.had, err = a.stateIn(ctx, n, n.joinedBefore(a.since.Pos))
-	} else {
+	switch {
+	case !again:
 		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)
 		b.had = b.known
+	case w.left != 0:
+		b.had, err = a.stateIn(ctx, n, n.joinedBefore(a.since.Pos))
 	}
 	if err != nil {
 		return err
@@ -137,7 +141,7 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
-	t.limited = t.limited || again && n.toldBefore(a.since.Pos)
+	t.limited = t.limited || (again || n.sight.Forgotten) && n.toldBefore(a.since.Pos)
 	b.w, b.timeline = w, &t
 	if err := b.make(ctx); err != nil {
 		return err
@@ -156,10 +160,10 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 // left before it.
 func (a *answer) toldOfGone(ctx context.Context, n *news, was string, final statetrie.Root) (first int64, known statetrie.Root, err error) {
 	before, err := a.Rooms.Before(ctx, n.id, a.since.Pos)
-	if was != event.MembershipJoin {
-		return before.Place + 1, final, err
+	if was == event.MembershipJoin && !n.sight.Forgotten {
+		return before.Place + 1, before.Root, err
 	}
-	return before.Place + 1, before.Root, err
+	return before.Place + 1, final, err
 }
 
 // stateIn returns the state of a room after the event in a place, none for 0.

@@ -22,7 +22,8 @@ type Sight struct {
 	Intervals []Interval
 	// Visibility is the history visibility.
 	Visibility Visibility
-	// Forgotten says that the user left and wants to see no more of the room.
+	// Forgotten says that the user left and wants to see no more of the room,
+	// invites to it excepted.
 	Forgotten bool
 }
 
@@ -105,6 +106,9 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 		s.Visibility = visibilities[n-1].Visibility
 	}
 	s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+	if m := s.Membership(); m == event.MembershipInvite || m == event.MembershipKnock {
+		s.Forgotten = false
+	}
 	return s, nil
 }
 

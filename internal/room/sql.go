@@ -106,12 +106,15 @@ func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	return nil
 }
 
+// putMembership stores what a user has become. A room that was forgotten remains
+// so until the user joins it again, whoever invites or bans the user meanwhile.
 func putMembership(tx *store.Tx, room Num, c memberChange, pos journal.Position) error {
 	err := tx.Queue(`
 		INSERT INTO memberships (user_id, room, membership, event, pos, forgotten) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (user_id, room) DO UPDATE SET
-			membership = excluded.membership, event = excluded.event, pos = excluded.pos, forgotten = excluded.forgotten`,
-		c.user, room, c.membership, c.num, pos, false)
+			membership = excluded.membership, event = excluded.event, pos = excluded.pos,
+			forgotten = memberships.forgotten AND excluded.membership <> $7`,
+		c.user, room, c.membership, c.num, pos, false, event.MembershipJoin)
 	if err != nil {
 		return fmt.Errorf("storing the membership of %s in room %d: %w", c.user, room, err)
 	}

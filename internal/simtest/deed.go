@@ -265,7 +265,7 @@ func (w *world) own(r *place, what string, p *person, becomes string) deed {
 	return deed{who: w.device(p), method: "POST", path: path, body: body, done: func(canonjson.Value) {
 		w.count("membership " + becomes)
 		r.members[p.id] = becomes
-		if becomes != "leave" {
+		if becomes == "join" {
 			delete(p.forgot, r.id)
 		}
 	}}
@@ -277,9 +277,6 @@ func (w *world) other(r *place, what string, target *person, becomes string) dee
 	return deed{who: w.device(who), method: "POST", path: roomPath(r.id, what), body: body, done: func(canonjson.Value) {
 		w.count("membership " + becomes)
 		r.members[target.id] = becomes
-		if becomes == "invite" {
-			delete(target.forgot, r.id)
-		}
 	}}
 }
 
