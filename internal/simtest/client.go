@@ -76,6 +76,7 @@ type room struct {
 	typing                    []string
 	summary                   map[string]canonjson.Value
 	notifications, highlights int64
+	threads                   canonjson.Value   // counts of threads
 	stripped                  []canonjson.Value // of an invite or knock
 }
 
@@ -200,6 +201,17 @@ func (r *room) redact(target string) {
 	}
 }
 
+// total returns what is unread in the main timeline and threads together.
+func (r *room) total() (notifications, highlights int64) {
+	notifications, highlights = r.notifications, r.highlights
+	for _, counts := range r.threads.Members() {
+		n, _ := counts.Get("notification_count").Int()
+		h, _ := counts.Get("highlight_count").Int()
+		notifications, highlights = notifications+n, highlights+h
+	}
+	return notifications, highlights
+}
+
 func (r *room) applyRest(v canonjson.Value) {
 	replace(r.accountData, v.Get("account_data"))
 	for e := range v.Get("ephemeral").Get("events").Elements() {
@@ -221,6 +233,7 @@ func (r *room) applyRest(v canonjson.Value) {
 	if counts := v.Get("unread_notifications"); counts != nil {
 		r.notifications, _ = counts.Get("notification_count").Int()
 		r.highlights, _ = counts.Get("highlight_count").Int()
+		r.threads = v.Get("unread_thread_notifications")
 	}
 }
 

@@ -36,6 +36,7 @@ type part struct {
 	Limit       *int     `json:"limit,omitempty"`
 	Lazy        bool     `json:"lazy_load_members,omitempty"`
 	Redundant   bool     `json:"include_redundant_members,omitempty"`
+	Threads     bool     `json:"unread_thread_notifications,omitempty"`
 }
 
 func (f *filter) json() string {
@@ -101,6 +102,7 @@ func (w *world) newFilter() *filter {
 		f.Room.State.Lazy, f.Room.State.Redundant = true, w.chance(25)
 	}
 	f.Room.IncludeLeave = w.chance(40)
+	f.Room.Timeline.Threads = w.chance(30)
 	if w.chance(10) {
 		f.EventFields = pick(w.rng, [][]string{
 			{"type", "event_id", "sender", "state_key", "content"},

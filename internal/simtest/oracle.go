@@ -38,6 +38,7 @@ func (w *world) compare(s *stream) {
 type comparison struct {
 	*stream
 	fresh       *client
+	together    *client // a fresh one that does not care for threads, if it is needed
 	differences []string
 }
 
@@ -76,9 +77,11 @@ func (c *comparison) room(id string, r, fresh *room) {
 	if a, b := fmt.Sprint(r.typing), fmt.Sprint(fresh.typing); a != b {
 		c.differ("%s: typing %s, fresh %s", id, a, b)
 	}
-	if r.notifications != fresh.notifications || r.highlights != fresh.highlights {
-		c.differ("%s: %d unread and %d highlights, fresh %d and %d", id, r.notifications, r.highlights, fresh.notifications, fresh.highlights)
+	if r.notifications != fresh.notifications || r.highlights != fresh.highlights || string(r.threads) != string(fresh.threads) {
+		c.differ("%s: %d unread and %d highlights, threads %s, fresh %d and %d, threads %s", id,
+			r.notifications, r.highlights, r.threads, fresh.notifications, fresh.highlights, fresh.threads)
 	}
+	c.totals(id, r)
 	for name, value := range fresh.summary {
 		if string(r.summary[name]) != string(value) {
 			c.differ("%s: summary %s is %s, fresh %s", id, name, r.summary[name], value)
@@ -89,6 +92,28 @@ func (c *comparison) room(id string, r, fresh *room) {
 	c.state(id, "fresh ", fresh, truth)
 	c.suffix(id, r, fresh)
 	c.history(id, r, true)
+}
+
+// totals holds what is unread of each thread against what is unread of all, if
+// the client gets the one and then the oracle the other.
+func (c *comparison) totals(id string, r *room) {
+	if !c.filter.Room.Timeline.Threads {
+		return
+	}
+	if r.threads == nil {
+		c.differ("%s: nothing about threads", id)
+	}
+	if c.together == nil {
+		other := *c.stream
+		other.filter, other.query, other.after = new(filter), "", ""
+		other.param = other.filter.json()
+		c.together, _ = other.fresh()
+		c.w.count("thread counts")
+	}
+	n, h := r.total()
+	if all := c.together.rooms[id]; all == nil || n != all.notifications || h != all.highlights {
+		c.differ("%s: %d unread and %d highlights, threads %s, without threads %+v", id, r.notifications, r.highlights, r.threads, all)
+	}
 }
 
 // left compares the rooms that the user has left. They are told of in passing,

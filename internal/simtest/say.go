@@ -56,9 +56,15 @@ func (w *world) visibility() string {
 // send sends an event and notes it.
 func (w *world) send(r *place, p *person, kind string, content object) deed {
 	device, txn := w.device(p), w.nextTxn()
+	thread := ""
+	if relation, ok := content["m.relates_to"].(object); ok && relation["rel_type"] == "m.thread" {
+		thread = relation["event_id"].(string)
+	}
 	return deed{
 		who: device, method: "PUT", path: roomPath(r.id, "send", kind, txn), body: content, txn: txn, again: w.chance(4),
-		done: func(v canonjson.Value) { w.known(r, v, known{sender: p.id, kind: kind}, sending{device, txn}) },
+		done: func(v canonjson.Value) {
+			w.known(r, v, known{sender: p.id, kind: kind, thread: thread}, sending{device, txn})
+		},
 	}
 }
 
@@ -82,7 +88,8 @@ func (w *world) event(r *place) known {
 func (w *world) message(r *place) deed {
 	p := w.somebody(r, "join")
 	content := object{"msgtype": "m.text", "body": fmt.Sprintf("message %d", w.txns)}
-	earlier := w.event(r).id
+	parent := w.event(r)
+	earlier := parent.id
 	switch n := w.rng.IntN(100); {
 	case n < 10:
 		content["msgtype"] = "m.notice"
@@ -102,7 +109,10 @@ func (w *world) message(r *place) deed {
 		content["m.new_content"] = object{"msgtype": "m.text", "body": "edited"}
 	case n < 58:
 		content["m.relates_to"] = object{"m.in_reply_to": object{"event_id": earlier}}
-	case n < 66:
+	case n < 69:
+		if parent.thread != "" {
+			earlier = parent.thread
+		}
 		content["m.relates_to"] = object{"rel_type": "m.thread", "event_id": earlier}
 	default:
 		return w.send(r, p, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": earlier, "key": "+"}})
@@ -202,8 +212,11 @@ func (w *world) receipt(r *place) (deed, bool) {
 	p := w.somebody(r, "join")
 	kind := pick(w.rng, []string{"m.read", "m.read", "m.read.private", "m.fully_read"})
 	body := object{}
-	if kind != "m.fully_read" && w.chance(30) {
-		body["thread_id"] = pick(w.rng, []string{"main", e.id})
+	if kind != "m.fully_read" && w.chance(45) {
+		body["thread_id"] = "main"
+		if e.thread != "" {
+			body["thread_id"] = e.thread
+		}
 	}
 	if w.chance(15) {
 		return deed{who: w.device(p), method: "POST", path: roomPath(r.id, "read_markers"),
