@@ -321,6 +321,17 @@ func TestStateThatWasRedactedOutOfSight(t *testing.T) {
 	near.sync().has("join", room, "state") // it sees the redaction
 }
 
+func TestStateThatWasRedactedBeforeItWasSeen(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	bob := newClient(t, s.bob, `{"room":{"timeline":{"not_types":["m.room.redaction"]}}}`)
+	bob.sync()
+	s.redact(s.alice, room, s.put(s.alice, room, "m.room.topic", `{"topic":"bad"}`))
+	a := bob.sync()
+	a.has("join", room, "timeline", "topic ")
+	a.has("join", room, "state")
+}
+
 func TestCountsOfWhatTheFilterHides(t *testing.T) {
 	s := newScene(t)
 	room := s.room(s.bob)

@@ -35,11 +35,11 @@ func (b *stateBlock) findRedacted(ctx context.Context) error {
 }
 
 // redactedUntold returns what was redacted of the state without the timeline
-// saying so.
+// saying so, or having it as it is now.
 func (b *stateBlock) redactedUntold() (nums []stateres.Num) {
 	shown := make(map[id.EventID]bool)
 	for _, it := range b.timeline.items {
-		shown[it.Event.Redacts()] = true
+		shown[it.Event.ID()], shown[it.Event.Redacts()] = true, true
 	}
 	for _, it := range b.redacted {
 		t, _ := it.Event.Tuple()
