@@ -86,10 +86,10 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	if err := a.flushSightings(ctx); err != nil {
-		a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)
-	}
-	if err := a.forgetInteractions(ctx); err != nil {
-		a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)
+	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions} {
+		// What the end of the server interrupts is done once more, at last.
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)
+		}
 	}
 }

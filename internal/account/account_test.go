@@ -1,8 +1,10 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"testing"
 
@@ -287,3 +289,19 @@ func TestLocalUser(t *testing.T) {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func TestWhatTheEndOfTheServerInterruptsIsNoFault(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		var log bytes.Buffer
+		a := New(db, Options{Server: "a.test", Argon2: cheap(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		if a.tidy(ended); log.Len() > 0 {
+			t.Errorf("the log says %s", log.String())
+		}
+		db.FailAt(func(store.Point) error { return errors.New("broken") })
+		if a.tidy(ctx); log.Len() == 0 {
+			t.Error("a fault is not in the log")
+		}
+	})
+}
