@@ -169,6 +169,12 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 			return found, err
 		}
 		scanned += len(items)
+		var related map[id.EventID]bool
+		if f.WantsRelated() {
+			if related, err = rooms.Related(ctx, w.room, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
+				return found, err
+			}
+		}
 		for _, it := range items {
 			if len(found) == limit {
 				break
@@ -176,6 +182,9 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 			w.at = it.Place
 			if w.back {
 				w.at--
+			}
+			if related != nil && !related[it.Event.ID()] {
+				continue
 			}
 			if f.AllowsRoom(w.room) && f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()) {
 				found = append(found, it)

@@ -2,10 +2,12 @@ package feed_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
 	"parley/internal/hstest"
+	"parley/matrix/canonjson"
 )
 
 func TestAnInitialSyncTellsOfEverything(t *testing.T) {
@@ -210,6 +212,19 @@ func TestStateThatTheFilterHidesIsInTheStateBlock(t *testing.T) {
 	a := bob.sync()
 	a.has("join", room, "timeline", "one", "two")
 	a.has("join", room, "state", "topic x")
+}
+
+func TestFiltersByWhatRelatesToAnEvent(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	root := s.say(s.alice, room, "one", "two")
+	s.send(s.bob, room, "m.room.message",
+		`{"body":"three","msgtype":"m.text","m.relates_to":{"rel_type":"m.thread","event_id":"`+root+`"}}`)
+	related := `{"related_by_rel_types":["m.thread"],"related_by_senders":["@bob:a.test"]}`
+	newClient(t, s.bob, `{"room":{"timeline":`+related+`}}`).sync().has("join", room, "timeline", "two")
+	newClient(t, s.bob, `{"room":{"timeline":{"related_by_senders":["@alice:a.test"]}}}`).sync().has("join", room, "timeline")
+	v := s.bob.Must("GET", path(room, "messages")+"?dir=b&filter="+url.QueryEscape(related), nil)
+	same(t, "messages", brief(canonjson.Value(`{"events":`+string(v.Get("chunk"))+`}`)), "two")
 }
 
 func TestStateAfterTheTimeline(t *testing.T) {

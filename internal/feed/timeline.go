@@ -6,6 +6,7 @@ import (
 
 	"parley/internal/room"
 	"parley/matrix/event"
+	"parley/matrix/id"
 )
 
 // A window says which part of a room's history a timeline is taken from.
@@ -70,12 +71,19 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		if err != nil {
 			return t, err
 		}
+		var related map[id.EventID]bool
+		if f.WantsRelated() {
+			if related, err = a.Rooms.Related(ctx, w.id, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
+				return t, err
+			}
+		}
 		if t.items == nil {
 			t.items = items[:0] // what passes stays where it is
 		}
 		for _, it := range items {
 			switch {
-			case !w.sees(it.Place), !f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
+			case !w.sees(it.Place), related != nil && !related[it.Event.ID()],
+				!f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
 				t.whole = false
 			case len(t.items) == limit:
 				t.limited, t.whole = true, false

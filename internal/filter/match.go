@@ -107,3 +107,9 @@ func (p pattern) match(s string) bool {
 	}
 	return true
 }
+
+// WantsRelated reports whether other events have to relate to those that pass,
+// which Match does not know.
+func (f *RoomEventFilter) WantsRelated() bool {
+	return f.RelatedByRelTypes != nil || f.RelatedBySenders != nil
+}

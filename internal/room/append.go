@@ -281,6 +281,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
 		m.row.total.Unread, m.row.total.Loud, m.row.threaded.Unread, m.row.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
 		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
+	m.writeRelation(b, r)
 	m.writeRedactions(b, r)
 	for _, c := range m.members {
 		b.Insert(insertSights, r.num, c.user, m.place, pos, c.num, c.membership)

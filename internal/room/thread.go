@@ -28,12 +28,9 @@ const recentThreads = 256
 // caller holds mu.
 // https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts
 func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error) {
-	relation := e.Content().Get("m.relates_to")
-	kind, _ := relation.Get("rel_type").Text()
-	text, _ := relation.Get("event_id").Text()
-	parent, err := id.ParseEventID(text)
+	kind, parent, ok := relation(e)
 	switch {
-	case kind == "" || err != nil:
+	case !ok:
 		return "", nil
 	case kind == "m.thread":
 		return parent, nil // whether the room has it or not
@@ -47,7 +44,7 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 		return thread, nil
 	}
 	var thread id.EventID
-	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
 		return tx.Row("SELECT thread FROM events WHERE event_id = $1 AND room = $2", parent, r.num).Scan(&thread)
 	})
 	if err != nil && !errors.Is(err, store.ErrNoRows) {

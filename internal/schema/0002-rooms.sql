@@ -138,3 +138,14 @@ CREATE TABLE highlights (
 	PRIMARY KEY (user_id, room, thread, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- What relates to which event.
+CREATE TABLE relations (
+	room       bigint NOT NULL,
+	parent     text   NOT NULL, -- an event ID; the room need not have the event
+	child      bigint NOT NULL, -- the event that relates to it
+	rel_type   text   NOT NULL,
+	sender     text   NOT NULL, -- of the child
+	PRIMARY KEY (room, parent, child)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

@@ -1,0 +1,86 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+var insertRelations = &store.Insert{Table: "relations", Columns: []store.Column{
+	{Name: "room", Type: store.Int}, {Name: "parent", Type: store.Text}, {Name: "child", Type: store.Int},
+	{Name: "rel_type", Type: store.Text}, {Name: "sender", Type: store.Text},
+}}
+
+// relation returns how an event relates to another; ok is false if it does not. A
+// type that no filter can name is none.
+// https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events
+func relation(e *event.Event) (relType string, parent id.EventID, ok bool) {
+	relates := e.Content().Get("m.relates_to")
+	relType, _ = relates.Get("rel_type").Text()
+	text, _ := relates.Get("event_id").Text()
+	parent, err := id.ParseEventID(text)
+	if err != nil || relType == "" || len(relType) > event.MaxField || strings.IndexByte(relType, 0) >= 0 {
+		return "", "", false
+	}
+	return relType, parent, true
+}
+
+// writeRelation adds to the batch how the event relates to another.
+func (m entry) writeRelation(b *journal.Batch, r *live) {
+	if relType, parent, ok := relation(m.event); ok {
+		b.Insert(insertRelations, r.num, parent, m.num, relType, m.event.Sender())
+	}
+}
+
+// Related returns which of some events of a room another one relates to, that is
+// not redacted: by one of the types and from one of the senders. A nil list is
+// any. It does not ask who may see the other event.
+// https://spec.matrix.org/v1.19/client-server-api/#filtering
+func (g *Engine) Related(ctx context.Context, roomID id.RoomID, items []Item, relTypes []string, senders []id.UserID) (map[id.EventID]bool, error) {
+	related := make(map[id.EventID]bool)
+	if len(items) == 0 {
+		return related, nil
+	}
+	num, err := g.Num(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	var parents []id.EventID
+	for _, it := range items {
+		parents = append(parents, it.Event.ID())
+	}
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(2, parents)
+		query, args := `
+			SELECT DISTINCT r.parent FROM relations r JOIN events c ON c.event = r.child
+			WHERE r.room = $1 AND c.redacted_by IS NULL AND r.parent `+in, []any{num, list}
+		if relTypes != nil {
+			in, list := tx.In(len(args)+1, relTypes)
+			query, args = query+" AND r.rel_type "+in, append(args, list)
+		}
+		if senders != nil {
+			in, list := tx.In(len(args)+1, senders)
+			query, args = query+" AND r.sender "+in, append(args, list)
+		}
+		for row, err := range tx.Query(query, args...) {
+			if err != nil {
+				return err
+			}
+			var parent id.EventID
+			if err := row.Scan(&parent); err != nil {
+				return err
+			}
+			related[parent] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what relates to events of %s: %w", roomID, err)
+	}
+	return related, nil
+}
