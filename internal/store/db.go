@@ -55,7 +55,6 @@ type backend interface {
 type session interface {
 	exec(query string, args []any) (affected int64, err error)
 	query(query string, args []any) (rows, error)
-	insert(ins *Insert, rows [][]any) (affected int64, err error)
 	// queue and queueInsert may leave the work to flush, or to whatever comes
 	// next.
 	queue(query string, args []any) error

@@ -126,20 +126,8 @@ func (s *postgresSession) exec(query string, args []any) (int64, error) {
 	return tag.RowsAffected(), err
 }
 
-// insert passes each column as one array: one statement, whatever the number
-// of rows.
-func (s *postgresSession) insert(ins *Insert, rows [][]any) (int64, error) {
-	statement, arrays, err := unnest(ins, rows)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.flush(); err != nil {
-		return 0, err
-	}
-	tag, err := s.tx.Exec(s.ctx, statement, arrays...)
-	return tag.RowsAffected(), err
-}
-
+// unnest passes each column as one array: one statement, whatever the number of
+// rows.
 func unnest(ins *Insert, rows [][]any) (statement string, arrays []any, err error) {
 	arrays = make([]any, len(ins.Columns))
 	var b strings.Builder

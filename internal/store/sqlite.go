@@ -252,7 +252,13 @@ func (s *sqliteSession) exec(query string, args []any) (int64, error) {
 	return int64(s.conn.Changes()), nil
 }
 
-func (s *sqliteSession) insert(ins *Insert, rows [][]any) (int64, error) {
+// There is no way to the database that could be gone less often.
+func (s *sqliteSession) queue(query string, args []any) error {
+	_, err := s.exec(query, args)
+	return err
+}
+
+func (s *sqliteSession) queueInsert(ins *Insert, rows [][]any) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES (", ins.Table, ins.names())
 	for i := range ins.Columns {
@@ -263,26 +269,12 @@ func (s *sqliteSession) insert(ins *Insert, rows [][]any) (int64, error) {
 	}
 	fmt.Fprintf(&b, ") %s", ins.Conflict)
 	query := b.String()
-	var affected int64
 	for _, row := range rows {
-		n, err := s.exec(query, row)
-		if err != nil {
-			return 0, err
+		if _, err := s.exec(query, row); err != nil {
+			return err
 		}
-		affected += n
 	}
-	return affected, nil
-}
-
-// There is no way to the database that could be gone less often.
-func (s *sqliteSession) queue(query string, args []any) error {
-	_, err := s.exec(query, args)
-	return err
-}
-
-func (s *sqliteSession) queueInsert(ins *Insert, rows [][]any) error {
-	_, err := s.insert(ins, rows)
-	return err
+	return nil
 }
 
 func (s *sqliteSession) flush() error { return nil }

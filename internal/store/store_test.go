@@ -176,7 +176,7 @@ func TestAFailedUpdateLeavesNoTrace(t *testing.T) {
 	})
 }
 
-func TestInsertAllAndIn(t *testing.T) {
+func TestQueueAllAndIn(t *testing.T) {
 	ins := &store.Insert{
 		Table:    "thing",
 		Columns:  []store.Column{{"n", store.Int}, {"s", store.Text}, {"b", store.Blob}, {"t", store.Bool}},
@@ -189,20 +189,16 @@ func TestInsertAllAndIn(t *testing.T) {
 			rows = append(rows, []any{i, fmt.Sprint("s", i), []byte{byte(i)}, i%2 == 0})
 		}
 		rows = append(rows, []any{1000, nil, nil, nil})
+		update(t, db, func(tx *store.Tx) error { return tx.QueueAll(ins, rows) })
+		if n := count(t, db, "thing"); n != 1001 {
+			t.Errorf("%d rows were inserted", n)
+		}
 		update(t, db, func(tx *store.Tx) error {
-			n, err := tx.InsertAll(ins, rows)
-			if n != 1001 {
-				t.Errorf("%d rows were inserted", n)
-			}
-			return err
+			return tx.QueueAll(ins, [][]any{{7, "again", nil, nil}, {2000, "new", nil, nil}})
 		})
-		update(t, db, func(tx *store.Tx) error {
-			n, err := tx.InsertAll(ins, [][]any{{7, "again", nil, nil}, {2000, "new", nil, nil}})
-			if n != 2 {
-				t.Errorf("%d rows were inserted or updated", n)
-			}
-			return err
-		})
+		if n := count(t, db, "thing"); n != 1002 {
+			t.Errorf("there are %d rows when one was updated and one inserted", n)
+		}
 		var found []string
 		err := db.View(ctx, func(tx *store.Tx) error {
 			in, arg := tx.In(2, []number{7, 8, 5000})
@@ -220,8 +216,7 @@ func TestInsertAllAndIn(t *testing.T) {
 			t.Errorf("got %v, %v; want %v", found, err, want)
 		}
 		if err := db.Update(ctx, func(tx *store.Tx) error {
-			_, err := tx.InsertAll(ins, [][]any{{"no number", nil, nil, nil}})
-			return err
+			return tx.QueueAll(ins, [][]any{{"no number", nil, nil, nil}})
 		}); err == nil && strings.Contains(t.Name(), "postgres") {
 			t.Error("text went into a number")
 		}

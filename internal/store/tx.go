@@ -48,7 +48,8 @@ func (tx *Tx) Queue(query string, args ...any) error {
 	return nil
 }
 
-// QueueAll is InsertAll for rows of which nobody waits to hear.
+// QueueAll inserts rows, each with a value per column, in as few round trips as
+// the database needs, and like Queue.
 func (tx *Tx) QueueAll(ins *Insert, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil
@@ -149,19 +150,6 @@ type Insert struct {
 	Columns []Column
 	// Conflict is an ON CONFLICT clause, or empty.
 	Conflict string
-}
-
-// InsertAll inserts rows, each with a value per column, in as few round trips
-// as the database needs. It tells how many rows were inserted or updated.
-func (tx *Tx) InsertAll(ins *Insert, rows [][]any) (affected int64, err error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
-	affected, err = tx.session.insert(ins, rows)
-	if err != nil {
-		return 0, fmt.Errorf("inserting %d rows into %s: %w", len(rows), ins.Table, err)
-	}
-	return affected, nil
 }
 
 // In returns a subquery of the values of a list, to stand after IN, and the
