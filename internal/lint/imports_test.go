@@ -79,6 +79,11 @@ var kernel = map[string]map[string]string{
 		"matrix/canonjson": "what is signed is canonical JSON",
 		"matrix/id":        "signatures lie below the names of servers and keys",
 	},
+	"matrix/xmatrix": {
+		"matrix/canonjson": "a request is signed as canonical JSON",
+		"matrix/id":        "it is from one server to another",
+		"matrix/signing":   "it is signed",
+	},
 	"matrix/event": {
 		"matrix/canonjson": "an event is hashed and signed as canonical JSON",
 		"matrix/id":        "its sender, room and references are identifiers",

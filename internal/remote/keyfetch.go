@@ -1,0 +1,174 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// fetch asks for keys: first each server for its own, then the notaries for what
+// is still missing. Only faults of this server are errors.
+func (k *KeyRing) fetch(ctx context.Context, missing map[id.ServerName][]Want) error {
+	rest, err := k.fromOrigins(ctx, missing)
+	for _, notary := range k.notaries {
+		if err != nil || len(rest) == 0 {
+			return err
+		}
+		if missing[notary] == nil { // it was asked for its own already
+			rest, err = k.fromNotary(ctx, notary, rest)
+		}
+	}
+	return err
+}
+
+// fromOrigins asks servers for their own keys, all at once, and returns the wants
+// that their answers do not meet.
+func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]Want) (rest map[id.ServerName][]Want, err error) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards rest and err
+	rest = make(map[id.ServerName][]Want)
+	for server, wants := range missing {
+		wg.Go(func() {
+			failure := k.fromOrigin(ctx, server)
+			mu.Lock()
+			defer mu.Unlock()
+			if failure != nil {
+				err = failure
+			}
+			if !k.meets(wants) {
+				rest[server] = wants
+			}
+		})
+	}
+	wg.Wait()
+	return rest, err
+}
+
+// fromOrigin asks a server for its keys, unless that was done just now.
+func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName) error {
+	if last, ok := k.asked.Get(server); ok && time.Since(last) < askAgain {
+		return nil
+	}
+	done := k.fetching.DoChan(string(server), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTime)
+		defer cancel()
+		object, err := k.servers.Do(ctx, Call{Server: server, Method: "GET", Path: "/_matrix/key/v2/server", Unsigned: true, Timeout: keysTime, Limit: keysLimit})
+		defer func() { k.asked.Put(server, time.Now()) }() // once the answer is kept
+		if err != nil {
+			return nil, nil
+		}
+		return nil, k.take(ctx, server, object)
+	})
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take keeps what an object says of a server's keys, if it is right.
+func (k *KeyRing) take(ctx context.Context, server id.ServerName, object canonjson.Value) error {
+	now := time.Now()
+	keys, err := parseKeys(object, server, now)
+	if err != nil {
+		return nil // as if it had not answered
+	}
+	return k.keep(ctx, server, object, keys, now)
+}
+
+// meets says whether keys in memory meet the wants.
+func (k *KeyRing) meets(wants []Want) bool {
+	for _, w := range wants {
+		key, ok := k.get(keyName{w.Server, w.Key})
+		if !ok || key.Expired == 0 && key.ValidUntil < w.At {
+			return false
+		}
+	}
+	return true
+}
+
+// perQuery is for how many servers a notary is asked at once.
+const perQuery = 200
+
+// fromNotary asks a notary for keys of other servers.
+// https://spec.matrix.org/v1.19/server-server-api/#post_matrixkeyv2query
+func (k *KeyRing) fromNotary(ctx context.Context, notary id.ServerName, missing map[id.ServerName][]Want) (rest map[id.ServerName][]Want, err error) {
+	if err := k.fromOrigin(ctx, notary); err != nil {
+		return nil, err
+	}
+	rest = make(map[id.ServerName][]Want)
+	query, count := canonjson.Value("{}"), 0
+	ask := func() error {
+		defer func() { query, count = canonjson.Value("{}"), 0 }()
+		return k.query(ctx, notary, query)
+	}
+	for server, wants := range missing {
+		query = query.With(string(server), wanted(wants))
+		if count++; count == perQuery {
+			err = ask()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if count > 0 {
+		err = ask()
+	}
+	for server, wants := range missing {
+		if !k.meets(wants) {
+			rest[server] = wants
+		}
+	}
+	return rest, err
+}
+
+// wanted is what a query says of the keys of one server.
+func wanted(wants []Want) canonjson.Value {
+	object := canonjson.Value("{}")
+	for _, w := range wants {
+		criteria := canonjson.Value(fmt.Sprintf(`{"minimum_valid_until_ts":%d}`, max(w.At, 0)))
+		object = object.With(string(w.Key), criteria)
+	}
+	return object
+}
+
+// query asks a notary and takes those of its answers that it has signed.
+func (k *KeyRing) query(ctx context.Context, notary id.ServerName, servers canonjson.Value) error {
+	answer, err := k.servers.Do(ctx, Call{
+		Server: notary, Method: "POST", Path: "/_matrix/key/v2/query", Timeout: keysTime, Limit: perQuery * 16 << 10,
+		Body: canonjson.Value("{}").With("server_keys", servers),
+	})
+	if err != nil {
+		return nil
+	}
+	for object := range answer.Get("server_keys").Elements() {
+		name, _ := object.Get("server_name").Text()
+		server := id.ServerName(name)
+		if servers.Get(name) == nil || k.vouches(notary, object) != nil {
+			continue
+		}
+		if err := k.take(ctx, server, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vouches checks that an object is signed by a notary, with a key of its that is
+// known and in use.
+func (k *KeyRing) vouches(notary id.ServerName, object canonjson.Value) error {
+	keys, now := make(map[id.KeyID]event.VerifyKey), time.Now().UnixMilli()
+	for name := range object.Get("signatures").Get(string(notary)).Members() {
+		text, _ := name.Text()
+		if key, ok := k.get(keyName{notary, id.KeyID(text)}); ok && key.Expired == 0 && key.ValidUntil >= now {
+			keys[id.KeyID(text)] = key
+		}
+	}
+	return signedByOne(object, notary, keys)
+}

@@ -1,0 +1,210 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"parley/internal/cache"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// A KeyRing has the keys of other servers, in memory and in the database, and
+// fetches what is not there: from the servers themselves, and if those cannot be
+// asked, from notaries. It is safe for concurrent use.
+type KeyRing struct {
+	db       *store.DB
+	servers  *Servers
+	notaries []id.ServerName
+	own      map[id.KeyID]event.VerifyKey
+
+	known    *cache.Cache[keyName, storedKey]
+	fetching singleflight.Group
+	asked    *cache.Cache[id.ServerName, time.Time]
+}
+
+// keyName names a key of a server.
+type keyName struct {
+	server id.ServerName
+	key    id.KeyID
+}
+
+// storedKey is a key that is known, or known not to be in the database if it is
+// empty.
+type storedKey struct {
+	event.VerifyKey
+	fetched time.Time
+}
+
+const (
+	keyBytes   = 8 << 20
+	askedBytes = 1 << 20
+	// askAgain is how soon a server is asked again for keys. Who makes up IDs of keys
+	// must not make us ask all the time.
+	askAgain = time.Minute
+	// The work of fetching.
+	keysTime  = 30 * time.Second
+	keysLimit = 256 << 10
+)
+
+// NewKeyRing returns a ring which trusts the notaries, in this order. The own
+// keys are those of this server, with which it signs or has signed; they are
+// always known.
+func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own map[id.KeyID]event.VerifyKey) *KeyRing {
+	return &KeyRing{
+		db: db, servers: s, notaries: notaries, own: own,
+		known: cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
+		asked: cache.New[id.ServerName](askedBytes, func(time.Time) int { return 200 }),
+	}
+}
+
+// A Want is a key that is needed: to check what was signed at a time, in
+// milliseconds since 1970. At 0 it need only be known.
+type Want struct {
+	Server id.ServerName
+	Key    id.KeyID
+	At     int64
+}
+
+// Lookup returns the keys among those wanted that are known, fetching what is
+// not. Which cannot be had is no error. The result implements [event.Keys] and
+// does not change any more.
+func (k *KeyRing) Lookup(ctx context.Context, wants []Want) (event.Keys, error) {
+	found, missing, err := k.collect(ctx, wants)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		if err := k.fetch(ctx, missing); err != nil {
+			return nil, err
+		}
+		if found, _, err = k.collect(ctx, wants); err != nil {
+			return nil, err
+		}
+	}
+	return func(server id.ServerName, key id.KeyID) (event.VerifyKey, bool) {
+		vk, ok := found[keyName{server, key}]
+		return vk, ok
+	}, nil
+}
+
+// collect returns what is known of the keys wanted, and which wants that does not
+// meet, by their server.
+func (k *KeyRing) collect(ctx context.Context, wants []Want) (found map[keyName]event.VerifyKey, missing map[id.ServerName][]Want, err error) {
+	found, missing = make(map[keyName]event.VerifyKey), make(map[id.ServerName][]Want)
+	if err := k.load(ctx, wants); err != nil {
+		return nil, nil, err
+	}
+	for _, w := range wants {
+		key, ok := k.get(keyName{w.Server, w.Key})
+		if ok {
+			found[keyName{w.Server, w.Key}] = key
+		}
+		// A key that its server has ceased to use will not become valid again.
+		if !ok || key.Expired == 0 && key.ValidUntil < w.At {
+			missing[w.Server] = append(missing[w.Server], w)
+		}
+	}
+	if own := k.servers.o.Server; missing[own] != nil {
+		delete(missing, own)
+	}
+	return found, missing, nil
+}
+
+func (k *KeyRing) get(name keyName) (event.VerifyKey, bool) {
+	if name.server == k.servers.o.Server {
+		key, ok := k.own[name.key]
+		return key, ok
+	}
+	key, _ := k.known.Get(name)
+	return key.VerifyKey, key.Public != nil
+}
+
+// load reads from the database which of the keys wanted are not in memory.
+func (k *KeyRing) load(ctx context.Context, wants []Want) error {
+	var servers []id.ServerName
+	seen := make(map[id.ServerName]bool)
+	for _, w := range wants {
+		if _, ok := k.known.Get(keyName{w.Server, w.Key}); !ok && !seen[w.Server] && w.Server != k.servers.o.Server {
+			seen[w.Server] = true
+			servers = append(servers, w.Server)
+		}
+	}
+	if len(servers) == 0 {
+		return nil
+	}
+	versions := make(map[keyName]uint64)
+	for _, w := range wants {
+		versions[keyName{w.Server, w.Key}] = k.known.Version(keyName{w.Server, w.Key})
+	}
+	stored, err := k.read(ctx, servers)
+	if err != nil {
+		return err
+	}
+	for name, version := range versions {
+		k.known.PutSince(name, stored[name], version)
+	}
+	return nil
+}
+
+func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyName]storedKey, error) {
+	stored := make(map[keyName]storedKey)
+	err := k.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(1, servers)
+		for row, err := range tx.Query("SELECT server, key_id, public, valid_until, expired, fetched FROM server_keys WHERE server "+in, list) {
+			if err != nil {
+				return err
+			}
+			var name keyName
+			var key storedKey
+			var public []byte
+			var fetched int64
+			if err := row.Scan(&name.server, &name.key, &public, &key.ValidUntil, &key.Expired, &fetched); err != nil {
+				return err
+			}
+			key.Public, key.fetched = public, time.UnixMilli(fetched)
+			stored[name] = key
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading keys of %d servers: %w", len(servers), err)
+	}
+	return stored, nil
+}
+
+// keep stores what a server says of its keys, and has it in memory. What is known
+// already and valid for longer stays: a notary may have an old answer.
+func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjson.Value, keys map[id.KeyID]event.VerifyKey, fetched time.Time) error {
+	err := k.db.Update(ctx, func(tx *store.Tx) error {
+		for keyID, key := range keys {
+			err := tx.Queue(`
+				INSERT INTO server_keys (server, key_id, public, valid_until, expired, fetched, response) VALUES ($1, $2, $3, $4, $5, $6, $7)
+				ON CONFLICT (server, key_id) DO UPDATE SET public = excluded.public, valid_until = excluded.valid_until,
+					expired = excluded.expired, fetched = excluded.fetched, response = excluded.response
+				WHERE excluded.valid_until > server_keys.valid_until OR excluded.expired > 0`,
+				server, keyID, []byte(key.Public), key.ValidUntil, key.Expired, fetched.UnixMilli(), object)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("storing the keys of %s: %w", server, err)
+	}
+	stored, err := k.read(ctx, []id.ServerName{server})
+	if err != nil {
+		return err
+	}
+	for name, key := range stored {
+		k.known.Change(name, func(storedKey) storedKey { return key })
+		k.known.Put(name, key)
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+-- compatible with v1
+
+-- Servers that could not be reached when last tried.
+CREATE TABLE outages (
+	server      text    NOT NULL PRIMARY KEY,
+	since       bigint  NOT NULL, -- milliseconds since 1970, as all times
+	failures    bigint  NOT NULL, -- how often it was tried since
+	retry       bigint  NOT NULL  -- not to be tried again before
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- The keys of other servers, by what they said last of each.
+CREATE TABLE server_keys (
+	server      text    NOT NULL,
+	key_id      text    NOT NULL,
+	public      bytea   NOT NULL,
+	valid_until bigint  NOT NULL, -- as the server said, cut to a week after it was fetched
+	expired     bigint  NOT NULL, -- when the server ceased to use it; 0: it does
+	fetched     bigint  NOT NULL,
+	response    bytea   NOT NULL, -- the signed object in which the server said so
+	PRIMARY KEY (server, key_id)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
