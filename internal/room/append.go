@@ -268,6 +268,7 @@ func (a appended) show(items []Item) {
 			r.redacted(m.redacts, m.event)
 		}
 		m.remember(r)
+		r.engine.movedServers(r, m.members, row.pos)
 	}
 	r.engine.appended(r, a.creates)
 }
@@ -286,6 +287,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	for _, c := range m.members {
 		b.Insert(insertSights, r.num, c.user, m.place, pos, c.num, c.membership)
 		b.Write(memberKey{r.num, c.user}, func(tx *store.Tx) error { return putMembership(tx, r.num, c, pos) })
+		c.writeServer(b, r, pos)
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
 		}

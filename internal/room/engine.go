@@ -56,7 +56,9 @@ type Engine struct {
 	graph  *cache.Cache[stateres.Num, known]
 	reads  *cache.Cache[readKey, readState]
 	sent   *cache.Cache[transactionKey, id.EventID]
-	memory int // of rooms
+	// servers are those that have members in a room.
+	servers *cache.Cache[Num, servers]
+	memory  int // of rooms
 
 	// everybody is the rules by which it is decided what notifies.
 	everybody *pushrule.Evaluator
@@ -91,6 +93,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
+		servers:   cache.New[Num](o.Memory/16, servers.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
@@ -249,6 +252,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 	if changed {
 		g.reads.Clear()
 		g.items.Clear()
+		g.servers.Clear()
 	}
 }
 

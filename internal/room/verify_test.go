@@ -18,6 +18,7 @@ func (s *simulation) verify(i int) {
 	n := s.nodes[i]
 	items := n.items(s.roomID)
 	s.verifyLine(i, items)
+	n.checkServers(s.roomID)
 	s.verifyMembers(i, items)
 	var roots []statetrie.Root
 	for _, it := range items {

@@ -101,6 +101,17 @@ CREATE TABLE memberships (
 ); -- only: postgres
 CREATE INDEX memberships_by_room ON memberships (room, membership, event);
 
+-- The servers that have, or had, members in rooms, this one included.
+CREATE TABLE room_servers (
+	room       bigint NOT NULL,
+	server     text   NOT NULL,
+	joined     bigint NOT NULL, -- how many members are joined
+	pos        bigint NOT NULL, -- of the last change from or to none, in the journal
+	PRIMARY KEY (room, server)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX room_servers_by_server ON room_servers (server, room);
+
 -- What decides who may see which part of the history: every member event under
 -- its user, and every change of the history visibility under ''.
 CREATE TABLE sights (
