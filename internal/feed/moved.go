@@ -70,13 +70,6 @@ func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 	return err
 }
 
-// strippedTypes are the types of the state that somebody gets to see who is
-// invited or knocks. https://spec.matrix.org/v1.19/client-server-api/#stripped-state
-var strippedTypes = [...]string{
-	event.TypeCreate, "m.room.name", "m.room.avatar", "m.room.topic", event.TypeJoinRules,
-	"m.room.canonical_alias", "m.room.encryption",
-}
-
 // waits tells of a room that the user is invited to or has knocked on.
 func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	own := n.sight.Memberships[len(n.sight.Memberships)-1]
@@ -84,22 +77,13 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	tuples := []event.Tuple{{Type: event.TypeMember, StateKey: string(a.q.User)}}
-	if sender := items[0].Event.Sender(); sender != a.q.User {
-		tuples = append(tuples, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})
-	}
-	for _, eventType := range strippedTypes {
-		tuples = append(tuples, event.Tuple{Type: eventType})
+	preview, err := a.Rooms.Preview(ctx, n.id, items[0].Current, items[0].Event)
+	if err != nil {
+		return err
 	}
 	var stripped []canonjson.Value
-	for _, t := range tuples {
-		e, err := a.Rooms.State(ctx, n.id, items[0].Current, t)
-		if err != nil {
-			return err
-		}
-		if e != nil {
-			stripped = append(stripped, e.AppendStripped(nil))
-		}
+	for _, e := range preview {
+		stripped = append(stripped, e.AppendStripped(nil))
 	}
 	part, name := &a.invite, `{"invite_state":`
 	if membership == event.MembershipKnock {

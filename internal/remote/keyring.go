@@ -21,7 +21,7 @@ type KeyRing struct {
 	db       *store.DB
 	servers  *Servers
 	notaries []id.ServerName
-	own      map[id.KeyID]event.VerifyKey
+	own      *OwnKeys
 
 	known    *cache.Cache[keyName, storedKey]
 	fetching singleflight.Group
@@ -53,9 +53,8 @@ const (
 )
 
 // NewKeyRing returns a ring which trusts the notaries, in this order. The own
-// keys are those of this server, with which it signs or has signed; they are
-// always known.
-func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own map[id.KeyID]event.VerifyKey) *KeyRing {
+// keys are always known.
+func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own *OwnKeys) *KeyRing {
 	return &KeyRing{
 		db: db, servers: s, notaries: notaries, own: own,
 		known: cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
@@ -118,8 +117,7 @@ func (k *KeyRing) collect(ctx context.Context, wants []Want) (found map[keyName]
 
 func (k *KeyRing) get(name keyName) (event.VerifyKey, bool) {
 	if name.server == k.servers.o.Server {
-		key, ok := k.own[name.key]
-		return key, ok
+		return k.own.get(name.key)
 	}
 	key, _ := k.known.Get(name)
 	return key.VerifyKey, key.Public != nil
@@ -207,4 +205,53 @@ func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjs
 		k.known.Put(name, key)
 	}
 	return nil
+}
+
+// Responses returns the signed objects in which a server said which its keys are,
+// for others who ask this server as a notary: those about the keys wanted or, if
+// none in particular is wanted, the last. What is not valid until a time, in
+// milliseconds since 1970, is asked for anew, and is returned if the server does
+// not answer.
+func (k *KeyRing) Responses(ctx context.Context, server id.ServerName, keys []id.KeyID, at int64) ([]canonjson.Value, error) {
+	if server == k.servers.o.Server {
+		return []canonjson.Value{k.own.Published()}, nil
+	}
+	list, until, err := k.responses(ctx, server, keys)
+	if err != nil || until >= at && len(list) > 0 {
+		return list, err
+	}
+	if err := k.fromOrigin(ctx, server); err != nil {
+		return nil, err
+	}
+	list, _, err = k.responses(ctx, server, keys)
+	return list, err
+}
+
+// responses returns what is stored, and until when that is valid.
+func (k *KeyRing) responses(ctx context.Context, server id.ServerName, keys []id.KeyID) (list []canonjson.Value, until int64, err error) {
+	err = k.db.View(ctx, func(tx *store.Tx) error {
+		query, args := "SELECT response, max(valid_until) FROM server_keys WHERE server = $1", []any{server}
+		if len(keys) > 0 {
+			in, arg := tx.In(2, keys)
+			query, args = query+" AND key_id "+in, append(args, arg)
+		} else {
+			query += " AND fetched = (SELECT max(fetched) FROM server_keys WHERE server = $1)"
+		}
+		for row, err := range tx.Query(query+" GROUP BY response ORDER BY response", args...) {
+			if err != nil {
+				return err
+			}
+			var response []byte
+			var valid int64
+			if err := row.Scan(&response, &valid); err != nil {
+				return err
+			}
+			list, until = append(list, response), max(until, valid)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("reading what %s says of its keys: %w", server, err)
+	}
+	return list, until, err
 }

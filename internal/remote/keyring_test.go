@@ -87,7 +87,10 @@ func (in *internet) ring(db *store.DB, notaries ...id.ServerName) *remote.KeyRin
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return in.net.Dial(ctx, addr) },
 	})
 	in.Cleanup(s.Close)
-	own := map[id.KeyID]event.VerifyKey{in.key().ID: {Public: in.key().Public(), ValidUntil: 1 << 60}}
+	own, err := remote.OpenOwnKeys(in.Context(), db, "here.test", in.key())
+	if err != nil {
+		in.Fatal(err)
+	}
 	return remote.NewKeyRing(db, s, notaries, own)
 }
 

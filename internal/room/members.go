@@ -12,6 +12,7 @@ import (
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
 	"parley/matrix/stateres"
 )
 
@@ -86,6 +87,15 @@ func (g *Engine) Num(ctx context.Context, roomID id.RoomID) (Num, error) {
 		return 0, err
 	}
 	return r.num, nil
+}
+
+// Rules returns the rules of a room's version.
+func (g *Engine) Rules(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	return r.rules, nil
 }
 
 // RoomID returns the ID of a room by its number.

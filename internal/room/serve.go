@@ -10,6 +10,7 @@ import (
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
@@ -17,9 +18,35 @@ import (
 
 // What is in this file is for other servers that have members in a room.
 
-// errNotThere refuses a server what it asks of a room in which it has no members.
-func errNotThere(server id.ServerName, roomID id.RoomID) error {
-	return mxerr.New(mxerr.Forbidden, "%s has nobody in room %s", server, roomID)
+// sharedWith returns a room in which a server has members and that it is not kept
+// out of, else [mxerr.Forbidden].
+func (g *Engine) sharedWith(ctx context.Context, roomID id.RoomID, server id.ServerName) (*live, error) {
+	if err := g.Admits(ctx, roomID, server); err != nil {
+		return nil, err
+	}
+	in, err := g.HasMembers(ctx, roomID, server)
+	if err != nil {
+		return nil, err
+	}
+	if !in {
+		return nil, mxerr.New(mxerr.Forbidden, "%s has nobody in room %s", server, roomID)
+	}
+	return g.room(ctx, roomID)
+}
+
+// Admits refuses a server that the access control list of a room keeps out. The
+// error is [mxerr.NotFound] if there is no such room.
+// https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls
+func (g *Engine) Admits(ctx context.Context, roomID id.RoomID, server id.ServerName) error {
+	now, err := g.Now(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	e, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeServerACL})
+	if err == nil && !eventauth.NewACL(e).Allows(server) {
+		return mxerr.New(mxerr.Forbidden, "Room %s does not let in %s", roomID, server)
+	}
+	return err
 }
 
 // A Served is an event as another server gets it.
@@ -39,13 +66,10 @@ func (g *Engine) Serve(ctx context.Context, server id.ServerName, eventID id.Eve
 		return Served{}, err
 	}
 	for _, roomID := range rooms {
-		if in, err := g.HasMembers(ctx, roomID, server); err != nil || !in {
-			if err != nil {
-				return Served{}, err
-			}
+		r, err := g.sharedWith(ctx, roomID, server)
+		if errors.Is(err, mxerr.Forbidden) {
 			continue
 		}
-		r, err := g.room(ctx, roomID)
 		if err != nil {
 			return Served{}, err
 		}
@@ -105,14 +129,7 @@ func (g *Engine) serve(ctx context.Context, roomID id.RoomID, server id.ServerNa
 // ServerSight returns what the members that a server has in a room may see
 // together, or [mxerr.Forbidden] if it has none.
 func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.ServerName) (Sight, error) {
-	in, err := g.HasMembers(ctx, roomID, server)
-	if err != nil {
-		return Sight{}, err
-	}
-	if !in {
-		return Sight{}, errNotThere(server, roomID)
-	}
-	r, err := g.room(ctx, roomID)
+	r, err := g.sharedWith(ctx, roomID, server)
 	if err != nil {
 		return Sight{}, err
 	}
@@ -197,36 +214,32 @@ type StateBefore struct {
 // the room, as numbers of events: it may be large. The error is [mxerr.NotFound]
 // if the state there is not known.
 func (g *Engine) ServeState(ctx context.Context, roomID id.RoomID, server id.ServerName, eventID id.EventID) (s StateBefore, err error) {
-	in, err := g.HasMembers(ctx, roomID, server)
+	r, err := g.sharedWith(ctx, roomID, server)
 	if err != nil {
 		return s, err
 	}
-	if !in {
-		return s, errNotThere(server, roomID)
-	}
-	r, err := g.room(ctx, roomID)
+	before, err := g.rootBefore(ctx, r, eventID)
 	if err != nil {
 		return s, err
-	}
-	var before statetrie.Root
-	var known bool
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		var raw []byte
-		err := tx.Row("SELECT before FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&raw)
-		known = raw != nil
-		copy(before[:], raw)
-		if errors.Is(err, store.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return s, fmt.Errorf("reading the state before %s in %s: %w", eventID, roomID, err)
-	}
-	if !known {
-		return s, mxerr.New(mxerr.NotFound, "The state before event %s is not known", eventID)
 	}
 	return g.stateWithChain(ctx, r, before)
+}
+
+// rootBefore returns the state before an event, or [mxerr.NotFound] if it is not
+// known.
+func (g *Engine) rootBefore(ctx context.Context, r *live, eventID id.EventID) (root statetrie.Root, err error) {
+	var before []byte
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT before FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&before)
+	})
+	if err != nil && !errors.Is(err, store.ErrNoRows) {
+		return root, fmt.Errorf("reading the state before %s in %s: %w", eventID, r.id, err)
+	}
+	if before == nil {
+		return root, mxerr.New(mxerr.NotFound, "The state before event %s is not known", eventID)
+	}
+	copy(root[:], before)
+	return root, nil
 }
 
 func (g *Engine) stateWithChain(ctx context.Context, r *live, root statetrie.Root) (s StateBefore, err error) {
@@ -243,14 +256,7 @@ func (g *Engine) stateWithChain(ctx context.Context, r *live, root statetrie.Roo
 // ServeAuthChain returns the auth chain of an event to a server that has members
 // in the room, or [mxerr.NotFound].
 func (g *Engine) ServeAuthChain(ctx context.Context, roomID id.RoomID, server id.ServerName, eventID id.EventID) ([]stateres.Num, error) {
-	in, err := g.HasMembers(ctx, roomID, server)
-	if err != nil {
-		return nil, err
-	}
-	if !in {
-		return nil, errNotThere(server, roomID)
-	}
-	r, err := g.room(ctx, roomID)
+	r, err := g.sharedWith(ctx, roomID, server)
 	if err != nil {
 		return nil, err
 	}

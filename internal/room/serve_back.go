@@ -41,14 +41,7 @@ type walkBack struct {
 
 // walkBack walks from newer to older events by their references.
 func (g *Engine) walkBack(ctx context.Context, roomID id.RoomID, server id.ServerName, w walkBack) ([]Served, error) {
-	in, err := g.HasMembers(ctx, roomID, server)
-	if err != nil {
-		return nil, err
-	}
-	if !in {
-		return nil, errNotThere(server, roomID)
-	}
-	r, err := g.room(ctx, roomID)
+	r, err := g.sharedWith(ctx, roomID, server)
 	if err != nil {
 		return nil, err
 	}

@@ -21,3 +21,11 @@ CREATE TABLE server_keys (
 	PRIMARY KEY (server, key_id)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- The keys that this server signs or has signed with.
+CREATE TABLE own_keys (
+	key_id      text    NOT NULL PRIMARY KEY,
+	public      bytea   NOT NULL,
+	expired     bigint  NOT NULL -- when it ceased to sign with it; 0: it does
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

@@ -1,0 +1,73 @@
+package ssapi
+
+import (
+	"context"
+	"slices"
+
+	"parley/internal/alias"
+	"parley/internal/endpoint"
+	"parley/internal/profile"
+	"parley/internal/remote"
+	"parley/internal/room"
+	"parley/matrix/event"
+	"parley/matrix/id"
+)
+
+// Parts are what the API is a face of.
+type Parts struct {
+	Name id.ServerName
+	// Version is that of the program.
+	Version  string
+	Keys     *remote.OwnKeys
+	Ring     *remote.KeyRing
+	Health   *remote.Health
+	Verifier *event.Verifier
+	Rooms    *room.Engine
+	Users    users
+	Profiles *profile.Keeper
+	Aliases  *alias.Directory
+}
+
+// users know who has an account here.
+type users interface {
+	Exists(ctx context.Context, user id.UserID) (bool, error)
+}
+
+// Server has the handlers of the API.
+type Server struct {
+	Parts
+}
+
+// New returns the API over its parts, all of which must be there.
+func New(p Parts) *Server { return &Server{Parts: p} }
+
+// Routes returns all routes of the API.
+func (s *Server) Routes() []endpoint.Route {
+	return slices.Concat(
+		s.versionRoutes(),
+		s.keyRoutes(),
+		s.notaryRoutes(),
+		s.queryRoutes(),
+		s.eventRoutes(),
+		s.backfillRoutes(),
+		s.handshakeRoutes(),
+	)
+}
+
+// The classes of endpoints that share a rate limit.
+const (
+	classNotary endpoint.Class = "notary" // makes this server ask others
+	classServed endpoint.Class = "served" // costs a lot to answer
+)
+
+// Limits are the rate limits by default, per server or, where a server need not
+// say who it is, per address.
+func Limits() map[endpoint.Class]endpoint.Limit {
+	return map[endpoint.Class]endpoint.Limit{
+		classNotary: {PerSecond: 5, Burst: 100},
+		classServed: {PerSecond: 50, Burst: 500},
+	}
+}
+
+// signed is the policy of what servers may do that say who they are.
+func signed() endpoint.Policy { return endpoint.Policy{Auth: endpoint.Server, Class: classServed} }
