@@ -31,6 +31,8 @@ type entry struct {
 	awaits  id.EventID
 	// thread is the root of the thread that it is in, empty for the main timeline.
 	thread id.EventID
+	// gap is what it follows and the room does not have, if that is so.
+	gap []id.EventID
 	// because is the redaction that was there before the event, if there was one.
 	because cause
 	// transaction is the request of its sender that it comes from.
@@ -296,6 +298,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
 	}
 	m.writeReads(b, r)
+	m.writeGap(b, r)
 }
 
 // writeAside adds to the batch an event that does not become part of what is

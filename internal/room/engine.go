@@ -60,6 +60,9 @@ type Engine struct {
 	servers *cache.Cache[Num, servers]
 	memory  int // of rooms
 
+	// arriving is the rooms that are being handed over.
+	arriving oneByOne
+
 	// everybody is the rules by which it is decided what notifies.
 	everybody *pushrule.Evaluator
 

@@ -133,6 +133,9 @@ type recent struct {
 func (c *recent) push(it Item, after Moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n := len(c.items); n > 0 && c.items[n-1].Place+1 != it.Place {
+		c.items, c.bytes = nil, 0 // there is a gap; those in memory have none
+	}
 	for _, old := range c.items[:excess(len(c.items), recentItems)] {
 		c.bytes -= old.weight()
 	}
@@ -204,7 +207,7 @@ func (c *recent) upTo(place int64, limit int) []Item {
 	if len(c.items) == 0 || place < c.items[0].Place {
 		return nil
 	}
-	count := min(place-c.items[0].Place+1, int64(len(c.items))) // places have no gaps
+	count := min(place-c.items[0].Place+1, int64(len(c.items))) // there is no gap between them
 	list := slices.Clone(c.items[max(0, count-int64(limit)):count])
 	slices.Reverse(list)
 	return list

@@ -70,6 +70,16 @@ CREATE TABLE threads (
 ); -- only: postgres
 CREATE INDEX threads_by_place ON threads (room, place);
 
+-- Where events are missing in a room: before the one in a place, which follows
+-- events that the room does not have.
+CREATE TABLE gaps (
+	room       bigint NOT NULL,
+	place      bigint NOT NULL, -- of the first event behind the gap
+	missing    bytea  NOT NULL, -- a JSON array of the IDs of the events that it follows
+	PRIMARY KEY (room, place)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- Redactions of events that the room did not have: they apply when it gets them.
 CREATE TABLE early_redactions (
 	room       bigint NOT NULL,

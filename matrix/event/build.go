@@ -83,14 +83,34 @@ func (p Proto) build(rules *roomver.Rules) (*Event, error) {
 			return nil, invalid("redacts", "%q in an event of type %s", p.Redacts, p.Type)
 		}
 	}
-	json := p.object(rules)
-	sum := contentHash(json)
-	hashes := `{"sha256":"` + signing.EncodeBase64(sum[:]) + `"}`
-	json = json.With("hashes", canonjson.Value(hashes)).With("signatures", canonjson.Value("{}"))
+	json := withHash(p.object(rules))
 	if p.Unsigned != nil {
 		json = json.With("unsigned", p.Unsigned)
 	}
 	return parse(json, rules)
+}
+
+// withHash returns an event with the hash of its content, and no signatures.
+func withHash(json canonjson.Value) canonjson.Value {
+	sum := contentHash(json)
+	hashes := `{"sha256":"` + signing.EncodeBase64(sum[:]) + `"}`
+	return json.With("hashes", canonjson.Value(hashes)).With("signatures", canonjson.Value("{}"))
+}
+
+// Complete makes an event of a template that another server gave for one of a
+// user of this server, by adding hash and signature:
+// https://spec.matrix.org/v1.19/server-server-api/#joining-rooms The caller has
+// seen to what the template says; where events carry their ID, it has put one in.
+// The event is held to everything that Parse demands.
+func Complete(template canonjson.Value, rules *roomver.Rules, server id.ServerName, key signing.Key) (*Event, error) {
+	e, err := parse(withHash(template.Without("hashes", "signatures", "unsigned")), rules)
+	if err != nil {
+		return nil, fmt.Errorf("completing a template: %w", err)
+	}
+	if e = e.Sign(server, key); len(e.json) > MaxSize {
+		return nil, fmt.Errorf("completing a template: %w", tooLarge(len(e.json)))
+	}
+	return e, nil
 }
 
 func checkObject(field string, v canonjson.Value) error {

@@ -1,0 +1,106 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+var (
+	insertMemberships = &store.Insert{Table: "memberships", Columns: []store.Column{
+		{Name: "user_id", Type: store.Text}, {Name: "room", Type: store.Int}, {Name: "membership", Type: store.Text},
+		{Name: "event", Type: store.Int}, {Name: "pos", Type: store.Int}, {Name: "forgotten", Type: store.Bool},
+	}, Conflict: "ON CONFLICT (user_id, room) DO UPDATE SET membership = excluded.membership, event = excluded.event, pos = excluded.pos"}
+	insertServers = &store.Insert{Table: "room_servers", Columns: []store.Column{
+		{Name: "room", Type: store.Int}, {Name: "server", Type: store.Text}, {Name: "joined", Type: store.Int}, {Name: "pos", Type: store.Int},
+	}}
+)
+
+// handedMember is a user by a state that was handed over.
+type handedMember struct {
+	user       id.UserID
+	num        stateres.Num
+	membership string
+}
+
+// storeMembers stores, in pieces, what the users of a state are that was handed
+// over, as it is in a place, and who may see the history before. It returns how
+// many are joined and invited. Local users stay what they are: what a /sync tells
+// of them is appended.
+func (g *Engine) storeMembers(ctx context.Context, r *live, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64) (count record, err error) {
+	var members []handedMember
+	present := make(servers)
+	for t, e := range state {
+		if t.Type != event.TypeMember || !isUser(t.StateKey) {
+			continue
+		}
+		count.count(e, +1)
+		m := handedMember{id.UserID(t.StateKey), nums[e.ID()], e.Membership()}
+		if m.membership == event.MembershipJoin {
+			present[m.user.Server()] = presence{joined: present[m.user.Server()].joined + 1}
+		}
+		if m.membership == "" {
+			m.membership = event.MembershipLeave
+		}
+		members = append(members, m)
+	}
+	if err := g.db.Update(ctx, func(tx *store.Tx) error { return r.beginMembers(tx, state, nums, place, present) }); err != nil {
+		return count, fmt.Errorf("storing the servers of %s: %w", r.id, err)
+	}
+	g.servers.Change(r.num, func(servers) servers { return present })
+	for chunk := range slices.Chunk(members, chainStep) {
+		err := g.db.Update(ctx, func(tx *store.Tx) error {
+			var sights, memberships [][]any
+			for _, m := range chunk {
+				if m.user.Server() == g.server {
+					continue
+				}
+				sights = append(sights, []any{r.num, m.user, place, int64(0), m.num, m.membership})
+				memberships = append(memberships, []any{m.user, r.num, m.membership, m.num, int64(0), false})
+			}
+			if err := tx.QueueAll(insertSights, sights); err != nil {
+				return err
+			}
+			return tx.QueueAll(insertMemberships, memberships)
+		})
+		if err != nil {
+			return count, fmt.Errorf("storing %d members of %s: %w", len(members), r.id, err)
+		}
+	}
+	return count, nil
+}
+
+// beginMembers makes a place free of what an earlier attempt has left there, and
+// stores what is of the room as a whole.
+func (r *live) beginMembers(tx *store.Tx, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64, present servers) error {
+	if _, err := tx.Exec("DELETE FROM sights WHERE room = $1 AND place >= $2", r.num, place-gapPlaces+1); err != nil {
+		return err
+	}
+	if _, err := tx.Exec("DELETE FROM room_servers WHERE room = $1", r.num); err != nil {
+		return err
+	}
+	var rows [][]any
+	for server, p := range present {
+		rows = append(rows, []any{r.num, server, p.joined, int64(0)})
+	}
+	if err := tx.QueueAll(insertServers, rows); err != nil {
+		return err
+	}
+	// As long as nothing else is known, what was before is as visible as what is
+	// now.
+	visibility := state[event.Tuple{Type: event.TypeHistoryVisibility}]
+	var num stateres.Num
+	if visibility != nil {
+		num = nums[visibility.ID()]
+	}
+	first := place - gapPlaces + 1
+	if place == firstPlace {
+		first = 1
+	}
+	return tx.QueueAll(insertSights, [][]any{{r.num, "", first, int64(0), num, string(VisibilityOf(visibility))}})
+}
