@@ -31,6 +31,8 @@ type entry struct {
 	awaits  id.EventID
 	// thread is the root of the thread that it is in, empty for the main timeline.
 	thread id.EventID
+	// outlier says that it is in the database already, without its place.
+	outlier bool
 	// gap is what it follows and the room does not have, if that is so.
 	gap []id.EventID
 	// because is the redaction that was there before the event, if there was one.
@@ -63,6 +65,9 @@ type memberChange struct {
 func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, head []*event.Event) (entry, error) {
 	row := r.row
 	row.change, row.root, row.head = int64(made.num), made.current, heads
+	if made.gap != nil {
+		row.place += gapPlaces
+	}
 	row.place++
 	made.place = row.place
 	if err := r.note(ctx, &made, &row); err != nil {
@@ -281,7 +286,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	if m.current != m.before {
 		current = m.current[:]
 	}
-	b.Insert(insertEvents, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
+	m.insert(b, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
 		m.row.total.Unread, m.row.total.Loud, m.row.threaded.Unread, m.row.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
 		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
 	m.writeRelation(b, r)
@@ -304,9 +309,26 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 // writeAside adds to the batch an event that does not become part of what is
 // shown of the room.
 func (m entry) writeAside(b *journal.Batch, r *live) {
-	b.Insert(insertEvents, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
+	m.insert(b, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
 		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
 }
+
+// insert adds the row of the event to the batch, in place of the one that it has as
+// an outlier.
+func (m entry) insert(b *journal.Batch, row ...any) {
+	if !m.outlier {
+		b.Insert(insertEvents, row...)
+		return
+	}
+	b.Write(outlierKey{m.num}, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM events WHERE event = $1", m.num); err != nil {
+			return fmt.Errorf("placing event %s: %w", m.event.ID(), err)
+		}
+		return tx.QueueAll(insertEvents, [][]any{row})
+	})
+}
+
+type outlierKey struct{ num stateres.Num }
 
 // optional returns a value to be stored, NULL for the zero value.
 func optional[T comparable](v T) any {

@@ -8,7 +8,6 @@ import (
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
-	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
@@ -139,7 +138,7 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 		return a, nil, errConflict
 	}
 	before, head := r.row, r.head
-	r.row.root, r.row.place, r.row.joined, r.row.invited = to.root, to.place, to.count.joined, to.count.invited
+	r.row.root, r.row.place, r.row.joined, r.row.invited = to.root, to.place-gapPlaces, to.count.joined, to.count.invited
 	made := entry{event: join, before: to.root, status: accepted, gap: join.PrevEvents()}
 	for _, eventID := range join.AuthEvents() {
 		made.auth = append(made.auth, to.nums[eventID])
@@ -162,12 +161,6 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 type handover struct {
 	events []outlier // what authorises comes before what it authorises
 	state  map[event.Tuple]*event.Event
-}
-
-// An outlier is an event that is known without its place in the room.
-type outlier struct {
-	event  *event.Event
-	status int64 // accepted or rejected, by its auth events
 }
 
 // judgeHandover decides which of the events count, and whether the join is allowed
@@ -214,219 +207,4 @@ func judgeHandover(a Arrival) (h handover, err error) {
 		err = eventauth.Check(a.Join, eventauth.MapState(h.state))
 	}
 	return h, refused(err)
-}
-
-// judgeOutliers decides about events by what authorises them, which has to be
-// among them or among those that are known; known says whether such an event was
-// accepted. Events that refer to what is not there, or to each other, are left out.
-func judgeOutliers(all map[id.EventID]*event.Event, known func(id.EventID) (e *event.Event, accepted, ok bool)) []outlier {
-	j := judging{all: all, known: known, verdict: make(map[id.EventID]bool)}
-	for _, e := range all {
-		j.visit(e)
-	}
-	return j.order
-}
-
-// judging goes through events depth first, without recursion: chains are as long
-// as others want.
-type judging struct {
-	all     map[id.EventID]*event.Event
-	known   func(id.EventID) (e *event.Event, accepted, ok bool)
-	verdict map[id.EventID]bool // of events in order: whether accepted
-	state   map[id.EventID]uint8
-	order   []outlier
-}
-
-const (
-	begun uint8 = iota + 1
-	ended
-)
-
-func (j *judging) visit(start *event.Event) {
-	if j.state == nil {
-		j.state = make(map[id.EventID]uint8, len(j.all))
-	}
-	stack := []*event.Event{start}
-	for len(stack) > 0 {
-		e := stack[len(stack)-1]
-		switch j.state[e.ID()] {
-		case ended:
-			stack = stack[:len(stack)-1]
-			continue
-		case 0:
-			j.state[e.ID()] = begun
-			waits := false
-			for _, eventID := range e.AuthEvents() {
-				if auth := j.all[eventID]; auth != nil && j.state[eventID] == 0 {
-					stack, waits = append(stack, auth), true
-				}
-			}
-			if waits {
-				continue
-			}
-		}
-		stack = stack[:len(stack)-1]
-		j.state[e.ID()] = ended
-		j.judge(e)
-	}
-}
-
-// judge decides about an event all of whose auth events have been decided about,
-// if they can be.
-func (j *judging) judge(e *event.Event) {
-	var auth eventauth.AuthEvents
-	good := make(map[id.EventID]bool)
-	for _, eventID := range e.AuthEvents() {
-		a, ok := j.all[eventID], false
-		if a != nil {
-			good[eventID], ok = j.verdict[eventID]
-		} else if j.known != nil {
-			a, good[eventID], ok = j.known(eventID)
-		}
-		if !ok {
-			return
-		}
-		auth.Events = append(auth.Events, a)
-		if a.IsState(event.TypeCreate, "") {
-			auth.Create = a
-		}
-	}
-	if auth.Create == nil && e.Rules().RoomIDFromCreate {
-		auth.Create = j.create(e)
-	}
-	auth.Rejected = func(eventID id.EventID) bool { return !good[eventID] }
-	err := eventauth.CheckAuthEvents(e, auth)
-	if err == nil {
-		err = eventauth.Check(e, eventauth.AuthState(auth.Events, auth.Create))
-	}
-	j.verdict[e.ID()] = err == nil
-	status := int64(accepted)
-	if err != nil {
-		status = rejected
-	}
-	j.order = append(j.order, outlier{e, status})
-}
-
-// create returns the create event of the room where events do not cite it: its ID
-// is that of the room.
-func (j *judging) create(e *event.Event) *event.Event {
-	if e.IsState(event.TypeCreate, "") {
-		return nil
-	}
-	eventID := id.EventID("$" + string(e.RoomID())[1:])
-	if create := j.all[eventID]; create != nil {
-		return create
-	}
-	if j.known == nil {
-		return nil
-	}
-	create, _, _ := j.known(eventID)
-	return create
-}
-
-// storeOutliers stores events that have no place in the room, in pieces, and
-// returns their numbers. Those that the room has already stay as they are.
-func (g *Engine) storeOutliers(ctx context.Context, r *live, events []outlier) (map[id.EventID]stateres.Num, error) {
-	nums := make(map[id.EventID]stateres.Num, len(events))
-	for chunk := range slices.Chunk(events, chainStep) {
-		if err := g.findOutliers(ctx, r, chunk, nums); err != nil {
-			return nil, err
-		}
-	}
-	var fresh []outlier
-	for _, o := range events {
-		if nums[o.event.ID()] == 0 {
-			fresh = append(fresh, o)
-		}
-	}
-	if len(fresh) == 0 {
-		return nums, nil
-	}
-	first, err := reserveNumbers(ctx, g.db, "event", int64(len(fresh)))
-	if err != nil {
-		return nil, err
-	}
-	for i, o := range fresh {
-		nums[o.event.ID()] = stateres.Num(first + int64(i))
-	}
-	for chunk := range slices.Chunk(fresh, chainStep) {
-		err := g.db.Update(ctx, func(tx *store.Tx) error {
-			rows := make([][]any, len(chunk))
-			for i, o := range chunk {
-				rows[i] = o.row(r, nums)
-			}
-			return tx.QueueAll(insertEvents, rows)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("storing %d events of %s: %w", len(fresh), r.id, err)
-		}
-	}
-	return nums, nil
-}
-
-func (g *Engine) findOutliers(ctx context.Context, r *live, events []outlier, nums map[id.EventID]stateres.Num) error {
-	var ids []id.EventID
-	for _, o := range events {
-		ids = append(ids, o.event.ID())
-	}
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		in, list := tx.In(2, ids)
-		for row, err := range tx.Query("SELECT event, event_id FROM events WHERE room = $1 AND event_id "+in, r.num, list) {
-			if err != nil {
-				return err
-			}
-			var n stateres.Num
-			var eventID id.EventID
-			if err := row.Scan(&n, &eventID); err != nil {
-				return err
-			}
-			nums[eventID] = n
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("looking for events of %s: %w", r.id, err)
-	}
-	return nil
-}
-
-// row is the event in the database.
-func (o outlier) row(r *live, nums map[id.EventID]stateres.Num) []any {
-	var auth []stateres.Num
-	for _, eventID := range o.event.AuthEvents() {
-		auth = append(auth, nums[eventID])
-	}
-	return []any{
-		nums[o.event.ID()], r.num, o.event.ID(), nil, nil, o.status, nil, nil, false, nil,
-		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(auth), nil, o.event.WithUnsigned(nil).JSON(), nil, nil,
-	}
-}
-
-// storeState stores the trie of a state, in pieces.
-func (g *Engine) storeState(ctx context.Context, r *live, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) (statetrie.Root, error) {
-	n := &nodes{engine: g, room: r.num, uncommitted: make(map[statetrie.Address][]byte)}
-	root, err := statetrie.Build(ctx, n, func(yield func(statetrie.Entry) bool) {
-		for t, e := range state {
-			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(nums[e.ID()])}) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		return root, fmt.Errorf("building the state of %s: %w", r.id, err)
-	}
-	for chunk := range slices.Chunk(n.fresh, chainStep) {
-		err := g.db.Update(ctx, func(tx *store.Tx) error {
-			rows := make([][]any, len(chunk))
-			for i, node := range chunk {
-				rows[i] = []any{r.num, node.Address, node.Bytes}
-			}
-			return tx.QueueAll(insertNodes, rows)
-		})
-		if err != nil {
-			return root, fmt.Errorf("storing the state of %s: %w", r.id, err)
-		}
-	}
-	n.settled(n.fresh)
-	return root, nil
 }

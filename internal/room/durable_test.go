@@ -153,7 +153,7 @@ func TestWhatBuildsOnAFailureFails(t *testing.T) {
 		}
 		var waits []func() error
 		for _, e := range []*event.Event{first, aside, after} {
-			_, made, wait, err := r.take(ctx, e)
+			_, made, wait, err := r.take(ctx, e, gap{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,11 +26,19 @@ import (
 // errConflict: the room has changed since an append was decided on.
 var errConflict = errors.New("the room has changed meanwhile")
 
+// verifiedSignatures is how many signatures are remembered that were good, since
+// events arrive by several ways.
+const verifiedSignatures = 20_000
+
 // Options of an engine.
 type Options struct {
 	// Server is the name of this server, and Key signs for it.
 	Server id.ServerName
 	Key    signing.Key
+	// Keys knows the keys of other servers, and Elsewhere asks them for what rooms
+	// lack here. Without them nothing comes from outside.
+	Keys      Keys
+	Elsewhere Elsewhere
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
@@ -60,8 +68,13 @@ type Engine struct {
 	servers *cache.Cache[Num, servers]
 	memory  int // of rooms
 
-	// arriving is the rooms that are being handed over.
-	arriving oneByOne
+	// arriving is the rooms that are being handed over, filling those for which
+	// missing events are being fetched.
+	arriving, filling oneByOne
+
+	keys      Keys
+	elsewhere Elsewhere
+	verifier  *event.Verifier
 
 	// everybody is the rules by which it is decided what notifies.
 	everybody *pushrule.Evaluator
@@ -91,6 +104,9 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
+		keys:      o.Keys,
+		elsewhere: o.Elsewhere,
+		verifier:  event.NewVerifier(verifiedSignatures),
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),

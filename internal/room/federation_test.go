@@ -28,7 +28,7 @@ func (n *node) adopt(events []*event.Event) {
 	r.mu.Lock()
 	var made []entry
 	for _, e := range events {
-		auth, err := r.findAll(ctx, e.AuthEvents())
+		auth, err := r.findAll(ctx, e.AuthEvents(), anywhere)
 		if err != nil {
 			n.t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"parley/internal/journal"
+	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
@@ -35,6 +36,19 @@ var ErrMissing = errors.New("events that it refers to are missing")
 // When it returns without an error the event is durable. The error is ErrMissing
 // when the room does not have all of the event's prev_events and auth_events.
 func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
+	return g.receiveBehindGap(ctx, e, gap{})
+}
+
+// A gap is in front of an event that follows missing ones: what another server says
+// that the state before the event is.
+type gap struct {
+	before  statetrie.Root
+	missing []id.EventID // nil: there is no gap
+}
+
+// receiveBehindGap is Receive for an event that follows events which the room does
+// not have.
+func (g *Engine) receiveBehindGap(ctx context.Context, e *event.Event, behind gap) (Outcome, error) {
 	// What another server says beside what it signed is nobody's word.
 	if e.Unsigned() != nil {
 		e = e.WithUnsigned(nil)
@@ -44,7 +58,7 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 		if err != nil {
 			return 0, err
 		}
-		outcome, err := r.receive(ctx, e)
+		outcome, err := r.receive(ctx, e, behind)
 		if !errors.Is(err, errConflict) {
 			if err != nil {
 				err = fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), err)
@@ -56,8 +70,8 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 	return 0, fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), errConflict)
 }
 
-func (r *live) receive(ctx context.Context, e *event.Event) (Outcome, error) {
-	outcome, a, wait, err := r.take(ctx, e)
+func (r *live) receive(ctx context.Context, e *event.Event, behind gap) (Outcome, error) {
+	outcome, a, wait, err := r.take(ctx, e, behind)
 	if err != nil || wait == nil {
 		return outcome, err
 	}
@@ -67,18 +81,22 @@ func (r *live) receive(ctx context.Context, e *event.Event) (Outcome, error) {
 
 // take decides on a received event and hands what follows to the journal.
 // Without a function to wait there is nothing to do.
-func (r *live) take(ctx context.Context, e *event.Event) (outcome Outcome, a appended, wait func() (journal.Position, error), err error) {
+func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Outcome, a appended, wait func() (journal.Position, error), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stale {
 		return 0, a, nil, errConflict
 	}
-	if n, err := r.find(ctx, e.ID()); err != nil || n != 0 {
+	outlier, n, err := r.findOutlier(ctx, e.ID())
+	if err != nil || n != 0 && !outlier {
 		return Known, a, r.confirm(n), err
 	}
-	made, prev, err := r.place(ctx, e)
+	made, prev, err := r.place(ctx, e, behind)
 	if err != nil {
 		return 0, a, nil, err
+	}
+	if outlier {
+		made.num, made.outlier = n, true
 	}
 	if outcome, err = r.judge(ctx, e, made); err != nil {
 		return 0, a, nil, err
@@ -111,27 +129,45 @@ func (r *live) confirm(n stateres.Num) (wait func() (journal.Position, error)) {
 
 // find returns the number of an event of the room, 0 when it has none such.
 func (r *live) find(ctx context.Context, eventID id.EventID) (stateres.Num, error) {
-	for n, m := range r.pending {
-		if m.event.ID() == eventID {
-			return n, nil
-		}
-	}
-	var num stateres.Num
-	err := r.engine.db.View(ctx, func(tx *store.Tx) (err error) {
-		num, err = findEvent(tx, r.num, eventID)
-		return err
-	})
-	return num, err
+	_, n, err := r.findOutlier(ctx, eventID)
+	return n, err
 }
 
-func (r *live) findAll(ctx context.Context, ids []id.EventID) ([]stateres.Num, error) {
+// findOutlier is find, and reports whether the event is an outlier: known, but not
+// where it stands.
+func (r *live) findOutlier(ctx context.Context, eventID id.EventID) (outlier bool, n stateres.Num, err error) {
+	for n, m := range r.pending {
+		if m.event.ID() == eventID {
+			return false, n, nil
+		}
+	}
+	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+		err := tx.Row("SELECT event, before IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("looking for %s in %s: %w", eventID, r.id, err)
+	}
+	return outlier, n, err
+}
+
+// Which events findAll takes: those of which it is known where they stand, or all.
+const (
+	anywhere = false
+	placed   = true
+)
+
+func (r *live) findAll(ctx context.Context, ids []id.EventID, onlyPlaced bool) ([]stateres.Num, error) {
 	var nums []stateres.Num
 	for _, eventID := range ids {
-		n, err := r.find(ctx, eventID)
+		outlier, n, err := r.findOutlier(ctx, eventID)
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 {
+		if n == 0 || outlier && onlyPlaced {
 			return nil, fmt.Errorf("%w: %s", ErrMissing, eventID)
 		}
 		nums = append(nums, n)
@@ -140,16 +176,19 @@ func (r *live) findAll(ctx context.Context, ids []id.EventID) ([]stateres.Num, e
 }
 
 // place finds where an event stands: its prev events, and the state before it.
-func (r *live) place(ctx context.Context, e *event.Event) (made entry, prev []stateres.Num, err error) {
-	if prev, err = r.findAll(ctx, e.PrevEvents()); err != nil {
+func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entry, prev []stateres.Num, err error) {
+	follows := slices.DeleteFunc(slices.Clone(e.PrevEvents()), func(eventID id.EventID) bool { return slices.Contains(behind.missing, eventID) })
+	if prev, err = r.findAll(ctx, follows, placed); err != nil {
 		return made, nil, err
 	}
-	auth, err := r.findAll(ctx, e.AuthEvents())
+	auth, err := r.findAll(ctx, e.AuthEvents(), anywhere)
 	if err != nil {
 		return made, nil, err
 	}
-	made = entry{event: e, auth: auth, status: accepted}
-	if len(prev) > 0 { // otherwise there is nothing before it
+	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing}
+	if behind.missing != nil {
+		made.before = behind.before
+	} else if len(prev) > 0 { // otherwise there is nothing before it
 		if made.before, err = r.statesAfter(ctx, prev); err != nil {
 			return made, nil, err
 		}
@@ -184,11 +223,26 @@ func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, 
 	if err != nil || before.fault != nil {
 		return 0, errors.Join(err, before.fault)
 	}
-	current := &snapshot{ctx: ctx, room: r, root: r.row.root}
+	root, err := r.present(ctx, made)
+	if err != nil {
+		return 0, err
+	}
+	current := &snapshot{ctx: ctx, room: r, root: root}
 	if eventauth.Check(e, current) != nil {
 		return SoftFailed, current.fault
 	}
 	return Accepted, current.fault
+}
+
+// present is the state by which an event may be soft-failed: the present one, or
+// behind a gap what follows from it and the state before the event. Who was away
+// does not know the present state well; but anybody can make a gap, so what is
+// known counts.
+func (r *live) present(ctx context.Context, made entry) (statetrie.Root, error) {
+	if made.gap == nil {
+		return r.row.root, nil
+	}
+	return r.resolve(ctx, []statetrie.Root{r.row.root, made.before})
 }
 
 // authEvents returns what is known of the events that authorise another.

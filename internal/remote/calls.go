@@ -1,0 +1,165 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/roomver"
+)
+
+const federation = "/_matrix/federation"
+
+// How much an answer may have, by what is asked for.
+const (
+	fewEvents  = 8 << 20   // a hundred events of the largest size, and more
+	manyEvents = 512 << 20 // the state of a room with hundreds of thousands of members
+	stateTime  = 5 * time.Minute
+)
+
+var errShape = errors.New("the answer is not what was asked for")
+
+// Event asks for an event.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1eventeventid
+func (s *Servers) Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error) {
+	answer, err := s.Do(ctx, Call{Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/event", string(eventID))})
+	for pdu := range answer.Get("pdus").Elements() {
+		return pdu, err
+	}
+	return nil, errors.Join(err, errShape)
+}
+
+// Missing says which events are missing.
+type Missing struct {
+	// Earliest are the latest that are there, and Latest those that follow missing
+	// ones.
+	Earliest, Latest []id.EventID
+	Limit            int
+	MinDepth         int64
+}
+
+// MissingEvents asks for events between others, oldest first.
+// https://spec.matrix.org/v1.19/server-server-api/#post_matrixfederationv1get_missing_eventsroomid
+func (s *Servers) MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q Missing) ([]canonjson.Value, error) {
+	body, err := canonjson.Marshal(struct {
+		Earliest []id.EventID `json:"earliest_events"`
+		Latest   []id.EventID `json:"latest_events"`
+		Limit    int          `json:"limit"`
+		MinDepth int64        `json:"min_depth"`
+	}{q.Earliest, q.Latest, q.Limit, q.MinDepth})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodPost, Path: Path(federation+"/v1/get_missing_events", string(roomID)), Body: body, Limit: fewEvents,
+	})
+	return elements(answer, "events"), err
+}
+
+// Backfill asks for events and what came before them, newest first.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1backfillroomid
+func (s *Servers) Backfill(ctx context.Context, server id.ServerName, roomID id.RoomID, from []id.EventID, limit int) ([]canonjson.Value, error) {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	for _, eventID := range from {
+		query.Add("v", string(eventID))
+	}
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/backfill", string(roomID)), Query: query, Limit: fewEvents,
+	})
+	return elements(answer, "pdus"), err
+}
+
+// StateIDs asks of which events the state before an event, and what authorises it,
+// are made.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1state_idsroomid
+func (s *Servers) StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []id.EventID, err error) {
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/state_ids", string(roomID)),
+		Query: url.Values{"event_id": {string(at)}}, Timeout: stateTime, Limit: manyEvents,
+	})
+	return eventIDs(answer, "pdu_ids"), eventIDs(answer, "auth_chain_ids"), err
+}
+
+// State asks for the state before an event, and what authorises it.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid
+func (s *Servers) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error) {
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/state", string(roomID)),
+		Query: url.Values{"event_id": {string(at)}}, Timeout: stateTime, Limit: manyEvents,
+	})
+	return elements(answer, "pdus"), elements(answer, "auth_chain"), err
+}
+
+// EventAuth asks for what authorises an event.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1event_authroomideventid
+func (s *Servers) EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) ([]canonjson.Value, error) {
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/event_auth", string(roomID), string(eventID)),
+		Timeout: stateTime, Limit: manyEvents,
+	})
+	return elements(answer, "auth_chain"), err
+}
+
+// A Template is an event that another server wants to be signed.
+type Template struct {
+	Version roomver.Version
+	Event   canonjson.Value
+}
+
+// Make asks for the template of a membership: join, leave or knock.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_joinroomiduserid
+func (s *Servers) Make(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, user id.UserID, versions []roomver.Version) (Template, error) {
+	query := url.Values{}
+	for _, version := range versions {
+		query.Add("ver", string(version))
+	}
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/make_"+membership, string(roomID), string(user)), Query: query, Insist: true,
+	})
+	if err != nil {
+		return Template{}, err
+	}
+	t := Template{Version: "1", Event: answer.Get("event")}
+	if version, ok := answer.Get("room_version").Text(); ok {
+		t.Version = roomver.Version(version)
+	}
+	if t.Event.Kind() != canonjson.Object {
+		return t, errShape
+	}
+	return t, nil
+}
+
+// Send hands over an event of a membership that was made of a template.
+// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2send_joinroomideventid
+func (s *Servers) Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error) {
+	version := "/v2"
+	if membership == "knock" {
+		version = "/v1"
+	}
+	return s.Do(ctx, Call{
+		Server: server, Method: http.MethodPut, Path: Path(federation+version+"/send_"+membership, string(roomID), string(eventID)),
+		Body: event, Insist: true, Timeout: stateTime, Limit: manyEvents,
+	})
+}
+
+func elements(answer canonjson.Value, name string) (list []canonjson.Value) {
+	for element := range answer.Get(name).Elements() {
+		list = append(list, element)
+	}
+	return list
+}
+
+func eventIDs(answer canonjson.Value, name string) (list []id.EventID) {
+	for element := range answer.Get(name).Elements() {
+		text, _ := element.Text()
+		if eventID, err := id.ParseEventID(text); err == nil {
+			list = append(list, eventID)
+		}
+	}
+	return list
+}

@@ -1,0 +1,371 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"parley/internal/remote"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/roomver"
+	"parley/matrix/stateres"
+)
+
+// Keys knows the keys of servers, as remote.KeyRing does.
+type Keys interface {
+	Lookup(ctx context.Context, wants []remote.Want) (event.Keys, error)
+}
+
+// Elsewhere asks other servers for what a room lacks here. What they answer is as
+// they send it.
+type Elsewhere interface {
+	MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q remote.Missing) ([]canonjson.Value, error)
+	StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []id.EventID, err error)
+	State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error)
+	Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error)
+	EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) ([]canonjson.Value, error)
+}
+
+// Check makes the checks on events of a room version that come from outside which
+// need neither the room nor other events: on their form, signatures and hashes. An
+// event whose hash is wrong is returned in its redacted form. The results are in
+// the order of the events; one with an error is to be dropped.
+// https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+func (g *Engine) Check(ctx context.Context, rules *roomver.Rules, pdus []canonjson.Value) ([]event.Result, error) {
+	raw := make([][]byte, len(pdus))
+	for i, pdu := range pdus {
+		raw[i] = pdu
+	}
+	results := event.ParseAll(raw, rules)
+	var wants []remote.Want
+	var parsed []*event.Event
+	for _, r := range results {
+		if r.Err == nil {
+			parsed = append(parsed, r.Event)
+			wants = appendWants(wants, r.Event)
+		}
+	}
+	keys, err := g.keys.Lookup(ctx, wants)
+	if err != nil {
+		return nil, fmt.Errorf("looking up the keys for %d events: %w", len(parsed), err)
+	}
+	verified := g.verifier.ReceiveAll(parsed, keys)
+	for i, r := range results {
+		if r.Err == nil {
+			results[i], verified = verified[0], verified[1:]
+		}
+	}
+	return results, nil
+}
+
+// appendWants appends the keys that are needed to check an event's signatures.
+func appendWants(wants []remote.Want, e *event.Event) []remote.Want {
+	signatures := e.JSON().Get("signatures")
+	for _, server := range e.Signers() {
+		for name := range signatures.Get(string(server)).Members() {
+			text, _ := name.Text()
+			if keyID, err := id.ParseKeyID(text); err == nil {
+				wants = append(wants, remote.Want{Server: server, Key: keyID, At: e.OriginServerTS()})
+			}
+		}
+	}
+	return wants
+}
+
+// ReceiveFrom is Receive for an event that has passed Check. What the room lacks of
+// that which the event refers to is fetched from the server that sent it.
+func (g *Engine) ReceiveFrom(ctx context.Context, server id.ServerName, e *event.Event) (Outcome, error) {
+	outcome, err := g.Receive(ctx, e)
+	if !errors.Is(err, ErrMissing) || g.elsewhere == nil {
+		return outcome, err
+	}
+	unlock, err := g.filling.lock(ctx, e.RoomID())
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	f := filling{Engine: g, server: server}
+	return f.receive(ctx, e)
+}
+
+// filling is the way by which an event comes that refers to missing ones.
+type filling struct {
+	*Engine
+	server id.ServerName // that is asked
+}
+
+// How much is fetched because of one event.
+const (
+	mostMissing = 100 // events between those of the room and it
+	fewEvents   = 50  // events of a state, one by one; else it is fetched as a whole
+)
+
+// receive takes in an event after what lies between it and the room.
+func (f filling) receive(ctx context.Context, e *event.Event) (Outcome, error) {
+	between, err := f.between(ctx, e)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range between {
+		if _, err := f.one(ctx, b); err != nil {
+			return 0, err
+		}
+	}
+	return f.one(ctx, e)
+}
+
+// between fetches the events that lie between those of the room and one that
+// follows them, oldest first. That the other server has none is no error.
+func (f filling) between(ctx context.Context, e *event.Event) ([]*event.Event, error) {
+	missing, err := f.lacks(ctx, e.RoomID(), e.PrevEvents(), placed)
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	heads, least, err := f.headsOf(ctx, e.RoomID())
+	if err != nil {
+		return nil, err
+	}
+	pdus, err := f.elsewhere.MissingEvents(ctx, f.server, e.RoomID(), remote.Missing{
+		Earliest: heads, Latest: []id.EventID{e.ID()}, Limit: mostMissing, MinDepth: least,
+	})
+	if err != nil {
+		return nil, nil // the state is asked for instead
+	}
+	results, err := f.Check(ctx, e.Rules(), pdus[:min(len(pdus), mostMissing)])
+	if err != nil {
+		return nil, err
+	}
+	var between []*event.Event
+	for _, r := range results {
+		if r.Err == nil && r.Event.RoomID() == e.RoomID() {
+			between = append(between, r.Event)
+		}
+	}
+	slices.SortStableFunc(between, func(a, b *event.Event) int { return int(a.Depth() - b.Depth()) })
+	return between, nil
+}
+
+// headsOf returns the forward extremities of a room, and their least depth.
+func (f filling) headsOf(ctx context.Context, roomID id.RoomID) (heads []id.EventID, least int64, err error) {
+	r, err := f.room(ctx, roomID)
+	if err != nil {
+		return nil, 0, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.head {
+		heads = append(heads, e.ID())
+		if least == 0 || e.Depth() < least {
+			least = e.Depth()
+		}
+	}
+	return heads, least, nil
+}
+
+// one takes in an event of which the room may lack what it refers to.
+func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
+	if err := f.authorise(ctx, e); err != nil {
+		return 0, err
+	}
+	outcome, err := f.Receive(ctx, e)
+	if !errors.Is(err, ErrMissing) {
+		return outcome, err
+	}
+	missing, err := f.lacks(ctx, e.RoomID(), e.PrevEvents(), placed)
+	if err != nil {
+		return 0, err
+	}
+	if len(missing) == 0 {
+		return 0, fmt.Errorf("receiving %s: %w", e.ID(), ErrMissing) // of what authorises it
+	}
+	before, err := f.stateAt(ctx, e)
+	if err != nil {
+		return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
+	}
+	return f.receiveBehindGap(ctx, e, gap{before: before, missing: missing})
+}
+
+// lacks returns which of some events a room does not have, or not in a place.
+func (g *Engine) lacks(ctx context.Context, roomID id.RoomID, ids []id.EventID, onlyPlaced bool) ([]id.EventID, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var missing []id.EventID
+	for _, eventID := range ids {
+		outlier, n, err := r.findOutlier(ctx, eventID)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 || outlier && onlyPlaced {
+			missing = append(missing, eventID)
+		}
+	}
+	return missing, nil
+}
+
+// authorise fetches what authorises an event, if the room lacks of it.
+func (f filling) authorise(ctx context.Context, e *event.Event) error {
+	missing, err := f.lacks(ctx, e.RoomID(), e.AuthEvents(), anywhere)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	pdus, err := f.elsewhere.EventAuth(ctx, f.server, e.RoomID(), e.ID())
+	if err != nil {
+		return fmt.Errorf("fetching what authorises %s from %s: %w", e.ID(), f.server, err)
+	}
+	_, err = f.takeOutliers(ctx, e.RoomID(), pdus)
+	return err
+}
+
+// takeOutliers checks and stores events without their places in the room. It
+// returns those that count.
+func (f filling) takeOutliers(ctx context.Context, roomID id.RoomID, pdus []canonjson.Value) (map[id.EventID]outlier, error) {
+	r, err := f.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	results, err := f.Check(ctx, r.rules, pdus)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[id.EventID]*event.Event)
+	var needed []id.EventID
+	for _, result := range results {
+		if result.Err == nil && result.Event.RoomID() == roomID {
+			all[result.Event.ID()] = result.Event
+			needed = append(needed, result.Event.AuthEvents()...)
+		}
+	}
+	if r.rules.RoomIDFromCreate {
+		needed = append(needed, id.EventID("$"+string(roomID)[1:]))
+	}
+	known, err := f.knownOutliers(ctx, r, needed)
+	if err != nil {
+		return nil, err
+	}
+	list := judgeOutliers(all, func(eventID id.EventID) (*event.Event, bool, bool) {
+		o, ok := known[eventID]
+		return o.event, o.status != rejected, ok
+	})
+	if _, err := f.storeOutliers(ctx, r, list); err != nil {
+		return nil, err
+	}
+	for _, o := range list {
+		known[o.event.ID()] = o
+	}
+	return known, nil
+}
+
+// knownOutliers returns events that the room has, whatever their place.
+func (g *Engine) knownOutliers(ctx context.Context, r *live, ids []id.EventID) (map[id.EventID]outlier, error) {
+	found := make(map[id.EventID]outlier)
+	for chunk := range slices.Chunk(ids, chainStep) {
+		err := g.db.View(ctx, func(tx *store.Tx) error {
+			in, list := tx.In(2, chunk)
+			for row, err := range tx.Query("SELECT event_id, status, json FROM events WHERE room = $1 AND event_id "+in, r.num, list) {
+				if err != nil {
+					return err
+				}
+				var eventID id.EventID
+				var status int64
+				var json []byte
+				if err := row.Scan(&eventID, &status, &json); err != nil {
+					return err
+				}
+				e, err := event.Load(json, eventID, r.rules)
+				if err != nil {
+					return err
+				}
+				found[eventID] = outlier{e, status}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
+		}
+	}
+	return found, nil
+}
+
+// stateAt fetches the state before an event and stores it.
+func (f filling) stateAt(ctx context.Context, e *event.Event) (statetrie.Root, error) {
+	r, err := f.room(ctx, e.RoomID())
+	if err != nil {
+		return statetrie.Root{}, err
+	}
+	ids, chain, err := f.elsewhere.StateIDs(ctx, f.server, e.RoomID(), e.ID())
+	if err != nil {
+		return statetrie.Root{}, err
+	}
+	if err := f.fetchEvents(ctx, e, slices.Concat(chain, ids)); err != nil {
+		return statetrie.Root{}, err
+	}
+	known, err := f.knownOutliers(ctx, r, ids)
+	if err != nil {
+		return statetrie.Root{}, err
+	}
+	state := make(map[event.Tuple]*event.Event)
+	for _, o := range known {
+		if t, ok := o.event.Tuple(); ok && o.status != rejected {
+			state[t] = o.event
+		}
+	}
+	nums := make(map[id.EventID]stateres.Num)
+	for chunk := range slices.Chunk(ids, chainStep) {
+		if err := f.numsOf(ctx, r, chunk, nums); err != nil {
+			return statetrie.Root{}, err
+		}
+	}
+	return f.storeState(ctx, r, state, nums)
+}
+
+// fetchEvents fetches what the room lacks of the events that a state before an
+// event is made of: one by one, if they are few.
+func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.EventID) error {
+	roomID := before.RoomID()
+	r, err := f.room(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	nums := make(map[id.EventID]stateres.Num)
+	for chunk := range slices.Chunk(ids, chainStep) {
+		if err := f.numsOf(ctx, r, chunk, nums); err != nil {
+			return err
+		}
+	}
+	var pdus []canonjson.Value
+	var missing []id.EventID
+	for _, eventID := range ids {
+		if nums[eventID] == 0 {
+			missing = append(missing, eventID)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return nil
+	case len(missing) > fewEvents:
+		state, chain, err := f.elsewhere.State(ctx, f.server, roomID, before.ID())
+		if err != nil {
+			return err
+		}
+		pdus = slices.Concat(chain, state)
+	default:
+		for _, eventID := range missing {
+			pdu, err := f.elsewhere.Event(ctx, f.server, eventID)
+			if err != nil {
+				continue // the state is as far as it can be had
+			}
+			pdus = append(pdus, pdu)
+		}
+	}
+	_, err = f.takeOutliers(ctx, roomID, pdus)
+	return err
+}

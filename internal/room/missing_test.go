@@ -1,0 +1,209 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"parley/internal/remote"
+	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/roomver"
+)
+
+// neighbours is servers that can ask each other, without a network.
+type neighbours struct {
+	t     *testing.T
+	me    id.ServerName
+	nodes map[id.ServerName]*node
+	// broken is what they do not answer.
+	broken map[string]bool
+	asked  map[string]int
+}
+
+var errBroken = errors.New("no answer")
+
+func (n *neighbours) ask(what string) error {
+	n.asked[what]++
+	if n.broken[what] {
+		return errBroken
+	}
+	return nil
+}
+
+func (n *neighbours) Lookup(context.Context, []remote.Want) (event.Keys, error) {
+	return func(server id.ServerName, _ id.KeyID) (event.VerifyKey, bool) {
+		return event.VerifyKey{Public: keyOf(n.t, server).Public(), ValidUntil: canonjson.MaxInt}, true
+	}, nil
+}
+
+func pdusOf(list []Served) (pdus []canonjson.Value) {
+	for _, s := range list {
+		pdus = append(pdus, s.PDU)
+	}
+	return pdus
+}
+
+func (n *neighbours) MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q remote.Missing) ([]canonjson.Value, error) {
+	if err := n.ask("missing"); err != nil {
+		return nil, err
+	}
+	served, err := n.nodes[server].MissingEvents(ctx, roomID, n.me, q.Latest, q.Earliest, q.Limit, q.MinDepth)
+	return pdusOf(served), err
+}
+
+func (n *neighbours) StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, chain []id.EventID, err error) {
+	if err := n.ask("state_ids"); err != nil {
+		return nil, nil, err
+	}
+	s, err := n.nodes[server].ServeState(ctx, roomID, n.me, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if state, err = n.nodes[server].EventIDs(ctx, s.State); err != nil {
+		return nil, nil, err
+	}
+	chain, err = n.nodes[server].EventIDs(ctx, s.AuthChain)
+	return state, chain, err
+}
+
+func (n *neighbours) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, chain []canonjson.Value, err error) {
+	if err := n.ask("state"); err != nil {
+		return nil, nil, err
+	}
+	s, err := n.nodes[server].ServeState(ctx, roomID, n.me, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	collect := func(into *[]canonjson.Value) func(canonjson.Value) error {
+		return func(pdu canonjson.Value) error {
+			*into = append(*into, pdu)
+			return nil
+		}
+	}
+	if err := n.nodes[server].PDUs(ctx, roomID, s.State, collect(&state)); err != nil {
+		return nil, nil, err
+	}
+	err = n.nodes[server].PDUs(ctx, roomID, s.AuthChain, collect(&chain))
+	return state, chain, err
+}
+
+func (n *neighbours) Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error) {
+	if err := n.ask("event"); err != nil {
+		return nil, err
+	}
+	s, err := n.nodes[server].Serve(ctx, n.me, eventID)
+	return s.PDU, err
+}
+
+func (n *neighbours) EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) (chain []canonjson.Value, err error) {
+	if err := n.ask("event_auth"); err != nil {
+		return nil, err
+	}
+	nums, err := n.nodes[server].ServeAuthChain(ctx, roomID, n.me, eventID)
+	if err != nil {
+		return nil, err
+	}
+	err = n.nodes[server].PDUs(ctx, roomID, nums, func(pdu canonjson.Value) error {
+		chain = append(chain, pdu)
+		return nil
+	})
+	return chain, err
+}
+
+// eachApart runs f with two servers in one room, of which the second has missed
+// what the first did since.
+func eachApart(t *testing.T, f func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours)) {
+	storetest.EachKind(t, func(t *testing.T, fresh func() string) {
+		for _, version := range []roomver.Version{"1", "6", "11", "12"} {
+			t.Run("version "+string(version), func(t *testing.T) {
+				n := &neighbours{t: t, me: "b.test", nodes: make(map[id.ServerName]*node), broken: make(map[string]bool), asked: make(map[string]int)}
+				a := start(t, storetest.Open(t, fresh()), Options{Server: "a.test"})
+				b := start(t, storetest.Open(t, fresh()), Options{Server: "b.test", Keys: n, Elsewhere: n})
+				n.nodes["a.test"] = a
+				roomID := a.create(NewRoom{Creator: admin(0), Version: version, Preset: PublicChat})
+				b.arrives(handshake(a, b, roomID, guest))
+				f(t, a, b, roomID, n)
+			})
+		}
+	})
+}
+
+// from receives an event as its server sends it.
+func (n *node) from(server id.ServerName, e *event.Event) Outcome {
+	n.t.Helper()
+	results, err := n.Check(ctx, e.Rules(), []canonjson.Value{slices.Clone(e.JSON())})
+	if err != nil || results[0].Err != nil {
+		n.t.Fatal(err, results[0].Err)
+	}
+	outcome, err := n.ReceiveFrom(ctx, server, results[0].Event)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return outcome
+}
+
+func TestMissingEventsAreFetched(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		var missed []id.EventID
+		for range 5 {
+			missed = append(missed, a.send(roomID, message(admin(0), "you missed this")).EventID)
+		}
+		a.send(roomID, topic(admin(0), "and this"))
+		a.send(roomID, join("@new:a.test"))
+		if got := b.from("a.test", a.sent(roomID, message("@new:a.test", "hello"))); got != Accepted {
+			t.Fatalf("got outcome %d", got)
+		}
+		same(t, roomID, a, b)
+		if n.asked["state_ids"] != 0 {
+			t.Error("a state was asked for though all events could be had")
+		}
+		for _, eventID := range missed {
+			if _, ok, err := b.Item(ctx, roomID, eventID); err != nil || !ok {
+				t.Errorf("%s is not there: %v", eventID, err)
+			}
+		}
+	})
+}
+
+func TestWhereEventsAreLostTheStateIsFetched(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		n.broken["missing"] = true
+		lost := a.send(roomID, message(admin(0), "lost")).EventID
+		a.send(roomID, topic(admin(0), "new"))
+		a.send(roomID, join("@new:a.test"))
+		if got := b.from("a.test", a.sent(roomID, message("@new:a.test", "hello"))); got != Accepted {
+			t.Fatalf("got outcome %d", got)
+		}
+		same(t, roomID, a, b)
+		if _, ok, err := b.Item(ctx, roomID, lost); err != nil || ok {
+			t.Errorf("what was lost is there: %v", err)
+		}
+		// From there on all is as ever.
+		a.receiveAll(b.sent(roomID, message(guest, "I am back")))
+		b.receiveAll(a.sent(roomID, message("@new:a.test", "so I see")))
+		b.forgetAll()
+		same(t, roomID, a, b)
+	})
+}
+
+func TestWhatNobodyHasIsNotReceived(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		for _, what := range []string{"missing", "state_ids"} {
+			n.broken[what] = true
+		}
+		a.send(roomID, message(admin(0), "lost"))
+		e := a.sent(roomID, message(admin(0), "found"))
+		if _, err := b.ReceiveFrom(ctx, "a.test", e); !errors.Is(err, errBroken) {
+			t.Errorf("got %v", err)
+		}
+		clear(n.broken)
+		if got := b.from("a.test", e); got != Accepted {
+			t.Errorf("later: got outcome %d", got)
+		}
+		same(t, roomID, a, b)
+	})
+}
