@@ -72,18 +72,9 @@ func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 
 // waits tells of a room that the user is invited to or has knocked on.
 func (a *answer) waits(ctx context.Context, n *news, membership string) error {
-	own := n.sight.Memberships[len(n.sight.Memberships)-1]
-	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
-	if err != nil || len(items) == 0 {
+	stripped, err := a.preview(ctx, n)
+	if err != nil || stripped == nil {
 		return err
-	}
-	preview, err := a.Rooms.Preview(ctx, n.id, items[0].Current, items[0].Event)
-	if err != nil {
-		return err
-	}
-	var stripped []canonjson.Value
-	for _, e := range preview {
-		stripped = append(stripped, e.AppendStripped(nil))
 	}
 	part, name := &a.invite, `{"invite_state":`
 	if membership == event.MembershipKnock {
@@ -93,14 +84,43 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	return nil
 }
 
+// preview returns what the user gets to see of a room without being in it, nil if
+// there is nothing.
+func (a *answer) preview(ctx context.Context, n *news) ([]canonjson.Value, error) {
+	outside, ok, err := a.Rooms.Outside(ctx, n.id, a.q.User)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return append(outside.Preview, outside.Event.AppendStripped(nil)), nil
+	}
+	own := n.sight.Memberships[len(n.sight.Memberships)-1]
+	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
+	if err != nil || len(items) == 0 {
+		return nil, err
+	}
+	events, err := a.Rooms.Preview(ctx, n.id, items[0].Current, items[0].Event)
+	var stripped []canonjson.Value
+	for _, e := range events {
+		stripped = append(stripped, e.AppendStripped(nil))
+	}
+	return stripped, err
+}
+
 // gone tells of a room that the user has left: of what happened until then, and
 // of the own member events behind it. A client that has what was before the last
 // answer is told the rest. Others, that knew of an invite or of less, get
 // everything. Of a room that the user has forgotten it is the own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
-	own, err := a.Rooms.Back(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place, 1)
-	if err != nil || len(own) == 0 {
+	place := n.sight.Memberships[len(n.sight.Memberships)-1].Place
+	own, err := a.Rooms.Back(ctx, n.id, place, 1)
+	if err != nil {
 		return err
+	}
+	if len(own) == 0 || own[0].Place != place {
+		// It was declined from outside: there is nothing in the room about it.
+		a.leave = append(a.leave, section{n.id, []byte("{}")})
+		return nil
 	}
 	w := window{news: n, first: 1, last: own[0].Place, gone: true}
 	if !n.sight.Forgotten {

@@ -147,6 +147,27 @@ func (s *Servers) Send(ctx context.Context, server id.ServerName, membership str
 	})
 }
 
+// Invite is what a server gets whose user is invited.
+type Invite struct {
+	Event   canonjson.Value   `json:"event"`
+	Preview []canonjson.Value `json:"invite_room_state"`
+	Version roomver.Version   `json:"room_version"`
+}
+
+// Invite shows an invite to the server of the user who is invited, and returns it
+// with that server's signature.
+// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid
+func (s *Servers) Invite(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, invite Invite) (canonjson.Value, error) {
+	body, err := canonjson.Marshal(invite)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodPut, Path: Path(federation+"/v2/invite", string(roomID), string(eventID)), Body: body, Insist: true,
+	})
+	return answer.Get("event"), err
+}
+
 func elements(answer canonjson.Value, name string) (list []canonjson.Value) {
 	for element := range answer.Get(name).Elements() {
 		list = append(list, element)

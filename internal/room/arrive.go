@@ -12,6 +12,7 @@ import (
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
 	"parley/matrix/stateres"
 )
 
@@ -68,7 +69,7 @@ func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {
 	if err != nil {
 		return Sent{}, err
 	}
-	r, err := g.roomOrNew(ctx, a.Join)
+	r, err := g.roomOrNew(ctx, a.Join.RoomID(), a.Join.Rules())
 	if err != nil {
 		return Sent{}, err
 	}
@@ -96,9 +97,9 @@ func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {
 	return Sent{EventID: a.Join.ID(), Pos: pos}, nil
 }
 
-// roomOrNew returns the room of a join, or one that is to be made.
-func (g *Engine) roomOrNew(ctx context.Context, join *event.Event) (*live, error) {
-	r, err := g.room(ctx, join.RoomID())
+// roomOrNew returns a room, or one that is to be made.
+func (g *Engine) roomOrNew(ctx context.Context, roomID id.RoomID, rules *roomver.Rules) (*live, error) {
+	r, err := g.room(ctx, roomID)
 	if !errors.Is(err, mxerr.NotFound) {
 		return r, err
 	}
@@ -106,8 +107,8 @@ func (g *Engine) roomOrNew(ctx context.Context, join *event.Event) (*live, error
 	if err != nil {
 		return nil, err
 	}
-	r = newLive(g, Num(num), join.Rules())
-	r.id = join.RoomID()
+	r = newLive(g, Num(num), rules)
+	r.id = roomID
 	return r, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ type Options struct {
 	// lack here. Without them nothing comes from outside.
 	Keys      Keys
 	Elsewhere Elsewhere
+	// Log gets what is of note and fails nobody's request. Nil: nobody does.
+	Log *slog.Logger
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
@@ -75,6 +78,7 @@ type Engine struct {
 	keys      Keys
 	elsewhere Elsewhere
 	verifier  *event.Verifier
+	log       *slog.Logger
 
 	// everybody is the rules by which it is decided what notifies.
 	everybody *pushrule.Evaluator
@@ -101,12 +105,16 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	if o.Memory == 0 {
 		o.Memory = 64 << 20
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
 		verifier:  event.NewVerifier(verifiedSignatures),
+		log:       o.Log,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),

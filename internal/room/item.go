@@ -144,6 +144,13 @@ func (c *recent) push(it Item, after Moment) {
 	c.bytes += it.weight()
 }
 
+// moment notes that the room has changed without an event.
+func (c *recent) moment(m Moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moments = append(shift(c.moments, recentMoments), m)
+}
+
 // excess is how many of count go at once when there are twice as many as are to
 // be kept.
 func excess(count, keep int) int {

@@ -20,6 +20,8 @@ type Move struct {
 	Content canonjson.Value
 	// Transaction is the request that it comes from.
 	Transaction Transaction
+	// Via are servers to ask if this one is not in the room, in this order.
+	Via []id.ServerName
 }
 
 func (m Move) draft(membership string) Draft {
@@ -42,6 +44,12 @@ func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, erro
 	if membership == event.MembershipJoin {
 		return Sent{Pos: g.journal.Head()}, nil
 	}
+	if abroad, err := g.isAbroad(ctx, roomID); err != nil || abroad {
+		if err != nil {
+			return Sent{}, err
+		}
+		return g.joinAbroad(ctx, roomID, m)
+	}
 	d := m.draft(event.MembershipJoin)
 	if membership != event.MembershipInvite {
 		authoriser, err := g.authoriser(ctx, roomID, m.Sender)
@@ -57,6 +65,13 @@ func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, erro
 // invite. https://spec.matrix.org/v1.19/client-server-api/#leaving-rooms
 func (g *Engine) Leave(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
 	m.Target = m.Sender
+	abroad, err := g.isAbroad(ctx, roomID)
+	switch {
+	case err != nil:
+		return Sent{}, err
+	case abroad:
+		return g.leaveAbroad(ctx, roomID, m)
+	}
 	return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
 }
 
@@ -64,11 +79,21 @@ func (g *Engine) Leave(ctx context.Context, roomID id.RoomID, m Move) (Sent, err
 // https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms
 func (g *Engine) Knock(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
 	m.Target = m.Sender
+	abroad, err := g.isAbroad(ctx, roomID)
+	switch {
+	case err != nil:
+		return Sent{}, err
+	case abroad:
+		return g.knockAbroad(ctx, roomID, m)
+	}
 	return g.Send(ctx, roomID, m.draft(event.MembershipKnock))
 }
 
 // Invite invites the target.
 func (g *Engine) Invite(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	if m.Target.Server() != g.server && g.elsewhere != nil {
+		return g.inviteAbroad(ctx, roomID, m)
+	}
 	return g.Send(ctx, roomID, m.draft(event.MembershipInvite))
 }
 

@@ -29,6 +29,9 @@ type Elsewhere interface {
 	State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error)
 	Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error)
 	EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) ([]canonjson.Value, error)
+	Make(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, user id.UserID, versions []roomver.Version) (remote.Template, error)
+	Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error)
+	Invite(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, invite remote.Invite) (canonjson.Value, error)
 }
 
 // Check makes the checks on events of a room version that come from outside which

@@ -207,3 +207,15 @@ func TestWhatNobodyHasIsNotReceived(t *testing.T) {
 		same(t, roomID, a, b)
 	})
 }
+
+func (n *neighbours) Make(context.Context, id.ServerName, string, id.RoomID, id.UserID, []roomver.Version) (remote.Template, error) {
+	return remote.Template{}, errBroken
+}
+
+func (n *neighbours) Send(context.Context, id.ServerName, string, id.RoomID, id.EventID, canonjson.Value) (canonjson.Value, error) {
+	return nil, errBroken
+}
+
+func (n *neighbours) Invite(context.Context, id.ServerName, id.RoomID, id.EventID, remote.Invite) (canonjson.Value, error) {
+	return nil, errBroken
+}

@@ -122,6 +122,19 @@ CREATE TABLE room_servers (
 ); -- only: postgres
 CREATE INDEX room_servers_by_server ON room_servers (server, room);
 
+-- What local users are to rooms that this server is not in, as long as the
+-- membership has the same position.
+CREATE TABLE outside (
+	room       bigint NOT NULL,
+	user_id    text   NOT NULL,
+	membership text   NOT NULL, -- invite or knock
+	event      bytea  NOT NULL, -- the member event, which is not in events
+	preview    bytea  NOT NULL, -- a JSON array of stripped state
+	pos        bigint NOT NULL, -- as in memberships
+	PRIMARY KEY (room, user_id)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- What decides who may see which part of the history: every member event under
 -- its user, and every change of the history visibility under ''.
 CREATE TABLE sights (

@@ -29,3 +29,14 @@ CREATE TABLE own_keys (
 	expired     bigint  NOT NULL -- when it ceased to sign with it; 0: it does
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- Events that other servers have sent and that wait for what they refer to. They
+-- have passed the checks on form, signatures and hash.
+CREATE TABLE staged_events (
+	room_id     text    NOT NULL,
+	place       bigint  NOT NULL, -- in the queue of the room
+	origin      text    NOT NULL, -- the server that sent it
+	pdu         bytea   NOT NULL,
+	PRIMARY KEY (room_id, place)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

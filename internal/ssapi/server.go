@@ -6,7 +6,10 @@ import (
 
 	"parley/internal/alias"
 	"parley/internal/endpoint"
+	"parley/internal/ephemeral"
+	"parley/internal/inbound"
 	"parley/internal/profile"
+	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/matrix/event"
@@ -23,6 +26,9 @@ type Parts struct {
 	Health   *remote.Health
 	Verifier *event.Verifier
 	Rooms    *room.Engine
+	Inbox    *inbound.Inbox
+	Receipts *receipt.Book
+	Typing   *ephemeral.Board
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
@@ -51,6 +57,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.eventRoutes(),
 		s.backfillRoutes(),
 		s.handshakeRoutes(),
+		s.inviteRoutes(),
+		s.transactionRoutes(),
 	)
 }
 
@@ -58,6 +66,7 @@ func (s *Server) Routes() []endpoint.Route {
 const (
 	classNotary endpoint.Class = "notary" // makes this server ask others
 	classServed endpoint.Class = "served" // costs a lot to answer
+	classSent   endpoint.Class = "sent"   // brings events
 )
 
 // Limits are the rate limits by default, per server or, where a server need not
@@ -66,6 +75,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 	return map[endpoint.Class]endpoint.Limit{
 		classNotary: {PerSecond: 5, Burst: 100},
 		classServed: {PerSecond: 50, Burst: 500},
+		classSent:   {PerSecond: 100, Burst: 1000},
 	}
 }
 

@@ -1,0 +1,267 @@
+// Package inbound takes in what other servers send of rooms, in order and once:
+// https://spec.matrix.org/v1.19/server-server-api/#transactions
+//
+// Most events refer to what is there, and are received while their server waits:
+// when it is told that they have come, they are durable. Those that do not, and
+// those of a room that takes too long, are staged: they are durable as they are,
+// and a queue for each room goes on with them, however long it takes and across
+// restarts. So a slow room delays no other. As long as a room has something
+// staged, what comes for it is staged behind it.
+package inbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
+)
+
+// Rooms are where events go.
+type Rooms struct {
+	// Rules returns the rules of a room's version, or [mxerr.NotFound].
+	Rules func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error)
+	// Check makes the checks on events that need nothing else.
+	Check func(ctx context.Context, rules *roomver.Rules, pdus []canonjson.Value) ([]event.Result, error)
+	// Receive takes in an event that has passed them, if all that it refers to is
+	// there; otherwise ready is false.
+	Receive func(ctx context.Context, e *event.Event) (ready bool, err error)
+	// Fetch takes in an event after what it refers to was fetched from a server.
+	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) error
+	// Stray is an event of a room that this server is not in.
+	Stray func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error
+	// Admits refuses a server that a room keeps out.
+	Admits func(ctx context.Context, roomID id.RoomID, server id.ServerName) error
+}
+
+// An Inbox takes in events. It is safe for concurrent use.
+type Inbox struct {
+	db    *store.DB
+	rooms Rooms
+	log   *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	queues map[id.RoomID]*queue
+	due    []id.RoomID // rooms to be worked on
+	// signal has an element if any is due.
+	signal chan struct{}
+}
+
+// queue is what is staged of a room.
+type queue struct {
+	staged  int
+	running bool
+	tries   int // in a row, of the first event, that failed
+}
+
+// Bounds of the work that a transaction may cause.
+const (
+	// patience is for how long a room's events are received while their server
+	// waits.
+	patience = 2 * time.Second
+	// mostStaged is how many events of a room wait. Those that do not fit are not
+	// lost: whatever follows them will miss them.
+	mostStaged = 5000
+	// mostRooms is how many rooms are worked on at once.
+	mostRooms = 16
+	// What cannot be fetched is tried again a few times, and then given up.
+	mostTries  = 5
+	retryPause = 3 * time.Second
+)
+
+// New returns an inbox. What was staged before waits for Run.
+func New(db *store.DB, rooms Rooms, log *slog.Logger) *Inbox {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Inbox{db: db, rooms: rooms, log: log, queues: make(map[id.RoomID]*queue), signal: make(chan struct{}, 1)}
+}
+
+// A Verdict is what is said of an event to the server that sent it; nil that it has
+// come.
+type Verdict struct {
+	ID  id.EventID
+	Err error
+}
+
+// Take takes in the events of a transaction. What an event is refused for is a
+// verdict, and concerns no other; the error is that of this server, and then the
+// transaction is to be sent again.
+func (x *Inbox) Take(ctx context.Context, server id.ServerName, pdus []canonjson.Value) ([]Verdict, error) {
+	byRoom := make(map[id.RoomID][]canonjson.Value)
+	for _, pdu := range pdus {
+		if roomID, ok := roomOf(pdu); ok {
+			byRoom[roomID] = append(byRoom[roomID], pdu)
+		}
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards verdicts and failure
+	var verdicts []Verdict
+	var failure error
+	for roomID, pdus := range byRoom {
+		wg.Go(func() {
+			list, err := x.takeRoom(ctx, server, roomID, pdus)
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts, failure = append(verdicts, list...), errors.Join(failure, err)
+		})
+	}
+	wg.Wait()
+	return verdicts, failure
+}
+
+// roomOf returns the room that an event says it is of. A create event that gives
+// the room its ID is never sent in a transaction.
+func roomOf(pdu canonjson.Value) (id.RoomID, bool) {
+	text, _ := pdu.Get("room_id").Text()
+	roomID, err := id.ParseRoomID(text)
+	return roomID, err == nil
+}
+
+// takeRoom takes in events of one room.
+func (x *Inbox) takeRoom(ctx context.Context, server id.ServerName, roomID id.RoomID, pdus []canonjson.Value) ([]Verdict, error) {
+	rules, err := x.rooms.Rules(ctx, roomID)
+	if errors.Is(err, mxerr.NotFound) {
+		for _, pdu := range pdus {
+			if err := x.rooms.Stray(ctx, server, pdu); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	refusal := x.rooms.Admits(ctx, roomID, server)
+	if refused := (*mxerr.Error)(nil); refusal != nil && !errors.As(refusal, &refused) {
+		return nil, refusal
+	}
+	results, err := x.rooms.Check(ctx, rules, pdus)
+	if err != nil {
+		return nil, err
+	}
+	var verdicts []Verdict
+	var good []*event.Event
+	for i, r := range results {
+		switch {
+		case r.Err != nil:
+			x.log.Debug("dropping an event", "origin", server, "room", roomID, "err", r.Err)
+			if e, err := event.Parse(pdus[i], rules); err == nil {
+				verdicts = append(verdicts, Verdict{e.ID(), r.Err})
+			}
+		case refusal != nil:
+			verdicts = append(verdicts, Verdict{r.Event.ID(), refusal})
+		default:
+			good = append(good, r.Event)
+			verdicts = append(verdicts, Verdict{ID: r.Event.ID()})
+		}
+	}
+	return verdicts, x.receive(ctx, server, roomID, good)
+}
+
+// receive receives events as far as that is quick, and stages the rest.
+func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
+	start := time.Now()
+	for i, e := range events {
+		if x.waiting(roomID) || time.Since(start) > patience {
+			return x.stage(ctx, server, roomID, events[i:])
+		}
+		ready, err := x.rooms.Receive(ctx, e)
+		if err != nil {
+			return err
+		}
+		if !ready {
+			return x.stage(ctx, server, roomID, events[i:])
+		}
+	}
+	return nil
+}
+
+func (x *Inbox) waiting(roomID id.RoomID) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.queues[roomID] != nil
+}
+
+var insertStaged = &store.Insert{Table: "staged_events", Columns: []store.Column{
+	{Name: "room_id", Type: store.Text}, {Name: "place", Type: store.Int}, {Name: "origin", Type: store.Text}, {Name: "pdu", Type: store.Blob},
+}}
+
+// stage makes events durable as they are, and has their room's queue go on with
+// them.
+func (x *Inbox) stage(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	q := x.queues[roomID]
+	if q == nil {
+		q = new(queue)
+	}
+	events = events[:min(len(events), max(0, mostStaged-q.staged))]
+	if len(events) == 0 {
+		return nil
+	}
+	err := x.db.Update(ctx, func(tx *store.Tx) error {
+		var last int64
+		if err := tx.Row("SELECT coalesce(max(place), 0) FROM staged_events WHERE room_id = $1", roomID).Scan(&last); err != nil {
+			return err
+		}
+		var rows [][]any
+		for i, e := range events {
+			rows = append(rows, []any{roomID, last + int64(i) + 1, server, []byte(e.JSON())})
+		}
+		return tx.QueueAll(insertStaged, rows)
+	})
+	if err != nil {
+		return fmt.Errorf("staging %d events of %s: %w", len(events), roomID, err)
+	}
+	q.staged += len(events)
+	x.queues[roomID] = q
+	x.wake(roomID, q)
+	return nil
+}
+
+// wake has a queue worked on, unless it is. The caller holds mu.
+func (x *Inbox) wake(roomID id.RoomID, q *queue) {
+	if q.running {
+		return
+	}
+	q.running = true
+	x.due = append(x.due, roomID)
+	x.notify()
+}
+
+func (x *Inbox) notify() {
+	select {
+	case x.signal <- struct{}{}:
+	default: // somebody will be told of all that is due
+	}
+}
+
+// nextDue returns a room to work on.
+func (x *Inbox) nextDue(ctx context.Context) (id.RoomID, bool) {
+	for {
+		select {
+		case <-x.signal:
+		case <-ctx.Done():
+			return "", false
+		}
+		x.mu.Lock()
+		if n := len(x.due); n > 0 {
+			roomID := x.due[0]
+			if x.due = x.due[1:]; n > 1 {
+				x.notify()
+			}
+			x.mu.Unlock()
+			return roomID, true
+		}
+		x.mu.Unlock()
+	}
+}

@@ -1,0 +1,245 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parley/internal/remote"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
+)
+
+// A room that this server is not in is abroad. Who wants to come in, or to have
+// nothing more to do with it, needs a server that is:
+// https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
+
+// isAbroad reports whether this server is not in a room.
+func (g *Engine) isAbroad(ctx context.Context, roomID id.RoomID) (bool, error) {
+	here, err := g.HasMembers(ctx, roomID, g.server)
+	if errors.Is(err, mxerr.NotFound) {
+		return true, nil
+	}
+	return !here, err
+}
+
+// mostDoors is how many servers are asked to let a user in.
+const mostDoors = 8
+
+// doors returns the servers to ask about a room abroad, the likeliest first: those
+// that the user names, that of who invited the user, and that which made the room.
+func (g *Engine) doors(ctx context.Context, roomID id.RoomID, m Move) ([]id.ServerName, error) {
+	doors := slices.Clone(m.Via)
+	invited, err := g.outside(ctx, roomID, m.Target)
+	if err != nil {
+		return nil, err
+	}
+	if invited.Event != nil {
+		doors = append(doors, invited.Event.Sender().Server())
+	}
+	if server, ok := roomID.Server(); ok {
+		doors = append(doors, server)
+	}
+	var list []id.ServerName
+	for _, server := range doors {
+		if server != g.server && !slices.Contains(list, server) && len(list) < mostDoors {
+			list = append(list, server)
+		}
+	}
+	if g.elsewhere == nil || len(list) == 0 {
+		return nil, mxerr.New(mxerr.NotFound, "There is no room %s that this server knows of", roomID)
+	}
+	return list, nil
+}
+
+// knock on the doors until one opens. What the first said is returned otherwise.
+func (g *Engine) tryDoors(ctx context.Context, roomID id.RoomID, m Move, try func(id.ServerName) error) error {
+	doors, err := g.doors(ctx, roomID, m)
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, server := range doors {
+		err := try(server)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case first == nil || isRefusal(err) && !isRefusal(first):
+			first = err
+		}
+	}
+	return told(roomID, first)
+}
+
+func isRefusal(err error) bool {
+	refusal, ok := errors.AsType[*remote.Refusal](err)
+	return ok && refusal.Status < 500 && refusal.Code.Known()
+}
+
+// told makes of what another server answered what the user gets to know.
+func told(roomID id.RoomID, err error) error {
+	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && isRefusal(err) {
+		return mxerr.New(refusal.Code, "%s", refusal.Message).WithStatus(refusal.Status).Wrap(err)
+	}
+	if own, ok := errors.AsType[*mxerr.Error](err); ok {
+		return own
+	}
+	return mxerr.New(mxerr.NotFound, "No server that is in room %s could be reached", roomID).Wrap(err)
+}
+
+// complete makes of a template the event that a local user wants.
+func (g *Engine) complete(t remote.Template, roomID id.RoomID, d Draft) (*event.Event, error) {
+	rules, ok := roomver.Lookup(t.Version)
+	if !ok {
+		return nil, mxerr.New(mxerr.UnsupportedRoomVersion, "The room has version %q, which this server does not support", string(t.Version))
+	}
+	for name, want := range map[string]string{"type": d.Type, "state_key": *d.StateKey, "sender": string(d.Sender), "room_id": string(roomID)} {
+		if !t.Event.Get(name).Is(want) {
+			return nil, fmt.Errorf("the template of a %s event has %s %s", d.Type, name, t.Event.Get(name))
+		}
+	}
+	content := d.Content
+	if authoriser := t.Event.Get("content").Get(authorisedVia); authoriser != nil {
+		content = content.With(authorisedVia, authoriser)
+	}
+	object := t.Event.With("content", content).With("origin_server_ts", canonjson.Value(fmt.Sprint(time.Now().UnixMilli()))).Without("event_id")
+	eventID, err := g.newEventID(rules)
+	if err != nil {
+		return nil, err
+	}
+	if eventID != "" {
+		object = object.With("event_id", canonjson.Text(string(eventID)))
+	}
+	return event.Complete(object, rules, g.server, g.key)
+}
+
+// versions are the room versions that this server knows.
+func versions() (list []roomver.Version) {
+	for rules := range roomver.Known() {
+		list = append(list, rules.Version)
+	}
+	return list
+}
+
+// joinAbroad joins a room that this server is not in.
+func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
+	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) (err error) {
+		sent, err = g.joinThrough(ctx, server, roomID, m)
+		return err
+	})
+	return sent, err
+}
+
+// joinThrough joins a room with the help of a server that is in it.
+// https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
+func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID id.RoomID, m Move) (Sent, error) {
+	t, err := g.elsewhere.Make(ctx, server, event.MembershipJoin, roomID, m.Sender, versions())
+	if err != nil {
+		return Sent{}, err
+	}
+	join, err := g.complete(t, roomID, m.draft(event.MembershipJoin))
+	if err != nil {
+		return Sent{}, err
+	}
+	answer, err := g.elsewhere.Send(ctx, server, event.MembershipJoin, roomID, join.ID(), join.JSON())
+	if err != nil {
+		return Sent{}, err
+	}
+	a, err := g.readHandover(ctx, join, answer)
+	if err != nil {
+		return Sent{}, err
+	}
+	return g.Arrive(ctx, a)
+}
+
+// readHandover checks what another server hands over. Events that do not pass are
+// left out, as if they had not been there.
+func (g *Engine) readHandover(ctx context.Context, join *event.Event, answer canonjson.Value) (Arrival, error) {
+	a := Arrival{Join: join}
+	if signed := answer.Get("event"); signed.Kind() == canonjson.Object {
+		e, err := event.Parse(signed, join.Rules())
+		if err == nil && e.ID() == join.ID() && string(e.Content()) == string(join.Content()) {
+			a.Join = e // with a signature that the join may need
+		}
+	}
+	for into, name := range map[*[]*event.Event]string{&a.State: "state", &a.AuthChain: "auth_chain"} {
+		var pdus []canonjson.Value
+		for pdu := range answer.Get(name).Elements() {
+			pdus = append(pdus, pdu)
+		}
+		results, err := g.Check(ctx, join.Rules(), pdus)
+		if err != nil {
+			return a, err
+		}
+		for _, r := range results {
+			if r.Err == nil {
+				*into = append(*into, r.Event)
+			}
+		}
+	}
+	return a, nil
+}
+
+// leaveAbroad declines an invite, or takes back a knock, to a room that this server
+// is not in. If no server can be reached that should be told, the user is rid of
+// it all the same.
+// https://spec.matrix.org/v1.19/server-server-api/#leaving-rooms-rejecting-invites
+func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	before, err := g.outside(ctx, roomID, m.Sender)
+	if err != nil {
+		return Sent{}, err
+	}
+	if before.Event == nil {
+		return Sent{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+	}
+	var leave *event.Event
+	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
+		t, err := g.elsewhere.Make(ctx, server, event.MembershipLeave, roomID, m.Sender, nil)
+		if err != nil {
+			return err
+		}
+		if leave, err = g.complete(t, roomID, m.draft(event.MembershipLeave)); err != nil {
+			return err
+		}
+		_, err = g.elsewhere.Send(ctx, server, event.MembershipLeave, roomID, leave.ID(), leave.JSON())
+		return err
+	})
+	if ctx.Err() != nil {
+		return Sent{}, ctx.Err()
+	}
+	if err != nil {
+		g.log.Info("nobody could be told that an invite is declined", "room", roomID, "user", m.Sender, "err", err)
+	}
+	return g.noteOutside(ctx, roomID, Outside{User: m.Sender, Membership: event.MembershipLeave, Version: before.Version})
+}
+
+// knockAbroad asks for an invite to a room that this server is not in.
+// https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room
+func (g *Engine) knockAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
+	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
+		t, err := g.elsewhere.Make(ctx, server, event.MembershipKnock, roomID, m.Sender, versions())
+		if err != nil {
+			return err
+		}
+		knock, err := g.complete(t, roomID, m.draft(event.MembershipKnock))
+		if err != nil {
+			return err
+		}
+		answer, err := g.elsewhere.Send(ctx, server, event.MembershipKnock, roomID, knock.ID(), knock.JSON())
+		if err != nil {
+			return err
+		}
+		sent, err = g.noteOutside(ctx, roomID, Outside{
+			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Event: knock, Preview: preview(answer.Get("knock_room_state")),
+		})
+		return err
+	})
+	return sent, err
+}

@@ -1,0 +1,115 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"parley/internal/remote"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
+)
+
+// inviteAbroad invites a user of another server, which signs the invite first: so
+// it learns of it though it may not be in the room.
+// https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room
+func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Sent{}, err
+	}
+	invite, err := r.drawAside(ctx, m.draft(event.MembershipInvite))
+	if err != nil {
+		return Sent{}, err
+	}
+	preview, err := g.PreviewFor(ctx, invite)
+	if err != nil {
+		return Sent{}, err
+	}
+	server := m.Target.Server()
+	answer, err := g.elsewhere.Invite(ctx, server, roomID, invite.ID(), remote.Invite{Event: invite.JSON(), Preview: preview, Version: r.rules.Version})
+	if err != nil {
+		return Sent{}, inviteRefused(m.Target, err)
+	}
+	signed, err := g.countersigned(ctx, invite, server, answer)
+	if err != nil {
+		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", m.Target).WithStatus(400).Wrap(err)
+	}
+	outcome, err := g.Receive(ctx, signed)
+	switch {
+	case err != nil:
+		return Sent{}, err
+	case outcome == Rejected, outcome == SoftFailed:
+		return Sent{}, mxerr.New(mxerr.Forbidden, "The room has changed, and the invite is not allowed any more")
+	}
+	return Sent{EventID: signed.ID(), Pos: g.journal.Head()}, nil
+}
+
+// inviteRefused is what the user is told whose invite another server did not take.
+func inviteRefused(target id.UserID, err error) error {
+	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && isRefusal(err) {
+		return mxerr.New(refusal.Code, "%s", refusal.Message).WithStatus(refusal.Status).Wrap(err)
+	}
+	return mxerr.New(mxerr.NotFound, "The server of %s could not be reached", target).Wrap(err)
+}
+
+// drawAside builds an event on the room as it is, without making it part of it.
+func (r *live) drawAside(ctx context.Context, d Draft) (*event.Event, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	follows := min(len(r.head), event.MaxPrevEvents)
+	made, err := r.draw(ctx, d, r.row.root, r.head[:follows])
+	return made.event, err
+}
+
+// countersigned checks that what another server answers is an event of ours with
+// its signature, and returns that.
+func (g *Engine) countersigned(ctx context.Context, e *event.Event, server id.ServerName, answer canonjson.Value) (*event.Event, error) {
+	signed, err := event.Parse(answer, e.Rules())
+	if err != nil {
+		return nil, err
+	}
+	if signed.ID() != e.ID() || string(signed.Content()) != string(e.Content()) {
+		return nil, fmt.Errorf("%s has signed another event", server)
+	}
+	signatures := signed.JSON().Get("signatures").Get(string(server))
+	if signatures.Kind() != canonjson.Object {
+		return nil, fmt.Errorf("%s has not signed", server)
+	}
+	both := e.JSON().Get("signatures").With(string(server), signatures)
+	signed, err = event.Parse(e.JSON().With("signatures", both), e.Rules())
+	if err != nil {
+		return nil, err
+	}
+	keys, err := g.keys.Lookup(ctx, appendWants(nil, signed))
+	if err != nil {
+		return nil, err
+	}
+	return signed, g.verifier.VerifyServer(signed, server, keys)
+}
+
+// TakeInvite takes in an invite of a local user that another server sends, after the
+// checks on its form, signature and hash, and returns it with this server's
+// signature. If this server is in the room, the invite comes as an event as well.
+func (g *Engine) TakeInvite(ctx context.Context, e *event.Event, version roomver.Version, state canonjson.Value) (*event.Event, error) {
+	signed := e.Sign(g.server, g.key)
+	key, _ := e.StateKey()
+	user := id.UserID(key)
+	abroad, err := g.isAbroad(ctx, e.RoomID())
+	if err != nil || !abroad {
+		return signed, err
+	}
+	_, err = g.noteOutside(ctx, e.RoomID(), Outside{
+		User: user, Membership: event.MembershipInvite, Version: version, Event: signed.WithUnsigned(nil), Preview: preview(state),
+	})
+	if errors.Is(err, errConflict) {
+		err = nil // the server has come into the room meanwhile
+	}
+	return signed, err
+}
