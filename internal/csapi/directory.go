@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"parley/internal/endpoint"
+	"parley/internal/remote"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -33,8 +34,28 @@ type aliasResponse struct {
 
 // resolveAlias serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directoryroomroomalias
 func (s *Server) resolveAlias(ctx context.Context, _ endpoint.Caller, req aliasRequest) (aliasResponse, error) {
-	roomID, err := s.Aliases.Resolve(ctx, req.Alias)
-	return aliasResponse{roomID, []id.ServerName{s.Name}}, err
+	roomID, servers, err := s.resolve(ctx, req.Alias)
+	if servers == nil {
+		servers = []id.ServerName{s.Name}
+	}
+	return aliasResponse{roomID, servers}, err
+}
+
+// resolve returns the room of an alias, and, of an alias of another server, which
+// servers are in it.
+func (s *Server) resolve(ctx context.Context, a id.RoomAlias) (id.RoomID, []id.ServerName, error) {
+	if a.Server() == s.Name {
+		roomID, err := s.Aliases.Resolve(ctx, a)
+		return roomID, nil, err
+	}
+	roomID, servers, err := s.Remote.Directory(ctx, a)
+	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && refusal.Code == mxerr.NotFound {
+		return "", nil, mxerr.New(mxerr.NotFound, "There is no room %s", a)
+	}
+	if err != nil {
+		return "", nil, mxerr.New(mxerr.NotFound, "The server of %s could not be asked", a).Wrap(err)
+	}
+	return roomID, servers, nil
 }
 
 type createAliasRequest struct {

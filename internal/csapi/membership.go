@@ -48,42 +48,57 @@ type joinRequest struct {
 
 // join serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
 func (s *Server) join(ctx context.Context, c endpoint.Caller, req joinRequest) (roomResponse, error) {
-	return s.enter(ctx, c, req.RoomID, req.reason, s.Rooms.Join)
+	return s.enter(ctx, c, req.RoomID, nil, req.reason, s.Rooms.Join)
 }
 
 type joinByNameRequest struct {
 	Name string `path:"roomIDOrAlias"`
+	via
 	reason
+}
+
+// via names servers that are in a room which this one may not know.
+type via struct {
+	Via     []id.ServerName `query:"via"`
+	OldName []id.ServerName `query:"server_name"` // as it was called before version 1.12
+}
+
+func (v via) servers() []id.ServerName {
+	if len(v.Via) > 0 {
+		return v.Via
+	}
+	return v.OldName
 }
 
 // joinByName serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
 func (s *Server) joinByName(ctx context.Context, c endpoint.Caller, req joinByNameRequest) (roomResponse, error) {
-	roomID, err := s.named(ctx, req.Name)
+	roomID, servers, err := s.named(ctx, req.Name)
 	if err != nil {
 		return roomResponse{}, err
 	}
-	return s.enter(ctx, c, roomID, req.reason, s.Rooms.Join)
+	return s.enter(ctx, c, roomID, append(req.servers(), servers...), req.reason, s.Rooms.Join)
 }
 
 // knock serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
 func (s *Server) knock(ctx context.Context, c endpoint.Caller, req joinByNameRequest) (roomResponse, error) {
-	roomID, err := s.named(ctx, req.Name)
+	roomID, servers, err := s.named(ctx, req.Name)
 	if err != nil {
 		return roomResponse{}, err
 	}
-	return s.enter(ctx, c, roomID, req.reason, s.Rooms.Knock)
+	return s.enter(ctx, c, roomID, append(req.servers(), servers...), req.reason, s.Rooms.Knock)
 }
 
-// named returns the room that an ID or alias is of.
-func (s *Server) named(ctx context.Context, name string) (id.RoomID, error) {
+// named returns the room that an ID or alias is of, and servers that are in it by
+// the word of the alias's server.
+func (s *Server) named(ctx context.Context, name string) (id.RoomID, []id.ServerName, error) {
 	if a, err := id.ParseRoomAlias(name); err == nil {
-		return s.Aliases.Resolve(ctx, a)
+		return s.resolve(ctx, a)
 	}
 	roomID, err := id.ParseRoomID(name)
 	if err != nil {
-		return "", mxerr.New(mxerr.InvalidParam, "%q is neither a room ID nor an alias", name)
+		return "", nil, mxerr.New(mxerr.InvalidParam, "%q is neither a room ID nor an alias", name)
 	}
-	return roomID, nil
+	return roomID, nil, nil
 }
 
 // A move changes a membership.
@@ -91,7 +106,7 @@ type move func(context.Context, id.RoomID, room.Move) (room.Sent, error)
 
 // enter makes the caller a member, or one who asks to be, with the profile that
 // the caller has.
-func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID, why reason, do move) (roomResponse, error) {
+func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID, servers []id.ServerName, why reason, do move) (roomResponse, error) {
 	if err := notSuspended(c); err != nil {
 		return roomResponse{}, err
 	}
@@ -103,7 +118,7 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 		return roomResponse{}, err
 	}
 	own := profiles[c.UserID]
-	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own)}); err != nil {
+	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own), Via: servers}); err != nil {
 		return roomResponse{}, err
 	}
 	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)

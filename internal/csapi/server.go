@@ -13,6 +13,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -24,6 +25,7 @@ type Parts struct {
 	Name        id.ServerName
 	Settings    Settings
 	Rooms       *room.Engine
+	Remote      *remote.Servers
 	Accounts    *account.Accounts
 	Users       users
 	Receipts    *receipt.Book

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 
@@ -30,6 +31,13 @@ func (x *exchange) readContent() (canonjson.Value, error) {
 		x.content.value, x.content.err = x.parseContent()
 	}
 	return x.content.value, x.content.err
+}
+
+// restoreBody lets a handler read the body that was read to find out who calls.
+func (x *exchange) restoreBody() {
+	if x.content.read {
+		x.request.Body = io.NopCloser(bytes.NewReader(x.content.value))
+	}
 }
 
 func (x *exchange) parseContent() (canonjson.Value, error) {

@@ -125,7 +125,7 @@ func On[Req, Resp any](pattern string, policy Policy, handle func(context.Contex
 // A Streamer answers a request itself. The values of the wildcards are in
 // r.PathValue, valid UTF-8 without NUL. Reading more of the body than the policy
 // allows gives an [*http.MaxBytesError], which may be returned as it is. If the
-// route is for servers, the body has been read by the time of the call.
+// route is for servers, the body is what their signature covers, in canonical form.
 //
 // An error is handled as that of a typed handler if nothing was written before;
 // otherwise the connection breaks off, so that what was sent does not look
@@ -138,6 +138,7 @@ func Stream(pattern string, policy Policy, handle Streamer) Route {
 	r := newRoute(pattern, policy)
 	r.serve = func(x *exchange) error {
 		x.limitBody()
+		x.restoreBody()
 		return handle(&x.writer, x.request, x.caller)
 	}
 	return r

@@ -18,11 +18,13 @@ package hstest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -37,13 +39,18 @@ import (
 // A World is servers that can reach each other, and their clients.
 type World struct {
 	testing.TB
-	Net    *memnet.Network
-	client *http.Client
+	Net *memnet.Network
+	// Authority issues the certificates of the servers.
+	Authority *memnet.Authority
+	client    *http.Client
+
+	mu           sync.Mutex // guards what follows
+	certificates map[id.ServerName]tls.Certificate
 }
 
 // New returns a world without servers.
 func New(t testing.TB) *World {
-	w := &World{TB: t, Net: memnet.New()}
+	w := &World{TB: t, Net: memnet.New(), Authority: memnet.NewAuthority(), certificates: make(map[id.ServerName]tls.Certificate)}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			host, _, err := net.SplitHostPort(address)
@@ -61,6 +68,30 @@ func New(t testing.TB) *World {
 	return w
 }
 
+// dial connects one server to another.
+func (w *World) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	return w.Net.Dial(ctx, address)
+}
+
+// certificate returns that of a server.
+func (w *World) certificate(name id.ServerName) tls.Certificate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, ok := w.certificates[name]
+	if !ok {
+		c = w.Authority.Certificate(string(name))
+		w.certificates[name] = c
+	}
+	return c
+}
+
+// noRecords is a domain name system without SRV records.
+type noRecords struct{}
+
+func (noRecords) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
+	return "", nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+}
+
 // A Server is a server that runs, and is another one after Restart.
 type Server struct {
 	*server.Server
@@ -70,6 +101,7 @@ type Server struct {
 	world    *World
 	dead     *atomic.Bool // nothing is committed any more
 	listener *memnet.Listener
+	secure   *memnet.Listener // for other servers
 	stop     context.CancelFunc
 	done     chan error
 }
@@ -112,8 +144,9 @@ func (s *Server) start() {
 	t.Helper()
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
-		Config: s.Config,
-		Log:    slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
+		Config:  s.Config,
+		Network: &server.Network{Dial: t.dial, Resolver: noRecords{}, Roots: t.Authority.Pool()},
+		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
 		Fault: func(store.Point) error {
 			if dead.Load() {
 				return errors.New("the server was killed")
@@ -126,8 +159,10 @@ func (s *Server) start() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.Server, s.dead, s.listener = opened, dead, t.Net.Listen(string(s.Name))
+	s.secure = t.Net.Listen(string(s.Name) + ":8448")
+	secure := tls.NewListener(s.secure, &tls.Config{Certificates: []tls.Certificate{t.certificate(s.Name)}})
 	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- opened.Run(ctx, s.listener) }()
+	go func() { s.done <- opened.Run(ctx, s.listener, secure) }()
 }
 
 // Stop ends the server as its operator would.
@@ -142,6 +177,7 @@ func (s *Server) Kill() {
 	s.world.Helper()
 	s.dead.Store(true)
 	s.listener.Sever()
+	s.secure.Sever()
 	s.end()
 }
 

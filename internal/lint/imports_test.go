@@ -30,6 +30,8 @@ var layers = []layer{
 		"internal/killtest"}},
 	{"simulation", "it drives whole test servers through faults", []string{
 		"internal/simtest"}},
+	{"federation tests", "they play scenes between whole servers", []string{
+		"internal/fedtest"}},
 	{"API tests", "they go through all that whole servers serve", []string{
 		"internal/apitest"}},
 	{"test servers", "it starts whole servers in memory", []string{

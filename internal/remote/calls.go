@@ -147,6 +147,31 @@ func (s *Servers) Send(ctx context.Context, server id.ServerName, membership str
 	})
 }
 
+// Directory asks the server of an alias for its room, and the servers that are in it.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1querydirectory
+func (s *Servers) Directory(ctx context.Context, alias id.RoomAlias) (id.RoomID, []id.ServerName, error) {
+	answer, err := s.Do(ctx, Call{
+		Server: alias.Server(), Method: http.MethodGet, Path: federation + "/v1/query/directory",
+		Query: url.Values{"room_alias": {string(alias)}}, Insist: true,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	text, _ := answer.Get("room_id").Text()
+	roomID, err := id.ParseRoomID(text)
+	if err != nil {
+		return "", nil, errors.Join(errShape, err)
+	}
+	var servers []id.ServerName
+	for element := range answer.Get("servers").Elements() {
+		text, _ := element.Text()
+		if server, err := id.ParseServerName(text); err == nil {
+			servers = append(servers, server)
+		}
+	}
+	return roomID, append(servers, alias.Server()), nil
+}
+
 // Invite is what a server gets whose user is invited.
 type Invite struct {
 	Event   canonjson.Value   `json:"event"`

@@ -113,3 +113,55 @@ func (g *Engine) TakeInvite(ctx context.Context, e *event.Event, version roomver
 	}
 	return signed, err
 }
+
+// ParticipatingRules is Rules for a room that this server is in; for others it is
+// [mxerr.NotFound].
+func (g *Engine) ParticipatingRules(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error) {
+	abroad, err := g.isAbroad(ctx, roomID)
+	if err == nil && abroad {
+		err = mxerr.New(mxerr.NotFound, "This server is not in room %s", roomID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.Rules(ctx, roomID)
+}
+
+// Stray takes in an event of a room that this server is not in. It is of use only
+// if it takes back the invite of a local user; everything else is dropped.
+func (g *Engine) Stray(ctx context.Context, server id.ServerName, pdu canonjson.Value) error {
+	roomText, _ := pdu.Get("room_id").Text()
+	roomID, err := id.ParseRoomID(roomText)
+	if err != nil {
+		return nil
+	}
+	text, _ := pdu.Get("state_key").Text()
+	user, err := id.ParseUserID(text)
+	if err != nil || user.Server() != g.server {
+		return nil
+	}
+	o, err := g.outside(ctx, roomID, user)
+	if err != nil || o.Event == nil {
+		return err
+	}
+	rules, ok := roomver.Lookup(o.Version)
+	if !ok {
+		return nil
+	}
+	results, err := g.Check(ctx, rules, []canonjson.Value{pdu})
+	if err != nil || results[0].Err != nil {
+		return err
+	}
+	e := results[0].Event
+	if !e.IsState(event.TypeMember, string(user)) || e.Sender().Server() != server {
+		return nil
+	}
+	switch e.Membership() {
+	case event.MembershipLeave, event.MembershipBan:
+		_, err = g.noteOutside(ctx, roomID, Outside{User: user, Membership: e.Membership(), Version: o.Version})
+	}
+	if errors.Is(err, errConflict) {
+		err = nil
+	}
+	return err
+}

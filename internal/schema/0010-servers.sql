@@ -40,3 +40,10 @@ CREATE TABLE staged_events (
 	PRIMARY KEY (room_id, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- Since which position of the journal other servers are owed something.
+CREATE TABLE owed (
+	server      text    NOT NULL PRIMARY KEY,
+	since       bigint  NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

@@ -12,8 +12,10 @@ import (
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/ephemeral"
+	"parley/internal/fedsend"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/inbound"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -39,19 +41,24 @@ type parts struct {
 	aliases  *alias.Directory
 	feed     *feed.Feed
 
+	federation federation
+
 	// loops are what the domains do in the background. The journal, which all
 	// of them write to, runs longer than they.
 	loops []loop
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
+func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network, log *slog.Logger) (p parts, err error) {
 	p.name = name
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
+	if p.federation, err = newFederation(ctx, db, name, key, n); err != nil {
+		return p, err
+	}
+	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Log: log})
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -59,7 +66,13 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.aliases = alias.New(db, name)
 	p.filters = filter.NewStore(db)
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
+	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
+	p.federation.sender = fedsend.New(fedsend.Parts{
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers, Log: log,
+	})
 	p.loops = []loop{
+		p.federation.inbox.Run,
+		p.federation.sender.Run,
 		p.accounts.Run,
 		p.profiles.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
@@ -73,6 +86,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Name:        p.name,
 		Settings:    clientSettings(c),
 		Rooms:       p.rooms,
+		Remote:      p.federation.servers,
 		Accounts:    p.accounts,
 		Users:       p.accounts,
 		Receipts:    p.receipts,
@@ -116,6 +130,9 @@ func publicURL(c config.Config) string {
 
 // close ends what is not a loop.
 func (p *parts) close() {
+	if p.federation.servers != nil {
+		p.federation.servers.Close()
+	}
 	if p.typing != nil {
 		p.typing.Close()
 	}

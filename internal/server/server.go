@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"parley/internal/csapi"
 	"parley/internal/endpoint"
 	"parley/internal/schema"
+	"parley/internal/ssapi"
 	"parley/internal/store"
 )
 
@@ -31,6 +33,8 @@ type Options struct {
 	// that change something in its data. Run then does nothing in the background
 	// but commit.
 	Beside bool
+	// Network, if not nil, is another one than the internet. It is for tests.
+	Network *Network
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
 	Fault func(store.Point) error
@@ -67,7 +71,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.lock, err = lockDir(s.config.DataDir)
 	}
 	if err == nil {
-		err = s.open(ctx, o.Fault)
+		err = s.open(ctx, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -79,9 +83,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 }
 
 // open opens what is on disk, makes the parts and then what serves them.
-func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err error) {
+func (s *Server) open(ctx context.Context, o Options) (err error) {
 	var known bool
-	if s.db, known, err = openDatabase(ctx, s.config, fault); err != nil {
+	if s.db, known, err = openDatabase(ctx, s.config, o.Fault); err != nil {
 		return err
 	}
 	risks, err := s.db.Risks(ctx)
@@ -99,18 +103,31 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
 			"file", keyPath(s.config.DataDir), "key", key.ID)
 	}
-	if s.parts, err = newParts(ctx, s.db, s.config.ServerName, key, s.log); err != nil {
+	n, err := s.network(o)
+	if err != nil {
+		return err
+	}
+	if s.parts, err = newParts(ctx, s.db, s.config.ServerName, key, n, s.log); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.serverAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
+}
+
+// network is how the server reaches others.
+func (s *Server) network(o Options) (Network, error) {
+	if o.Network != nil {
+		return *o.Network, nil
+	}
+	return internet(s.config)
 }
 
 func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
 		Users:       csapi.Users(s.accounts),
+		Servers:     ssapi.Servers(s.name, s.federation.ring, s.federation.health),
 		QueryTokens: true,
 		// A reverse proxy is on the same machine, or in front of TLS that it
 		// does not terminate.
@@ -124,6 +141,7 @@ func (s *Server) endpointConfig() endpoint.Config {
 	}
 	if s.config.RateLimits.Enabled {
 		c.Limits = csapi.Limits()
+		maps.Copy(c.Limits, ssapi.Limits())
 	}
 	return c
 }

@@ -1,0 +1,189 @@
+package fedsend
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley/internal/journal"
+	"parley/internal/remote"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+// destination is what a server is owed. It is guarded by the sender's mu.
+type destination struct {
+	queue []owed // in order
+	// behind says that something is owed that is not in the queue: all from next on,
+	// to be read from the database.
+	behind bool
+	next   journal.Position
+	// passed is the position of the last event that came while it was behind.
+	passed journal.Position
+	// expecting says that events are about to be put into the queue.
+	expecting bool
+	// stored says that the database knows that something is owed.
+	stored  bool
+	running bool
+	waiting *time.Timer // until it is tried again
+}
+
+// idle reports whether there is nothing to send.
+func (d *destination) idle() bool { return len(d.queue) == 0 && !d.behind }
+
+// clear reports whether nothing is owed, and nothing about to be.
+func (d *destination) clear() bool { return d.idle() && !d.expecting }
+
+// Bounds of a queue and of a transaction.
+const (
+	mostQueued = 500
+	mostPDUs   = 50
+	// mostBytes is how many bytes of events go into a transaction, beside the first.
+	mostBytes = 2 << 20
+	sendTime  = 2 * time.Minute
+)
+
+// add puts events into the queue of a server. The caller holds mu.
+func (s *Sender) add(server id.ServerName, list []owed) {
+	d := s.servers[server]
+	if d == nil {
+		d = new(destination)
+		s.servers[server] = d
+	}
+	d.stored, d.expecting = true, false
+	switch {
+	case d.behind:
+	case len(d.queue)+len(list) <= mostQueued:
+		d.queue = append(d.queue, list...)
+	default:
+		d.behind, d.next = true, list[0].pos
+	}
+	d.passed = list[len(list)-1].pos
+	s.wake(server)
+}
+
+// wake has a server sent to, unless it is or has to be left alone. The caller holds
+// mu.
+func (s *Sender) wake(server id.ServerName) {
+	d := s.servers[server]
+	if d == nil || d.running || d.waiting != nil || s.ctx == nil || s.ctx.Err() != nil {
+		return
+	}
+	if pause := time.Until(s.Remote.Health().Retry(server)); pause > 0 {
+		d.waiting = time.AfterFunc(pause, func() { s.retry(server) })
+		return
+	}
+	d.running = true
+	s.sending.Go(func() { s.send(s.ctx, server, d) })
+}
+
+// retry goes on with a server that was left alone.
+func (s *Sender) retry(server id.ServerName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.servers[server]; d != nil && d.waiting != nil {
+		d.waiting.Stop()
+		d.waiting = nil
+		s.wake(server)
+	}
+}
+
+// back is called when a server is heard of that could not be reached.
+func (s *Sender) back(server id.ServerName) { go s.retry(server) }
+
+// send sends what a server is owed until that is nothing, or the server cannot be
+// reached.
+func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination) {
+	for {
+		batch, err := s.batch(ctx, server, d)
+		if err == nil && len(batch) > 0 {
+			err = s.transaction(ctx, server, batch)
+		}
+		s.mu.Lock()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, remote.ErrDown) {
+			s.Log.Debug("a transaction was not taken", "server", server, "err", err)
+		}
+		if err == nil {
+			s.sent(server, d, batch)
+		}
+		if err != nil || d.idle() {
+			d.running = false
+			if err != nil {
+				s.pauseOrWake(server, d)
+			}
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+	}
+}
+
+// leastPause is for how long a server is left alone that takes requests, and not
+// this one.
+const leastPause = 5 * time.Second
+
+// pauseOrWake goes on with a server later. The caller holds mu.
+func (s *Sender) pauseOrWake(server id.ServerName, d *destination) {
+	pause := max(time.Until(s.Remote.Health().Retry(server)), leastPause)
+	d.waiting = time.AfterFunc(pause, func() { s.retry(server) })
+}
+
+// batch returns what goes into the next transaction to a server.
+func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination) ([]owed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(d.queue) == 0 && d.behind {
+		from := d.next
+		s.mu.Unlock()
+		list, next, more, err := s.read(ctx, server, from)
+		s.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		// What came meanwhile was not put into the queue.
+		d.queue, d.next, d.behind = list, next, more || d.passed >= next
+	}
+	var batch []owed
+	size := 0
+	for _, o := range d.queue {
+		if size += len(o.pdu); len(batch) == mostPDUs || len(batch) > 0 && size > mostBytes {
+			break
+		}
+		batch = append(batch, o)
+	}
+	return batch, nil
+}
+
+// sent takes note of what a server has got. The caller holds mu.
+func (s *Sender) sent(server id.ServerName, d *destination, batch []owed) {
+	d.queue = d.queue[len(batch):]
+	next := d.next
+	if len(d.queue) > 0 {
+		next = d.queue[0].pos
+	}
+	if d.clear() {
+		d.stored = false
+	}
+	s.settled[server] = next
+}
+
+// transaction sends one transaction. What the other server thinks of single events
+// is its own affair.
+func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []owed) error {
+	body := []byte(`{"edus":[],"origin":`)
+	body = canonjson.AppendString(body, string(s.Server))
+	body = append(body, `,"origin_server_ts":`...)
+	body = append(body, []byte(canonjson.Value(timestamp(time.Now())))...)
+	body = append(body, `,"pdus":[`...)
+	for i, o := range batch {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, o.pdu...)
+	}
+	body = append(body, "]}"...)
+	_, err := s.Remote.Do(ctx, remote.Call{
+		Server: server, Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", s.txnID()), Body: body, Timeout: sendTime,
+	})
+	return err
+}

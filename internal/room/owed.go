@@ -1,0 +1,111 @@
+package room
+
+import (
+	"context"
+	"fmt"
+
+	"parley/internal/journal"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// Own returns an event of a room by its number; ok is false if it was sent by
+// another server.
+func (g *Engine) Own(ctx context.Context, num Num, n int64) (e *event.Event, ok bool, err error) {
+	roomID, err := g.RoomID(ctx, num)
+	if err != nil {
+		return nil, false, err
+	}
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, false, err
+	}
+	if it, ok := r.recent.find(stateres.Num(n)); ok {
+		return it.Event, it.Event.Sender().Server() == g.server, nil
+	}
+	e, err = g.event(ctx, stateres.Num(n), r.rules)
+	return e, err == nil && e.Sender().Server() == g.server, err
+}
+
+// find returns an item, if it is in memory.
+func (c *recent) find(n stateres.Num) (Item, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.items) - 1; i >= 0; i-- {
+		if c.items[i].Num == n {
+			return c.items[i], true
+		}
+	}
+	return Item{}, false
+}
+
+// An Owed is an event of this server that another one is to get.
+type Owed struct {
+	Pos   journal.Position
+	Event *event.Event
+}
+
+// OwedWindow is how many positions of the journal OwedTo is best asked about.
+const OwedWindow = 20_000
+
+// OwedTo returns what another server is owed between two positions of the journal,
+// both included, in order, up to a limit: events that were sent here into rooms
+// that it is in, or was in then.
+func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to journal.Position, limit int) ([]Owed, error) {
+	rows, err := g.readOwed(ctx, server, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %s is owed: %w", server, err)
+	}
+	var list []Owed
+	for _, row := range rows {
+		r, err := g.room(ctx, row.room)
+		if err != nil {
+			return nil, err
+		}
+		e, err := event.Load(row.json, row.event, r.rules)
+		if err != nil {
+			return nil, err
+		}
+		if e.Sender().Server() != g.server {
+			continue
+		}
+		if list = append(list, Owed{row.pos, e}); len(list) == limit {
+			break
+		}
+	}
+	return list, nil
+}
+
+// owedRow is an event of a room that another server is in.
+type owedRow struct {
+	pos   journal.Position
+	event id.EventID
+	json  []byte
+	room  id.RoomID
+}
+
+func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to journal.Position) (rows []owedRow, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT e.pos, e.event_id, e.json, rooms.room_id
+			FROM room_servers s
+			JOIN journal j ON j.scope = s.room + $4 AND j.pos BETWEEN $2 AND $3 AND j.kind = $5
+			JOIN events e ON e.event = j.ref
+			JOIN rooms ON rooms.room = s.room
+			WHERE s.server = $1 AND (s.joined > 0 OR j.pos <= s.pos)
+			ORDER BY j.pos`, server, from, to, int64(Num(0).Scope()), journal.KindEvent) {
+			if err != nil {
+				return err
+			}
+			var o owedRow
+			if err := row.Scan(&o.pos, &o.event, &o.json, &o.room); err != nil {
+				return err
+			}
+			rows = append(rows, o)
+		}
+		return nil
+	})
+	return rows, err
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"parley/internal/config"
+	"parley/internal/fedsend"
+	"parley/internal/inbound"
+	"parley/internal/remote"
+	"parley/internal/room"
+	"parley/internal/ssapi"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/roomver"
+	"parley/matrix/signing"
+)
+
+// A Network is how a server reaches others. The zero value is the internet.
+type Network struct {
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	Resolver remote.Resolver
+	Roots    *x509.CertPool
+}
+
+// internet returns the network of a configuration.
+func internet(c config.Config) (Network, error) {
+	n := Network{Dial: new(net.Dialer).DialContext, Resolver: net.DefaultResolver}
+	if c.Federation.ExtraCA == "" {
+		return n, nil
+	}
+	pem, err := os.ReadFile(c.Federation.ExtraCA)
+	if err != nil {
+		return n, fmt.Errorf("federation.extra_ca: %w", err)
+	}
+	if n.Roots, err = x509.SystemCertPool(); err != nil {
+		return n, fmt.Errorf("the certificates of the system: %w", err)
+	}
+	if !n.Roots.AppendCertsFromPEM(pem) {
+		return n, fmt.Errorf("federation.extra_ca: %s has no certificates in PEM", c.Federation.ExtraCA)
+	}
+	return n, nil
+}
+
+// federation is what a server has to do with others.
+type federation struct {
+	health  *remote.Health
+	keys    *remote.OwnKeys
+	servers *remote.Servers
+	ring    *remote.KeyRing
+	inbox   *inbound.Inbox
+	sender  *fedsend.Sender
+}
+
+// newFederation makes what the rooms stand on.
+func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network) (f federation, err error) {
+	if f.health, err = remote.OpenHealth(ctx, db); err != nil {
+		return f, err
+	}
+	if f.keys, err = remote.OpenOwnKeys(ctx, db, name, key); err != nil {
+		return f, err
+	}
+	f.servers = remote.NewServers(f.health, remote.Options{
+		Server: name, Key: key, Dial: n.Dial, Resolver: n.Resolver, Roots: n.Roots, Agent: "parley",
+	})
+	f.ring = remote.NewKeyRing(db, f.servers, nil, f.keys)
+	return f, nil
+}
+
+// inboundRooms is where events of other servers go.
+func inboundRooms(rooms *room.Engine) inbound.Rooms {
+	return inbound.Rooms{
+		Rules: func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error) {
+			return rooms.ParticipatingRules(ctx, roomID)
+		},
+		Check: rooms.Check,
+		Receive: func(ctx context.Context, e *event.Event) (ready bool, err error) {
+			_, err = rooms.Receive(ctx, e)
+			if errors.Is(err, room.ErrMissing) {
+				return false, nil
+			}
+			return true, err
+		},
+		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) error {
+			_, err := rooms.ReceiveFrom(ctx, server, e)
+			return err
+		},
+		Stray: func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error {
+			return rooms.Stray(ctx, server, pdu)
+		},
+		Admits: rooms.Admits,
+	}
+}
+
+// serverAPI is the server-server API over the domains.
+func (p *parts) serverAPI() *ssapi.Server {
+	return ssapi.New(ssapi.Parts{
+		Name: p.name, Version: "0", Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
+		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing,
+		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+	})
+}
