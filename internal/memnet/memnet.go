@@ -14,7 +14,8 @@ import (
 type Network struct {
 	mu        sync.Mutex // guards what follows
 	listeners map[string]*Listener
-	port      int // of the last connection
+	cut       map[string]bool // names that cannot be reached
+	port      int             // of the last connection
 }
 
 // New returns a network on which nobody listens.
@@ -32,11 +33,35 @@ func (n *Network) Listen(name string) *Listener {
 	return l
 }
 
+// Cut makes a name one that cannot be reached, and breaks the connections to it.
+func (n *Network) Cut(name string) {
+	n.mu.Lock()
+	if n.cut == nil {
+		n.cut = make(map[string]bool)
+	}
+	n.cut[name] = true
+	l := n.listeners[name]
+	n.mu.Unlock()
+	if l != nil {
+		l.breakAll()
+	}
+}
+
+// Mend takes a cut back.
+func (n *Network) Mend(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.cut, name)
+}
+
 // Dial connects to whoever listens under a name. To it, the connection comes
 // from the machine itself.
 func (n *Network) Dial(ctx context.Context, name string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[name]
+	if n.cut[name] {
+		l = nil
+	}
 	n.port++
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1 + n.port%65535}
 	n.mu.Unlock()
@@ -101,6 +126,11 @@ func (l *Listener) Close() error {
 // process would.
 func (l *Listener) Sever() {
 	l.Close()
+	l.breakAll()
+}
+
+// breakAll breaks all connections.
+func (l *Listener) breakAll() {
 	l.mu.Lock()
 	var conns []*conn
 	for c := range l.conns {

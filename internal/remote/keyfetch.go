@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 	rest = make(map[id.ServerName][]Want)
 	for server, wants := range missing {
 		wg.Go(func() {
-			failure := k.fromOrigin(ctx, server)
+			insist := slices.ContainsFunc(wants, func(w Want) bool { return w.Insist })
+			failure := k.fromOrigin(ctx, server, insist)
 			mu.Lock()
 			defer mu.Unlock()
 			if failure != nil {
@@ -50,14 +52,16 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 }
 
 // fromOrigin asks a server for its keys, unless that was done just now.
-func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName) error {
+func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName, insist bool) error {
 	if last, ok := k.asked.Get(server); ok && time.Since(last) < askAgain {
 		return nil
 	}
 	done := k.fetching.DoChan(string(server), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTime)
 		defer cancel()
-		object, err := k.servers.Do(ctx, Call{Server: server, Method: "GET", Path: "/_matrix/key/v2/server", Unsigned: true, Timeout: keysTime, Limit: keysLimit})
+		object, err := k.servers.Do(ctx, Call{
+			Server: server, Method: "GET", Path: "/_matrix/key/v2/server", Unsigned: true, Insist: insist, Timeout: keysTime, Limit: keysLimit,
+		})
 		defer func() { k.asked.Put(server, time.Now()) }() // once the answer is kept
 		if err != nil {
 			return nil, nil
@@ -99,7 +103,7 @@ const perQuery = 200
 // fromNotary asks a notary for keys of other servers.
 // https://spec.matrix.org/v1.19/server-server-api/#post_matrixkeyv2query
 func (k *KeyRing) fromNotary(ctx context.Context, notary id.ServerName, missing map[id.ServerName][]Want) (rest map[id.ServerName][]Want, err error) {
-	if err := k.fromOrigin(ctx, notary); err != nil {
+	if err := k.fromOrigin(ctx, notary, false); err != nil {
 		return nil, err
 	}
 	rest = make(map[id.ServerName][]Want)

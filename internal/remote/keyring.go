@@ -68,6 +68,9 @@ type Want struct {
 	Server id.ServerName
 	Key    id.KeyID
 	At     int64
+	// Insist asks the server even if it is left alone at present: it has just been
+	// heard of, if it is who it claims to be.
+	Insist bool
 }
 
 // Lookup returns the keys among those wanted that are known, fetching what is
@@ -220,7 +223,7 @@ func (k *KeyRing) Responses(ctx context.Context, server id.ServerName, keys []id
 	if err != nil || until >= at && len(list) > 0 {
 		return list, err
 	}
-	if err := k.fromOrigin(ctx, server); err != nil {
+	if err := k.fromOrigin(ctx, server, false); err != nil {
 		return nil, err
 	}
 	list, _, err = k.responses(ctx, server, keys)

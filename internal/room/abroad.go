@@ -40,7 +40,7 @@ func (g *Engine) doors(ctx context.Context, roomID id.RoomID, m Move) ([]id.Serv
 		return nil, err
 	}
 	if invited.Event != nil {
-		doors = append(doors, invited.Event.Sender().Server())
+		doors = append(doors, invited.Through)
 	}
 	if server, ok := roomID.Server(); ok {
 		doors = append(doors, server)
@@ -237,7 +237,7 @@ func (g *Engine) knockAbroad(ctx context.Context, roomID id.RoomID, m Move) (sen
 			return err
 		}
 		sent, err = g.noteOutside(ctx, roomID, Outside{
-			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Event: knock, Preview: preview(answer.Get("knock_room_state")),
+			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Through: server, Event: knock, Preview: preview(answer.Get("knock_room_state")),
 		})
 		return err
 	})

@@ -87,7 +87,12 @@ func (g *Engine) countersigned(ctx context.Context, e *event.Event, server id.Se
 	if err != nil {
 		return nil, err
 	}
-	keys, err := g.keys.Lookup(ctx, appendWants(nil, signed))
+	var wants []remote.Want
+	for name := range signatures.Members() {
+		text, _ := name.Text()
+		wants = append(wants, remote.Want{Server: server, Key: id.KeyID(text), At: e.OriginServerTS()})
+	}
+	keys, err := g.keys.Lookup(ctx, wants)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,7 @@ func (g *Engine) TakeInvite(ctx context.Context, e *event.Event, version roomver
 		return signed, err
 	}
 	_, err = g.noteOutside(ctx, e.RoomID(), Outside{
-		User: user, Membership: event.MembershipInvite, Version: version, Event: signed.WithUnsigned(nil), Preview: preview(state),
+		User: user, Membership: event.MembershipInvite, Version: version, Through: e.Sender().Server(), Event: signed.WithUnsigned(nil), Preview: preview(state),
 	})
 	if errors.Is(err, errConflict) {
 		err = nil // the server has come into the room meanwhile

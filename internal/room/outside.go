@@ -21,6 +21,8 @@ type Outside struct {
 	User       id.UserID
 	Membership string
 	Version    roomver.Version
+	// Through is the server that it came from, or went to.
+	Through id.ServerName
 	// Event is the member event, nil for one that is of no further use.
 	Event *event.Event
 	// Preview is what the user gets to see of the room, stripped.
@@ -66,9 +68,9 @@ func (g *Engine) outside(ctx context.Context, roomID id.RoomID, user id.UserID) 
 	var member, preview []byte
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		return tx.Row(`
-			SELECT outside.membership, outside.event, outside.preview
+			SELECT outside.membership, outside.server, outside.event, outside.preview
 			FROM outside JOIN memberships ON memberships.user_id = outside.user_id AND memberships.room = outside.room AND memberships.pos = outside.pos
-			WHERE outside.room = $1 AND outside.user_id = $2`, r.num, user).Scan(&o.Membership, &member, &preview)
+			WHERE outside.room = $1 AND outside.user_id = $2`, r.num, user).Scan(&o.Membership, &o.Through, &member, &preview)
 	})
 	if errors.Is(err, store.ErrNoRows) {
 		return o, nil
@@ -180,10 +182,10 @@ func putOutside(tx *store.Tx, room Num, o Outside, pos journal.Position) error {
 	preview, err := canonjson.Marshal(append([]canonjson.Value{}, o.Preview...))
 	if err == nil {
 		err = tx.Queue(`
-			INSERT INTO outside (room, user_id, membership, event, preview, pos) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (room, user_id) DO UPDATE SET membership = excluded.membership, event = excluded.event,
+			INSERT INTO outside (room, user_id, membership, event, preview, pos, server) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (room, user_id) DO UPDATE SET membership = excluded.membership, server = excluded.server, event = excluded.event,
 				preview = excluded.preview, pos = excluded.pos`,
-			room, o.User, o.Membership, o.Event.JSON(), preview, pos)
+			room, o.User, o.Membership, o.Event.JSON(), preview, pos, o.Through)
 	}
 	if err != nil {
 		return fmt.Errorf("storing what %s is to room %d: %w", o.User, room, err)

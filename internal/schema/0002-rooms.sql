@@ -128,6 +128,7 @@ CREATE TABLE outside (
 	room       bigint NOT NULL,
 	user_id    text   NOT NULL,
 	membership text   NOT NULL, -- invite or knock
+	server     text   NOT NULL, -- from which the invite came, to which the knock went
 	event      bytea  NOT NULL, -- the member event, which is not in events
 	preview    bytea  NOT NULL, -- a JSON array of stripped state
 	pos        bigint NOT NULL, -- as in memberships

@@ -83,7 +83,7 @@ func (s signatures) check(c endpoint.Credentials, credentials xmatrix.Credential
 // key returns the key that a request says it is signed with. It must be in use.
 func (s signatures) key(ctx context.Context, c xmatrix.Credentials) ([]byte, error) {
 	now := time.Now().UnixMilli()
-	keys, err := s.ring.Lookup(ctx, []remote.Want{{Server: c.Origin, Key: c.Key, At: now}})
+	keys, err := s.ring.Lookup(ctx, []remote.Want{{Server: c.Origin, Key: c.Key, At: now, Insist: true}})
 	if err != nil {
 		return nil, err
 	}
