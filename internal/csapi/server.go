@@ -52,6 +52,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.roomRoutes(),
 		s.messageRoutes(),
 		s.contextRoutes(),
+		s.relationRoutes(),
 		s.syncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),

@@ -32,7 +32,7 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 	switch {
 	case !ok:
 		return "", nil
-	case kind == "m.thread":
+	case kind == relThread:
 		return parent, nil // whether the room has it or not
 	}
 	for _, m := range r.pending {

@@ -139,13 +139,18 @@ CREATE TABLE highlights (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- What relates to which event.
+-- What relates to which event. What is redacted relates to nothing.
 CREATE TABLE relations (
 	room       bigint NOT NULL,
 	parent     text   NOT NULL, -- an event ID; the room need not have the event
-	child      bigint NOT NULL, -- the event that relates to it
 	rel_type   text   NOT NULL,
+	place      bigint NOT NULL, -- of the child, the event that relates to the parent
+	child      bigint NOT NULL,
+	type       text   NOT NULL, -- of the child
 	sender     text   NOT NULL, -- of the child
-	PRIMARY KEY (room, parent, child)
+	ts         bigint NOT NULL, -- when the child was sent, as its sender says
+	edits      boolean NOT NULL, -- by its form the child may take the place of what its sender said
+	PRIMARY KEY (room, parent, rel_type, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+CREATE INDEX relations_by_sender ON relations (room, sender, rel_type, parent);
