@@ -29,9 +29,15 @@ func (s *Server) roomRoutes() []endpoint.Route {
 	}
 }
 
+// viewer is the caller as somebody who gets to see events, with what relates to
+// them.
+func viewer(c endpoint.Caller, sight room.Sight) feed.Viewer {
+	return feed.Viewer{User: c.UserID, Device: c.DeviceID, Membership: sight.MembershipAt, Related: true, Seen: sight.Intervals}
+}
+
 // show returns events as the caller is to see them.
 func (s *Server) show(ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, items []room.Item) ([]canonjson.Value, error) {
-	shown, err := s.Feed.Show(ctx, feed.Viewer{User: c.UserID, Device: c.DeviceID, Membership: sight.MembershipAt}, roomID, items)
+	shown, err := s.Feed.Show(ctx, viewer(c, sight), roomID, items)
 	if shown == nil {
 		shown = []canonjson.Value{}
 	}

@@ -53,6 +53,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.messageRoutes(),
 		s.contextRoutes(),
 		s.relationRoutes(),
+		s.threadRoutes(),
 		s.syncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),

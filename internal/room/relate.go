@@ -70,12 +70,15 @@ func breakRelation(b *journal.Batch, room Num, num stateres.Num, e *event.Event)
 		return
 	}
 	b.Write(brokenKey{num}, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM relations WHERE room = $1 AND sender = $2 AND rel_type = $3 AND parent = $4 AND child = $5",
+		broken, err := tx.Exec("DELETE FROM relations WHERE room = $1 AND sender = $2 AND rel_type = $3 AND parent = $4 AND child = $5",
 			room, e.Sender(), relType, parent, num)
 		if err != nil {
 			return fmt.Errorf("forgetting what event %d relates to: %w", num, err)
 		}
-		return nil
+		if broken == 0 || relType != relThread {
+			return nil // it was redacted before, or is in no thread
+		}
+		return shrinkThread(tx, threadKey{room, parent})
 	})
 }
 

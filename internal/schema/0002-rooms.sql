@@ -60,15 +60,18 @@ CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
 CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
 
--- The threads of rooms in which an event notifies everybody.
+-- The threads of rooms.
 CREATE TABLE threads (
 	room       bigint NOT NULL,
-	thread     text   NOT NULL, -- its root
-	place      bigint NOT NULL, -- of the last such event
+	thread     text   NOT NULL, -- its root, which the room need not have
+	place      bigint NOT NULL, -- of the last event in it that notifies everybody; 0: none does
+	last       bigint,          -- of the last event that says that it is in it, and is not redacted
+	count      bigint NOT NULL, -- how many such there are
 	PRIMARY KEY (room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX threads_by_place ON threads (room, place);
+CREATE INDEX threads_by_last ON threads (room, last) WHERE last IS NOT NULL;
 
 -- Redactions of events that the room did not have: they apply when it gets them.
 CREATE TABLE early_redactions (
