@@ -36,6 +36,20 @@ func (s *scene) edit(u *hstest.User, name string) string {
 	return s.names[text(s.related(u, name), "m.replace", "event_id")]
 }
 
+// later is the one of two events that was sent last or, if that was at the same
+// time, has the greater ID.
+func (s *scene) later(a, b string) string {
+	s.Helper()
+	at := func(name string) int64 {
+		ts, _ := s.alice.Must("GET", s.path("v3", "event", s.id(name)), nil).Get("origin_server_ts").Int()
+		return ts
+	}
+	if at(a) == at(b) && s.id(a) > s.id(b) {
+		return a
+	}
+	return b
+}
+
 func (s *scene) ignore(u *hstest.User, other string) {
 	s.Helper()
 	u.Must("PUT", fmt.Sprintf("/_matrix/client/v3/user/%s/account_data/m.ignored_user_list", u.ID), `{"ignored_users":{`+other+`}}`)
@@ -152,7 +166,6 @@ func TestWhatRelatesToAnEventComesWithIt(t *testing.T) {
 	s.send(s.bob, "like", "m.reaction", s.content("", "m.annotation", "root", "+"))
 	s.send(s.bob, "ref", "m.other", s.content("", "m.reference", "root"))
 	s.send(s.bob, "ref 2", "m.other", s.content("", "m.reference", "root"))
-	s.say(s.bob, "under two", "m.thread", "two")
 
 	if got := s.related(s.alice, "plain"); got != nil {
 		t.Errorf("something relates to nothing: %s", got)
@@ -166,7 +179,6 @@ func TestWhatRelatesToAnEventComesWithIt(t *testing.T) {
 	latest := all.Get("m.thread").Get("latest_event")
 	s.same("what relates to the last in the thread", s.names[text(latest, "unsigned", "m.relations", "m.replace", "event_id")], "edit of two")
 	s.same("its body is as it was", text(latest, "content", "body"), "two")
-	s.same("what relates to another has no thread", s.thread(s.alice, "two"), "")
 
 	in := func(where string, list canonjson.Value) {
 		t.Helper()
@@ -203,12 +215,13 @@ func TestEditsThatAreValid(t *testing.T) {
 	s.same("none", s.edit(s.bob, "m"), "")
 	s.say(s.alice, "first", "m.replace", "m")
 	s.say(s.alice, "second", "m.replace", "m")
-	s.same("the last", s.edit(s.bob, "m"), "second")
+	last := s.later("first", "second")
+	s.same("the last", s.edit(s.bob, "m"), last)
 	s.say(s.bob, "bob's", "m.replace", "m")
 	s.send(s.alice, "other type", "m.other", s.content("x", "m.replace", "m"))
 	s.send(s.alice, "without content", "m.room.message", `{"m.relates_to":{"rel_type":"m.replace","event_id":"`+s.id("m")+`"}}`)
 	s.name("state", text(s.alice.Must("PUT", s.path("v3", "state", "m.room.message"), s.content("x", "m.replace", "m")), "event_id"))
-	s.same("what is not valid does not count", s.edit(s.bob, "m"), "second")
+	s.same("what is not valid does not count", s.edit(s.bob, "m"), last)
 	s.say(s.alice, "of an edit", "m.replace", "second")
 	s.same("an edit is not edited", s.edit(s.bob, "second"), "")
 	s.redact(s.alice, "second")
@@ -224,4 +237,41 @@ func TestEditsThatAreValid(t *testing.T) {
 	s.say(s.alice, "in the open", "m.replace", "secret")
 	s.same("what is encrypted is edited by what is encrypted", s.edit(s.bob, "secret"), "secret edit")
 	s.same("state is not edited", s.edit(s.bob, "state"), "")
+}
+
+func TestAnnotationsAreNotRepeated(t *testing.T) {
+	s := newScene(t)
+	s.say(s.alice, "m")
+	s.say(s.alice, "n")
+	react := func(to, key string) string { return s.content("", "m.annotation", to, key) }
+	path := func(kind, txn string) string { return s.path("v3", "send", kind, txn) }
+	s.send(s.bob, "like", "m.reaction", react("m", "+"))
+	again := react("m", "+")
+	s.refused("the same again", s.bob, "PUT", path("m.reaction", "t1"), again, 400, "M_DUPLICATE_ANNOTATION")
+	s.same("the same request", text(s.bob.Must("PUT", path("m.reaction", "as like"), again), "event_id"), s.id("like"))
+	s.send(s.bob, "with another key", "m.reaction", react("m", "-"))
+	s.send(s.bob, "of another event", "m.reaction", react("n", "+"))
+	s.send(s.bob, "of another type", "m.other", react("m", "+"))
+	s.send(s.alice, "alice's", "m.reaction", again)
+	s.send(s.bob, "without a key", "m.reaction", s.content("", "m.annotation", "m"))
+	s.send(s.bob, "without a key again", "m.reaction", s.content("", "m.annotation", "m"))
+	s.redact(s.bob, "like")
+	s.send(s.bob, "after it was redacted", "m.reaction", again)
+	s.refused("and again", s.bob, "PUT", path("m.reaction", "t2"), again, 400, "M_DUPLICATE_ANNOTATION")
+	s.same("the list has them all", s.brief(s.bob.Must("GET", s.path("v1", "relations", s.id("m"), "m.annotation", "m.reaction"), nil).Get("chunk")),
+		"[after it was redacted without a key again without a key alice's with another key]")
+}
+
+func TestAThreadBeginsFromWhatRelatesToNothing(t *testing.T) {
+	s := newScene(t)
+	s.say(s.alice, "root")
+	s.say(s.alice, "in", "m.thread", "root")
+	s.say(s.alice, "ref", "m.reference", "root")
+	s.send(s.alice, "reply", "m.room.message", fmt.Sprintf(`{"body":"reply","m.relates_to":{"m.in_reply_to":{"event_id":%q}}}`, s.id("root")))
+	for _, name := range []string{"in", "ref"} {
+		s.refused("from "+name, s.bob, "PUT", s.path("v3", "send", "m.room.message", "from "+name), s.content("no", "m.thread", name), 400, "M_UNKNOWN")
+	}
+	s.say(s.bob, "under a reply", "m.thread", "reply")
+	s.say(s.bob, "under what nobody knows", "m.thread", "$nothing")
+	s.say(s.bob, "in too", "m.thread", "root")
 }

@@ -31,7 +31,11 @@ var insertRelations = &store.Insert{Table: "relations", Columns: []store.Column{
 // type that no filter can name is none.
 // https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events
 func relation(e *event.Event) (relType string, parent id.EventID, ok bool) {
-	relates := e.Content().Get("m.relates_to")
+	return relationIn(e.Content())
+}
+
+func relationIn(content canonjson.Value) (relType string, parent id.EventID, ok bool) {
+	relates := content.Get("m.relates_to")
 	relType, _ = relates.Get("rel_type").Text()
 	text, _ := relates.Get("event_id").Text()
 	parent, err := id.ParseEventID(text)

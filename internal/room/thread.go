@@ -40,8 +40,8 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 			return m.thread, nil
 		}
 	}
-	if thread, ok := r.recent.threadOf(parent); ok {
-		return thread, nil
+	if it, ok := r.recent.byID(parent); ok {
+		return it.Thread, nil
 	}
 	var thread id.EventID
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
@@ -51,19 +51,6 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 		return "", fmt.Errorf("looking for the thread of %s: %w", parent, err)
 	}
 	return thread, nil
-}
-
-// threadOf returns the root of the thread of an event; ok is false when the event
-// is not in memory.
-func (c *recent) threadOf(eventID id.EventID) (thread id.EventID, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.items) - 1; i >= 0; i-- {
-		if c.items[i].Event.ID() == eventID {
-			return c.items[i].Thread, true
-		}
-	}
-	return "", false
 }
 
 // countThread adds an event to the total of a thread, and returns that. The caller
