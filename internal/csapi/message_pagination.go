@@ -82,7 +82,10 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if err != nil {
 		return messagesResponse{}, err
 	}
-	resp := messagesResponse{Start: feed.FormatPlace(w.start)}
+	resp := messagesResponse{Start: req.From}
+	if resp.Start == "" {
+		resp.Start = feed.FormatPlace(w.start)
+	}
 	if !w.done {
 		resp.End = feed.FormatPlace(w.at)
 	}
