@@ -27,12 +27,18 @@ type contextRequest struct {
 }
 
 type contextResponse struct {
-	Event        canonjson.Value   `json:"event"`
-	EventsBefore []canonjson.Value `json:"events_before"`
-	EventsAfter  []canonjson.Value `json:"events_after"`
-	State        []canonjson.Value `json:"state"`
-	Start        string            `json:"start"`
-	End          string            `json:"end"`
+	Event                     canonjson.Value
+	EventsBefore, EventsAfter []canonjson.Value
+	State                     []canonjson.Value
+	Start, End                string
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r contextResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).text("end", r.End)
+	o = append(o.member("event"), r.Event...)
+	o = o.events("events_after", r.EventsAfter).events("events_before", r.EventsBefore)
+	return append(o.text("start", r.Start).events("state", r.State), '}')
 }
 
 // context serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid

@@ -47,10 +47,18 @@ type messagesRequest struct {
 }
 
 type messagesResponse struct {
-	Chunk []canonjson.Value `json:"chunk"`
-	Start string            `json:"start"`
-	End   string            `json:"end,omitempty"`
-	State []canonjson.Value `json:"state,omitempty"`
+	Chunk      []canonjson.Value
+	Start, End string
+	State      []canonjson.Value
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r messagesResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).events("chunk", r.Chunk).text("end", r.End).text("start", r.Start)
+	if len(r.State) > 0 {
+		o = o.events("state", r.State)
+	}
+	return append(o, '}')
 }
 
 // How many events /messages gives, and goes through in search of them.

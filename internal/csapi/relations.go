@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"strconv"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
@@ -35,10 +36,18 @@ type relationsRequest struct {
 }
 
 type relationsResponse struct {
-	Chunk          []canonjson.Value `json:"chunk"`
-	NextBatch      string            `json:"next_batch,omitempty"`
-	PrevBatch      string            `json:"prev_batch,omitempty"`
-	RecursionDepth *int              `json:"recursion_depth,omitempty"`
+	Chunk                []canonjson.Value
+	NextBatch, PrevBatch string
+	Depth                int // of the recursion, 0 if that was not asked for
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r relationsResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).events("chunk", r.Chunk).text("next_batch", r.NextBatch).text("prev_batch", r.PrevBatch)
+	if r.Depth > 0 {
+		o = strconv.AppendInt(o.member("recursion_depth"), int64(r.Depth), 10)
+	}
+	return append(o, '}')
 }
 
 // How many events /relations gives, and how many threads /threads.
@@ -67,11 +76,10 @@ func (s *Server) relations(ctx context.Context, c endpoint.Caller, req relations
 	}
 	resp := relationsResponse{PrevBatch: req.From}
 	if req.Recurse != nil {
-		depth := 1
 		if *req.Recurse {
-			q.Depth, depth = room.RelationDepth, room.RelationDepth
+			q.Depth = room.RelationDepth
 		}
-		resp.RecursionDepth = &depth
+		resp.Depth = q.Depth
 	}
 	items, err := s.Rooms.Children(ctx, req.RoomID, q)
 	if err != nil {

@@ -25,8 +25,13 @@ type threadsRequest struct {
 }
 
 type threadsResponse struct {
-	Chunk     []canonjson.Value `json:"chunk"`
-	NextBatch string            `json:"next_batch,omitempty"`
+	Chunk     []canonjson.Value
+	NextBatch string
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r threadsResponse) AppendJSON(dst []byte) []byte {
+	return append(object(append(dst, '{')).events("chunk", r.Chunk).text("next_batch", r.NextBatch), '}')
 }
 
 // mostThreads is through how many threads /threads goes in search of those that

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"parley/internal/filter"
@@ -20,8 +21,8 @@ func (f *Feed) Audience(ctx context.Context, v Viewer) (room.Audience, error) {
 // related returns what relates to events, as the member m.relations of unsigned.
 // https://spec.matrix.org/v1.19/client-server-api/#aggregations-of-child-events
 func (f *Feed) related(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) (map[stateres.Num]canonjson.Value, error) {
-	if !v.Related || len(items) == 0 {
-		return nil, nil
+	if !v.Related || !slices.ContainsFunc(items, func(it room.Item) bool { _, isState := it.Event.StateKey(); return !isState }) {
+		return nil, nil // nothing relates to state
 	}
 	audience, err := f.Audience(ctx, v)
 	if err != nil {
