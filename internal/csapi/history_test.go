@@ -333,3 +333,27 @@ func TestTheEndsOfHistory(t *testing.T) {
 		s.same(bad, status, 400)
 	}
 }
+
+func TestEventsByTime(t *testing.T) {
+	s := newScene(t)
+	s.say(s.alice, "first")
+	s.bob.Must("POST", s.path("v3", "leave"), `{}`)
+	s.say(s.alice, "last")
+	get := func(u *hstest.User, query string) canonjson.Value {
+		return u.Must("GET", s.path("v1", "timestamp_to_event")+query, nil)
+	}
+	far := "?ts=9007199254740991"
+	s.same("the last before", s.brief(canonjson.Value("["+string(get(s.alice, far+"&dir=b"))+"]")), "[last]")
+	created := get(s.alice, "?ts=0&dir=f")
+	s.same("the first after", text(s.alice.Must("GET", s.path("v3", "event", text(created, "event_id")), nil), "type"), "m.room.create")
+	ts := created.Get("origin_server_ts").String()
+	s.same("at the time itself", get(s.alice, "?ts="+ts+"&dir=f"), created)
+	s.same("who has left", text(s.bob.Must("GET", s.path("v3", "event", text(get(s.bob, far+"&dir=b"), "event_id")), nil), "type"), "m.room.member")
+	base := s.path("v1", "timestamp_to_event")
+	s.refused("nothing after", s.alice, "GET", base+far+"&dir=f", nil, 404, "M_NOT_FOUND")
+	s.refused("nothing before", s.alice, "GET", base+"?ts=1&dir=b", nil, 404, "M_NOT_FOUND")
+	s.refused("not for others", s.carol, "GET", base+"?ts=1&dir=f", nil, 403, "M_FORBIDDEN")
+	s.refused("no time", s.alice, "GET", base+"?dir=f", nil, 400, "M_MISSING_PARAM")
+	s.refused("no direction", s.alice, "GET", base+"?ts=1", nil, 400, "M_MISSING_PARAM")
+	s.refused("no such direction", s.alice, "GET", base+"?ts=1&dir=x", nil, 400, "M_INVALID_PARAM")
+}

@@ -54,6 +54,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.contextRoutes(),
 		s.relationRoutes(),
 		s.threadRoutes(),
+		s.timestampRoutes(),
 		s.syncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
