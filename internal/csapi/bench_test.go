@@ -31,40 +31,42 @@ import (
 // reading is the routes that read rooms, over an engine and a database.
 type reading struct {
 	*Server
-	b     *testing.B
-	db    *store.DB
-	table *endpoint.Table
+	testing.TB
+	db     *store.DB
+	table  *endpoint.Table
+	erased map[id.UserID]bool
 }
 
-func newReading(b *testing.B) *reading {
-	db := storetest.Open(b, b.TempDir()+"/parley.db")
-	r := &reading{b: b, db: db}
+func newReading(t testing.TB) *reading {
+	db := storetest.Open(t, t.TempDir()+"/parley.db")
+	r := &reading{TB: t, db: db}
 	r.start()
 	return r
 }
 
 // start makes the parts anew: they have nothing in memory.
 func (r *reading) start() {
-	ctx, cancel := context.WithCancel(r.b.Context())
+	ctx, cancel := context.WithCancel(r.Context())
 	j, err := journal.Open(ctx, r.db, func() string { return "epoch" }, journal.Options{})
 	if err != nil {
-		r.b.Fatal(err)
+		r.Fatal(err)
 	}
 	seed := sha256.Sum256([]byte("a.test"))
 	key, err := signing.NewKey("ed25519:test", seed[:])
 	if err != nil {
-		r.b.Fatal(err)
+		r.Fatal(err)
 	}
 	p := Parts{Name: "a.test", Rooms: room.New(r.db, j, room.Options{Server: "a.test", Key: key}), Filters: filter.NewStore(r.db)}
 	p.Feed = feed.New(feed.Parts{
 		Journal: j, Rooms: p.Rooms, AccountData: accountdata.New(r.db, j), Receipts: receipt.New(r.db, j, locateIn(p.Rooms)),
-		Board: ephemeral.NewBoard("epoch", j.Poke),
+		Board:  ephemeral.NewBoard("epoch", j.Poke),
+		Erased: func(context.Context, []id.UserID) (map[id.UserID]bool, error) { return r.erased, nil },
 	})
 	r.Server = New(p)
-	r.table = endpoint.New(endpoint.Config{Users: someCallers()}, slices.Concat(r.roomRoutes(), r.messageRoutes(), r.relationRoutes(), r.threadRoutes()))
+	r.table = endpoint.New(endpoint.Config{Users: someCallers()}, slices.Concat(r.syncRoutes(), r.contextRoutes(), r.roomRoutes(), r.messageRoutes(), r.relationRoutes(), r.threadRoutes()))
 	var wg sync.WaitGroup
 	wg.Go(func() { j.Run(ctx) })
-	r.b.Cleanup(func() {
+	r.Cleanup(func() {
 		cancel()
 		wg.Wait()
 	})
@@ -79,38 +81,38 @@ func (r *reading) each(count int, f func(i int) error) {
 		wg.Go(func() {
 			for i := w; i < count; i += many {
 				if err := f(i); err != nil {
-					r.b.Error(err)
+					r.Error(err)
 					return
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if r.b.Failed() {
-		r.b.FailNow()
+	if r.Failed() {
+		r.FailNow()
 	}
 }
 
 func (r *reading) create() id.RoomID {
-	roomID, _, err := r.Rooms.Create(r.b.Context(), room.NewRoom{Creator: userAlice, Preset: room.PublicChat})
+	roomID, _, err := r.Rooms.Create(r.Context(), room.NewRoom{Creator: userAlice, Preset: room.PublicChat})
 	if err != nil {
-		r.b.Fatal(err)
+		r.Fatal(err)
 	}
 	return roomID
 }
 
 // get answers a request of alice, as often as the benchmark wants.
-func (r *reading) get(path string, least int) {
+func (r *reading) get(b *testing.B, path string, least int) {
 	request := httptest.NewRequest("GET", path, nil)
 	request.Header.Set("Authorization", "Bearer alice")
-	r.b.ReportAllocs()
+	b.ReportAllocs()
 	spent := cpuTime()
-	defer func() { r.b.ReportMetric(float64((cpuTime()-spent).Microseconds())/1000/float64(r.b.N), "cpu-ms/op") }()
-	for r.b.Loop() {
+	defer func() { b.ReportMetric(float64((cpuTime()-spent).Microseconds())/1000/float64(b.N), "cpu-ms/op") }()
+	for b.Loop() {
 		w := &discard{header: make(http.Header)}
 		r.table.ServeHTTP(w, request)
 		if w.status != 200 || w.bytes < least {
-			r.b.Fatalf("got status %d and %d bytes", w.status, w.bytes)
+			b.Fatalf("got status %d and %d bytes", w.status, w.bytes)
 		}
 	}
 }
@@ -142,7 +144,7 @@ func BenchmarkMembers(b *testing.B) {
 		r := newReading(b)
 		roomID := r.create()
 		r.each(count, func(i int) error {
-			_, err := r.Rooms.Join(r.b.Context(), roomID, room.Move{
+			_, err := r.Rooms.Join(r.Context(), roomID, room.Move{
 				Sender: id.UserID(fmt.Sprintf("@user%d:a.test", i)), Content: canonjson.Value(fmt.Sprintf(`{"displayname":"User number %d"}`, i)),
 			})
 			return err
@@ -150,11 +152,9 @@ func BenchmarkMembers(b *testing.B) {
 		path := "/_matrix/client/v3/rooms/" + url.PathEscape(string(roomID))
 		for _, what := range []string{"members", "members?membership=join", "members?membership=leave", "joined_members", "state"} {
 			b.Run(fmt.Sprintf("%s/%d", what, count), func(b *testing.B) {
-				r.b = b
-				r.get(path+"/"+what, 10)
+				r.get(b, path+"/"+what, 10)
 			})
 		}
-		r.b = b
 	}
 }
 
@@ -189,17 +189,15 @@ func BenchmarkMessages(b *testing.B) {
 		r.start()
 		for _, limit := range []int{10, 100} {
 			b.Run(fmt.Sprintf("limit=%d/%d", limit, count), func(b *testing.B) {
-				r.b = b
-				r.get(fmt.Sprintf("/_matrix/client/v3/rooms/%s/messages?dir=b&limit=%d&from=t1_5000", url.PathEscape(string(roomID)), limit), 10)
+				r.get(b, fmt.Sprintf("/_matrix/client/v3/rooms/%s/messages?dir=b&limit=%d&from=t1_5000", url.PathEscape(string(roomID)), limit), 10)
 			})
 		}
-		r.b = b
 	}
 }
 
 // grow copies the events of a room behind themselves.
 func (r *reading) grow(roomID id.RoomID, count int) {
-	err := r.db.Update(r.b.Context(), func(tx *store.Tx) error {
+	err := r.db.Update(r.Context(), func(tx *store.Tx) error {
 		var last, place int64
 		if err := tx.Row("SELECT max(event), max(place) FROM events").Scan(&last, &place); err != nil {
 			return err
@@ -221,6 +219,6 @@ func (r *reading) grow(roomID id.RoomID, count int) {
 		return nil
 	})
 	if err != nil {
-		r.b.Fatal(err)
+		r.Fatal(err)
 	}
 }

@@ -144,12 +144,12 @@ func (s *Server) stateEvent(ctx context.Context, c endpoint.Caller, req stateEve
 	if !ok {
 		return nil, mxerr.New(mxerr.NotFound, "The room has no such state")
 	}
-	if req.Format != "event" {
-		return it.Event.Content(), nil
-	}
 	shown, err := s.show(ctx, c, req.RoomID, sight, []room.Item{it})
 	if err != nil {
 		return nil, err
+	}
+	if req.Format != "event" {
+		return shown[0].Get("content"), nil
 	}
 	return shown[0], nil
 }

@@ -34,7 +34,11 @@ type Viewer struct {
 // Show returns events of a room in the form in which a client gets them:
 // https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error) {
-	replaced, err := f.replaced(ctx, roomID, items)
+	items, err := f.pruned(ctx, v, items)
+	if err != nil {
+		return nil, err
+	}
+	replaced, err := f.replaced(ctx, v, roomID, items)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +65,7 @@ func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []roo
 }
 
 // replaced returns the state events in whose place others came.
-func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
+func (f *Feed) replaced(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
 	var nums []stateres.Num
 	for _, it := range items {
 		if it.Replaces != 0 {
@@ -72,6 +76,9 @@ func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item
 		return nil, nil
 	}
 	found, err := f.Rooms.Items(ctx, roomID, nums)
+	if err == nil {
+		found, err = f.pruned(ctx, v, found)
+	}
 	if err != nil {
 		return nil, err
 	}
