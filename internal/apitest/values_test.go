@@ -69,6 +69,8 @@ func (v *values) good(name string) string {
 		return "b"
 	case "limit":
 		return "5"
+	case "ts":
+		return "1432684800000"
 	case "token", "version":
 		return "1"
 	}

@@ -47,10 +47,18 @@ type messagesRequest struct {
 }
 
 type messagesResponse struct {
-	Chunk []canonjson.Value `json:"chunk"`
-	Start string            `json:"start"`
-	End   string            `json:"end,omitempty"`
-	State []canonjson.Value `json:"state,omitempty"`
+	Chunk      []canonjson.Value
+	Start, End string
+	State      []canonjson.Value
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r messagesResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).events("chunk", r.Chunk).text("end", r.End).text("start", r.Start)
+	if len(r.State) > 0 {
+		o = o.events("state", r.State)
+	}
+	return append(o, '}')
 }
 
 // How many events /messages gives, and goes through in search of them.
@@ -82,7 +90,10 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if err != nil {
 		return messagesResponse{}, err
 	}
-	resp := messagesResponse{Start: feed.FormatPlace(w.start)}
+	resp := messagesResponse{Start: req.From}
+	if resp.Start == "" {
+		resp.Start = feed.FormatPlace(w.start)
+	}
 	if !w.done {
 		resp.End = feed.FormatPlace(w.at)
 	}

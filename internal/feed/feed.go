@@ -21,6 +21,8 @@ type Parts struct {
 	AccountData *accountdata.Store
 	Receipts    *receipt.Book
 	Board       *ephemeral.Board
+	// Erased tells which of some users have had themselves erased. Nil: nobody.
+	Erased func(context.Context, []id.UserID) (map[id.UserID]bool, error)
 }
 
 // Feed answers /sync. It is safe for concurrent use.

@@ -108,9 +108,13 @@ func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []can
 	}
 	b.tellMembers(items)
 	v := a.viewer(b.w.membership)
+	// Who gets all that is new since the last answer puts together by itself what
+	// relates to what.
+	v.Related, v.Seen = b.timeline.limited, b.w.seen()
 	if events, err = a.Show(ctx, v, b.w.id, b.timeline.items); err != nil {
 		return nil, nil, err
 	}
+	v.Related = false
 	state, err = a.Show(ctx, v, b.w.id, items)
 	return events, state, err
 }

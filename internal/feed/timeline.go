@@ -34,6 +34,14 @@ func (w window) sees(place int64) bool {
 	return w.sight.Sees(place)
 }
 
+// seen returns the places whose events the user may see.
+func (w window) seen() []room.Interval {
+	if w.sight == nil {
+		return []room.Interval{{First: 1, Last: room.Last}}
+	}
+	return w.sight.Intervals
+}
+
 // membership returns what the user was to the room in a place.
 func (w window) membership(place int64) string {
 	if w.sight == nil {

@@ -28,6 +28,7 @@ type entry struct {
 	// redacts is the event that it takes effect on, if it is a redaction; awaits
 	// is the event that it names, if the room does not have that yet.
 	redacts stateres.Num
+	target  *event.Event // what it takes effect on, as it was
 	awaits  id.EventID
 	// thread is the root of the thread that it is in, empty for the main timeline.
 	thread id.EventID

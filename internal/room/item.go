@@ -196,6 +196,18 @@ func (c *recent) at(pos journal.Position) (m Moment, ok bool) {
 	return c.moments[i-1], true
 }
 
+// byID returns an item; ok is false when it is not in memory.
+func (c *recent) byID(eventID id.EventID) (it Item, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.items) - 1; i >= 0; i-- {
+		if c.items[i].Event.ID() == eventID {
+			return c.items[i], true
+		}
+	}
+	return Item{}, false
+}
+
 // upTo returns up to limit items up to a place, newest first, as far as they are
 // in memory.
 func (c *recent) upTo(place int64, limit int) []Item {

@@ -1,10 +1,12 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -225,6 +227,77 @@ func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.R
 		}
 	}
 	return g.itemsOf(ctx, r, nums)
+}
+
+// StateNums returns the numbers of a whole state or, unless it is empty, of one
+// type of events in it, in the order of the numbers.
+func (g *Engine) StateNums(ctx context.Context, roomID id.RoomID, root statetrie.Root, eventType string) ([]stateres.Num, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	entries := statetrie.All(ctx, g.committed(r.num), root)
+	if eventType != "" {
+		entries = statetrie.OfType(ctx, g.committed(r.num), root, eventType)
+	}
+	var nums []stateres.Num
+	for entry, err := range entries {
+		if err != nil {
+			return nil, fmt.Errorf("reading a state of %s: %w", roomID, err)
+		}
+		nums = append(nums, stateres.Num(entry.Number))
+	}
+	slices.Sort(nums)
+	return nums, nil
+}
+
+// Bare returns events of a room by their numbers, in the order of these, for who
+// goes through very many: each is read from the database, nothing of it is kept
+// in memory, and of an Item it has Num, Event, Place and Replaces only. Numbers
+// that the room does not have are left out.
+func (g *Engine) Bare(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Item, 0, len(nums))
+	var redacted []stateres.Num
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		in, arg := tx.In(1, nums)
+		for row, err := range tx.Query("SELECT event, event_id, place, replaces, redacted_by, json FROM events WHERE event "+in, arg) {
+			if err != nil {
+				return err
+			}
+			var it Item
+			var eventID id.EventID
+			var because stateres.Num
+			var json []byte
+			if err := row.Scan(&it.Num, &eventID, &it.Place, &it.Replaces, &because, &json); err != nil {
+				return err
+			}
+			if because != 0 {
+				redacted = append(redacted, it.Num)
+				continue
+			}
+			if it.Event, err = event.Load(json, eventID, r.rules); err != nil {
+				return err
+			}
+			list = append(list, it)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading events of %s: %w", roomID, err)
+	}
+	if len(redacted) > 0 {
+		others, err := g.itemsOf(ctx, r, redacted)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, others...)
+	}
+	slices.SortFunc(list, func(a, b Item) int { return cmp.Compare(a.Num, b.Num) })
+	return list, nil
 }
 
 // FullState returns a whole state, in no order.

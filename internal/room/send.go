@@ -136,6 +136,11 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	if err := r.expected(ctx, drafts); err != nil {
 		return a, r.barrier(err), err
 	}
+	for _, d := range drafts {
+		if err := r.mayRelate(ctx, d); err != nil {
+			return a, r.barrier(err), err
+		}
+	}
 	before, head := r.row, r.head
 	var made []entry
 	for _, d := range drafts {
@@ -158,13 +163,18 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 // an event that it repeats, or one that came before it. It is nil if that is
 // durable already. Waiting fails when it did not come about. The caller holds mu.
 func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
-	earlier := (errRepeated{})
-	repeated := errors.As(refusal, &earlier)
-	if !repeated && !errors.Is(refusal, errSuperseded) {
+	var because id.EventID // empty: whatever came before it
+	earlier, duplicate := errRepeated{}, errDuplicate{}
+	switch {
+	case errors.As(refusal, &earlier):
+		because = earlier.eventID
+	case errors.As(refusal, &duplicate):
+		because = duplicate.eventID
+	case !errors.Is(refusal, errSuperseded):
 		return nil
 	}
 	for n, m := range r.pending {
-		if !repeated || m.event.ID() == earlier.eventID {
+		if because == "" || m.event.ID() == because {
 			return r.confirm(n)
 		}
 	}

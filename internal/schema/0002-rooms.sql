@@ -60,15 +60,18 @@ CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
 CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
 
--- The threads of rooms in which an event notifies everybody.
+-- The threads of rooms.
 CREATE TABLE threads (
 	room       bigint NOT NULL,
-	thread     text   NOT NULL, -- its root
-	place      bigint NOT NULL, -- of the last such event
+	thread     text   NOT NULL, -- its root, which the room need not have
+	place      bigint NOT NULL, -- of the last event in it that notifies everybody; 0: none does
+	last       bigint,          -- of the last event that says that it is in it, and is not redacted
+	count      bigint NOT NULL, -- how many such there are
 	PRIMARY KEY (room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX threads_by_place ON threads (room, place);
+CREATE INDEX threads_by_last ON threads (room, last) WHERE last IS NOT NULL;
 
 -- Redactions of events that the room did not have: they apply when it gets them.
 CREATE TABLE early_redactions (
@@ -139,13 +142,18 @@ CREATE TABLE highlights (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- What relates to which event.
+-- What relates to which event. What is redacted relates to nothing.
 CREATE TABLE relations (
 	room       bigint NOT NULL,
 	parent     text   NOT NULL, -- an event ID; the room need not have the event
-	child      bigint NOT NULL, -- the event that relates to it
 	rel_type   text   NOT NULL,
+	place      bigint NOT NULL, -- of the child, the event that relates to the parent
+	child      bigint NOT NULL,
+	type       text   NOT NULL, -- of the child
 	sender     text   NOT NULL, -- of the child
-	PRIMARY KEY (room, parent, child)
+	ts         bigint NOT NULL, -- when the child was sent, as its sender says
+	edits      boolean NOT NULL, -- by its form the child may take the place of what its sender said
+	PRIMARY KEY (room, parent, rel_type, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+CREATE INDEX relations_by_sender ON relations (room, sender, rel_type, parent);

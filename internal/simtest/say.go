@@ -56,14 +56,16 @@ func (w *world) visibility() string {
 // send sends an event and notes it.
 func (w *world) send(r *place, p *person, kind string, content object) deed {
 	device, txn := w.device(p), w.nextTxn()
-	thread := ""
-	if relation, ok := content["m.relates_to"].(object); ok && relation["rel_type"] == "m.thread" {
-		thread = relation["event_id"].(string)
+	thread, relates := "", false
+	if relation, ok := content["m.relates_to"].(object); ok && relation["rel_type"] != nil {
+		if relates = true; relation["rel_type"] == "m.thread" {
+			thread = relation["event_id"].(string)
+		}
 	}
 	return deed{
 		who: device, method: "PUT", path: roomPath(r.id, "send", kind, txn), body: content, txn: txn, again: w.chance(4),
 		done: func(v canonjson.Value) {
-			w.known(r, v, known{sender: p.id, kind: kind, thread: thread}, sending{device, txn})
+			w.known(r, v, known{sender: p.id, kind: kind, relates: relates, thread: thread}, sending{device, txn})
 		},
 	}
 }
@@ -109,13 +111,13 @@ func (w *world) message(r *place) deed {
 		content["m.new_content"] = object{"msgtype": "m.text", "body": "edited"}
 	case n < 58:
 		content["m.relates_to"] = object{"m.in_reply_to": object{"event_id": earlier}}
-	case n < 69:
+	case n < 69 && (parent.thread != "" || !parent.relates):
 		if parent.thread != "" {
 			earlier = parent.thread
 		}
 		content["m.relates_to"] = object{"rel_type": "m.thread", "event_id": earlier}
 	default:
-		return w.send(r, p, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": earlier, "key": "+"}})
+		return w.send(r, p, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": earlier, "key": fmt.Sprint("+", w.txns)}})
 	}
 	if w.chance(20) {
 		return w.send(r, p, "org.sim.silent", content) // it notifies whom it mentions only

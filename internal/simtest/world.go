@@ -56,6 +56,7 @@ type place struct {
 type known struct {
 	id, sender, kind string
 	state            bool
+	relates          bool   // to another event
 	thread           string // its root; empty for the main timeline
 }
 
