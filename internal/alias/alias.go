@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -119,6 +120,26 @@ func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, err
 		return nil, fmt.Errorf("reading the aliases of %s: %w", room, err)
 	}
 	return aliases, nil
+}
+
+// moveKey names what moves from a room, in a batch.
+type moveKey struct{ from id.RoomID }
+
+// Move adds to the batch that what leads to a room leads to another one from now
+// on: aliases, and the place in the directory.
+func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
+	b.Write(moveKey{from}, func(tx *store.Tx) error {
+		for _, statement := range []string{
+			"UPDATE aliases SET room_id = $2 WHERE room_id = $1",
+			"DELETE FROM published_rooms WHERE room_id = $2 AND EXISTS (SELECT 1 FROM published_rooms AS other WHERE other.room_id = $1)",
+			"UPDATE published_rooms SET room_id = $2 WHERE room_id = $1",
+		} {
+			if _, err := tx.Exec(statement, from, to); err != nil {
+				return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
+			}
+		}
+		return nil
+	})
 }
 
 // list returns the one column that a query gives.

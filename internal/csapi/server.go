@@ -11,6 +11,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/inherit"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/room"
@@ -30,6 +31,7 @@ type Parts struct {
 	Typing      *ephemeral.Board
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
+	Heirs       *inherit.Keeper
 	Filters     *filter.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
@@ -48,6 +50,7 @@ func (s *Server) Routes() []endpoint.Route {
 	return slices.Concat(
 		s.createRoomRoutes(),
 		s.membershipRoutes(),
+		s.upgradeRoutes(),
 		s.sendRoutes(),
 		s.roomRoutes(),
 		s.messageRoutes(),

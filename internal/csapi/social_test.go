@@ -14,6 +14,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -85,8 +86,9 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		}
 		users := someCallers()
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
+		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Heirs: inherit.New(rooms, data, nil), Aliases: alias.New(db, "a.test"),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
@@ -95,6 +97,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		wg.Go(func() { s.Profiles.Run(ctx) })
+		wg.Go(func() { s.Heirs.Run(ctx) })
 		f(s)
 		s.Typing.Close()
 		cancel()

@@ -43,7 +43,7 @@ var layers = []layer{
 	{"endpoint", "it is the frame around every route: authentication, limits, decoding, errors", []string{
 		"internal/endpoint"}},
 	{"consumers", "a consumer reads the journal behind a cursor of its own and never decides; what decides must not wait for it", []string{
-		"internal/feed", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
+		"internal/feed", "internal/inherit", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
 	{"domains", "a domain decides what is true about its own subject and can be understood without the others", []string{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
 		"internal/profile", "internal/filter", "internal/alias", "internal/report", "internal/ephemeral", "internal/media", "internal/rtc"}},

@@ -112,7 +112,7 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 	d.state(event.TypeMember, string(n.Creator), n.member(n.Creator, event.MembershipJoin))
 	d.state(event.TypePowerLevels, "", n.levels(rules))
 	if n.Alias != "" {
-		d.state("m.room.canonical_alias", "", object("alias", canonjson.Text(string(n.Alias))))
+		d.state(typeCanonicalAlias, "", object("alias", canonjson.Text(string(n.Alias))))
 	}
 	n.preset(&d)
 	for _, s := range n.State {
@@ -145,6 +145,12 @@ type drafting struct {
 
 func (d *drafting) state(eventType, stateKey string, content canonjson.Value) {
 	d.drafts = append(d.drafts, Draft{Type: eventType, StateKey: &stateKey, Sender: d.sender, Content: content})
+}
+
+// optional is state for something that the room may refuse.
+func (d *drafting) optional(eventType, stateKey string, content canonjson.Value) {
+	d.state(eventType, stateKey, content)
+	d.drafts[len(d.drafts)-1].optional = true
 }
 
 // preset adds the state that the preset stands for, less what the initial state
@@ -216,7 +222,7 @@ func (n NewRoom) levels(rules *roomver.Rules) canonjson.Value {
 	}
 	events := canonjson.Value("{}")
 	for eventType, required := range map[string]int{
-		"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50,
+		"m.room.name": 50, "m.room.avatar": 50, typeCanonicalAlias: 50,
 		event.TypePowerLevels: 100, event.TypeHistoryVisibility: 100, event.TypeServerACL: 100,
 		"m.room.encryption": 100, "m.room.tombstone": tombstone,
 	} {

@@ -32,6 +32,8 @@ type Draft struct {
 
 	// authoriser is the local user in whose name the sender joins, if anybody.
 	authoriser id.UserID
+	// optional: if the room refuses it, it is left out of what is sent together.
+	optional bool
 }
 
 // authorisedVia names the user in whose name somebody joins. This server vouches
@@ -136,22 +138,41 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	if err := r.expected(ctx, drafts); err != nil {
 		return a, r.barrier(err), err
 	}
-	before, head := r.row, r.head
-	var made []entry
-	for _, d := range drafts {
-		e, err := r.build(ctx, d)
-		if err != nil {
-			r.row, r.head = before, head
-			for _, m := range made {
-				r.withdraw(m)
-			}
-			return a, nil, err
-		}
-		made = append(made, e)
+	before := r.row
+	made, err := r.buildAll(ctx, drafts)
+	if err != nil {
+		return a, nil, err
 	}
 	a = r.finish(before, made)
 	change := r.engine.once(a.change, key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
+}
+
+// buildAll builds events, each on the one before. After an error the room is as
+// it was. The caller holds mu.
+func (r *live) buildAll(ctx context.Context, drafts []Draft) (made []entry, err error) {
+	before, head := r.row, r.head
+	for _, d := range drafts {
+		e, err := r.build(ctx, d)
+		refusal := (*mxerr.Error)(nil)
+		switch {
+		case err == nil:
+			made = append(made, e)
+		case !d.optional || !errors.As(err, &refusal):
+			r.rewind(before, head, made)
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// rewind takes back events that were built and not handed to the journal. The
+// caller holds mu.
+func (r *live) rewind(before record, head []*event.Event, made []entry) {
+	r.row, r.head = before, head
+	for _, m := range made {
+		r.withdraw(m)
+	}
 }
 
 // barrier returns what waits until that is durable which a draft was refused for:

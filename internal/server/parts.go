@@ -14,6 +14,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -37,6 +38,7 @@ type parts struct {
 	filters  *filter.Store
 	profiles *profile.Keeper
 	aliases  *alias.Directory
+	heirs    *inherit.Keeper
 	feed     *feed.Feed
 
 	// loops are what the domains do in the background. The journal, which all
@@ -57,11 +59,13 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
+	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
 		p.profiles.Run,
+		p.heirs.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 	}
 	return p, nil
@@ -79,6 +83,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Typing:      p.typing,
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
+		Heirs:       p.heirs,
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
