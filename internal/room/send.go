@@ -24,7 +24,7 @@ type Draft struct {
 	Time     int64           // origin_server_ts; 0 for the present
 	// Instead, unless empty, is the event that must be in the place in the state:
 	// a change of what somebody has seen there. Otherwise nothing is sent and the
-	// error is errSuperseded.
+	// error is ErrSuperseded.
 	Instead id.EventID
 
 	// Transaction is the request that the event comes from.
@@ -181,7 +181,7 @@ func (r *live) rewind(before record, head []*event.Event, made []entry) {
 func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
 	earlier := (errRepeated{})
 	repeated := errors.As(refusal, &earlier)
-	if !repeated && !errors.Is(refusal, errSuperseded) {
+	if !repeated && !errors.Is(refusal, ErrSuperseded) {
 		return nil
 	}
 	for n, m := range r.pending {
@@ -192,12 +192,13 @@ func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
 	return nil
 }
 
-// errSuperseded: the state has another event in a place than was expected.
-var errSuperseded = errors.New("the state has changed meanwhile")
+// ErrSuperseded is the error of a draft that was to come instead of an event: the
+// state has another one in its place.
+var ErrSuperseded = errors.New("the state has changed meanwhile")
 
 // expected holds a single piece of state against what the room has in its place.
 // The error is errRepeated if the same sender says the same again, by which
-// nothing is gained, and errSuperseded if it comes instead of another event.
+// nothing is gained, and ErrSuperseded if it comes instead of another event.
 func (r *live) expected(ctx context.Context, drafts []Draft) error {
 	d := drafts[0]
 	if len(drafts) != 1 || d.StateKey == nil {
@@ -210,7 +211,7 @@ func (r *live) expected(ctx context.Context, drafts []Draft) error {
 	case state.fault != nil:
 		return state.fault
 	case d.Instead != "" && (e == nil || e.ID() != d.Instead):
-		return errSuperseded
+		return ErrSuperseded
 	case e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
 		return nil
 	case d.Type != event.TypeMember && eventauth.Check(e, state) != nil:
