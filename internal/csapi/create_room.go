@@ -29,7 +29,7 @@ type createRoomRequest struct {
 	Version         roomver.Version   `json:"room_version"`
 	CreationContent canonjson.Value   `json:"creation_content"`
 	InitialState    []canonjson.Value `json:"initial_state"`
-	InviteThreePIDs []canonjson.Value `json:"invite_3pid"`
+	InviteThreePIDs []threePID        `json:"invite_3pid"`
 	Preset          room.Preset       `json:"preset"`
 	IsDirect        bool              `json:"is_direct"`
 	Levels          canonjson.Value   `json:"power_level_content_override"`
@@ -53,6 +53,11 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 			return roomResponse{}, err
 		}
 	}
+	// They are looked up before there is a room, which nobody would want without.
+	unknown, err := s.lookUp(ctx, req.InviteThreePIDs, &n)
+	if err != nil {
+		return roomResponse{}, err
+	}
 	if n.Profiles, err = s.memberProfiles(ctx, append([]id.UserID{c.UserID}, n.Invites...)); err != nil {
 		return roomResponse{}, err
 	}
@@ -70,6 +75,11 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 			return roomResponse{}, err
 		}
 	}
+	for _, address := range unknown {
+		if err := s.leaveInvite(ctx, c, roomID, address); err != nil {
+			return roomResponse{}, err
+		}
+	}
 	return roomResponse{roomID}, s.retell(ctx, c.UserID, n.Profiles[c.UserID])
 }
 
@@ -78,10 +88,6 @@ func (req createRoomRequest) room(creator id.UserID) (room.NewRoom, error) {
 	n := room.NewRoom{
 		Creator: creator, Version: req.Version, Preset: req.Preset, Name: req.Name, Topic: req.Topic,
 		Invites: req.Invite, Direct: req.IsDirect,
-	}
-	if len(req.InviteThreePIDs) > 0 {
-		// To make the room without them would be worse: nobody would notice.
-		return n, mxerr.New(mxerr.ThreePIDMediumNotSupported, "This server cannot invite by mail address or telephone number")
 	}
 	switch req.Visibility {
 	case "", "private", "public":

@@ -11,6 +11,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -32,6 +33,7 @@ type Parts struct {
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
 	Heirs       *inherit.Keeper
+	Identity    *identity.Servers
 	Filters     *filter.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed

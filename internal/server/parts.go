@@ -14,10 +14,12 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -39,6 +41,7 @@ type parts struct {
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
+	outbound *remote.Client
 	feed     *feed.Feed
 
 	// loops are what the domains do in the background. The journal, which all
@@ -73,6 +76,7 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 
 // clientAPI is the client-server API over the domains.
 func (p *parts) clientAPI(c config.Config) *csapi.Server {
+	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
 		Name:        p.name,
 		Settings:    clientSettings(c),
@@ -84,6 +88,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
 		Heirs:       p.heirs,
+		Identity:    identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
@@ -123,6 +128,9 @@ func publicURL(c config.Config) string {
 func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
+	}
+	if p.outbound != nil {
+		p.outbound.Close()
 	}
 }
 
