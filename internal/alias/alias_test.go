@@ -194,3 +194,40 @@ func TestWhatLeadsToARoomMoves(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := New(db, "a.test")
+		create(t, d, "#there:a.test", "!other")
+		make := func(alias id.RoomAlias) func() (journal.Position, error) {
+			return j.Submit(func(b *journal.Batch) error {
+				d.PublishWith(b, "!room")
+				return d.CreateWith(b, alias, "!room", alice)
+			})
+		}
+		// All are in one group, which is committed when the journal runs.
+		waits := []func() (journal.Position, error){make("#new:a.test"), make("#new:a.test"), make("#there:a.test"), make("#x:b.test")}
+		running, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { j.Run(running) })
+		defer wg.Wait()
+		defer cancel()
+		for i, want := range []error{nil, ErrTaken, ErrTaken, mxerr.InvalidParam} {
+			if _, err := waits[i](); !errors.Is(err, want) {
+				t.Errorf("number %d: got %v, want %v", i, err, want)
+			}
+		}
+		for alias, want := range map[id.RoomAlias]id.RoomID{"#new:a.test": "!room", "#there:a.test": "!other"} {
+			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
+				t.Errorf("%s leads to %s, %v", alias, got, err)
+			}
+		}
+		if published, err := d.IsPublished(ctx, "!room"); err != nil || !published {
+			t.Errorf("published: %v, %v", published, err)
+		}
+	})
+}

@@ -85,7 +85,7 @@ func TestEveryVersionIsUpgradedToEvery(t *testing.T) {
 				t.Errorf("%s: further creators are %s", name, creators)
 			}
 			for eventType, want := range map[string]string{
-				"m.room.name": fmt.Sprintf(`{"name":%q}`, name), "m.room.topic": `{"topic":"about"}`, "m.room.join_rules": `{"join_rule":"public"}`,
+				"m.room.name": fmt.Sprintf(`{"name":%q}`, name), "m.room.topic": `{"m.topic":{"m.text":[{"body":"about","mimetype":"text/plain"}]},"topic":"about"}`, "m.room.join_rules": `{"join_rule":"public"}`,
 				"m.room.history_visibility": `{"history_visibility":"shared"}`, "m.room.guest_access": `{"guest_access":"forbidden"}`,
 			} {
 				if got := n.stateNow(next, eventType, ""); got != want {
