@@ -204,8 +204,8 @@ internal machines.`,
 		name: "outbound.allow_private_networks", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
 		doc: `
-Whether all other requests to addresses that users choose, such as those for link previews and to push gateways, may go
-to private, loopback and link-local addresses.`,
+Whether all other requests to addresses that users choose, such as those for link previews, to push gateways and to
+identity servers, may go to private, loopback and link-local addresses.`,
 	},
 	{
 		name: "identity.trusted", example: "identity.example.org",

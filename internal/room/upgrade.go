@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
@@ -100,8 +99,8 @@ func (g *Engine) upgrade(ctx context.Context, roomID id.RoomID, u Upgrade, rules
 			return "", err
 		}
 	}
-	s := succession{Upgrade: u, estate: estate, old: old, fresh: fresh, ended: ended}
-	return fresh.id, s.run(ctx)
+	err = succession{Upgrade: u, estate: estate, old: old, fresh: fresh, ended: ended}.run(ctx)
+	return fresh.id, err
 }
 
 // replaced returns the room that has replaced another one, if it has these rules
@@ -176,10 +175,18 @@ type succession struct {
 	ended      stateres.Num // the tombstone that the old room has already, 0 for none
 }
 
-// run builds all events of both rooms, hands them to the journal, and waits. The
-// error is errConflict when the old room was not as expected.
+// run makes the new room and ends the old one. Until the end nothing names the new
+// room, so what is cut off before is a room that only its creator knows. The error
+// is errConflict when the old room was not as expected.
 func (s succession) run(ctx context.Context) error {
-	begun, last, wait, err := s.submit(ctx)
+	drafts := s.estate.drafts(s)
+	for len(drafts) > together {
+		if err := s.fill(ctx, drafts[:together]); err != nil {
+			return fmt.Errorf("filling a room that is to replace %s: %w", s.old.id, err)
+		}
+		drafts = drafts[together:]
+	}
+	last, wait, err := s.submit(ctx, drafts)
 	if err != nil {
 		if wait != nil {
 			if _, failed := wait(); failed != nil {
@@ -188,11 +195,6 @@ func (s succession) run(ctx context.Context) error {
 		}
 		return err
 	}
-	for _, part := range begun {
-		if _, err := s.fresh.settle(part.appended, part.wait); err != nil {
-			return fmt.Errorf("filling room %s, which was to replace %s: %w", s.fresh.id, s.old.id, err)
-		}
-	}
 	pos, err := wait()
 	result := func() (journal.Position, error) { return pos, err }
 	_, err = s.fresh.settle(last[0], result)
@@ -200,41 +202,64 @@ func (s succession) run(ctx context.Context) error {
 	return errors.Join(err, oldErr)
 }
 
-// part is an append that was handed to the journal.
-type part struct {
-	appended
-	wait func() (journal.Position, error)
+// fill appends some of the events of a new room that has too many of them to be
+// appended at once.
+func (s succession) fill(ctx context.Context, drafts []Draft) error {
+	// The tombstone does not exist yet.
+	s.old.mu.Lock()
+	known := s.old.head[0].ID()
+	s.old.mu.Unlock()
+	a, wait, err := s.fillPart(ctx, drafts, known)
+	if err != nil {
+		return err
+	}
+	_, err = s.fresh.settle(a, wait)
+	return err
 }
 
-// submit builds the events of both rooms and hands them to the journal: what
-// comes before the end of the new room in parts, then its end with that of the
-// old. With an error there may be something to wait for before trying again.
-func (s succession) submit(ctx context.Context) (begun []part, last [2]appended, wait func() (journal.Position, error), err error) {
+func (s succession) fillPart(ctx context.Context, drafts []Draft, known id.EventID) (a appended, wait func() (journal.Position, error), err error) {
+	s.fresh.mu.Lock()
+	defer s.fresh.mu.Unlock()
+	before := s.fresh.row
+	made, err := s.buildCreate(ctx, known)
+	if err != nil {
+		return a, nil, err
+	}
+	more, err := s.fresh.buildAll(ctx, drafts)
+	if err != nil {
+		return a, nil, invalidState(err)
+	}
+	if made = append(made, more...); len(made) == 0 {
+		return a, func() (journal.Position, error) { return 0, nil }, nil
+	}
+	a = s.fresh.finish(before, made)
+	return a, s.old.engine.journal.Submit(a.change), nil
+}
+
+// submit builds the last events of both rooms and hands them to the journal. With
+// an error there may be something to wait for before trying again.
+func (s succession) submit(ctx context.Context, drafts []Draft) (last [2]appended, wait func() (journal.Position, error), err error) {
 	s.old.mu.Lock()
 	defer s.old.mu.Unlock()
-	s.fresh.mu.Lock() // nobody else knows of it
+	s.fresh.mu.Lock() // nobody who has this one waits for the other
 	defer s.fresh.mu.Unlock()
 	if s.old.stale {
-		return nil, last, nil, errConflict
+		return last, nil, errConflict
 	}
 	state := &snapshot{ctx: ctx, room: s.old, root: s.old.row.root}
 	if n := state.num(event.Tuple{Type: typeTombstone}); state.fault != nil {
-		return nil, last, nil, state.fault
+		return last, nil, state.fault
 	} else if n != s.ended {
-		return nil, last, s.old.confirm(n), errConflict
+		return last, s.old.confirm(n), errConflict
 	}
-	before, head := s.old.row, s.old.head
-	parts, ending, err := s.build(ctx)
+	before, head, fresh := s.old.row, s.old.head, s.fresh.row
+	made, ending, err := s.build(ctx, drafts)
 	if err != nil {
 		s.old.rewind(before, head, ending)
-		return nil, last, nil, err
+		return last, nil, err
 	}
-	end := len(parts) - 1
-	last = [2]appended{parts[end], s.old.finish(before, ending)}
-	for _, a := range parts[:end] {
-		begun = append(begun, part{a, s.old.engine.journal.Submit(a.change)})
-	}
-	return begun, last, s.old.engine.journal.Submit(s.end(last)), nil
+	last = [2]appended{s.fresh.finish(fresh, made), s.old.finish(before, ending)}
+	return last, s.old.engine.journal.Submit(s.end(last)), nil
 }
 
 // end is the change that ends both.
@@ -252,44 +277,37 @@ func (s succession) end(last [2]appended) journal.Change {
 	}
 }
 
-// build builds the events of the new room, in parts, and those that end the old
-// one. Each names the other: where the ID of the new room is that of its create
-// event, that has to be built first, and otherwise the tombstone. With an error
-// the events of the old room are those that have to be taken back.
-func (s succession) build(ctx context.Context) (parts []appended, ending []entry, err error) {
-	before := s.fresh.row
-	var create []entry
+// build builds the last events of the new room, if not all, and those that end the
+// old one. Each names the other: where the ID of the new room is that of its create
+// event, that has to be built first, and otherwise the tombstone. With an error the
+// events of the old room are those that have to be taken back.
+func (s succession) build(ctx context.Context, drafts []Draft) (made, ending []entry, err error) {
 	if s.fresh.rules.RoomIDFromCreate {
-		if create, err = s.buildCreate(ctx, ""); err != nil {
+		if made, err = s.buildCreate(ctx, ""); err != nil {
 			return nil, nil, err
 		}
 	}
 	if ending, err = s.old.buildAll(ctx, s.ending()); err != nil {
 		return nil, nil, err
 	}
-	if create == nil {
-		if create, err = s.buildCreate(ctx, ending[0].event.ID()); err != nil {
+	if !s.fresh.rules.RoomIDFromCreate {
+		if made, err = s.buildCreate(ctx, ending[0].event.ID()); err != nil {
 			return nil, ending, err
 		}
 	}
-	for drafts := range slices.Chunk(s.estate.drafts(s), together) {
-		made, err := s.fresh.buildAll(ctx, drafts)
-		if err != nil {
-			return nil, ending, invalidState(err)
-		}
-		if made = append(create, made...); len(made) > 0 {
-			parts = append(parts, s.fresh.finish(before, made))
-		}
-		before, create = s.fresh.row, nil
-	}
-	return parts, ending, nil
+	rest, err := s.fresh.buildAll(ctx, drafts)
+	return append(made, rest...), ending, invalidState(err)
 }
 
-// buildCreate builds the create event of the new room.
-func (s succession) buildCreate(ctx context.Context, ended id.EventID) ([]entry, error) {
+// buildCreate builds the create event of the new room, unless that was done. The
+// last event of the old room is named where it can be the tombstone.
+func (s succession) buildCreate(ctx context.Context, last id.EventID) ([]entry, error) {
+	if s.fresh.row.place > 0 {
+		return nil, nil
+	}
 	predecessor := object("room_id", canonjson.Text(string(s.old.id)))
-	if ended != "" {
-		predecessor = predecessor.With("event_id", canonjson.Text(string(ended)))
+	if !s.fresh.rules.RoomIDFromCreate {
+		predecessor = predecessor.With("event_id", canonjson.Text(string(last)))
 	}
 	content := s.estate.create(s).With("predecessor", predecessor)
 	content, err := NewRoom{Creator: s.Sender, Content: content}.createContent(s.fresh.rules)

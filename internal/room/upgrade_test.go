@@ -340,25 +340,32 @@ func leaveAll(n *node, roomID id.RoomID) error {
 
 func TestManyBansMove(t *testing.T) {
 	n := local(t)
-	old := n.create(NewRoom{Version: "10"})
-	for i := range 2*together + 7 {
-		n.send(old, member(alice, id.UserID(fmt.Sprintf("@spam%d:b.test", i)), event.MembershipBan))
-	}
-	moved := 0
-	next := n.upgrade(old, Upgrade{Version: "12", Move: func(_ *journal.Batch, from, to id.RoomID) {
-		if from == old && to != old {
-			moved++
+	for _, to := range []roomver.Version{"11", "12"} {
+		old := n.create(NewRoom{Version: "10"})
+		for i := range 2*together + 7 {
+			n.send(old, member(alice, id.UserID(fmt.Sprintf("@spam%d:b.test", i)), event.MembershipBan))
 		}
-	}})
-	for i := range 2*together + 7 {
-		if got := n.stateNow(next, "m.room.member", fmt.Sprintf("@spam%d:b.test", i)); got != `{"membership":"ban"}` {
-			t.Fatalf("number %d is %q", i, got)
+		moved := 0
+		next := n.upgrade(old, Upgrade{Version: to, Move: func(_ *journal.Batch, from, to id.RoomID) {
+			if from == old && to != old {
+				moved++
+			}
+		}})
+		for i := range 2*together + 7 {
+			if got := n.stateNow(next, "m.room.member", fmt.Sprintf("@spam%d:b.test", i)); got != `{"membership":"ban"}` {
+				t.Fatalf("to %s: number %d is %q", to, i, got)
+			}
 		}
+		if moved == 0 {
+			t.Errorf("to %s: nothing was moved", to)
+		}
+		last, _ := canonjson.Value(n.stateNow(next, "m.room.create", "")).Get("predecessor").Get("event_id").Text()
+		if known := last != "" && n.eventByID(old, id.EventID(last)) != nil; known != (to == "11") {
+			t.Errorf("to %s: the last event of the old room is %q", to, last)
+		}
+		n.send(next, message(alice, "on we go"))
+		n.check(next)
 	}
-	if moved == 0 {
-		t.Error("nothing was moved")
-	}
-	n.send(next, message(alice, "on we go"))
 }
 
 // TestAnUpgradeThatFails leaves nothing in the old room, which goes on.
