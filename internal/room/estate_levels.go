@@ -32,53 +32,54 @@ func usersDefault(l eventauth.Levels) eventauth.Level  { return l.User("") }
 const tombstoneLevel = 150
 
 // inheritedLevels returns the power levels of the new room: what the old ones mean,
-// as integers whatever they were, less the new creators, where these may have no level.
-// Where they must have one, the creators of the old room, who had none, get one
-// that suffices for everything.
+// as integers whatever they were, less the new creators, where these may have no
+// level. Where they must have one, the creators of the old room, who had none, get
+// one that suffices for everything.
 func (e estate) inheritedLevels(sender id.UserID, creators []id.UserID, to *roomver.Rules) canonjson.Value {
 	old := e.content(event.TypePowerLevels)
 	if old == nil {
 		return NewRoom{Creator: sender}.levels(to)
 	}
 	content := canonjson.Value("{}")
-	top := eventauth.Level(100)
 	for _, scalar := range scalars {
-		level := scalar.of(e.levels)
-		top = max(top, level)
-		content = content.With(scalar.name, number(level))
+		content = content.With(scalar.name, number(scalar.of(e.levels)))
 	}
-	events := canonjson.Value("{}")
-	for name := range old.Get("events").Members() {
-		level := e.levels.Send(name.String(), true)
-		top = max(top, level)
-		events = events.With(name.String(), number(level))
-	}
-	if to.PrivilegedCreators {
+	events := levelsOf(old.Get("events"), func(eventType string) eventauth.Level { return e.levels.Send(eventType, true) })
+	users := levelsOf(old.Get("users").Filter(func(name canonjson.Value) bool {
+		user, err := id.ParseUserID(name.String())
+		return err == nil && !(to.PrivilegedCreators && (user == sender || slices.Contains(creators, user)))
+	}), func(user string) eventauth.Level { return e.levels.User(id.UserID(user)) })
+	switch {
+	case to.PrivilegedCreators:
 		events = e.withTombstone(events)
-	}
-	users := canonjson.Value("{}")
-	for name := range old.Get("users").Members() {
-		user := id.UserID(name.String())
-		if _, err := id.ParseUserID(string(user)); err != nil || to.PrivilegedCreators && (user == sender || slices.Contains(creators, user)) {
-			continue
-		}
-		level := e.levels.User(user)
-		top = max(top, level)
-		users = users.With(string(user), number(level))
-	}
-	if e.rules.PrivilegedCreators && !to.PrivilegedCreators {
+	case e.rules.PrivilegedCreators:
+		top := number(max(100, highest(content), highest(events), highest(users)))
 		for user := range eventauth.Creators(e.state[event.Tuple{Type: event.TypeCreate}]) {
-			users = users.With(string(user), number(top))
+			users = users.With(string(user), top)
 		}
 	}
 	if list := old.Get("notifications"); list.Kind() == canonjson.Object {
-		notifications := canonjson.Value("{}")
-		for name := range list.Members() {
-			notifications = notifications.With(name.String(), number(e.levels.Notification(name.String())))
-		}
-		content = content.With("notifications", notifications)
+		content = content.With("notifications", levelsOf(list, e.levels.Notification))
 	}
 	return content.With("events", events).With("users", users)
+}
+
+// levelsOf returns an object with the names of another one, and their levels.
+func levelsOf(list canonjson.Value, of func(name string) eventauth.Level) canonjson.Value {
+	levels := canonjson.Value("{}")
+	for name := range list.Members() {
+		levels = levels.With(name.String(), number(of(name.String())))
+	}
+	return levels
+}
+
+// highest returns the highest level in an object of levels.
+func highest(levels canonjson.Value) (top eventauth.Level) {
+	for _, v := range levels.Members() {
+		n, _ := v.Int()
+		top = max(top, eventauth.Level(n))
+	}
+	return top
 }
 
 // withTombstone returns levels of events in which a tombstone takes more than

@@ -14,6 +14,7 @@ import (
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
@@ -208,6 +209,30 @@ func TestLevelsMoveWithTheRoom(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLevelsThatOtherServersWrote: this one does not write such events.
+func TestLevelsThatOtherServersWrote(t *testing.T) {
+	load := func(eventType, content string) *event.Event {
+		t.Helper()
+		e, err := event.Load([]byte(`{"auth_events":[],"content":`+content+`,"depth":1,"event_id":"$x:a.test","hashes":{},"origin_server_ts":1,"prev_events":[],"room_id":"!r:a.test",`+
+			`"sender":"@alice:a.test","signatures":{},"state_key":"","type":"`+eventType+`"}`), "$x:a.test", rulesOf(t, "5"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	create := load("m.room.create", `{"creator":"@alice:a.test"}`)
+	levels := load("m.room.power_levels",
+		`{"ban":60.7,"events":{"m.room.name":1e300,"m.room.topic":-1e300},"kick":9007199254740993,"users":{"@alice:a.test":100,"@bob:a.test":" 50","bob":1,"nobody":"x"},"x":1.5}`)
+	e := estate{rules: rulesOf(t, "5"), levels: eventauth.NewLevels(create, levels), state: map[event.Tuple]*event.Event{
+		{Type: "m.room.create"}: create, {Type: "m.room.power_levels"}: levels}}
+	got := e.inheritedLevels(alice, nil, rulesOf(t, "11"))
+	const want = `{"ban":60,"events":{"m.room.name":9007199254740991,"m.room.topic":-9007199254740991},"events_default":0,"invite":0,"kick":9007199254740991,` +
+		`"redact":50,"state_default":50,"users":{"@alice:a.test":100,"@bob:a.test":50},"users_default":0}`
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
