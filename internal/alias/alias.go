@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -53,21 +54,45 @@ func (d *Directory) Create(ctx context.Context, alias id.RoomAlias, room id.Room
 	if err := d.Check(alias); err != nil {
 		return err
 	}
-	err := d.db.Update(ctx, func(tx *store.Tx) error {
-		made, err := tx.Exec(`
-			INSERT INTO aliases (alias, room_id, creator, created) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (alias) DO NOTHING`, alias, room, creator, time.Now().UnixMilli())
-		if err == nil && made == 0 {
-			err = ErrTaken
-		}
-		return err
-	})
+	err := d.db.Update(ctx, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
 	if errors.Is(err, ErrTaken) {
 		return mxerr.New(mxerr.Unknown, "The alias %s exists already", alias).WithStatus(409).Wrap(ErrTaken)
 	}
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", alias, err)
 	}
+	return nil
+}
+
+// insert makes an alias. The error is ErrTaken when there is one already.
+func insert(tx *store.Tx, alias id.RoomAlias, room id.RoomID, creator id.UserID) error {
+	made, err := tx.Exec(`
+		INSERT INTO aliases (alias, room_id, creator, created) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (alias) DO NOTHING`, alias, room, creator, time.Now().UnixMilli())
+	if err == nil && made == 0 {
+		err = ErrTaken
+	}
+	return err
+}
+
+// aliasKey names an alias in a batch.
+type aliasKey struct{ alias id.RoomAlias }
+
+// CreateWith makes an alias in a batch, that of the room which it leads to. The
+// error is ErrTaken when there is one already.
+func (d *Directory) CreateWith(b *journal.Batch, alias id.RoomAlias, room id.RoomID, creator id.UserID) error {
+	if err := d.Check(alias); err != nil {
+		return err
+	}
+	var there int
+	if err := b.Row("SELECT count(*) FROM aliases WHERE alias = $1", alias).Scan(&there); err != nil {
+		return fmt.Errorf("looking for %s: %w", alias, err)
+	}
+	if _, inGroup := b.Memo(aliasKey{alias}); there > 0 || inGroup {
+		return ErrTaken
+	}
+	b.Remember(aliasKey{alias}, true)
+	b.Write(aliasKey{alias}, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
 	return nil
 }
 
@@ -119,6 +144,26 @@ func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, err
 		return nil, fmt.Errorf("reading the aliases of %s: %w", room, err)
 	}
 	return aliases, nil
+}
+
+// moveKey names what moves from a room, in a batch.
+type moveKey struct{ from id.RoomID }
+
+// Move adds to the batch that what leads to a room leads to another one from now
+// on: aliases, and the place in the directory.
+func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
+	b.Write(moveKey{from}, func(tx *store.Tx) error {
+		for _, statement := range []string{
+			"UPDATE aliases SET room_id = $2 WHERE room_id = $1",
+			"DELETE FROM published_rooms WHERE room_id = $2 AND EXISTS (SELECT 1 FROM published_rooms AS other WHERE other.room_id = $1)",
+			"UPDATE published_rooms SET room_id = $2 WHERE room_id = $1",
+		} {
+			if _, err := tx.Exec(statement, from, to); err != nil {
+				return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
+			}
+		}
+		return nil
+	})
 }
 
 // list returns the one column that a query gives.

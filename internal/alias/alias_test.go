@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
@@ -146,6 +147,87 @@ func TestRoomsArePublished(t *testing.T) {
 			if published, err := d.IsPublished(ctx, step.room); err != nil || published != step.published {
 				t.Errorf("after %v: published: %v, %v", step, published, err)
 			}
+		}
+	})
+}
+
+func TestWhatLeadsToARoomMoves(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { j.Run(running) })
+		defer wg.Wait()
+		defer cancel()
+		d := New(db, "a.test")
+		for alias, room := range map[id.RoomAlias]id.RoomID{"#one:a.test": "!old", "#two:a.test": "!old", "#other:a.test": "!other"} {
+			create(t, d, alias, room)
+		}
+		for _, room := range []id.RoomID{"!old", "!other"} {
+			if err := d.Publish(ctx, room, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // there is nothing left the second time
+			if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!new"); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Publish(ctx, "!old", true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!other"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for alias, want := range map[id.RoomAlias]id.RoomID{"#one:a.test": "!new", "#two:a.test": "!new", "#other:a.test": "!other"} {
+			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
+				t.Errorf("%s leads to %s, %v", alias, got, err)
+			}
+		}
+		published, err := d.Published(ctx)
+		slices.Sort(published)
+		if err != nil || !slices.Equal(published, []id.RoomID{"!new", "!other"}) {
+			t.Errorf("published are %v, %v", published, err)
+		}
+	})
+}
+
+func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := New(db, "a.test")
+		create(t, d, "#there:a.test", "!other")
+		make := func(alias id.RoomAlias) func() (journal.Position, error) {
+			return j.Submit(func(b *journal.Batch) error {
+				d.PublishWith(b, "!room")
+				return d.CreateWith(b, alias, "!room", alice)
+			})
+		}
+		// All are in one group, which is committed when the journal runs.
+		waits := []func() (journal.Position, error){make("#new:a.test"), make("#new:a.test"), make("#there:a.test"), make("#x:b.test")}
+		running, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { j.Run(running) })
+		defer wg.Wait()
+		defer cancel()
+		for i, want := range []error{nil, ErrTaken, ErrTaken, mxerr.InvalidParam} {
+			if _, err := waits[i](); !errors.Is(err, want) {
+				t.Errorf("number %d: got %v, want %v", i, err, want)
+			}
+		}
+		for alias, want := range map[id.RoomAlias]id.RoomID{"#new:a.test": "!room", "#there:a.test": "!other"} {
+			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
+				t.Errorf("%s leads to %s, %v", alias, got, err)
+			}
+		}
+		if published, err := d.IsPublished(ctx, "!room"); err != nil || !published {
+			t.Errorf("published: %v, %v", published, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
 )
@@ -13,9 +14,7 @@ import (
 func (d *Directory) Publish(ctx context.Context, room id.RoomID, published bool) error {
 	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if published {
-			_, err = tx.Exec(`
-				INSERT INTO published_rooms (room_id, published) VALUES ($1, $2)
-				ON CONFLICT (room_id) DO NOTHING`, room, time.Now().UnixMilli())
+			err = publish(tx, room)
 		} else {
 			_, err = tx.Exec("DELETE FROM published_rooms WHERE room_id = $1", room)
 		}
@@ -25,6 +24,21 @@ func (d *Directory) Publish(ctx context.Context, room id.RoomID, published bool)
 		return fmt.Errorf("publishing %s (%v): %w", room, published, err)
 	}
 	return nil
+}
+
+func publish(tx *store.Tx, room id.RoomID) error {
+	_, err := tx.Exec(`
+		INSERT INTO published_rooms (room_id, published) VALUES ($1, $2)
+		ON CONFLICT (room_id) DO NOTHING`, room, time.Now().UnixMilli())
+	return err
+}
+
+// publishKey names a place in the directory in a batch.
+type publishKey struct{ room id.RoomID }
+
+// PublishWith puts a room into the directory in a batch, that which makes it.
+func (d *Directory) PublishWith(b *journal.Batch, room id.RoomID) {
+	b.Write(publishKey{room}, func(tx *store.Tx) error { return publish(tx, room) })
 }
 
 // IsPublished reports whether a room is in the directory.

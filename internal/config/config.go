@@ -18,6 +18,7 @@ type Config struct {
 	RateLimits   RateLimits
 	Federation   Federation
 	Outbound     Outbound
+	Identity     Identity
 	AppServices  AppServices
 	Presence     Presence
 }
@@ -55,6 +56,10 @@ type Federation struct {
 
 type Outbound struct {
 	AllowPrivateNetworks bool // outbound.allow_private_networks
+}
+
+type Identity struct {
+	Trusted ServerNames // identity.trusted, "" for none
 }
 
 type AppServices struct {
@@ -199,8 +204,17 @@ internal machines.`,
 		name: "outbound.allow_private_networks", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
 		doc: `
-Whether all other requests to addresses that users choose, such as those for link previews and to push gateways, may go
-to private, loopback and link-local addresses.`,
+Whether all other requests to addresses that users choose, such as those for link previews, to push gateways and to
+identity servers, may go to private, loopback and link-local addresses.`,
+	},
+	{
+		name: "identity.trusted", example: "identity.example.org",
+		value: serverNames(func(c *Config) *ServerNames { return &c.Identity.Trusted }),
+		doc: `
+The identity servers by which users may invite people whose mail address or telephone number they know, separated by
+commas. Without any, nobody can.
+
+They learn whom your users invite, and decide who gets such an invite.`,
 	},
 	{
 		name: "appservices.dir", example: "/etc/parley/appservices",

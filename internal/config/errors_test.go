@@ -85,6 +85,7 @@ func TestErrors(t *testing.T) {
 		{name: "a list for the file", file: "\n- listen: :1", want: []string{"parley.yaml:2: is a list, want keys with values, such as server_name: example.org"}},
 
 		// Values.
+		{name: "names of servers", file: "identity.trusted: a.test,,b.test", want: []string{`parley.yaml:1: identity.trusted: "a.test,,b.test" has "" in it, which is not the name of a server`}},
 		{name: "server name", file: "server_name: Example.org", want: []string{`parley.yaml:1: server_name: "Example.org" is not a name for a server: upper-case letter 'E' at byte 0`}},
 		{name: "mode", environ: []string{"PARLEY_REGISTRATION_MODE=opne"}, want: []string{`PARLEY_REGISTRATION_MODE: "opne" is not one of closed, token, open`}},
 		{name: "boolean", environ: []string{"PARLEY_PRESENCE_ENABLED=1"}, want: []string{`PARLEY_PRESENCE_ENABLED: "1" is neither true nor false`}},

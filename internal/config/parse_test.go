@@ -51,6 +51,8 @@ federation:
   allow_private_networks: true
 outbound:
   allow_private_networks: true
+identity:
+  trusted: id.example.org, [::1]:8090
 appservices:
   dir: as
 presence:
@@ -66,7 +68,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
-		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
 	}
 }
 
@@ -81,6 +83,7 @@ func everythingSet() Config {
 		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
 		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:     Outbound{AllowPrivateNetworks: true},
+		Identity:     Identity{Trusted: "id.example.org,[::1]:8090"},
 		AppServices:  AppServices{Dir: "as"},
 	}
 }

@@ -79,6 +79,34 @@ func serverName(field func(*Config) *id.ServerName) value {
 	})
 }
 
+// ServerNames are names of servers, separated by commas, so that they can be
+// compared.
+type ServerNames string
+
+// List returns the names, nil if there are none.
+func (n ServerNames) List() (names []id.ServerName) {
+	for part := range strings.SplitSeq(string(n), ",") {
+		if part != "" {
+			names = append(names, id.ServerName(part))
+		}
+	}
+	return names
+}
+
+func serverNames(field func(*Config) *ServerNames) value {
+	return valueOf("NAMES", field, func(text string) (ServerNames, error) {
+		var names []string
+		for part := range strings.SplitSeq(text, ",") {
+			name, err := id.ParseServerName(strings.TrimSpace(part))
+			if err != nil {
+				return "", fmt.Errorf("has %s in it, which is not the name of a server", show(part))
+			}
+			names = append(names, string(name))
+		}
+		return ServerNames(strings.Join(names, ",")), nil
+	})
+}
+
 // path is the name of a file or directory. Whether it exists is found out by
 // who opens it.
 func path(form string, field func(*Config) *string) value {

@@ -121,58 +121,6 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 	})
 }
 
-// checkCanonicalAlias refuses aliases that do not lead to the room. Those that
-// the event has already may stay.
-func (s *Server) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content canonjson.Value) error {
-	now, err := s.Rooms.Now(ctx, roomID)
-	if err != nil {
-		return err
-	}
-	before, err := s.Rooms.State(ctx, roomID, now.Root, event.Tuple{Type: typeCanonicalAlias})
-	if err != nil {
-		return err
-	}
-	known := make(map[string]bool)
-	if before != nil {
-		for _, a := range namedAliases(before.Content()) {
-			known[a.String()] = true
-		}
-	}
-	for _, v := range namedAliases(content) {
-		text, ok := v.Text()
-		if !ok {
-			return mxerr.New(mxerr.InvalidParam, "an alias is not a string")
-		}
-		if known[text] {
-			continue
-		}
-		a, err := id.ParseRoomAlias(text)
-		if err != nil {
-			return mxerr.New(mxerr.InvalidParam, "%v", err)
-		}
-		leadsTo, err := s.Aliases.Resolve(ctx, a)
-		if errors.Is(err, mxerr.NotFound) || err == nil && leadsTo != roomID {
-			return mxerr.New(mxerr.BadAlias, "%s does not lead to this room", a)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// namedAliases returns what a canonical alias event names.
-func namedAliases(content canonjson.Value) []canonjson.Value {
-	var list []canonjson.Value
-	if v := content.Get("alias"); v != nil && v.Kind() != canonjson.Null && !v.Is("") {
-		list = append(list, v)
-	}
-	for v := range content.Get("alt_aliases").Elements() {
-		list = append(list, v)
-	}
-	return list
-}
-
 type redactRequest struct {
 	RoomID  id.RoomID  `path:"roomID"`
 	EventID id.EventID `path:"eventID"`

@@ -11,6 +11,8 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
+	"parley/internal/inherit"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/room"
@@ -30,6 +32,8 @@ type Parts struct {
 	Typing      *ephemeral.Board
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
+	Heirs       *inherit.Keeper
+	Identity    *identity.Servers
 	Filters     *filter.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
@@ -48,6 +52,7 @@ func (s *Server) Routes() []endpoint.Route {
 	return slices.Concat(
 		s.createRoomRoutes(),
 		s.membershipRoutes(),
+		s.upgradeRoutes(),
 		s.sendRoutes(),
 		s.roomRoutes(),
 		s.messageRoutes(),

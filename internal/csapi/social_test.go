@@ -14,9 +14,12 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/identity"
+	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -65,6 +68,7 @@ type socialScene struct {
 	ctx     context.Context
 	journal *journal.Journal
 	table   *endpoint.Table
+	after   []func() // what ends with the scene
 }
 
 // playSocial runs f with a scene in a bubble, where synctest.Wait waits for what
@@ -85,8 +89,9 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		}
 		users := someCallers()
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
+		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Heirs: inherit.New(rooms, data, nil), Identity: identity.New(remote.New(remote.Options{}), nil), Aliases: alias.New(db, "a.test"),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
@@ -95,7 +100,11 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		wg.Go(func() { s.Profiles.Run(ctx) })
+		wg.Go(func() { s.Heirs.Run(ctx) })
 		f(s)
+		for _, end := range s.after {
+			end()
+		}
 		s.Typing.Close()
 		cancel()
 		wg.Wait()
@@ -178,11 +187,16 @@ func (s *socialScene) create(n room.NewRoom, members ...id.UserID) id.RoomID {
 		s.t.Fatal(err)
 	}
 	for _, user := range members {
-		if _, err := s.Rooms.Join(s.ctx, roomID, room.Move{Sender: user}); err != nil {
-			s.t.Fatal(err)
-		}
+		s.join(roomID, user)
 	}
 	return roomID
+}
+
+func (s *socialScene) join(roomID id.RoomID, user id.UserID) {
+	s.t.Helper()
+	if _, err := s.Rooms.Join(s.ctx, roomID, room.Move{Sender: user}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *socialScene) say(roomID id.RoomID, user id.UserID) id.EventID {

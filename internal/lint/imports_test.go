@@ -43,10 +43,10 @@ var layers = []layer{
 	{"endpoint", "it is the frame around every route: authentication, limits, decoding, errors", []string{
 		"internal/endpoint"}},
 	{"consumers", "a consumer reads the journal behind a cursor of its own and never decides; what decides must not wait for it", []string{
-		"internal/feed", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
+		"internal/feed", "internal/inherit", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
 	{"domains", "a domain decides what is true about its own subject and can be understood without the others", []string{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
-		"internal/profile", "internal/filter", "internal/alias", "internal/report", "internal/ephemeral", "internal/media", "internal/rtc"}},
+		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/ephemeral", "internal/media", "internal/rtc"}},
 	{"ground", "it carries facts for the domains without knowing what they mean", []string{
 		"internal/journal", "internal/statetrie", "internal/remote"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{

@@ -54,6 +54,7 @@ type memberChange struct {
 	num        stateres.Num // of the member event; that of the one before, if there is none any more
 	before     string       // empty: nothing
 	membership string
+	inherits   bool // what the user has set for the room that this one replaces
 }
 
 // advance moves the room on to an event, which is the state that made.current
@@ -151,6 +152,9 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 		m.num = stateres.Num(c.Old)
 	} else if m.membership = after.Membership(); m.membership == "" {
 		m.membership = event.MembershipLeave
+	}
+	if m.inherits, err = r.inherits(ctx, m, made.current); err != nil {
+		return err
 	}
 	made.members = append(made.members, m)
 	return nil
@@ -289,6 +293,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		b.Write(memberKey{r.num, c.user}, func(tx *store.Tx) error { return putMembership(tx, r.num, c, pos) })
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
+		}
+		if c.inherits {
+			r.writeHeir(b, c)
 		}
 	}
 	if m.sight != nil {

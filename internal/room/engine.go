@@ -58,6 +58,9 @@ type Engine struct {
 	sent   *cache.Cache[transactionKey, id.EventID]
 	memory int // of rooms
 
+	// heirs has room for one signal that there are new heirs.
+	heirs chan struct{}
+
 	// everybody is the rules by which it is decided what notifies.
 	everybody *pushrule.Evaluator
 
@@ -92,6 +95,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
+		heirs:     make(chan struct{}, 1),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),

@@ -117,6 +117,16 @@ func (g *Engine) MaySend(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	return membership == event.MembershipJoin && levels.User(user) >= levels.Send(eventType, state), err
 }
 
+// MayInvite reports whether the power levels of a room let a member invite.
+func (g *Engine) MayInvite(ctx context.Context, roomID id.RoomID, user id.UserID) (bool, error) {
+	levels, err := g.levels(ctx, roomID)
+	if err != nil {
+		return false, err
+	}
+	membership, err := g.Membership(ctx, roomID, user)
+	return membership == event.MembershipJoin && levels.User(user) >= levels.Invite(), err
+}
+
 // MayRedact reports whether the power levels of a room let a member redact what
 // others sent.
 func (g *Engine) MayRedact(ctx context.Context, roomID id.RoomID, user id.UserID) (bool, error) {

@@ -37,7 +37,7 @@ func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (Summary, error)
 		{event.TypeCreate, func(e *event.Event) { s.Version, s.RoomType = e.Rules().Version, text(e, "type") }},
 		{"m.room.name", func(e *event.Event) { s.Name = text(e, "name") }},
 		{"m.room.topic", func(e *event.Event) { s.Topic = text(e, "topic") }},
-		{"m.room.canonical_alias", func(e *event.Event) { s.CanonicalAlias = text(e, "alias") }},
+		{typeCanonicalAlias, func(e *event.Event) { s.CanonicalAlias = text(e, "alias") }},
 		{"m.room.avatar", func(e *event.Event) { s.AvatarURL = text(e, "url") }},
 		{"m.room.encryption", func(e *event.Event) { s.Encryption = text(e, "algorithm") }},
 		{"m.room.guest_access", func(e *event.Event) { s.GuestCanJoin = text(e, "guest_access") == "can_join" }},

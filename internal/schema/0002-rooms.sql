@@ -104,6 +104,15 @@ CREATE TABLE memberships (
 ); -- only: postgres
 CREATE INDEX memberships_by_room ON memberships (room, membership, event);
 
+-- Users of this server who joined a room that replaces another, and have not got
+-- there yet what they have set for the other.
+CREATE TABLE heirs (
+	user_id    text   NOT NULL,
+	room       bigint NOT NULL, -- the one that was joined
+	PRIMARY KEY (user_id, room)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- What decides who may see which part of the history: every member event under
 -- its user, and every change of the history visibility under ''.
 CREATE TABLE sights (

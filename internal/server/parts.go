@@ -14,9 +14,12 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
+	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -37,6 +40,8 @@ type parts struct {
 	filters  *filter.Store
 	profiles *profile.Keeper
 	aliases  *alias.Directory
+	heirs    *inherit.Keeper
+	outbound *remote.Client
 	feed     *feed.Feed
 
 	// loops are what the domains do in the background. The journal, which all
@@ -57,11 +62,13 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
+	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
 		p.profiles.Run,
+		p.heirs.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 	}
 	return p, nil
@@ -69,6 +76,7 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 
 // clientAPI is the client-server API over the domains.
 func (p *parts) clientAPI(c config.Config) *csapi.Server {
+	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
 		Name:        p.name,
 		Settings:    clientSettings(c),
@@ -79,6 +87,8 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Typing:      p.typing,
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
+		Heirs:       p.heirs,
+		Identity:    identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
@@ -118,6 +128,9 @@ func publicURL(c config.Config) string {
 func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
+	}
+	if p.outbound != nil {
+		p.outbound.Close()
 	}
 }
 
