@@ -113,7 +113,7 @@ func TestRegister(t *testing.T) {
 		t.Errorf("got %s", first.text)
 	}
 	done := s.want(s.call("", "POST", "/register", `{"auth":{"session":%q,"type":"m.login.dummy"}}`, first.get("session")), 200, "")
-	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] == nil {
+	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] != nil {
 		t.Errorf("got %s", done.text)
 	}
 	who := s.want(s.call(done.get("access_token"), "GET", "/account/whoami", ""), 200, "")
