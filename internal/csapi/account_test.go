@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
@@ -23,7 +25,7 @@ import (
 type accountScene struct {
 	*account.Accounts
 	t        *testing.T
-	table    *endpoint.Table
+	table    http.Handler
 	profiles *profile.Keeper
 }
 
@@ -39,7 +41,7 @@ func newAccountScene(t *testing.T, settings Settings) *accountScene {
 	} {
 		routes = append(routes, some...)
 	}
-	return &accountScene{a, t, endpoint.New(endpoint.Config{Users: Users(a)}, routes), s.Profiles}
+	return &accountScene{a, t, openapi.Watch(t, endpoint.New(endpoint.Config{Users: Users(a)}, routes)), s.Profiles}
 }
 
 // answer is a response, and what its body has.

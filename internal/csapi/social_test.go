@@ -3,6 +3,7 @@ package csapi
 import (
 	"context"
 	"crypto/sha256"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/journal"
+	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/room"
@@ -64,7 +66,7 @@ type socialScene struct {
 	t       *testing.T
 	ctx     context.Context
 	journal *journal.Journal
-	table   *endpoint.Table
+	table   http.Handler
 }
 
 // playSocial runs f with a scene in a bubble, where synctest.Wait waits for what
@@ -91,7 +93,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
 		})}
-		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())
+		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		wg.Go(func() { s.Profiles.Run(ctx) })
