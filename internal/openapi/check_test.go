@@ -48,6 +48,8 @@ func TestCheck(t *testing.T) {
 		{"an event without its room", "GET " + v3 + "rooms/!r:a.test/event/$e", 200, anEvent + `}`, "missing property 'room_id'"},
 		{"an event as servers see it", "GET " + v3 + "rooms/!r:a.test/event/$e", 200, anEvent + `,"room_id":"!r:a.test","depth":1}`, "/depth: the spec"},
 		{"something within an event", "GET " + v3 + "rooms/!r:a.test/event/$e", 200, anEvent + `,"room_id":"!r:a.test","unsigned":{"x":1}}`, "/unsigned/x: the spec"},
+		{"an event whose thread is counted wrongly", "GET " + v3 + "rooms/!r:a.test/event/$e", 200, anEvent + `,"room_id":"!r:a.test","unsigned":{"m.relations":{"m.thread":{"count":0}}}}`, "/unsigned/m.relations/m.thread: missing properties"},
+		{"an event that was edited", "GET " + v3 + "rooms/!r:a.test/event/$e", 200, anEvent + `,"room_id":"!r:a.test","unsigned":{"m.relations":{"m.replace":` + anEvent + `}}}}`, ""},
 		{"a sync", "GET " + v3 + "sync", 200, aRoom + `{"timeline":{"events":[` + anEvent + `}]}}}}}`, ""},
 		{"a sync without the place it leads to", "GET " + v3 + "sync", 200, `{}`, "missing property 'next_batch'"},
 		{"an event of a sync without sender", "GET " + v3 + "sync", 200, aRoom + `{"timeline":{"events":[{"type":"x","event_id":"$e","origin_server_ts":1,"content":{}}]}}}}}`, "/rooms/join/!r:a.test/timeline/events/0: missing property 'sender'"},

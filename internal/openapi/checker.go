@@ -49,6 +49,7 @@ func New() *Checker {
 			c.operations[key][status] = object(kinds)
 		}
 	}
+	addProse(c.definitions)
 	c.compiler.AssertFormat()
 	for name, parse := range formats {
 		c.compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {

@@ -53,6 +53,5 @@ func cut(query string) bool {
 // additional are the members beyond the schemas that responses have here, by their
 // name, with the reason.
 var additional = map[string]string{
-	"redacts":                        "the schema of m.room.redaction has it beside the content, for rooms of old versions and old clients",
 	"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
 }
