@@ -11,12 +11,12 @@ import (
 var update = flag.Bool("update", false, "write extract.json anew")
 
 // TestTheExtractIsThatOfTheSpecification makes the extract anew, where the data
-// is: in the directory that PARLEY_SPEC_DATA names, as `make test` sets it where it
+// is: in the directory that PARLEY_TEST_SPEC_DATA names, as `make test` sets it where it
 // finds one. Where there is none, the extract is what there is.
 func TestTheExtractIsThatOfTheSpecification(t *testing.T) {
-	dir := os.Getenv("PARLEY_SPEC_DATA")
+	dir := os.Getenv("PARLEY_TEST_SPEC_DATA")
 	if dir == "" {
-		t.Log("PARLEY_SPEC_DATA is not set: responses are checked against the extract as it was committed")
+		t.Log("PARLEY_TEST_SPEC_DATA is not set: responses are checked against the extract as it was committed")
 		return
 	}
 	got, err := Extract(filepath.Join(dir, "data"))
