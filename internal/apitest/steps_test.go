@@ -142,6 +142,7 @@ var userSteps = []step{
 var deviceSteps = []step{
 	{"", "GET /_matrix/client/versions", "", ""},
 	{"", "GET /.well-known/matrix/client", "", ""},
+	{"", "GET /.well-known/matrix/support", "", ""},
 	{"alice", "GET capabilities", "", ""},
 	{"alice", "GET account/whoami", "", ""},
 	{"", "GET register/available?username=erin", "", ""},

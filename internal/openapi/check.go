@@ -85,7 +85,7 @@ func (c *Checker) answer(key string, r Response) []string {
 	if wrong != "" {
 		return []string{wrong}
 	}
-	if givenBack[key] != "" {
+	if loose[key] != "" {
 		return nil
 	}
 	if cut(r.Query) {
@@ -93,7 +93,7 @@ func (c *Checker) answer(key string, r Response) []string {
 	}
 	list := append(c.validate(v, "operations", key, status, jsonType), c.content(key, v)...)
 	c.unknown(v, []map[string]any{object(kinds[jsonType])}, nil, func(at []string) {
-		if additional[at[len(at)-1]] == "" {
+		if additional[key][at[len(at)-1]] == "" {
 			list = append(list, pointer(at)+": the specification does not know this member")
 		}
 	})
@@ -222,7 +222,7 @@ func (c *Checker) content(key string, v any) (wrong []string) {
 
 // managed reports whether account data is written by the server only.
 func managed(kind string) bool {
-	return kind == "m.push_rules" || kind == "m.fully_read" || kind == "m.tag"
+	return kind == "m.push_rules" || kind == "m.fully_read"
 }
 
 // Content returns how the content of an event violates the schema of its type, as

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -112,9 +113,9 @@ func TestEverySchemaCanBeAsked(t *testing.T) {
 	for name := range c.events {
 		c.schema("events", name)
 	}
-	for key := range givenBack {
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(loose)), slices.Collect(maps.Keys(additional))) {
 		if c.operations[key] == nil {
-			t.Errorf("%s gives something back and does not exist", key)
+			t.Errorf("%s is an exception and does not exist", key)
 		}
 	}
 }
