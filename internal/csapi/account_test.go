@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
@@ -23,7 +25,7 @@ import (
 type accountScene struct {
 	*account.Accounts
 	t        *testing.T
-	table    *endpoint.Table
+	table    http.Handler
 	profiles *profile.Keeper
 }
 
@@ -39,7 +41,7 @@ func newAccountScene(t *testing.T, settings Settings) *accountScene {
 	} {
 		routes = append(routes, some...)
 	}
-	return &accountScene{a, t, endpoint.New(endpoint.Config{Users: Users(a)}, routes), s.Profiles}
+	return &accountScene{a, t, openapi.Watch(t, endpoint.New(endpoint.Config{Users: Users(a)}, routes)), s.Profiles}
 }
 
 // answer is a response, and what its body has.
@@ -113,7 +115,7 @@ func TestRegister(t *testing.T) {
 		t.Errorf("got %s", first.text)
 	}
 	done := s.want(s.call("", "POST", "/register", `{"auth":{"session":%q,"type":"m.login.dummy"}}`, first.get("session")), 200, "")
-	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] == nil {
+	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] != nil {
 		t.Errorf("got %s", done.text)
 	}
 	who := s.want(s.call(done.get("access_token"), "GET", "/account/whoami", ""), 200, "")

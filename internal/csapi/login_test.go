@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"parley/internal/endpoint"
+	"parley/internal/openapi"
 )
 
 func TestLogin(t *testing.T) {
@@ -170,7 +171,7 @@ func TestApplicationServicesManageDevicesWithoutAPassword(t *testing.T) {
 	s := newAccountScene(t, Settings{Registration: RegistrationOpen})
 	s.register("alice")
 	server := New(Parts{Name: "a.test", Accounts: s.Accounts})
-	s.table = endpoint.New(endpoint.Config{Users: bridge{}}, server.deviceRoutes())
+	s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: bridge{}}, server.deviceRoutes()))
 	s.want(s.call("x", "PUT", "/devices/BRIDGED", `{"display_name":"bridged"}`), 201, "")
 	s.want(s.call("x", "PUT", "/devices/BRIDGED", `{"display_name":"again"}`), 200, "")
 	if d := s.want(s.call("x", "GET", "/devices/BRIDGED", ""), 200, ""); d.get("display_name") != "again" {

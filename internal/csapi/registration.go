@@ -78,7 +78,9 @@ func (s *Server) create(ctx context.Context, c endpoint.Caller, r registration, 
 	if err != nil {
 		return loginResponse{}, err
 	}
-	return s.loggedIn(login), nil
+	answer := s.loggedIn(login)
+	answer.WellKnown = nil // it is told to those who log in
+	return answer, nil
 }
 
 // registerGuest ignores all but the name of the device, as it has to.

@@ -3,6 +3,7 @@ package csapi
 import (
 	"context"
 	"crypto/sha256"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/remote"
@@ -67,7 +69,7 @@ type socialScene struct {
 	t       *testing.T
 	ctx     context.Context
 	journal *journal.Journal
-	table   *endpoint.Table
+	table   http.Handler
 	after   []func() // what ends with the scene
 }
 
@@ -96,7 +98,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
 		})}
-		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())
+		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		wg.Go(func() { s.Profiles.Run(ctx) })

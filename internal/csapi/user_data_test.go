@@ -12,6 +12,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/filter"
 	"parley/internal/journal"
+	"parley/internal/openapi"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -51,7 +52,7 @@ func userDataAPI(t *testing.T, db *store.DB) http.Handler {
 	for _, some := range [][]endpoint.Route{s.filterRoutes(), s.accountDataRoutes(), s.tagRoutes(), s.pushRuleRoutes()} {
 		routes = append(routes, some...)
 	}
-	return endpoint.New(endpoint.Config{Users: localparts{}}, routes)
+	return openapi.Watch(t, endpoint.New(endpoint.Config{Users: localparts{}}, routes))
 }
 
 // exchangeUserData sends requests one after the other.

@@ -10,7 +10,8 @@
 //
 // Everybody may register, and nobody is told to wait, unless the test sets it
 // otherwise. A server that logs a fault fails the test: whatever a client sends,
-// it is not to cause one.
+// it is not to cause one. So does a response that is not as the specification has
+// it ([parley/internal/openapi]), except in benchmarks.
 //
 // A world may be made inside of a bubble of testing/synctest. All its servers must
 // be in there, too, and with SQLite: sockets to PostgreSQL do not belong there.
@@ -23,11 +24,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"parley/internal/config"
 	"parley/internal/memnet"
+	"parley/internal/openapi"
 	"parley/internal/server"
 	"parley/internal/store"
 	"parley/internal/termlog"
@@ -39,11 +42,15 @@ type World struct {
 	testing.TB
 	Net    *memnet.Network
 	client *http.Client
+	spec   func() *openapi.Checker // nil: responses are not checked
 }
 
 // New returns a world without servers.
 func New(t testing.TB) *World {
 	w := &World{TB: t, Net: memnet.New()}
+	if _, measures := t.(*testing.B); !measures {
+		w.spec = sync.OnceValue(openapi.New)
+	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			host, _, err := net.SplitHostPort(address)

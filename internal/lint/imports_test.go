@@ -53,6 +53,8 @@ var layers = []layer{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
 		"internal/store/storetest"}},
+	{"responses of the specification", "tests ask it what is wrong with a response; what runs does not contain it", []string{
+		"internal/openapi"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
