@@ -195,6 +195,24 @@ func BenchmarkMessages(b *testing.B) {
 	}
 }
 
+// BenchmarkSync answers a sync after one new message.
+func BenchmarkSync(b *testing.B) {
+	for _, count := range []int{10, 1000} {
+		r := newReading(b)
+		roomID := r.create()
+		draft := room.Draft{Type: "m.room.message", Sender: userAlice, Content: canonjson.Value(`{"body":"hello","msgtype":"m.text"}`)}
+		send := func(int) error {
+			_, err := r.Rooms.Send(b.Context(), roomID, draft)
+			return err
+		}
+		r.each(count, send)
+		since := r.Feed.Journal.Head()
+		r.each(1, send)
+		token := feed.Token{Epoch: "epoch", Pos: since, Board: "epoch"}
+		b.Run(fmt.Sprint(count), func(b *testing.B) { r.get(b, "/_matrix/client/v3/sync?timeout=0&since="+token.String(), 10) })
+	}
+}
+
 // grow copies the events of a room behind themselves.
 func (r *reading) grow(roomID id.RoomID, count int) {
 	err := r.db.Update(r.Context(), func(tx *store.Tx) error {

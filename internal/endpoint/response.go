@@ -29,13 +29,6 @@ type PartAppender interface {
 	AppendPart(ctx context.Context, dst []byte) (extended []byte, more bool, err error)
 }
 
-// whole is an Appender as a PartAppender.
-type whole struct{ Appender }
-
-func (w whole) AppendPart(_ context.Context, dst []byte) ([]byte, bool, error) {
-	return w.AppendJSON(dst), false, nil
-}
-
 // A Reply is a response with another status than 200, or with headers.
 type Reply[T any] struct {
 	// Status is the HTTP status, 0 for 200. With 204 and 304 the body is not
@@ -92,7 +85,11 @@ func (x *exchange) writeJSON(status int, value any) error {
 	case PartAppender:
 		return x.writeParts(status, v)
 	case Appender:
-		return x.writeParts(status, whole{v})
+		buf := x.buffer()
+		*buf = v.AppendJSON(*buf)
+		x.writeBody(status, *buf)
+		x.free(buf)
+		return nil
 	}
 	enc := json.NewEncoder(wholeBody{x, status})
 	enc.SetEscapeHTML(false)
@@ -102,15 +99,8 @@ func (x *exchange) writeJSON(status int, value any) error {
 // writeParts writes what appends itself. Of one part the length is known before
 // the first byte is sent.
 func (x *exchange) writeParts(status int, v PartAppender) error {
-	buf, _ := x.table.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	defer func() {
-		if cap(*buf) <= largestBuffer {
-			x.table.buffers.Put(buf)
-		}
-	}()
+	buf := x.buffer()
+	defer x.free(buf)
 	for begun := false; ; begun = true {
 		part, more, err := v.AppendPart(x.request.Context(), (*buf)[:0])
 		if err != nil {
@@ -129,6 +119,22 @@ func (x *exchange) writeParts(status int, v PartAppender) error {
 		if _, err := x.writer.Write(part); err != nil || !more {
 			return nil // the client has gone, or has it all
 		}
+	}
+}
+
+// buffer returns an empty buffer, to be freed when nobody needs it any more.
+func (x *exchange) buffer() *[]byte {
+	buf, _ := x.table.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = (*buf)[:0]
+	return buf
+}
+
+func (x *exchange) free(buf *[]byte) {
+	if cap(*buf) <= largestBuffer {
+		x.table.buffers.Put(buf)
 	}
 }
 

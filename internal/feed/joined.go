@@ -110,7 +110,9 @@ func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []can
 	v := a.viewer(b.w.membership)
 	// Who gets all that is new since the last answer puts together by itself what
 	// relates to what.
-	v.Related, v.Seen = b.timeline.limited, b.w.seen()
+	if v.Related = b.timeline.limited; v.Related {
+		v.Seen = b.w.seen()
+	}
 	if events, err = a.Show(ctx, v, b.w.id, b.timeline.items); err != nil {
 		return nil, nil, err
 	}

@@ -263,26 +263,27 @@ func (g *Engine) Bare(ctx context.Context, roomID id.RoomID, nums []stateres.Num
 	list := make([]Item, 0, len(nums))
 	var redacted []stateres.Num
 	err = g.db.View(ctx, func(tx *store.Tx) error {
+		// Here, and of the plainest types, so that a row costs little beside itself.
+		var num, place, replaces, because int64
+		var eventID string
+		var json []byte
 		in, arg := tx.In(1, nums)
 		for row, err := range tx.Query("SELECT event, event_id, place, replaces, redacted_by, json FROM events WHERE event "+in, arg) {
 			if err != nil {
 				return err
 			}
-			var it Item
-			var eventID id.EventID
-			var because stateres.Num
-			var json []byte
-			if err := row.Scan(&it.Num, &eventID, &it.Place, &it.Replaces, &because, &json); err != nil {
+			if err := row.Scan(&num, &eventID, &place, &replaces, &because, &json); err != nil {
 				return err
 			}
 			if because != 0 {
-				redacted = append(redacted, it.Num)
+				redacted = append(redacted, stateres.Num(num))
 				continue
 			}
-			if it.Event, err = event.Load(json, eventID, r.rules); err != nil {
+			e, err := event.Load(json, id.EventID(eventID), r.rules)
+			if err != nil {
 				return err
 			}
-			list = append(list, it)
+			list = append(list, Item{Num: stateres.Num(num), Event: e, Place: place, Replaces: stateres.Num(replaces)})
 		}
 		return nil
 	})
