@@ -15,6 +15,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/feed"
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/journal"
@@ -93,7 +94,10 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
 		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Heirs: inherit.New(rooms, data, nil), Identity: identity.New(remote.New(remote.Options{}), nil), Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
+			Heirs:    inherit.New(rooms, data, nil),
+			Identity: identity.New(remote.New(remote.Options{}), nil),
+			Feed:     feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: data}),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),

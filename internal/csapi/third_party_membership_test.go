@@ -139,7 +139,7 @@ func TestSomebodyIsInvitedByMail(t *testing.T) {
 			t.Errorf("the invite is %s", left)
 		}
 		i.broken = true
-		s.try([]socialCall{{"when the identity server fails", "alice", path, byMail("dora@example.org"), mxerr.BadStatus, 0}})
+		s.try([]socialCall{{"when the identity server fails", "alice", path, byMail("dora@example.org"), mxerr.BadStatus, 400}})
 	})
 }
 

@@ -194,17 +194,17 @@ func refusal(status int, answer canonjson.Value) error {
 
 // bad is what a user is told of an answer that makes no sense.
 func bad(status int) *mxerr.Error {
-	return mxerr.New(mxerr.BadStatus, "The identity server gave no answer that could be used").With("status", status)
+	return mxerr.New(mxerr.BadStatus, "The identity server gave no answer that could be used").WithStatus(http.StatusBadRequest).With("status", status)
 }
 
 // silent is what a user is told when there is no answer.
 func silent(err error) error {
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return mxerr.New(mxerr.ConnectionTimeout, "The identity server did not answer in time").Wrap(err)
+		return mxerr.New(mxerr.ConnectionTimeout, "The identity server did not answer in time").WithStatus(http.StatusBadRequest).Wrap(err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return mxerr.New(mxerr.ConnectionFailed, "The identity server could not be asked").Wrap(err)
+	return mxerr.New(mxerr.ConnectionFailed, "The identity server could not be asked").WithStatus(http.StatusBadRequest).Wrap(err)
 }
