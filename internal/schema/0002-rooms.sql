@@ -22,8 +22,10 @@ CREATE TABLE rooms (
 	unread     bigint NOT NULL, -- of the last event, as in events
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
-	threaded_loud   bigint NOT NULL
+	threaded_loud   bigint NOT NULL,
+	published  boolean NOT NULL -- it is in the server's directory
 );
+CREATE INDEX rooms_published ON rooms (joined DESC, room_id) WHERE published;
 
 CREATE TABLE events (
 	-- event: greater than those of its auth events
@@ -149,3 +151,12 @@ CREATE TABLE relations (
 	PRIMARY KEY (room, parent, child)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- What is told of rooms to those who look for one, by their current state.
+CREATE TABLE summaries (
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
+	summary    bytea  NOT NULL, -- a JSON object
+	room_type  text   NOT NULL, -- empty: an ordinary room
+	words      text   NOT NULL  -- what searches look through, as it is compared
+);
