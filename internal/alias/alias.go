@@ -16,8 +16,7 @@ import (
 // ErrTaken is the cause of the refusal of an alias that there is already.
 var ErrTaken = errors.New("the alias is taken")
 
-// Directory is the aliases and the published rooms of a server. It is safe for
-// concurrent use.
+// Directory is the aliases of a server. It is safe for concurrent use.
 type Directory struct {
 	db     *store.DB
 	server id.ServerName

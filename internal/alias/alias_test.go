@@ -121,31 +121,3 @@ func TestOneOfManyGetsAnAlias(t *testing.T) {
 		}
 	})
 }
-
-func TestRoomsArePublished(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := New(db, "a.test")
-		for _, step := range []struct {
-			room      id.RoomID
-			published bool
-			want      []id.RoomID
-		}{
-			{"!one", false, []id.RoomID{}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!two", true, []id.RoomID{"!one", "!two"}},
-			{"!one", false, []id.RoomID{"!two"}},
-		} {
-			if err := d.Publish(ctx, step.room, step.published); err != nil {
-				t.Fatal(err)
-			}
-			rooms, err := d.Published(ctx)
-			if slices.Sort(rooms); err != nil || rooms == nil || !slices.Equal(rooms, step.want) {
-				t.Errorf("after %v: got %v, %v", step, rooms, err)
-			}
-			if published, err := d.IsPublished(ctx, step.room); err != nil || published != step.published {
-				t.Errorf("after %v: published: %v, %v", step, published, err)
-			}
-		}
-	})
-}

@@ -66,7 +66,7 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 		}
 	}
 	if req.Visibility == "public" {
-		if err := s.Aliases.Publish(ctx, roomID, true); err != nil {
+		if err := s.Rooms.Publish(ctx, roomID, true); err != nil {
 			return roomResponse{}, err
 		}
 	}

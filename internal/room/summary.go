@@ -203,7 +203,7 @@ func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (s Summary, err 
 			if err != nil {
 				return err
 			}
-			s, err = scanSummary(row)
+			s, _, err = scanSummary(row)
 			return err
 		}
 		return store.ErrNoRows
@@ -218,19 +218,18 @@ func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (s Summary, err 
 }
 
 const selectSummaries = `
-	SELECT r.room_id, r.version, r.joined, s.summary FROM rooms r JOIN summaries s ON s.room = r.room`
+	SELECT r.room_id, r.version, r.joined, s.summary, r.room FROM rooms r JOIN summaries s ON s.room = r.room`
 
-// scanSummary reads a row of selectSummaries, and further columns.
-func scanSummary(row store.Cursor, further ...any) (Summary, error) {
-	var s, head Summary
+// scanSummary reads a row of selectSummaries.
+func scanSummary(row store.Cursor) (s Summary, num Num, err error) {
+	var head Summary
 	var content []byte
-	err := row.Scan(append([]any{&head.RoomID, &head.Version, &head.Joined, &content}, further...)...)
-	if err != nil {
-		return s, err
+	if err := row.Scan(&head.RoomID, &head.Version, &head.Joined, &content, &num); err != nil {
+		return s, 0, err
 	}
 	if err := json.Unmarshal(content, &s); err != nil {
-		return s, fmt.Errorf("reading the summary of %s: %w", head.RoomID, err)
+		return s, 0, fmt.Errorf("reading the summary of %s: %w", head.RoomID, err)
 	}
 	s.RoomID, s.Version, s.Joined = head.RoomID, head.Version, head.Joined
-	return s, nil
+	return s, num, nil
 }

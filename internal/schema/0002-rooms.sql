@@ -25,7 +25,9 @@ CREATE TABLE rooms (
 	threaded_loud   bigint NOT NULL,
 	published  boolean NOT NULL -- it is in the server's directory
 );
-CREATE INDEX rooms_published ON rooms (joined DESC, room_id) WHERE published;
+-- In the order of the directory. Last is what is the same everywhere, so that
+-- counting need not look into the table.
+CREATE INDEX rooms_published ON rooms (joined DESC, room_id, published) WHERE published;
 
 CREATE TABLE events (
 	-- event: greater than those of its auth events
