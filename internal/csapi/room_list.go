@@ -44,7 +44,7 @@ func parseRoomPage(token string) (p roomPage, err error) {
 	if p.place.Joined, err = strconv.ParseInt(joined, 10, 64); err != nil {
 		return p, refusal.Wrap(err)
 	}
-	if p.place.RoomID, err = id.ParseRoomID(string(roomID)); err != nil || strings.Contains(string(roomID), "\x00") {
+	if p.place.RoomID, err = id.ParseRoomID(string(roomID)); err != nil {
 		return p, refusal.Wrap(err)
 	}
 	return p, nil

@@ -59,6 +59,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.profileRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.spaceRoutes(),
+		s.roomSummaryRoutes(),
 		s.filterRoutes(),
 		s.accountDataRoutes(),
 		s.tagRoutes(),

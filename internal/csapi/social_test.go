@@ -148,7 +148,10 @@ func (s *socialScene) try(calls []socialCall) {
 
 func (s *socialScene) send(user, call, body string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(call, " ")
-	r := httptest.NewRequest(method, "/_matrix/client/v3/"+path, strings.NewReader(body))
+	if !strings.HasPrefix(path, "/") {
+		path = "/v3/" + path
+	}
+	r := httptest.NewRequest(method, "/_matrix/client"+path, strings.NewReader(body))
 	if user != "" {
 		r.Header.Set("Authorization", "Bearer "+user)
 	}
