@@ -53,6 +53,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.messageRoutes(),
 		s.contextRoutes(),
 		s.syncRoutes(),
+		s.oldSyncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),

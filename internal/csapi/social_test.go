@@ -14,6 +14,8 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/feed"
+	"parley/internal/filter"
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
@@ -90,7 +92,9 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
+			Filters:  filter.NewStore(db),
 		})}
+		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
 		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })

@@ -28,6 +28,8 @@ type answer struct {
 
 	rooms map[room.Num]*news
 	told  members // that a client is told of that loads them lazily
+
+	stream []streamed // the events of the answer, if that is what is wanted
 }
 
 // news is what there may be to tell of a room in which the user is.
@@ -347,7 +349,7 @@ func (a *answer) lazyKey() lazyKey { return lazyKey{a.q.User, a.q.Device, a.q.Fi
 func (a *answer) viewer(membership func(int64) string) Viewer {
 	return Viewer{
 		User: a.q.User, Device: a.q.Device, Fields: a.q.Filter.EventFields, Federation: a.q.Filter.Federation,
-		OmitRoomID: true, Membership: membership,
+		OmitRoomID: !a.q.stream, Membership: membership,
 	}
 }
 

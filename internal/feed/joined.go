@@ -43,7 +43,10 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if err := s.count(ctx); err != nil {
 		return nil, err
 	}
-	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
+	if s.ephemeral = a.ephemeral(n); a.q.stream {
+		a.streamEphemeral(n, s.ephemeral)
+	}
+	if !s.hasNews() {
 		return nil, nil
 	}
 	return s.append(make([]byte, 0, s.size())), nil
@@ -111,7 +114,9 @@ func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []can
 	if events, err = a.Show(ctx, v, b.w.id, b.timeline.items); err != nil {
 		return nil, nil, err
 	}
-	state, err = a.Show(ctx, v, b.w.id, items)
+	if state, err = a.Show(ctx, v, b.w.id, items); err == nil && a.q.stream {
+		a.streamEvents(b, events, state)
+	}
 	return events, state, err
 }
 
