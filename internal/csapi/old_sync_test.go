@@ -320,3 +320,24 @@ func TestAnEventByItsIDAlone(t *testing.T) {
 		})
 	})
 }
+
+// TestSyncTellsOfPushRules: who sets one on the telephone has it on the desk.
+func TestSyncTellsOfPushRules(t *testing.T) {
+	playSocial(t, func(s *socialScene) {
+		token := s.get("bob", "GET sync", "").Get("next_batch").String()
+		for _, call := range []socialCall{
+			{"a rule", "bob", "PUT pushrules/global/content/cake", `{"actions":["notify"],"pattern":"cake"}`, "", 0},
+			{"its actions", "bob", "PUT pushrules/global/content/cake/actions", `{"actions":[]}`, "", 0},
+			{"disabled", "bob", "PUT pushrules/global/override/.m.rule.master/enabled", `{"enabled":true}`, "", 0},
+			{"gone", "bob", "DELETE pushrules/global/content/cake", ``, "", 0},
+		} {
+			s.try([]socialCall{call})
+			got := s.get("bob", "GET sync?since="+url.QueryEscape(token), "")
+			token = got.Get("next_batch").String()
+			rules := s.get("bob", "GET pushrules/", "")
+			if want := `{"events":[{"content":` + string(rules) + `,"type":"m.push_rules"}]}`; string(got.Get("account_data")) != want {
+				t.Errorf("%s: got %s, want %s", call.name, got, want)
+			}
+		}
+	})
+}
