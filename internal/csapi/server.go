@@ -12,6 +12,7 @@ import (
 	"parley/internal/feed"
 	"parley/internal/filter"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/matrix/event"
@@ -33,6 +34,7 @@ type Parts struct {
 	Filters     *filter.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
+	Notified    *push.History
 }
 
 // Server has the handlers of the API.
@@ -66,6 +68,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.accountDataRoutes(),
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
+		s.notificationRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

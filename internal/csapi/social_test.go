@@ -18,6 +18,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/journal"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/store/storetest"
@@ -95,6 +96,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Filters:  filter.NewStore(db),
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
+		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
 		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })

@@ -286,9 +286,10 @@ func (a *answer) tell(ctx context.Context) error {
 
 // readReceipts reads what there is of receipts in all rooms at once.
 func (a *answer) readReceipts(ctx context.Context) error {
-	var all, whole, some []int64
+	var all []room.Num
+	var whole, some []int64
 	for num, n := range a.rooms {
-		all = append(all, int64(num))
+		all = append(all, num)
 		switch {
 		case n.fresh:
 			whole = append(whole, int64(num))
@@ -296,12 +297,12 @@ func (a *answer) readReceipts(ctx context.Context) error {
 			some = append(some, int64(num))
 		}
 	}
-	marks, err := a.Receipts.Marks(ctx, a.q.User, all)
+	reads, err := a.Reads(ctx, a.q.User, all)
 	if err != nil {
 		return err
 	}
-	for num, m := range marks {
-		a.rooms[room.Num(num)].reads = readsOf(m)
+	for num, r := range reads {
+		a.rooms[num].reads = r
 	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
@@ -316,6 +317,20 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	said, err := a.Receipts.Since(ctx, some, a.q.User, a.since.Pos, a.now.Pos)
 	a.saidIn(said)
 	return err
+}
+
+// Reads returns up to where a user has read rooms by receipts, as they count it.
+func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map[room.Num]room.Reads, error) {
+	nums := make([]int64, len(rooms))
+	for i, num := range rooms {
+		nums[i] = int64(num)
+	}
+	marks, err := f.Receipts.Marks(ctx, user, nums)
+	reads := make(map[room.Num]room.Reads, len(marks))
+	for num, m := range marks {
+		reads[room.Num(num)] = readsOf(m)
+	}
+	return reads, err
 }
 
 // readsOf is up to where a user has read a room, as the room counts it.

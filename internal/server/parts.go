@@ -16,6 +16,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/journal"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -82,6 +83,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
+		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	})
 }
 
