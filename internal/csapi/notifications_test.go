@@ -175,3 +175,33 @@ func TestNotificationsOfManyRooms(t *testing.T) {
 		}
 	})
 }
+
+// TestCountsFollowTheRules: whoever sets a rule is told what is unread by it, in the
+// rooms where nothing else happened, too.
+func TestCountsFollowTheRules(t *testing.T) {
+	playSocial(t, func(s *socialScene) {
+		roomID := s.create(room.NewRoom{Preset: room.PublicChat}, userBob, "@carol:a.test")
+		s.text(roomID, userAlice, "tea")
+		s.mention(roomID, userAlice, "you", `{"user_ids":["@bob:a.test"]}`)
+		s.text(roomID, userAlice, "cake")
+		token := ""
+		for _, step := range []struct{ call, body, want string }{
+			{"", "", `{"highlight_count":1,"notification_count":3}`},
+			{"PUT pushrules/global/room/" + string(roomID), `{"actions":[]}`, `{"highlight_count":1,"notification_count":1}`},
+			{"PUT pushrules/global/content/cake", `{"actions":["notify"],"pattern":"cake"}`, `{"highlight_count":1,"notification_count":2}`},
+			{"PUT pushrules/global/override/.m.rule.master/enabled", `{"enabled":true}`, `{"highlight_count":0,"notification_count":0}`},
+			{"PUT pushrules/global/override/.m.rule.master/enabled", `{"enabled":false}`, `{"highlight_count":1,"notification_count":2}`},
+			{"DELETE pushrules/global/room/" + string(roomID), "", `{"highlight_count":1,"notification_count":3}`},
+		} {
+			if step.call != "" {
+				s.try([]socialCall{{step.call, "bob", step.call, step.body, "", 0}})
+			}
+			got := s.get("bob", "GET sync?since="+url.QueryEscape(token), "")
+			token = got.Get("next_batch").String()
+			counts := got.Get("rooms").Get("join").Get(string(roomID)).Get("unread_notifications")
+			if string(counts) != step.want {
+				t.Errorf("after %s: got %s in %s, want %s", step.call, counts, got, step.want)
+			}
+		}
+	})
+}

@@ -46,6 +46,7 @@ type news struct {
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
 	typing   bool           // what is known of who is typing may be wrong
+	recount  bool           // what is unread may be counted otherwise
 
 	data  []accountdata.Data
 	said  []receipt.Receipt
@@ -158,11 +159,12 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.watch.knows(a.now.Pos)
-	accountData := false
+	accountData, recount := false, false
 	for _, e := range entries {
 		switch e.Kind {
 		case journal.KindAccountData:
 			accountData = true
+			recount = recount || e.Ref == accountdata.RefPushRules
 		case journal.KindEvent:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
@@ -178,9 +180,11 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.typing()
-	if a.q.FullState {
+	if a.q.FullState || recount {
 		for num := range a.watch.during(a.since.Pos, a.now.Pos) {
-			a.about(num)
+			if n := a.about(num); n != nil {
+				n.recount = recount
+			}
 		}
 	}
 	if !accountData {

@@ -189,15 +189,19 @@ func appendUsers(dst []byte, users []id.UserID) []byte {
 }
 
 func (s *joinedSection) count(ctx context.Context) (err error) {
+	rules, err := s.AccountData.Personal(ctx, s.q.User)
+	if err != nil {
+		return err
+	}
 	byThread := s.q.Filter.Room.Timeline.UnreadThreadNotifications
-	s.unread, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, s.reads, byThread)
+	s.unread, err = s.Rooms.UnreadBy(ctx, rules, s.id, s.q.User, s.num, s.at, s.reads, byThread)
 	return err
 }
 
 // hasNews reports whether there is anything to tell. What a filter leaves out
 // may still be counted, and a receipt of the user's own changes what is.
 func (s *joinedSection) hasNews() bool {
-	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
+	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
 	}
 	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {

@@ -76,6 +76,7 @@ func (g *Engine) HasRead(ctx context.Context, user id.UserID, room Num, receipts
 	if err != nil {
 		return nil, err
 	}
+	r.threads = further(r.spoken.All, receipts.All) // that they have nothing that counts does not make them read
 	read := make([]bool, len(items))
 	for i, it := range items {
 		read[i] = it.Place <= r.markOf(it.Thread).Place

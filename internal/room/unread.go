@@ -55,7 +55,7 @@ type Unread struct {
 // has read everything:
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 //
-// The rules are the default ones.
+// The rules are the default ones; UnreadBy counts by those of a user.
 func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipts Reads, byThread bool) (Unread, error) {
 	r, err := g.reader(ctx, readKey{user, room}, at, receipts)
 	if err != nil {
