@@ -17,8 +17,7 @@ import (
 // ErrTaken is the cause of the refusal of an alias that there is already.
 var ErrTaken = errors.New("the alias is taken")
 
-// Directory is the aliases and the published rooms of a server. It is safe for
-// concurrent use.
+// Directory is the aliases of a server. It is safe for concurrent use.
 type Directory struct {
 	db     *store.DB
 	server id.ServerName
@@ -149,18 +148,12 @@ func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, err
 // moveKey names what moves from a room, in a batch.
 type moveKey struct{ from id.RoomID }
 
-// Move adds to the batch that what leads to a room leads to another one from now
-// on: aliases, and the place in the directory.
+// Move adds to the batch that the aliases of a room lead to another one from now
+// on.
 func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
 	b.Write(moveKey{from}, func(tx *store.Tx) error {
-		for _, statement := range []string{
-			"UPDATE aliases SET room_id = $2 WHERE room_id = $1",
-			"DELETE FROM published_rooms WHERE room_id = $2 AND EXISTS (SELECT 1 FROM published_rooms AS other WHERE other.room_id = $1)",
-			"UPDATE published_rooms SET room_id = $2 WHERE room_id = $1",
-		} {
-			if _, err := tx.Exec(statement, from, to); err != nil {
-				return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
-			}
+		if err := tx.Queue("UPDATE aliases SET room_id = $2 WHERE room_id = $1", from, to); err != nil {
+			return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
 		}
 		return nil
 	})

@@ -123,35 +123,7 @@ func TestOneOfManyGetsAnAlias(t *testing.T) {
 	})
 }
 
-func TestRoomsArePublished(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := New(db, "a.test")
-		for _, step := range []struct {
-			room      id.RoomID
-			published bool
-			want      []id.RoomID
-		}{
-			{"!one", false, []id.RoomID{}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!two", true, []id.RoomID{"!one", "!two"}},
-			{"!one", false, []id.RoomID{"!two"}},
-		} {
-			if err := d.Publish(ctx, step.room, step.published); err != nil {
-				t.Fatal(err)
-			}
-			rooms, err := d.Published(ctx)
-			if slices.Sort(rooms); err != nil || rooms == nil || !slices.Equal(rooms, step.want) {
-				t.Errorf("after %v: got %v, %v", step, rooms, err)
-			}
-			if published, err := d.IsPublished(ctx, step.room); err != nil || published != step.published {
-				t.Errorf("after %v: published: %v, %v", step, published, err)
-			}
-		}
-	})
-}
-
-func TestWhatLeadsToARoomMoves(t *testing.T) {
+func TestTheAliasesOfARoomMove(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
 		if err != nil {
@@ -166,18 +138,10 @@ func TestWhatLeadsToARoomMoves(t *testing.T) {
 		for alias, room := range map[id.RoomAlias]id.RoomID{"#one:a.test": "!old", "#two:a.test": "!old", "#other:a.test": "!other"} {
 			create(t, d, alias, room)
 		}
-		for _, room := range []id.RoomID{"!old", "!other"} {
-			if err := d.Publish(ctx, room, true); err != nil {
-				t.Fatal(err)
-			}
-		}
 		for range 2 { // there is nothing left the second time
 			if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!new"); return nil }); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := d.Publish(ctx, "!old", true); err != nil {
-			t.Fatal(err)
 		}
 		if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!other"); return nil }); err != nil {
 			t.Fatal(err)
@@ -186,11 +150,6 @@ func TestWhatLeadsToARoomMoves(t *testing.T) {
 			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
 				t.Errorf("%s leads to %s, %v", alias, got, err)
 			}
-		}
-		published, err := d.Published(ctx)
-		slices.Sort(published)
-		if err != nil || !slices.Equal(published, []id.RoomID{"!new", "!other"}) {
-			t.Errorf("published are %v, %v", published, err)
 		}
 	})
 }
@@ -205,7 +164,6 @@ func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
 		create(t, d, "#there:a.test", "!other")
 		make := func(alias id.RoomAlias) func() (journal.Position, error) {
 			return j.Submit(func(b *journal.Batch) error {
-				d.PublishWith(b, "!room")
 				return d.CreateWith(b, alias, "!room", alice)
 			})
 		}
@@ -225,9 +183,6 @@ func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
 			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
 				t.Errorf("%s leads to %s, %v", alias, got, err)
 			}
-		}
-		if published, err := d.IsPublished(ctx, "!room"); err != nil || !published {
-			t.Errorf("published: %v, %v", published, err)
 		}
 	})
 }

@@ -30,6 +30,12 @@ var beyond = map[string]string{
 	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
 	"POST /_synapse/admin/v1/register": "as above",
 
+	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
+	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
+
+	"GET /_matrix/client/v3/pushrules":        "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global": "as above",
+
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",

@@ -11,7 +11,9 @@ type Config struct {
 	DataDir    string        // data_dir
 	Listen     string        // listen
 	PublicURL  string        // public_url, "" to follow from the server name
-	TLS        TLS
+	// QueryTokens says that access tokens may be part of the URL.
+	QueryTokens bool // query_tokens
+	TLS         TLS
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
 	Registration Registration
@@ -127,6 +129,15 @@ reverse proxy in front; what comes over the internet should come through TLS.`,
 Where clients reach this server. It is told to those who know the server name only.
 
 Without it, that is https:// and the server name, and for localhost where plain HTTP is served.`,
+	},
+	{
+		name: "query_tokens", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.QueryTokens }),
+		doc: `
+Whether clients may send their access token as part of the URL, as access_token.
+
+Old clients and scripts do so. URLs end up in the logs of proxies, so the specification advises against it up to v1.19, and
+has it no more after that. Without such clients, switch it off.`,
 	},
 	{
 		name: "tls.listen", flag: true, example: ":8448",

@@ -23,6 +23,7 @@ func TestDefaults(t *testing.T) {
 		Registration: Registration{Mode: RegistrationToken},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		QueryTokens:  true,
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -35,6 +36,7 @@ const everything = `server_name: example.org
 data_dir: /var/lib/parley
 listen: '[::1]:80'
 public_url: https://matrix.example.org/
+query_tokens: false
 tls:
   listen: :8448
   cert: c.pem
@@ -62,7 +64,7 @@ presence:
 func everythingInEnvironment() []string {
 	return []string{
 		"PARLEY_SERVER_NAME=example.org", "PARLEY_DATA_DIR=/var/lib/parley", "PARLEY_LISTEN=[::1]:80",
-		"PARLEY_PUBLIC_URL=https://matrix.example.org",
+		"PARLEY_PUBLIC_URL=https://matrix.example.org", "PARLEY_QUERY_TOKENS=false",
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",

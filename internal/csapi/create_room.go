@@ -73,7 +73,7 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 	}
 	n.With = func(b *journal.Batch, roomID id.RoomID) error {
 		if req.Visibility == visibilityPublic {
-			s.Aliases.PublishWith(b, roomID)
+			s.Rooms.PublishWith(b, roomID)
 		}
 		if n.Alias == "" {
 			return nil

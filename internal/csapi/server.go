@@ -14,6 +14,7 @@ import (
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/matrix/event"
@@ -37,6 +38,7 @@ type Parts struct {
 	Filters     *filter.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
+	Notified    *push.History
 }
 
 // Server has the handlers of the API.
@@ -61,16 +63,20 @@ func (s *Server) Routes() []endpoint.Route {
 		s.threadRoutes(),
 		s.timestampRoutes(),
 		s.syncRoutes(),
+		s.oldSyncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
 		s.profileRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.spaceRoutes(),
+		s.roomSummaryRoutes(),
 		s.filterRoutes(),
 		s.accountDataRoutes(),
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
+		s.notificationRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

@@ -16,11 +16,13 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
+	"parley/internal/filter"
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/openapi"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
@@ -97,11 +99,13 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
 			Heirs:    inherit.New(rooms, data, nil),
 			Identity: identity.New(remote.New(remote.Options{}), nil),
-			Feed:     feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: data}),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
+			Filters:  filter.NewStore(db),
 		})}
+		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
+		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
@@ -163,7 +167,10 @@ func (s *socialScene) try(calls []socialCall) {
 
 func (s *socialScene) send(user, call, body string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(call, " ")
-	r := httptest.NewRequest(method, "/_matrix/client/v3/"+path, strings.NewReader(body))
+	if !strings.HasPrefix(path, "/") {
+		path = "/v3/" + path
+	}
+	r := httptest.NewRequest(method, "/_matrix/client"+path, strings.NewReader(body))
 	if user != "" {
 		r.Header.Set("Authorization", "Bearer "+user)
 	}

@@ -193,6 +193,9 @@ func TestAllPushRules(t *testing.T) {
 		if global := get("pushrules/global/"); string(global) != string(all.Get("global")) {
 			t.Errorf("got %s, want %s", global, all.Get("global"))
 		}
+		if bare := get("pushrules"); string(bare) != string(all) || string(get("pushrules/global")) != string(all.Get("global")) {
+			t.Errorf("without a slash: got %s, want %s", bare, all)
+		}
 		if data := get("user/@alice:a.test/account_data/m.push_rules"); string(data) != string(all) {
 			t.Errorf("account data: got %s, want %s", data, all)
 		}

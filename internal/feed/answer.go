@@ -28,6 +28,8 @@ type answer struct {
 
 	rooms map[room.Num]*news
 	told  members // that a client is told of that loads them lazily
+
+	stream []streamed // the events of the answer, if that is what is wanted
 }
 
 // news is what there may be to tell of a room in which the user is.
@@ -44,6 +46,7 @@ type news struct {
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
 	typing   bool           // what is known of who is typing may be wrong
+	recount  bool           // what is unread may be counted otherwise
 
 	data  []accountdata.Data
 	said  []receipt.Receipt
@@ -156,11 +159,12 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.watch.knows(a.now.Pos)
-	accountData := false
+	accountData, recount := false, false
 	for _, e := range entries {
 		switch e.Kind {
 		case journal.KindAccountData:
 			accountData = true
+			recount = recount || e.Ref == accountdata.RefPushRules
 		case journal.KindEvent:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
@@ -176,9 +180,11 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.typing()
-	if a.q.FullState {
+	if a.q.FullState || recount {
 		for num := range a.watch.during(a.since.Pos, a.now.Pos) {
-			a.about(num)
+			if n := a.about(num); n != nil {
+				n.recount = recount
+			}
 		}
 	}
 	if !accountData {
@@ -284,9 +290,10 @@ func (a *answer) tell(ctx context.Context) error {
 
 // readReceipts reads what there is of receipts in all rooms at once.
 func (a *answer) readReceipts(ctx context.Context) error {
-	var all, whole, some []int64
+	var all []room.Num
+	var whole, some []int64
 	for num, n := range a.rooms {
-		all = append(all, int64(num))
+		all = append(all, num)
 		switch {
 		case n.fresh:
 			whole = append(whole, int64(num))
@@ -294,12 +301,12 @@ func (a *answer) readReceipts(ctx context.Context) error {
 			some = append(some, int64(num))
 		}
 	}
-	marks, err := a.Receipts.Marks(ctx, a.q.User, all)
+	reads, err := a.Reads(ctx, a.q.User, all)
 	if err != nil {
 		return err
 	}
-	for num, m := range marks {
-		a.rooms[room.Num(num)].reads = readsOf(m)
+	for num, r := range reads {
+		a.rooms[num].reads = r
 	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
@@ -314,6 +321,20 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	said, err := a.Receipts.Since(ctx, some, a.q.User, a.since.Pos, a.now.Pos)
 	a.saidIn(said)
 	return err
+}
+
+// Reads returns up to where a user has read rooms by receipts, as they count it.
+func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map[room.Num]room.Reads, error) {
+	nums := make([]int64, len(rooms))
+	for i, num := range rooms {
+		nums[i] = int64(num)
+	}
+	marks, err := f.Receipts.Marks(ctx, user, nums)
+	reads := make(map[room.Num]room.Reads, len(marks))
+	for num, m := range marks {
+		reads[room.Num(num)] = readsOf(m)
+	}
+	return reads, err
 }
 
 // readsOf is up to where a user has read a room, as the room counts it.
@@ -347,7 +368,7 @@ func (a *answer) lazyKey() lazyKey { return lazyKey{a.q.User, a.q.Device, a.q.Fi
 func (a *answer) viewer(membership func(int64) string) Viewer {
 	return Viewer{
 		User: a.q.User, Device: a.q.Device, Fields: a.q.Filter.EventFields, Federation: a.q.Filter.Federation,
-		OmitRoomID: true, Membership: membership,
+		OmitRoomID: !a.q.stream, Membership: membership,
 	}
 }
 

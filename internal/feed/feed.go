@@ -61,6 +61,8 @@ type Request struct {
 	StateAfter string
 	// Timeout is how long to wait for something to tell.
 	Timeout time.Duration
+
+	stream bool // what is wanted is a stream of events, see Events
 }
 
 // Sync answers a request. It waits until there is something to tell, the timeout
@@ -70,6 +72,14 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	a, err := f.sync(ctx, q, since)
+	if err != nil {
+		return nil, err
+	}
+	return &a.Response, nil
+}
+
+func (f *Feed) sync(ctx context.Context, q Request, since Token) (*answer, error) {
 	w, err := f.watches.acquire(ctx, q.User)
 	if err != nil {
 		return nil, err
@@ -102,7 +112,7 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 		if lazy {
 			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
 		}
-		return &a.Response, nil
+		return a, nil
 	}
 }
 
@@ -115,9 +125,19 @@ func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since 
 		return 0, nil, err
 	}
 	pokes = w.sub.Pokes()
-	now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
+	now := f.Now()
+	if q.stream {
+		if now.Pos, err = w.step(ctx, f.Journal, since.Pos, now.Pos); err != nil {
+			return 0, nil, err
+		}
+	}
 	a, err = f.answer(ctx, q, w, since, now)
 	return pokes, a, err
+}
+
+// Now returns the token of the present.
+func (f *Feed) Now() Token {
+	return Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
 }
 
 // news waits until there is something new and it is the turn of the request, or
@@ -145,8 +165,13 @@ func (f *Feed) since(q Request) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	if t.Epoch != f.Journal.Epoch() || t.Pos > f.Journal.Head() || t.Pos < f.Journal.Floor() {
+	if !f.leads(t) {
 		return Token{}, nil
 	}
 	return t, nil
+}
+
+// leads reports whether what is behind a token can be told.
+func (f *Feed) leads(t Token) bool {
+	return t.Epoch == f.Journal.Epoch() && t.Pos <= f.Journal.Head() && t.Pos >= f.Journal.Floor()
 }

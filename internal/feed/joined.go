@@ -43,7 +43,10 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if err := s.count(ctx); err != nil {
 		return nil, err
 	}
-	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
+	if s.ephemeral = a.ephemeral(n); a.q.stream {
+		a.streamEphemeral(n, s.ephemeral)
+	}
+	if !s.hasNews() {
 		return nil, nil
 	}
 	return s.append(make([]byte, 0, s.size())), nil
@@ -117,7 +120,9 @@ func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []can
 		return nil, nil, err
 	}
 	v.Related = false
-	state, err = a.Show(ctx, v, b.w.id, items)
+	if state, err = a.Show(ctx, v, b.w.id, items); err == nil && a.q.stream {
+		a.streamEvents(b, events, state)
+	}
 	return events, state, err
 }
 
@@ -190,15 +195,19 @@ func appendUsers(dst []byte, users []id.UserID) []byte {
 }
 
 func (s *joinedSection) count(ctx context.Context) (err error) {
+	rules, err := s.AccountData.Personal(ctx, s.q.User)
+	if err != nil {
+		return err
+	}
 	byThread := s.q.Filter.Room.Timeline.UnreadThreadNotifications
-	s.unread, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, s.reads, byThread)
+	s.unread, err = s.Rooms.UnreadBy(ctx, rules, s.id, s.q.User, s.num, s.at, s.reads, byThread)
 	return err
 }
 
 // hasNews reports whether there is anything to tell. What a filter leaves out
 // may still be counted, and a receipt of the user's own changes what is.
 func (s *joinedSection) hasNews() bool {
-	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
+	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
 	}
 	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {

@@ -106,6 +106,9 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 		part, name = &a.knock, `{"knock_state":`
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
+	if a.q.stream {
+		return a.streamOwn(ctx, n, items)
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ type entry struct {
 	merges   bool
 	members  []memberChange
 	sight    *Visibility // what the history visibility is from now on, if that changed
+	summary  *Summary    // what the room's is from now on, if it may have changed
 	tally    tally
 	row      record // the room with it
 }
@@ -65,8 +66,22 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 	row.change, row.root, row.head = int64(made.num), made.current, heads
 	row.place++
 	made.place = row.place
-	if err := r.note(ctx, &made, &row); err != nil {
+	summarised, err := r.note(ctx, &made, &row)
+	if err != nil {
 		return entry{}, err
+	}
+	if made.redacts != 0 && !summarised {
+		target, err := r.event(ctx, made.redacts)
+		if err != nil {
+			return entry{}, err
+		}
+		t, isState := target.Tuple()
+		summarised = isState && isSummarised(t)
+	}
+	if summarised {
+		if made.summary, err = r.summarise(ctx, row.root); err != nil {
+			return entry{}, err
+		}
 	}
 	tally, err := r.tally(ctx, made.event, row)
 	if err != nil {
@@ -88,32 +103,33 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 }
 
 // note finds out what the event changes of the room's state, and whether it is
-// what the event says.
-func (r *live) note(ctx context.Context, made *entry, row *record) error {
+// what the event says. summarised says that the room's summary depends on it.
+func (r *live) note(ctx context.Context, made *entry, row *record) (summarised bool, err error) {
 	own, isState := made.event.Tuple()
 	if isState {
 		n, err := statetrie.Get(ctx, r.nodes, made.before, statetrie.Key(own))
 		if err != nil {
-			return fmt.Errorf("reading the state of %s: %w", r.id, err)
+			return false, fmt.Errorf("reading the state of %s: %w", r.id, err)
 		}
 		made.replaces = stateres.Num(n)
 	}
 	won := !isState
 	for c, err := range statetrie.Diff(ctx, r.nodes, r.row.root, made.current) {
 		if err != nil {
-			return fmt.Errorf("comparing states of %s: %w", r.id, err)
+			return false, fmt.Errorf("comparing states of %s: %w", r.id, err)
 		}
 		if isState && c.Key == statetrie.Key(own) && c.New == uint64(made.num) {
 			won = true
 		} else {
 			made.merges = true
 		}
+		summarised = summarised || isSummarised(event.Tuple(c.Key))
 		if err := r.noteChange(ctx, c, made, row); err != nil {
-			return err
+			return false, err
 		}
 	}
 	made.merges = made.merges || !won
-	return nil
+	return summarised, nil
 }
 
 // noteChange keeps account of one change of the state.
@@ -302,6 +318,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
 	}
 	m.writeReads(b, r)
+	m.writeSummary(b, r)
 }
 
 // writeAside adds to the batch an event that does not become part of what is

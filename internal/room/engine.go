@@ -55,8 +55,10 @@ type Engine struct {
 	items  *cache.Cache[stateres.Num, Item]
 	graph  *cache.Cache[stateres.Num, known]
 	reads  *cache.Cache[readKey, readState]
-	sent   *cache.Cache[transactionKey, id.EventID]
-	memory int // of rooms
+	// notified is what notifies users whose rules say something else of each event.
+	notified *cache.Cache[readKey, notes]
+	sent     *cache.Cache[transactionKey, id.EventID]
+	memory   int // of rooms
 
 	// heirs has room for one signal that there are new heirs.
 	heirs chan struct{}
@@ -94,6 +96,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
+		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
 		heirs:     make(chan struct{}, 1),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),

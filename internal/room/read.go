@@ -93,6 +93,28 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 	return found[0], true, nil
 }
 
+// RoomsWith returns the rooms that have an event with an ID: one, unless servers
+// choose the IDs of their events and this one was chosen twice.
+func (g *Engine) RoomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID) {
+			if err != nil {
+				return err
+			}
+			var roomID id.RoomID
+			if err := row.Scan(&roomID); err != nil {
+				return err
+			}
+			rooms = append(rooms, roomID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the room of %s: %w", eventID, err)
+	}
+	return rooms, nil
+}
+
 // Items returns events of a room by their numbers. That one is missing is an
 // error.
 func (g *Engine) Items(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {

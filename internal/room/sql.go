@@ -96,10 +96,10 @@ func writeRoom(tx *store.Tx, r record) error {
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
-			unread, loud, threaded_unread, threaded_loud)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			unread, loud, threaded_unread, threaded_loud, published)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}

@@ -55,7 +55,7 @@ type Unread struct {
 // has read everything:
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 //
-// The rules are the default ones.
+// The rules are the default ones; UnreadBy counts by those of a user.
 func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipts Reads, byThread bool) (Unread, error) {
 	r, err := g.reader(ctx, readKey{user, room}, at, receipts)
 	if err != nil {
@@ -202,11 +202,15 @@ func (r *reader) markIn(thread id.EventID) Mark {
 
 // counts reports whether a highlight is unread.
 func (r *reader) counts(h highlight) bool {
-	mark := r.timeline
-	if h.thread != "" {
-		mark = further(r.threads, r.markIn(h.thread))
+	return h.place > r.markOf(h.thread).Place && h.place <= r.at.Place
+}
+
+// markOf returns up to where a thread is read, or the main timeline.
+func (r *reader) markOf(thread id.EventID) Mark {
+	if thread == "" {
+		return r.timeline
 	}
-	return h.place > mark.Place && h.place <= r.at.Place
+	return further(r.threads, r.markIn(thread))
 }
 
 func (g *Engine) threadNews(ctx context.Context, room Num, after, upTo int64) (list []threadNews, err error) {

@@ -270,6 +270,7 @@ func (s succession) end(last [2]appended) journal.Change {
 				return err
 			}
 		}
+		movePublished(b, s.old.id, s.fresh.id)
 		if s.Move != nil {
 			s.Move(b, s.old.id, s.fresh.id)
 		}

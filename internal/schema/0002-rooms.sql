@@ -22,8 +22,12 @@ CREATE TABLE rooms (
 	unread     bigint NOT NULL, -- of the last event, as in events
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
-	threaded_loud   bigint NOT NULL
+	threaded_loud   bigint NOT NULL,
+	published  boolean NOT NULL -- it is in the server's directory
 );
+-- In the order of the directory. Last is what is the same everywhere, so that
+-- counting need not look into the table.
+CREATE INDEX rooms_published ON rooms (joined DESC, room_id, published) WHERE published;
 
 CREATE TABLE events (
 	-- event: greater than those of its auth events
@@ -166,3 +170,12 @@ CREATE TABLE relations (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX relations_by_sender ON relations (room, sender, rel_type, parent);
+
+-- What is told of rooms to those who look for one, by their current state.
+CREATE TABLE summaries (
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
+	summary    bytea  NOT NULL, -- a JSON object
+	room_type  text   NOT NULL, -- empty: an ordinary room
+	words      text   NOT NULL  -- what searches look through, as it is compared
+);

@@ -18,6 +18,7 @@ import (
 	"parley/internal/inherit"
 	"parley/internal/journal"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
@@ -92,6 +93,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
+		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	})
 }
 

@@ -111,7 +111,7 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
 		Users:       csapi.Users(s.accounts),
-		QueryTokens: true,
+		QueryTokens: s.config.QueryTokens,
 		// A reverse proxy is on the same machine, or in front of TLS that it
 		// does not terminate.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},

@@ -22,6 +22,7 @@ func (w *world) compare(s *stream) {
 		}
 		c := comparison{stream: s, fresh: fresh}
 		c.all()
+		c.counts()
 		if again, _ := s.fresh(); again.since != fresh.since {
 			continue
 		}
@@ -113,6 +114,42 @@ func (c *comparison) totals(id string, r *room) {
 	n, h := r.total()
 	if all := c.together.rooms[id]; all == nil || n != all.notifications || h != all.highlights {
 		c.differ("%s: %d unread and %d highlights, threads %s, without threads %+v", id, r.notifications, r.highlights, r.threads, all)
+	}
+}
+
+// counts holds what is unread of rooms against the list of what notified the user
+// and is not read.
+func (c *comparison) counts() {
+	type counts struct{ notifications, highlights int64 }
+	listed := make(map[string]counts)
+	for from := ""; ; {
+		status, page := c.w.get(c.person.watcher, "/_matrix/client/v3/notifications?limit=500"+from)
+		if status != 200 {
+			c.differ("what notified: %d %s", status, page)
+			return
+		}
+		for n := range page.Get("notifications").Elements() {
+			if n.Get("read").True() {
+				continue
+			}
+			of := listed[text(n, "room_id")]
+			of.notifications++
+			if strings.Contains(string(n.Get("actions")), "highlight") {
+				of.highlights++
+			}
+			listed[text(n, "room_id")] = of
+		}
+		next := text(page, "next_token")
+		if next == "" {
+			break
+		}
+		from = "&from=" + next
+	}
+	for id, r := range c.client.in("join") {
+		var got counts
+		if got.notifications, got.highlights = r.total(); got != listed[id] {
+			c.differ("%s: unread and highlights %v, listed %v", id, got, listed[id])
+		}
 	}
 }
 

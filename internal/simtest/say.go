@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"parley/matrix/canonjson"
@@ -272,16 +273,35 @@ func (w *world) keep(r *place) deed {
 func (w *world) pushRule() deed {
 	p := pick(w.rng, w.people)
 	const rules = "/_matrix/client/v3/pushrules/global/"
-	d := deed{who: w.device(p), method: "PUT", done: w.counts("push rules")}
-	switch w.rng.IntN(4) {
+	d := deed{who: w.device(p), method: "PUT", done: func(canonjson.Value) {
+		w.count("push rules")
+		w.recounted = p.id
+	}}
+	nothing, notify := []string{}, []string{"notify"}
+	actions := pick(w.rng, [][]string{nothing, notify})
+	room := w.place().id
+	in := object{"kind": "event_match", "key": "room_id", "pattern": room}
+	switch w.rng.IntN(12) {
 	case 0:
-		d.path, d.body = rules+"content/sim", object{"pattern": fmt.Sprint("word", w.rng.IntN(3)), "actions": []string{"notify"}}
+		d.path, d.body = rules+"content/sim", object{"pattern": fmt.Sprint("word", w.rng.IntN(3)), "actions": notify}
 	case 1:
 		d.method, d.path = "DELETE", rules+"content/sim"
 	case 2:
-		d.path, d.body = rules+"override/.m.rule.master/enabled", object{"enabled": w.chance(50)}
+		d.path, d.body = rules+"override/.m.rule.master/enabled", object{"enabled": w.chance(20)}
+	case 3:
+		d.path, d.body = rules+"underride/.m.rule.message/actions", object{"actions": actions}
+	case 4:
+		d.path, d.body = rules+"underride/.m.rule.room_one_to_one/actions", object{"actions": actions}
+	case 5, 6: // a room is muted
+		d.path, d.body = rules+"override/mute", object{"conditions": []object{in}, "actions": nothing}
+	case 7:
+		d.method, d.path = "DELETE", rules+"override/mute"
+	case 8, 9: // mentions only, or everything
+		d.path, d.body = rules+"room/"+url.PathEscape(room), object{"actions": actions}
+	case 10:
+		d.method, d.path = "DELETE", rules+"room/"+url.PathEscape(room)
 	default:
-		d.path, d.body = rules+"underride/.m.rule.message/actions", object{"actions": []string{"notify"}}
+		d.path, d.body = rules+"sender/"+url.PathEscape(pick(w.rng, w.people).id), object{"actions": actions}
 	}
 	return d
 }

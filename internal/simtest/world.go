@@ -28,12 +28,14 @@ type world struct {
 	rooms   []*place
 	streams []*stream
 
-	sent  map[string]sending // by event ID
-	last  string             // who did something last
-	txns  int
-	step  int
-	stats map[string]int
-	trace []string
+	sent map[string]sending // by event ID
+	last string             // who did something last
+	// recounted is a user who has just changed a push rule, or empty.
+	recounted string
+	txns      int
+	step      int
+	stats     map[string]int
+	trace     []string
 }
 
 // A person has devices, and one that nobody but the oracle uses.
