@@ -126,13 +126,12 @@ func (e estate) create(s succession) canonjson.Value {
 
 // drafts returns the events of the new room behind its create event. The power
 // levels come last: until then, its creator may send all that the old room has,
-// which in the old room may have taken somebody else. What the new room does not
-// take, because its version is stricter, it does not get.
+// which in the old room may have taken somebody else. Nor may anybody join before
+// those are banned who are. What the new room does not take, because its version is
+// stricter, it does not get.
 func (e estate) drafts(s succession) []Draft {
 	d := drafting{sender: s.Sender}
 	d.state(event.TypeMember, string(s.Sender), s.Profile.With("membership", canonjson.Text(event.MembershipJoin)))
-	rule := joinRule(e.content(event.TypeJoinRules), s.fresh.rules)
-	d.optional(event.TypeJoinRules, "", rule)
 	for _, kind := range inherited {
 		for _, t := range e.tuples(kind.eventType, kind.keyed) {
 			content := e.state[t].Content()
@@ -152,6 +151,7 @@ func (e estate) drafts(s succession) []Draft {
 		}
 		d.optional(event.TypeMember, user, content)
 	}
+	d.optional(event.TypeJoinRules, "", joinRule(e.content(event.TypeJoinRules), s.fresh.rules))
 	d.state(event.TypePowerLevels, "", e.inheritedLevels(s.Sender, s.Creators, s.fresh.rules))
 	return d.drafts
 }

@@ -146,7 +146,6 @@ func TestWhatANewRoomTakesOver(t *testing.T) {
 		want := []string{
 			`m.room.create  {"m.federate":false,"room_version":"11","type":"m.space"}`,
 			`m.room.member @alice:a.test {"displayname":"Alice","membership":"join"}`,
-			`m.room.join_rules  {"allow":[{"room_id":"!space:a.test","type":"m.room_membership"}],"join_rule":"restricted"}`,
 			`m.room.server_acl  {"allow":["*"],"deny":["bad.test"]}`,
 			`m.room.encryption  {"algorithm":"m.megolm.v1.aes-sha2"}`,
 			`m.room.history_visibility  {"history_visibility":"invited"}`,
@@ -158,6 +157,7 @@ func TestWhatANewRoomTakesOver(t *testing.T) {
 			`m.policy.rule.user spam {"entity":"@spam:*","reason":"","recommendation":"m.ban"}`,
 			`m.room.canonical_alias  {"alias":"#one:a.test","alt_aliases":["#three:a.test"]}`,
 			`m.room.member @carol:a.test {"membership":"ban","reason":"spam"}`,
+			`m.room.join_rules  {"allow":[{"room_id":"!space:a.test","type":"m.room_membership"}],"join_rule":"restricted"}`,
 			`m.room.power_levels`,
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
