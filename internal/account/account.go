@@ -20,6 +20,10 @@ type Options struct {
 	// MaxDevices is how many devices a user may have; 0 means 1,000. Whoever
 	// logs in with one more loses the one that was not seen for longest.
 	MaxDevices int
+	// TokenLife is how long an access token is good whose client can refresh it,
+	// and LastingTokenLife one whose client cannot; 0: until the device is
+	// removed.
+	TokenLife, LastingTokenLife time.Duration
 	// Removing, if not nil, is called when the tokens of devices have been
 	// revoked and the devices are about to be removed, so that others can drop
 	// what they know of them. If it fails, the devices stay, without tokens; it
@@ -36,6 +40,7 @@ type Accounts struct {
 	server     id.ServerName
 	passwords  *hasher
 	maxDevices int
+	lives      lives
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
 	log        *slog.Logger
 
@@ -58,7 +63,7 @@ func New(db *store.DB, o Options) *Accounts {
 	}
 	return &Accounts{
 		db: db, server: o.Server, passwords: newHasher(o.Argon2), maxDevices: o.MaxDevices,
-		removing: o.Removing, log: o.Log,
+		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, log: o.Log,
 		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
 	}
 }

@@ -44,7 +44,7 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 	login := Login{UserID: user}
 	if n.Login != nil {
 		n.Login.User = user
-		if login, err = newLogin(*n.Login); err != nil {
+		if login, err = a.newLogin(*n.Login); err != nil {
 			return Login{}, err
 		}
 	}

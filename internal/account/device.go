@@ -26,21 +26,22 @@ type NewDevice struct {
 	ID   id.DeviceID
 	Name string
 	Addr netip.Addr
+	// Refreshes says that the client can refresh its access token.
+	Refreshes bool
 }
 
 // A Login is what came of logging in.
 type Login struct {
 	UserID   id.UserID
 	DeviceID id.DeviceID // empty if there was no login
-	Token    string
+	Tokens
 
-	digest digest
-	name   string
-	addr   netip.Addr
+	name string
+	addr netip.Addr
 }
 
 // newLogin makes up what is needed for a login.
-func newLogin(d NewDevice) (Login, error) {
+func (a *Accounts) newLogin(d NewDevice) (Login, error) {
 	if d.ID == "" {
 		d.ID = id.DeviceID(rand.Text()[:10])
 	}
@@ -50,9 +51,7 @@ func newLogin(d NewDevice) (Login, error) {
 	if err := checkDeviceName(d.Name); err != nil {
 		return Login{}, err
 	}
-	l := Login{UserID: d.User, DeviceID: d.ID, name: d.Name, addr: d.Addr}
-	l.Token, l.digest = newToken()
-	return l, nil
+	return Login{UserID: d.User, DeviceID: d.ID, Tokens: a.newTokens(d.Refreshes), name: d.Name, addr: d.Addr}, nil
 }
 
 func checkDeviceName(name string) error {
@@ -62,18 +61,15 @@ func checkDeviceName(name string) error {
 	return nil
 }
 
-// insert stores the token, and the device if it is new.
+// insert stores the tokens, and the device if it is new.
 func (l Login) insert(tx *store.Tx) error {
-	now := time.Now().UnixMilli()
-	if _, err := tx.Exec("DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2", l.UserID, l.DeviceID); err != nil {
+	if err := deleteTokens(tx, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
 		return err
 	}
 	if _, err := insertDevice(tx, l.UserID, l.DeviceID, l.name, l.addr); err != nil {
 		return err
 	}
-	_, err := tx.Exec("INSERT INTO access_tokens (token, user_id, device_id, created) VALUES ($1, $2, $3, $4)",
-		l.digest.bytes(), l.UserID, l.DeviceID, now)
-	return err
+	return l.Tokens.insert(tx, l.UserID, l.DeviceID, tokensInUse)
 }
 
 func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string, addr netip.Addr) (made bool, err error) {
@@ -88,7 +84,7 @@ func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string,
 // out. The refusals are [mxerr.InvalidParam] for the device, [mxerr.NotFound]
 // and [mxerr.UserDeactivated].
 func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
-	login, err := newLogin(d)
+	login, err := a.newLogin(d)
 	if err != nil {
 		return Login{}, err
 	}
@@ -214,7 +210,7 @@ func (a *Accounts) RenameDevice(ctx context.Context, user id.UserID, device id.D
 // AddDevice makes a device without a token, as application services do for
 // their users. It reports whether the device is new; if not, nothing changes.
 func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err error) {
-	login, err := newLogin(d)
+	login, err := a.newLogin(d)
 	if err != nil {
 		return false, err
 	}

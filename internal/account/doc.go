@@ -15,6 +15,11 @@
 // where a device was last seen is kept in memory and written by
 // [Accounts.Run] every minute; a crash loses the last minute of that.
 //
+// A client that can refresh its token has a pair of tokens. Refreshing gives it
+// another; what it had is good until it uses what it got, so that an answer that
+// was lost does no harm. Then the old pair is spent, and remembered until the next
+// is: whoever comes with it is told that the device still exists.
+//
 // # Removing devices
 //
 // A device is removed in three steps: its tokens, then what others know of it

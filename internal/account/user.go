@@ -111,12 +111,16 @@ func (a *Accounts) CheckPassword(ctx context.Context, user id.UserID, password s
 	case !matches:
 		return Info{}, wrongPassword()
 	case info.Locked:
-		return Info{}, mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+		return Info{}, lockedOut()
 	}
 	return info, nil
 }
 
 func wrongPassword() error { return mxerr.New(mxerr.Forbidden, "Wrong username or password") }
+
+func lockedOut() error {
+	return mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+}
 
 func deactivated() error { return mxerr.New(mxerr.UserDeactivated, "This account was deactivated") }
 

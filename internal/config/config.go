@@ -1,6 +1,10 @@
 package config
 
-import "parley/matrix/id"
+import (
+	"time"
+
+	"parley/matrix/id"
+)
 
 // A Config is a complete configuration that passed all checks. The comment at
 // a field is its key; what it means, how it looks and what it is by default
@@ -15,6 +19,7 @@ type Config struct {
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
 	Registration Registration
+	Tokens       Tokens
 	RateLimits   RateLimits
 	Federation   Federation
 	Outbound     Outbound
@@ -43,6 +48,12 @@ const (
 	RegistrationToken  RegistrationMode = "token"  // who has a registration token
 	RegistrationOpen   RegistrationMode = "open"   // everybody
 )
+
+// Tokens says how long access tokens are good; 0: until their device is removed.
+type Tokens struct {
+	Lifetime        time.Duration // tokens.lifetime
+	LastingLifetime time.Duration // tokens.lasting_lifetime
+}
 
 type RateLimits struct {
 	Enabled bool // rate_limits.enabled
@@ -173,6 +184,23 @@ Whoever knows this secret can make accounts, administrators included, in every m
 		value: boolean(func(c *Config) *bool { return &c.Registration.Guests }),
 		doc: `
 Whether people without an account may look around as guests.`,
+	},
+	{
+		name: "tokens.lifetime", preset: "1h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.Lifetime }),
+		doc: `
+How long an access token is good that its client can replace by itself :
+https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
+
+A token that was stolen is of use for so long. The client does not notice.`,
+	},
+	{
+		name: "tokens.lasting_lifetime", example: "720h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.LastingLifetime }),
+		doc: `
+How long an access token is good that its client cannot replace. Without it, until the device logs out.
+
+When the time is over people have to log in again. Their clients keep what they have, such as keys.`,
 	},
 	{
 		name: "rate_limits.enabled", preset: "true",

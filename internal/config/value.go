@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"parley/matrix/id"
@@ -96,6 +97,20 @@ func secret(field func(*Config) *Secret) value {
 	return valueOf("SECRET", field, func(text string) (Secret, error) {
 		text, err := parseText(text)
 		return Secret(text), err
+	})
+}
+
+// duration is a time span as Go writes it, such as 90s or 1h30m.
+func duration(field func(*Config) *time.Duration) value {
+	return valueOf("DURATION", field, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return 0, errors.New("is not a duration, such as 90s, 30m or 720h")
+		case d < time.Second:
+			return 0, errors.New("is less than a second")
+		}
+		return d, nil
 	})
 }
 

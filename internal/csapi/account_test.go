@@ -28,13 +28,18 @@ type accountScene struct {
 }
 
 func newAccountScene(t *testing.T, settings Settings) *accountScene {
+	return newAccountSceneWith(t, settings, account.Options{})
+}
+
+func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *accountScene {
+	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
-	a := account.New(db, account.Options{Server: "a.test", Argon2: account.Argon2{Memory: 8, Time: 1, Threads: 1}})
+	a := account.New(db, o)
 	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
 	var routes []endpoint.Route
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
-		s.synapseRegisterRoutes(), s.loginRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
+		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
 		s.deactivationRoutes(),
 	} {
 		routes = append(routes, some...)

@@ -37,6 +37,7 @@ type loginRequest struct {
 	Password   string          `json:"password"`
 	DeviceID   string          `json:"device_id"`
 	DeviceName string          `json:"initial_device_display_name"`
+	Refreshes  bool            `json:"refresh_token"`
 }
 
 // loginResponse is the answer to those who log in or register.
@@ -44,6 +45,8 @@ type loginResponse struct {
 	UserID      id.UserID     `json:"user_id"`
 	AccessToken string        `json:"access_token,omitempty"`
 	DeviceID    id.DeviceID   `json:"device_id,omitempty"`
+	Refresh     string        `json:"refresh_token,omitempty"`
+	ExpiresIn   int64         `json:"expires_in_ms,omitempty"`
 	HomeServer  id.ServerName `json:"home_server"` // which old clients want
 	WellKnown   *wellKnown    `json:"well_known,omitempty"`
 }
@@ -52,6 +55,7 @@ func (s *Server) loggedIn(l account.Login) loginResponse {
 	r := loginResponse{UserID: l.UserID, AccessToken: l.Token, HomeServer: s.Name}
 	if l.Token != "" {
 		r.DeviceID, r.WellKnown = l.DeviceID, s.discovery()
+		r.Refresh, r.ExpiresIn = l.Refresh, l.Life.Milliseconds()
 	}
 	return r
 }
@@ -77,7 +81,7 @@ func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest)
 		return loginResponse{}, err
 	}
 	login, err := s.Accounts.Login(ctx, account.NewDevice{
-		User: info.UserID, ID: id.DeviceID(req.DeviceID), Name: req.DeviceName, Addr: c.Addr,
+		User: info.UserID, ID: id.DeviceID(req.DeviceID), Name: req.DeviceName, Addr: c.Addr, Refreshes: req.Refreshes,
 	})
 	if err != nil {
 		return loginResponse{}, err

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"parley/internal/account"
 	"parley/internal/endpoint"
 )
 
@@ -180,5 +182,52 @@ func TestApplicationServicesManageDevicesWithoutAPassword(t *testing.T) {
 	s.want(s.call("x", "POST", "/delete_devices", `{"devices":["BRIDGED"]}`), 200, "")
 	if list := s.want(s.call("x", "GET", "/devices", ""), 200, ""); list.text != `{"devices":[]}` {
 		t.Errorf("got %s", list.text)
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	s := newAccountSceneWith(t, Settings{Registration: RegistrationOpen}, account.Options{TokenLife: time.Hour})
+	a := s.want(s.call("", "POST", "/register", `{"username":"alice","password":%q,"refresh_token":true,"auth":{"type":"m.login.dummy"}}`, goodPassword), 200, "")
+	if a.get("refresh_token") == "" || a.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("registering: got %s", a.text)
+	}
+	b := s.want(s.call("", "POST", "/login", `{"type":"m.login.password","user":"alice","password":%q,"refresh_token":true}`, goodPassword), 200, "")
+	if b.get("refresh_token") == "" || b.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("logging in: got %s", b.text)
+	}
+	plain := s.want(s.call("", "POST", "/login", `{"type":"m.login.password","user":"alice","password":%q}`, goodPassword), 200, "")
+	if plain.body["refresh_token"] != nil || plain.body["expires_in_ms"] != nil {
+		t.Errorf("logging in without: got %s", plain.text)
+	}
+	quiet := s.want(s.call("", "POST", "/register", `{"username":"bob","inhibit_login":true,"refresh_token":true,"auth":{"type":"m.login.dummy"}}`), 200, "")
+	if quiet.body["refresh_token"] != nil || quiet.body["expires_in_ms"] != nil {
+		t.Errorf("registering without a login: got %s", quiet.text)
+	}
+
+	next := s.want(s.call("", "POST", "/refresh", `{"refresh_token":%q}`, a.get("refresh_token")), 200, "")
+	if next.get("access_token") == "" || next.get("refresh_token") == "" || next.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("got %s", next.text)
+	}
+	who := s.want(s.call(next.get("access_token"), "GET", "/account/whoami", ""), 200, "")
+	if who.get("device_id") != a.get("device_id") {
+		t.Errorf("the device is another: %s", who.text)
+	}
+	for what, gone := range map[string]answer{
+		"the old access token":  s.call(a.get("access_token"), "GET", "/account/whoami", ""),
+		"the old refresh token": s.call("", "POST", "/refresh", `{"refresh_token":%q}`, a.get("refresh_token")),
+	} {
+		if s.want(gone, 401, "M_UNKNOWN_TOKEN").body["soft_logout"] != true {
+			t.Errorf("%s: got %s", what, gone.text)
+		}
+	}
+	if none := s.want(s.call("", "POST", "/refresh", `{"refresh_token":"x"}`), 401, "M_UNKNOWN_TOKEN"); none.body["soft_logout"] != false {
+		t.Errorf("got %s", none.text)
+	}
+	s.want(s.call("", "POST", "/refresh", `{}`), 400, "M_MISSING_PARAM")
+	s.want(s.call("", "POST", "/refresh", `{"refresh_token":1}`), 400, "M_BAD_JSON")
+
+	s.want(s.call(next.get("access_token"), "POST", "/logout", ""), 200, "")
+	if out := s.want(s.call("", "POST", "/refresh", `{"refresh_token":%q}`, next.get("refresh_token")), 401, "M_UNKNOWN_TOKEN"); out.body["soft_logout"] != false {
+		t.Errorf("got %s", out.text)
 	}
 }

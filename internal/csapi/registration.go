@@ -30,6 +30,7 @@ type registration struct {
 	DeviceID     string `json:"device_id"`
 	DeviceName   string `json:"initial_device_display_name"`
 	InhibitLogin bool   `json:"inhibit_login"`
+	Refreshes    bool   `json:"refresh_token"`
 }
 
 // register serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
@@ -72,7 +73,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 // create makes an account and, unless that is not wanted, logs in.
 func (s *Server) create(ctx context.Context, c endpoint.Caller, r registration, n account.NewAccount) (loginResponse, error) {
 	if !r.InhibitLogin {
-		n.Login = &account.NewDevice{ID: id.DeviceID(r.DeviceID), Name: r.DeviceName, Addr: c.Addr}
+		n.Login = &account.NewDevice{ID: id.DeviceID(r.DeviceID), Name: r.DeviceName, Addr: c.Addr, Refreshes: r.Refreshes}
 	}
 	login, err := s.Accounts.Create(ctx, n)
 	if err != nil {

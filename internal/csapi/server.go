@@ -70,6 +70,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(),
 		s.loginRoutes(),
+		s.refreshRoutes(),
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),

@@ -28,10 +28,24 @@ CREATE TABLE access_tokens (
 	token       bytea   NOT NULL PRIMARY KEY,
 	user_id     text    NOT NULL,
 	device_id   text    NOT NULL,
-	created     bigint  NOT NULL
+	refresh     bytea,            -- the refresh token that it was given out with; NULL: none
+	created     bigint  NOT NULL,
+	expires     bigint            -- NULL: never
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
+
+-- A device has one refresh token that is in use, the one before it, and those
+-- that it was refreshed with and that nobody has used yet.
+CREATE TABLE refresh_tokens (
+	token       bytea   NOT NULL PRIMARY KEY,
+	user_id     text    NOT NULL,
+	device_id   text    NOT NULL,
+	state       bigint  NOT NULL, -- 0: new, 1: in use, 2: spent
+	created     bigint  NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id);
 
 CREATE TABLE registration_tokens (
 	token       text    NOT NULL PRIMARY KEY,

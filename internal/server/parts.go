@@ -45,12 +45,15 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
+func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Key, log *slog.Logger) (p parts, err error) {
+	name := c.ServerName
 	p.name = name
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
-	p.accounts = account.New(db, account.Options{Server: name, Log: log})
+	p.accounts = account.New(db, account.Options{
+		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime, Log: log,
+	})
 	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
