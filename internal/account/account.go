@@ -72,7 +72,8 @@ func New(db *store.DB, o Options) *Accounts {
 const flushEvery = time.Minute
 
 // Run does what is to be done now and then, until the context ends: it writes
-// where devices were seen and forgets authentication that nobody went on with.
+// where devices were seen, and forgets tokens whose time is over and authentication
+// that nobody went on with.
 // What was seen before the end is written before Run returns.
 func (a *Accounts) Run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
@@ -91,7 +92,7 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions} {
+	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets} {
 		// What the end of the server interrupts is done once more, at last.
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)

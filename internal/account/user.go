@@ -129,7 +129,11 @@ func deactivated() error { return mxerr.New(mxerr.UserDeactivated, "This account
 func (a *Accounts) SetPassword(ctx context.Context, user id.UserID, password Hash, keep func(id.DeviceID) bool) error {
 	lose := func(d id.DeviceID) bool { return keep != nil && !keep(d) }
 	err := a.removeDevices(ctx, user, lose, func(tx *store.Tx) error {
-		return changeOne(tx, "UPDATE accounts SET password = $2 WHERE user_id = $1 AND NOT deactivated", user, string(password))
+		err := changeOne(tx, "UPDATE accounts SET password = $2 WHERE user_id = $1 AND NOT deactivated", user, string(password))
+		if err != nil {
+			return err
+		}
+		return deleteTickets(tx, user, ticketLogin)
 	})
 	if err != nil {
 		return fmt.Errorf("changing the password of %s: %w", user, missing(user, err))
@@ -143,7 +147,11 @@ func (a *Accounts) SetPassword(ctx context.Context, user id.UserID, password Has
 func (a *Accounts) Deactivate(ctx context.Context, user id.UserID) error {
 	all := func(id.DeviceID) bool { return true }
 	err := a.removeDevices(ctx, user, all, func(tx *store.Tx) error {
-		return changeOne(tx, "UPDATE accounts SET deactivated = $2, password = '' WHERE user_id = $1", user, true)
+		err := changeOne(tx, "UPDATE accounts SET deactivated = $2, password = '' WHERE user_id = $1", user, true)
+		if err != nil {
+			return err
+		}
+		return deleteTickets(tx, user, ticketLogin, ticketOpenID)
 	})
 	if err != nil {
 		return fmt.Errorf("deactivating %s: %w", user, missing(user, err))

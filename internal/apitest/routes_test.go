@@ -16,6 +16,7 @@ import (
 func withEverything(c *config.Config) {
 	c.Registration.SharedSecret = "secret"
 	c.Registration.Guests = true
+	c.Tokens.Login = true
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {

@@ -51,6 +51,7 @@ const (
 
 // Tokens says how long access tokens are good; 0: until their device is removed.
 type Tokens struct {
+	Login           bool          // tokens.login
 	Lifetime        time.Duration // tokens.lifetime
 	LastingLifetime time.Duration // tokens.lasting_lifetime
 }
@@ -184,6 +185,15 @@ Whoever knows this secret can make accounts, administrators included, in every m
 		value: boolean(func(c *Config) *bool { return &c.Registration.Guests }),
 		doc: `
 Whether people without an account may look around as guests.`,
+	},
+	{
+		name: "tokens.login", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Tokens.Login }),
+		doc: `
+Whether people can have a token made, with their password, with which another device of theirs logs in.
+
+It is good for two minutes and one login (https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv1loginget_token).
+Whoever gets to see it in that time gets into the account.`,
 	},
 	{
 		name: "tokens.lifetime", preset: "1h",

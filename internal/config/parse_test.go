@@ -47,6 +47,7 @@ registration:
   shared_secret: s3cret
   guests: true
 tokens:
+  login: true
   lifetime: 5m
   lasting_lifetime: 720h
 rate_limits:
@@ -69,7 +70,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
-		"PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
+		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
@@ -85,7 +86,7 @@ func everythingSet() Config {
 		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
 		Database:     "postgres://u:pw@db/parley",
 		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
-		Tokens:       Tokens{Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
+		Tokens:       Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
 		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:     Outbound{AllowPrivateNetworks: true},
 		AppServices:  AppServices{Dir: "as"},

@@ -39,7 +39,7 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	var routes []endpoint.Route
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
-		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
+		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.loginTokenRoutes(), s.openIDRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
 		s.deactivationRoutes(),
 	} {
 		routes = append(routes, some...)

@@ -49,5 +49,6 @@ func (s *Server) capabilities(context.Context, endpoint.Caller, endpoint.Empty) 
 		ProfileFields:  yes,
 		SetDisplayname: yes,
 		SetAvatarURL:   yes,
+		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
 	}}, nil
 }

@@ -71,6 +71,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.synapseRegisterRoutes(),
 		s.loginRoutes(),
 		s.refreshRoutes(),
+		s.loginTokenRoutes(),
+		s.openIDRoutes(),
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),

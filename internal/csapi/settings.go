@@ -11,6 +11,8 @@ type Settings struct {
 	SharedSecret string
 	// Guests says that there may be guests.
 	Guests bool
+	// LoginTokens says that users may let another device log in by a token.
+	LoginTokens bool
 	// BaseURL is where clients reach the API, for those who know the server's
 	// name only. Empty: they are not told here.
 	BaseURL string

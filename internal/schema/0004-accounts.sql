@@ -47,6 +47,17 @@ CREATE TABLE refresh_tokens (
 ); -- only: postgres
 CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id);
 
+-- Tokens that are good for one thing and for a short time.
+CREATE TABLE tickets (
+	token       bytea   NOT NULL PRIMARY KEY,
+	kind        text    NOT NULL,
+	user_id     text    NOT NULL,
+	expires     bigint  NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX tickets_by_user ON tickets (user_id);
+CREATE INDEX tickets_by_time ON tickets (expires);
+
 CREATE TABLE registration_tokens (
 	token       text    NOT NULL PRIMARY KEY,
 	admin       boolean NOT NULL, -- it makes administrators

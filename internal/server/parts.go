@@ -98,6 +98,7 @@ func clientSettings(c config.Config) csapi.Settings {
 		Registration:     modes[c.Registration.Mode],
 		SharedSecret:     string(c.Registration.SharedSecret),
 		Guests:           c.Registration.Guests,
+		LoginTokens:      c.Tokens.Login,
 		BaseURL:          publicURL(c),
 		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
 	}
