@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -46,7 +47,7 @@ type Keeper struct {
 	db    *store.DB
 	rooms Rooms
 	log   *slog.Logger
-	queue *queue
+	queue *errand.Queue[id.UserID]
 }
 
 // New returns the profiles in a database. Run tells rooms of their changes. The
@@ -55,7 +56,7 @@ func New(db *store.DB, rooms Rooms, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{db: db, rooms: rooms, log: log, queue: newQueue()}
+	return &Keeper{db: db, rooms: rooms, log: log, queue: errand.New[id.UserID]()}
 }
 
 // Get returns the fields of a user's profile, an empty object for a user who has
@@ -166,7 +167,7 @@ func (k *Keeper) change(ctx context.Context, user id.UserID, key string, edit fu
 	if telling {
 		// Whoever comes too soon, or in vain because the outcome is unknown,
 		// finds out from the database.
-		k.queue.add(user)
+		k.queue.Add(user)
 	}
 	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		return fmt.Errorf("changing the profile of %s: %w", user, err)
@@ -184,7 +185,7 @@ func (k *Keeper) Retell(ctx context.Context, user id.UserID) error {
 		}
 		return note(tx, user, changed)
 	})
-	k.queue.add(user)
+	k.queue.Add(user)
 	if err != nil {
 		return fmt.Errorf("noting that the profile of %s has to be told: %w", user, err)
 	}
