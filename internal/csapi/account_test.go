@@ -207,6 +207,32 @@ func TestGuests(t *testing.T) {
 	s.want(s.call(token, "POST", "/logout", ``), 200, "")
 }
 
+func TestAGuestBecomesAUserOfTheSameName(t *testing.T) {
+	s := newAccountScene(t, Settings{Registration: RegistrationOpen, Guests: true})
+	s.register("alice")
+	guest := s.want(s.call("", "POST", "/register?kind=guest", `{"initial_device_display_name":"old","refresh_token":true}`), 200, "")
+	if guest.body["refresh_token"] != nil {
+		t.Errorf("got %s, and all but the name of the device is to be ignored", guest.text)
+	}
+	token, name := guest.get("access_token"), strings.TrimSuffix(strings.TrimPrefix(guest.get("user_id"), "@"), ":a.test")
+	s.want(s.call("", "POST", "/register", `{"guest_access_token":%q}`, token), 400, "M_MISSING_PARAM")
+	s.want(s.call("", "POST", "/register", `{"username":"alice","guest_access_token":%q}`, token), 403, "M_FORBIDDEN")
+	s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":"x"}`, name), 401, "M_UNKNOWN_TOKEN")
+	s.want(s.call("", "POST", "/register", `{"username":%q}`, name), 400, "M_USER_IN_USE")
+	s.want(s.call("", "POST", "/register", `{"org.parley.guest":%q,"username":"eve","auth":{"type":"m.login.dummy"}}`, guest.get("user_id")), 200, "")
+	session := s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":%q,"password":%q}`, name, token, goodPassword), 401, "").get("session")
+	done := s.want(s.call("", "POST", "/register", `{"auth":{"type":"m.login.dummy","session":%q}}`, session), 200, "")
+	if done.get("user_id") != guest.get("user_id") {
+		t.Errorf("got %s", done.text)
+	}
+	for _, token := range []string{token, done.get("access_token"), s.login(name, "")} {
+		if who := s.want(s.call(token, "GET", "/account/whoami", ""), 200, ""); who.body["is_guest"] != false {
+			t.Errorf("got %s", who.text)
+		}
+	}
+	s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":%q}`, name, token), 403, "M_FORBIDDEN")
+}
+
 func TestDeactivate(t *testing.T) {
 	s := newAccountScene(t, Settings{Registration: RegistrationOpen})
 	token := s.register("alice")

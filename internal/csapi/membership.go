@@ -106,6 +106,10 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own)}); err != nil {
 		return roomResponse{}, err
 	}
+	if c.Guest {
+		// The room may have changed its mind meanwhile.
+		s.Doorman.Look(roomID)
+	}
 	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)
 }
 

@@ -26,6 +26,7 @@ type Parts struct {
 	Rooms       *room.Engine
 	Accounts    *account.Accounts
 	Users       users
+	Doorman     doorman
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
 	Profiles    *profile.Keeper
@@ -79,6 +80,12 @@ func (s *Server) Routes() []endpoint.Route {
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 	)
+}
+
+// A doorman has guests leave rooms that do not want them.
+type doorman interface {
+	// Look has the guests of a room leave it, if they have to. It does not wait.
+	Look(room id.RoomID)
 }
 
 // own refuses a caller who asks for what belongs to another user.

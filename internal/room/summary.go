@@ -40,7 +40,7 @@ func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (Summary, error)
 		{"m.room.canonical_alias", func(e *event.Event) { s.CanonicalAlias = text(e, "alias") }},
 		{"m.room.avatar", func(e *event.Event) { s.AvatarURL = text(e, "url") }},
 		{"m.room.encryption", func(e *event.Event) { s.Encryption = text(e, "algorithm") }},
-		{"m.room.guest_access", func(e *event.Event) { s.GuestCanJoin = text(e, "guest_access") == "can_join" }},
+		{typeGuestAccess, func(e *event.Event) { s.GuestCanJoin = admitsGuests(e) }},
 		{event.TypeHistoryVisibility, func(e *event.Event) { s.WorldReadable = VisibilityOf(e) == WorldReadable }},
 		{event.TypeJoinRules, func(e *event.Event) {
 			if rule := text(e, "join_rule"); rule != "" {

@@ -12,6 +12,8 @@ CREATE TABLE accounts (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
+CREATE INDEX accounts_guests ON accounts (user_id) WHERE guest AND NOT deactivated;
+
 CREATE TABLE devices (
 	user_id     text    NOT NULL,
 	device_id   text    NOT NULL,

@@ -30,6 +30,7 @@ type parts struct {
 
 	journal  *journal.Journal
 	accounts *account.Accounts
+	doorman  *account.Doorman
 	rooms    *room.Engine
 	receipts *receipt.Book
 	typing   *ephemeral.Board
@@ -54,7 +55,14 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime, Log: log,
 	})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
+	var doorman *account.Doorman // made of the rooms that it is told of
+	p.rooms = room.New(db, p.journal, room.Options{
+		Server: name, Key: key, Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+	})
+	doorman = p.accounts.NewDoorman(account.GuestRooms{
+		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
+	})
+	p.doorman = doorman
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -64,6 +72,7 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
+		p.doorman.Run,
 		p.profiles.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 	}
@@ -78,6 +87,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Rooms:       p.rooms,
 		Accounts:    p.accounts,
 		Users:       p.accounts,
+		Doorman:     p.doorman,
 		Receipts:    p.receipts,
 		Typing:      p.typing,
 		Profiles:    p.profiles,
@@ -123,6 +133,18 @@ func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
 	}
+}
+
+// admitsGuests reports whether guests can be in a room.
+func (p *parts) admitsGuests(ctx context.Context, roomID id.RoomID) (bool, error) {
+	summary, err := p.rooms.Summary(ctx, roomID)
+	return summary.GuestCanJoin, err
+}
+
+// leave has a user leave a room.
+func (p *parts) leave(ctx context.Context, roomID id.RoomID, user id.UserID) error {
+	_, err := p.rooms.Leave(ctx, roomID, room.Move{Sender: user})
+	return err
 }
 
 // locate finds events for receipts.
