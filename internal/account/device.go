@@ -74,7 +74,7 @@ func (l Login) insert(tx *store.Tx) error {
 
 func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string, addr netip.Addr) (made bool, err error) {
 	n, err := tx.Exec(`
-		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, created) VALUES ($1, $2, $3, $4, $5, $4)
+		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created) VALUES ($1, $2, $3, $4, $5, '', $4)
 		ON CONFLICT (user_id, device_id) DO NOTHING`,
 		user, device, name, time.Now().UnixMilli(), addrText(addr))
 	return n == 1, err
@@ -128,25 +128,26 @@ func (a *Accounts) makeRoom(ctx context.Context, user id.UserID, device id.Devic
 type Device struct {
 	ID   id.DeviceID
 	Name string // empty if it has none
-	// Seen is when, and SeenAddr from where, it was last heard of. The address is
-	// empty if it had none.
-	Seen     time.Time
-	SeenAddr string
-	Created  time.Time
+	// Seen is when, SeenAddr from where, and SeenAgent with which client it was
+	// last heard of. The address and the client are empty if it had none.
+	Seen      time.Time
+	SeenAddr  string
+	SeenAgent string
+	Created   time.Time
 }
 
-const deviceColumns = "device_id, name, seen, seen_ip, created"
+const deviceColumns = "device_id, name, seen, seen_ip, seen_agent, created"
 
 // scanDevice reads deviceColumns.
 func (a *Accounts) scanDevice(user id.UserID, scan func(...any) error) (Device, error) {
 	var d Device
 	var seen, created int64
-	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &created); err != nil {
+	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &d.SeenAgent, &created); err != nil {
 		return Device{}, err
 	}
 	d.Seen, d.Created = time.UnixMilli(seen), time.UnixMilli(created)
 	if s, ok := a.sightings.get(deviceKey{user, d.ID}); ok && s.at.After(d.Seen) {
-		d.Seen, d.SeenAddr = s.at, addrText(s.addr)
+		d.Seen, d.SeenAddr, d.SeenAgent = s.at, addrText(s.addr), agentText(s.agent)
 	}
 	return d, nil
 }

@@ -106,7 +106,7 @@ func (a *Accounts) goOn(ctx context.Context, i Interaction, s *interaction, t *a
 	// A stage that was completed is not tried again.
 	if t.stage != "" && !slices.Contains(s.completed, t.stage) {
 		err := a.try(ctx, i, s, t)
-		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) && triableAgain(refusal) {
 			return Confirmed{}, a.challenge(ctx, i, s, refusal)
 		}
 		if err != nil {
@@ -128,6 +128,11 @@ func (a *Accounts) goOn(ctx context.Context, i Interaction, s *interaction, t *a
 		return Confirmed{}, a.challenge(ctx, i, s, nil)
 	}
 	return Confirmed{User: s.user, Body: s.request, Password: s.password, Token: s.token}, nil
+}
+
+// triableAgain reports whether another attempt could succeed after a refusal.
+func triableAgain(refusal *mxerr.Error) bool {
+	return refusal.Code != mxerr.UserLocked && refusal.Code != mxerr.UserDeactivated
 }
 
 // begin makes a session of a request, which is not stored yet. The new password

@@ -105,6 +105,7 @@ type sessions struct {
 
 	mu         sync.Mutex // guards what follows
 	young, old map[digest]remembered
+	watchers   map[*watcher]bool
 	// change is counted whenever something is dropped: what was read from the
 	// database before that may have been revoked meanwhile.
 	change uint64
@@ -116,7 +117,7 @@ type remembered struct {
 }
 
 func newSessions(size int) *sessions {
-	return &sessions{size: size, young: make(map[digest]remembered)}
+	return &sessions{size: size, young: make(map[digest]remembered), watchers: make(map[*watcher]bool)}
 }
 
 // get returns what is remembered of a token, and the count that put wants.
@@ -160,6 +161,38 @@ func (s *sessions) drop(which func(Session) bool) {
 	del := func(_ digest, r remembered) bool { return which(r.session) }
 	maps.DeleteFunc(s.young, del)
 	maps.DeleteFunc(s.old, del)
+	for w := range s.watchers {
+		if which(w.session) {
+			w.changed()
+		}
+	}
+}
+
+// A watcher wants to know when a session has changed.
+type watcher struct {
+	session Session
+	changed context.CancelFunc
+}
+
+// Watch returns a context that ends when something of a user's device may have
+// changed of what [Accounts.Authenticate] says, by this node's doing. Whoever was
+// told before asks again. Call stop in the end.
+func (a *Accounts) Watch(user id.UserID, device id.DeviceID) (changed context.Context, stop func()) {
+	return a.sessions.watch(Session{UserID: user, DeviceID: device})
+}
+
+func (s *sessions) watch(session Session) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{session, cancel}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers[w] = true
+	return ctx, func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+	}
 }
 
 // dropUser forgets all sessions of a user.

@@ -40,7 +40,7 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.loginTokenRoutes(), s.openIDRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
-		s.deactivationRoutes(),
+		s.deactivationRoutes(), s.adminRoutes(),
 	} {
 		routes = append(routes, some...)
 	}
@@ -73,6 +73,7 @@ func (s *accountScene) call(token, method, path, body string, args ...any) answe
 		content = strings.NewReader(fmt.Sprintf(body, args...))
 	}
 	r := httptest.NewRequest(method, path, content)
+	r.Header.Set("User-Agent", "a client")
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -53,7 +53,7 @@ type sendRequest struct {
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	if err := errors.Join(s.maySay(ctx, c, req), req.check()); err != nil {
 		return eventResponse{}, err
 	}
 	d := room.Draft{
@@ -65,6 +65,21 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 		d.Redacts = id.EventID(target)
 	}
 	return s.post(ctx, c, req.RoomID, d)
+}
+
+// maySay refuses what somebody suspended may not send: all but redactions of what
+// they have said.
+func (s *Server) maySay(ctx context.Context, c endpoint.Caller, req sendRequest) error {
+	err := notSuspended(c)
+	if err == nil || req.Type != event.TypeRedaction {
+		return err
+	}
+	target, _ := req.Content.Get("redacts").Text()
+	it, ok, lookupErr := s.Rooms.Item(ctx, req.RoomID, id.EventID(target))
+	if lookupErr == nil && ok && it.Event.Sender() == c.UserID {
+		return nil
+	}
+	return err
 }
 
 // maxTxnID is how many bytes a transaction ID may have. It is part of a key, which
@@ -105,7 +120,11 @@ type sendStateRequest struct {
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	leaves := req.Type == event.TypeMember && req.StateKey == string(c.UserID) && req.Content.Get("membership").Is(event.MembershipLeave)
+	if err := req.check(); err != nil {
+		return eventResponse{}, err
+	}
+	if err := notSuspended(c); err != nil && !leaves {
 		return eventResponse{}, err
 	}
 	if req.Type == typeCanonicalAlias && req.StateKey == "" {

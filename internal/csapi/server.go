@@ -79,6 +79,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.deviceRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
+		s.adminRoutes(),
 	)
 }
 

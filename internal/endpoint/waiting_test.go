@@ -8,6 +8,45 @@ import (
 	"time"
 )
 
+// watchers are users whose sessions can end.
+type watchers struct {
+	Authenticator
+	watched map[context.Context]context.CancelFunc
+}
+
+func (w *watchers) Watch(Caller) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.watched[ctx] = cancel
+	return ctx, func() { delete(w.watched, ctx) }
+}
+
+func TestWhoWaitsIsToldThatTheSessionHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := quietly(t)
+		w := &watchers{config.Users, make(map[context.Context]context.CancelFunc)}
+		config.Users = w
+		table := New(config, []Route{On("GET /news", Policy{Auth: User, Waits: true}, func(ctx context.Context, _ Caller, _ Empty) (Empty, error) {
+			<-ctx.Done()
+			if cause := context.Cause(ctx); cause != ErrStopping {
+				t.Errorf("the cause is %v", cause)
+			}
+			return Empty{}, nil
+		})})
+		done := make(chan *httptest.ResponseRecorder, 1)
+		go func() { done <- request{target: "/news", token: "alice"}.send(table) }()
+		synctest.Wait()
+		if len(w.watched) != 1 {
+			t.Fatalf("%d are watched", len(w.watched))
+		}
+		for _, cancel := range w.watched {
+			cancel()
+		}
+		if r := <-done; r.Code != 200 || len(w.watched) != 0 {
+			t.Errorf("got %d, and %d are watched still", r.Code, len(w.watched))
+		}
+	})
+}
+
 func TestWaitingIsLimitedByUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := quietly(t)

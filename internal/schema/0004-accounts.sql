@@ -20,6 +20,7 @@ CREATE TABLE devices (
 	name        text    NOT NULL, -- empty: none
 	seen        bigint  NOT NULL, -- when it was last heard of
 	seen_ip     text    NOT NULL,
+	seen_agent  text    NOT NULL, -- how the client calls itself
 	created     bigint  NOT NULL,
 	PRIMARY KEY (user_id, device_id)
 ) WITHOUT ROWID; -- only: sqlite
