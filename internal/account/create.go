@@ -25,6 +25,8 @@ type NewAccount struct {
 	Upgrades bool
 	// Token is the registration token that allows it. Empty: the caller does.
 	Token string
+	// Accepted is which policies were accepted, from [Confirmed].
+	Accepted string
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -60,6 +62,9 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			n.Admin = n.Admin || admin
 		}
 		if err := n.store(tx, user); err != nil {
+			return err
+		}
+		if err := insertAccepted(tx, user, n.Accepted); err != nil {
 			return err
 		}
 		if n.Login == nil {

@@ -31,6 +31,10 @@ var beyond = map[string]string{
 	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
 	"POST /_synapse/admin/v1/register": "as above",
 
+	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
+	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
+
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",

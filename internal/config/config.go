@@ -38,6 +38,8 @@ type Registration struct {
 	Mode         RegistrationMode // registration.mode
 	SharedSecret Secret           // registration.shared_secret
 	Guests       bool             // registration.guests
+	// Terms is an object as the member policies of m.login.terms, "" for none.
+	Terms string // registration.terms
 }
 
 // A RegistrationMode says who may make an account.
@@ -185,6 +187,16 @@ Whoever knows this secret can make accounts, administrators included, in every m
 		value: boolean(func(c *Config) *bool { return &c.Registration.Guests }),
 		doc: `
 Whether people without an account may look around as guests.`,
+	},
+	{
+		name:    "registration.terms",
+		example: `{"privacy_policy": {"version": "1.2", "en": {"name": "Privacy Policy", "url": "https://example.org/privacy-1.2-en.html"}}}`,
+		value:   terms(func(c *Config) *string { return &c.Registration.Terms }),
+		doc: `
+The policies that people have to accept before they get an account, as a JSON object. Without it, none.
+
+For each policy it has a version and, by language, a name and the address of the text, as in
+https://spec.matrix.org/v1.19/client-server-api/#terms-of-service-at-registration. Who has accepted which version is recorded.`,
 	},
 	{
 		name: "tokens.login", preset: "false",

@@ -46,6 +46,7 @@ registration:
   mode: open
   shared_secret: s3cret
   guests: true
+  terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
 tokens:
   login: true
   lifetime: 5m
@@ -70,6 +71,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
 		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
@@ -79,17 +81,18 @@ func everythingInEnvironment() []string {
 
 func everythingSet() Config {
 	return Config{
-		ServerName:   "example.org",
-		DataDir:      "/var/lib/parley",
-		Listen:       "[::1]:80",
-		PublicURL:    "https://matrix.example.org",
-		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
-		Database:     "postgres://u:pw@db/parley",
-		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
-		Tokens:       Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
-		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
-		Outbound:     Outbound{AllowPrivateNetworks: true},
-		AppServices:  AppServices{Dir: "as"},
+		ServerName: "example.org",
+		DataDir:    "/var/lib/parley",
+		Listen:     "[::1]:80",
+		PublicURL:  "https://matrix.example.org",
+		TLS:        TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
+		Database:   "postgres://u:pw@db/parley",
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
+			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
+		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
+		Federation:  Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Outbound:    Outbound{AllowPrivateNetworks: true},
+		AppServices: AppServices{Dir: "as"},
 	}
 }
 

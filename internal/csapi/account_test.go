@@ -36,15 +36,22 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
 	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
+	scene := &accountScene{a, t, nil, s.Profiles}
+	scene.serve(s)
+	return scene
+}
+
+// serve has the routes of accounts of a server answer.
+func (scene *accountScene) serve(s *Server) {
 	var routes []endpoint.Route
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.loginTokenRoutes(), s.openIDRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
-		s.deactivationRoutes(), s.adminRoutes(),
+		s.authFallbackRoutes(), s.loginFallbackRoutes(), s.deactivationRoutes(), s.adminRoutes(),
 	} {
 		routes = append(routes, some...)
 	}
-	return &accountScene{a, t, endpoint.New(endpoint.Config{Users: Users(a)}, routes), s.Profiles}
+	scene.table = endpoint.New(endpoint.Config{Users: Users(scene.Accounts)}, routes)
 }
 
 // answer is a response, and what its body has.

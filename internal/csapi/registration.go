@@ -54,7 +54,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 		return loginResponse{}, err
 	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /register", Flows: flows, Body: body, Secret: "password",
+		Operation: "POST /register", Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
 	})
 	if err != nil {
 		return loginResponse{}, err
@@ -63,7 +63,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 	if err := decode(done.Body, &r); err != nil {
 		return loginResponse{}, err
 	}
-	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token}
+	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted}
 	if guest, ok := done.Body.Get(memberGuest).Text(); ok {
 		n.Localpart, n.Upgrades = id.UserID(guest).Localpart(), true
 	}
@@ -124,12 +124,16 @@ func (s *Server) registerGuest(ctx context.Context, c endpoint.Caller, body cano
 
 // registrationFlows are the ways to be allowed an account. As long as there is
 // none, the token that makes the first administrator is one in open servers too.
+// Policies are to be accepted in each.
 func (s *Server) registrationFlows(ctx context.Context) ([]account.Flow, error) {
-	byToken := account.Flow{account.StageRegistrationToken}
+	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{account.StageDummy}
+	if len(s.Settings.Terms) > 0 {
+		byToken = append(byToken, account.StageTerms)
+		open = account.Flow{account.StageTerms}
+	}
 	if s.Settings.Registration == RegistrationToken {
 		return []account.Flow{byToken}, nil
 	}
-	open := account.Flow{account.StageDummy}
 	inhabited, err := s.Accounts.Inhabited(ctx)
 	if err != nil || inhabited {
 		return []account.Flow{open}, err

@@ -70,6 +70,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.registrationRoutes(),
 		s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(),
+		s.authFallbackRoutes(),
+		s.loginFallbackRoutes(),
 		s.loginRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),

@@ -80,9 +80,21 @@ CREATE TABLE auth_sessions (
 	user_id     text    NOT NULL, -- who does it; empty while there is no account
 	request     bytea   NOT NULL, -- the body that it was begun with, without passwords
 	password    text    NOT NULL, -- the hash of the new password that was in the body, if any
+	flows       text    NOT NULL, -- what the client may choose from, a line for each
 	completed   text    NOT NULL, -- the stages that are done, separated by spaces
 	token       text    NOT NULL, -- the registration token that was shown, if any
+	terms       text    NOT NULL, -- the policies that were shown, as policy=version separated by spaces
 	created     bigint  NOT NULL
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX auth_sessions_by_time ON auth_sessions (created);
+
+-- Which policies who has accepted.
+CREATE TABLE accepted_terms (
+	user_id     text    NOT NULL,
+	policy      text    NOT NULL,
+	version     text    NOT NULL,
+	accepted    bigint  NOT NULL, -- when
+	PRIMARY KEY (user_id, policy, version)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 
@@ -80,10 +82,14 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 }
 
 // clientAPI is the client-server API over the domains.
-func (p *parts) clientAPI(c config.Config) *csapi.Server {
+func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
+	settings, err := clientSettings(c)
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings: %w", err)
+	}
 	return csapi.New(csapi.Parts{
 		Name:        p.name,
-		Settings:    clientSettings(c),
+		Settings:    settings,
 		Rooms:       p.rooms,
 		Accounts:    p.accounts,
 		Users:       p.accounts,
@@ -95,16 +101,16 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Filters:     p.filters,
 		AccountData: p.data,
 		Feed:        p.feed,
-	})
+	}), nil
 }
 
-func clientSettings(c config.Config) csapi.Settings {
+func clientSettings(c config.Config) (csapi.Settings, error) {
 	modes := map[config.RegistrationMode]csapi.RegistrationMode{
 		config.RegistrationClosed: csapi.RegistrationClosed,
 		config.RegistrationToken:  csapi.RegistrationToken,
 		config.RegistrationOpen:   csapi.RegistrationOpen,
 	}
-	return csapi.Settings{
+	s := csapi.Settings{
 		Registration:     modes[c.Registration.Mode],
 		SharedSecret:     string(c.Registration.SharedSecret),
 		Guests:           c.Registration.Guests,
@@ -112,6 +118,12 @@ func clientSettings(c config.Config) csapi.Settings {
 		BaseURL:          publicURL(c),
 		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
 	}
+	if c.Registration.Terms != "" {
+		if err := json.Unmarshal([]byte(c.Registration.Terms), &s.Terms); err != nil {
+			return s, fmt.Errorf("registration.terms: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // publicURL is where clients reach the server, empty if that is not known.

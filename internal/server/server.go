@@ -103,7 +103,11 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
+	api, err := s.clientAPI(s.config)
+	if err != nil {
+		return err
+	}
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }
