@@ -3,9 +3,12 @@ package account
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"parley/internal/cache"
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/id"
 )
@@ -29,6 +32,11 @@ type Options struct {
 	// what they know of them. If it fails, the devices stay, without tokens; it
 	// may be called again for the same devices.
 	Removing func(ctx context.Context, user id.UserID, devices []id.DeviceID) error
+	// Departed, if not nil, does in the background what it means elsewhere that
+	// an account was deactivated, and perhaps is to be forgotten: leaving rooms,
+	// and removing what others keep for the user. It is called until it succeeds,
+	// and may be called again after it did.
+	Departed func(ctx context.Context, user id.UserID, erased bool) error
 	// Log gets what goes wrong in the background. Nil: nobody does.
 	Log *slog.Logger
 }
@@ -44,6 +52,10 @@ type Accounts struct {
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
 	log        *slog.Logger
 
+	departed   func(context.Context, id.UserID, bool) error
+	departures *errand.Queue[id.UserID]
+	erased     *cache.Cache[id.UserID, erasure]
+
 	sessions  *sessions
 	sightings *sightings
 	// inhabited says that there is an account. There never cease to be any.
@@ -58,24 +70,36 @@ func New(db *store.DB, o Options) *Accounts {
 	if o.Removing == nil {
 		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }
 	}
+	if o.Departed == nil {
+		o.Departed = func(context.Context, id.UserID, bool) error { return nil }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Accounts{
 		db: db, server: o.Server, passwords: newHasher(o.Argon2), maxDevices: o.MaxDevices,
-		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, log: o.Log,
-		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
+		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, departed: o.Departed, log: o.Log,
+		departures: errand.New[id.UserID](),
+		erased:     cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
+		sessions:   newSessions(sessionsPerGeneration), sightings: newSightings(),
 	}
 }
+
+// erasedMemory is how many bytes may be taken by what is remembered of who was
+// erased.
+const erasedMemory = 4 << 20
 
 // flushEvery is how often it is written where devices were last seen.
 const flushEvery = time.Minute
 
 // Run does what is to be done now and then, until the context ends: it writes
 // where devices were seen, and forgets tokens whose time is over and authentication
-// that nobody went on with.
+// that nobody went on with. It also does what is left of deactivated accounts.
 // What was seen before the end is written before Run returns.
 func (a *Accounts) Run(ctx context.Context) {
+	var departing sync.WaitGroup
+	departing.Go(func() { a.depart(ctx) })
+	defer departing.Wait()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -92,7 +116,7 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets} {
+	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets, a.lookForDepartures} {
 		// What the end of the server interrupts is done once more, at last.
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)

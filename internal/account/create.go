@@ -90,8 +90,8 @@ func (n NewAccount) store(tx *store.Tx, user id.UserID) error {
 		return err
 	}
 	inserted, err := tx.Exec(`
-		INSERT INTO accounts (user_id, password, admin, guest, locked, suspended, deactivated, created)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6)
+		INSERT INTO accounts (user_id, password, admin, guest, locked, suspended, deactivated, erased, departing, created)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $5, $5, $6)
 		ON CONFLICT (user_id) DO NOTHING`,
 		user, string(n.Password), n.Admin, n.Guest, false, time.Now().UnixMilli())
 	if err != nil {

@@ -30,7 +30,7 @@ func TestALoginTokenIsGoodForOneLogin(t *testing.T) {
 		h.must(err)
 		changed, closed, locked := ticket(alice), ticket(bob), ticket(alice)
 		h.must(h.SetPassword(ctx, alice, h.hash("battery staple"), nil))
-		h.must(h.Deactivate(ctx, bob))
+		h.must(h.Deactivate(ctx, bob, false))
 		for name, token := range map[string]string{
 			"used": token, "empty": "", "other": "x", "NUL": "\x00", "for something else": openID,
 			"before the password was changed": changed, "of a deactivated account": closed, "as above": locked,
@@ -63,7 +63,7 @@ func TestOpenIDTokensSayWhoTheirUserIs(t *testing.T) {
 			_, err := h.OpenIDUser(ctx, other)
 			h.refused(err, mxerr.UnknownToken)
 		}
-		h.must(h.Deactivate(ctx, alice))
+		h.must(h.Deactivate(ctx, alice, false))
 		_, err = h.OpenIDUser(ctx, token)
 		h.refused(err, mxerr.UnknownToken)
 	})

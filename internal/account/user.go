@@ -19,17 +19,18 @@ type Info struct {
 	Locked      bool
 	Suspended   bool
 	Deactivated bool
+	Erased      bool // what the user said is not shown to who had not seen it
 	Created     time.Time
 }
 
-const accountColumns = "user_id, admin, guest, locked, suspended, deactivated, created, password"
+const accountColumns = "user_id, admin, guest, locked, suspended, deactivated, erased, created, password"
 
 // scanAccount reads accountColumns.
 func scanAccount(scan func(...any) error) (Info, Hash, error) {
 	var i Info
 	var hash Hash
 	var created int64
-	err := scan(&i.UserID, &i.Admin, &i.Guest, &i.Locked, &i.Suspended, &i.Deactivated, &created, &hash)
+	err := scan(&i.UserID, &i.Admin, &i.Guest, &i.Locked, &i.Suspended, &i.Deactivated, &i.Erased, &created, &hash)
 	i.Created = time.UnixMilli(created)
 	return i, hash, err
 }
@@ -137,24 +138,6 @@ func (a *Accounts) SetPassword(ctx context.Context, user id.UserID, password Has
 	})
 	if err != nil {
 		return fmt.Errorf("changing the password of %s: %w", user, missing(user, err))
-	}
-	return nil
-}
-
-// Deactivate closes an account for good: nobody can log in any more, and its name
-// is not given out again. Deactivating it again completes what a fault left
-// undone.
-func (a *Accounts) Deactivate(ctx context.Context, user id.UserID) error {
-	all := func(id.DeviceID) bool { return true }
-	err := a.removeDevices(ctx, user, all, func(tx *store.Tx) error {
-		err := changeOne(tx, "UPDATE accounts SET deactivated = $2, password = '' WHERE user_id = $1", user, true)
-		if err != nil {
-			return err
-		}
-		return deleteTickets(tx, user, ticketLogin, ticketOpenID)
-	})
-	if err != nil {
-		return fmt.Errorf("deactivating %s: %w", user, missing(user, err))
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func administered(t *testing.T) (s *accountScene, root, alice string) {
 		}
 	}
 	s.register("gone")
-	if err := s.Deactivate(t.Context(), "@gone:a.test"); err != nil {
+	if err := s.Deactivate(t.Context(), "@gone:a.test", false); err != nil {
 		t.Fatal(err)
 	}
 	return s, root, alice

@@ -20,7 +20,7 @@ func TestLogin(t *testing.T) {
 	if err := s.SetLocked(ctx, "@locked:a.test", true); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Deactivate(ctx, "@closed:a.test"); err != nil {
+	if err := s.Deactivate(ctx, "@closed:a.test", false); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.call("", "GET", "/login", ""); a.text != `{"flows":[{"type":"m.login.password"}]}` {

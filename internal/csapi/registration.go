@@ -79,9 +79,6 @@ const memberGuest = "org.parley.guest"
 // returns the body as it may be kept.
 func (s *Server) checkRegistration(ctx context.Context, body canonjson.Value) (canonjson.Value, error) {
 	var r registration
-	if body == nil {
-		return nil, nil
-	}
 	if err := decode(body, &r); err != nil {
 		return nil, err
 	}

@@ -109,6 +109,11 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 	return k.change(ctx, user, key, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
 }
 
+// Clear removes all fields from a user's profile.
+func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
+	return k.change(ctx, user, Displayname, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })
+}
+
 // checkKey refuses what cannot be the name of a field.
 func checkKey(key string) error {
 	switch {

@@ -8,10 +8,13 @@ CREATE TABLE accounts (
 	locked      boolean NOT NULL,
 	suspended   boolean NOT NULL,
 	deactivated boolean NOT NULL,
+	erased      boolean NOT NULL, -- the user wanted to be forgotten
+	departing   boolean NOT NULL, -- it is deactivated, and there is still to be done what that means elsewhere
 	created     bigint  NOT NULL  -- milliseconds since 1970, as all times
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
+CREATE INDEX accounts_departing ON accounts (user_id) WHERE departing;
 CREATE INDEX accounts_guests ON accounts (user_id) WHERE guest AND NOT deactivated;
 
 CREATE TABLE devices (

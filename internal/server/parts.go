@@ -29,6 +29,7 @@ import (
 // parts are the domains of a server over what they stand on.
 type parts struct {
 	name id.ServerName
+	log  *slog.Logger
 
 	journal  *journal.Journal
 	accounts *account.Accounts
@@ -50,12 +51,13 @@ type parts struct {
 // newParts makes the domains, each after those it needs.
 func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Key, log *slog.Logger) (p parts, err error) {
 	name := c.ServerName
-	p.name = name
+	p.name, p.log = name, log
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{
-		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime, Log: log,
+		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
+		Departed: p.depart, Log: log,
 	})
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
@@ -145,18 +147,6 @@ func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
 	}
-}
-
-// admitsGuests reports whether guests can be in a room.
-func (p *parts) admitsGuests(ctx context.Context, roomID id.RoomID) (bool, error) {
-	summary, err := p.rooms.Summary(ctx, roomID)
-	return summary.GuestCanJoin, err
-}
-
-// leave has a user leave a room.
-func (p *parts) leave(ctx context.Context, roomID id.RoomID, user id.UserID) error {
-	_, err := p.rooms.Leave(ctx, roomID, room.Move{Sender: user})
-	return err
 }
 
 // locate finds events for receipts.
