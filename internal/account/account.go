@@ -20,6 +20,10 @@ type Options struct {
 	// Argon2 is how passwords are hashed; the zero value stands for
 	// DefaultArgon2.
 	Argon2 Argon2
+	// Passwords is what new passwords have to be like.
+	Passwords PasswordPolicy
+	// Created, if not nil, joins the transaction that makes an account.
+	Created func(tx *store.Tx, user id.UserID) error
 	// MaxDevices is how many devices a user may have; 0 means 1,000. Whoever
 	// logs in with one more loses the one that was not seen for longest.
 	MaxDevices int
@@ -47,6 +51,8 @@ type Accounts struct {
 	db         *store.DB
 	server     id.ServerName
 	passwords  *hasher
+	policy     PasswordPolicy
+	created    func(*store.Tx, id.UserID) error
 	maxDevices int
 	lives      lives
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
@@ -67,6 +73,9 @@ func New(db *store.DB, o Options) *Accounts {
 	if o.MaxDevices == 0 {
 		o.MaxDevices = 1000
 	}
+	if o.Created == nil {
+		o.Created = func(*store.Tx, id.UserID) error { return nil }
+	}
 	if o.Removing == nil {
 		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }
 	}
@@ -77,7 +86,7 @@ func New(db *store.DB, o Options) *Accounts {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Accounts{
-		db: db, server: o.Server, passwords: newHasher(o.Argon2), maxDevices: o.MaxDevices,
+		db: db, server: o.Server, passwords: newHasher(o.Argon2), policy: o.Passwords, created: o.Created, maxDevices: o.MaxDevices,
 		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, departed: o.Departed, log: o.Log,
 		departures: errand.New[id.UserID](),
 		erased:     cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),

@@ -64,6 +64,11 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 		if err := n.store(tx, user); err != nil {
 			return err
 		}
+		if !n.Upgrades {
+			if err := a.created(tx, user); err != nil {
+				return err
+			}
+		}
 		if err := insertAccepted(tx, user, n.Accepted); err != nil {
 			return err
 		}

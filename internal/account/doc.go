@@ -1,5 +1,5 @@
 // Package account is the local users of a server: their accounts, passwords,
-// devices and access tokens, and by which means they prove who they are.
+// devices and tokens, and by which means they prove who they are.
 //
 // # Secrets
 //
@@ -31,9 +31,14 @@
 // [Accounts.Interact] runs
 // https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api:
 // what is left to be done is a pure function of the flows and the stages done
-// (interactive.go), and the sessions are in the database, so that each request
+// (stages.go), and the sessions are in the database, so that each request
 // may come to another node.
 //
-// The package does not know rooms, profiles or keys: who deactivates an account
-// has to see to those.
+// A stage can also be done apart from the request, on a page: [Accounts.Stage].
+//
+// # Deactivation
+//
+// The package does not know rooms, profiles or keys. An account that is
+// deactivated has a note that there is more to be done, until Options.Departed
+// has done it.
 package account

@@ -17,6 +17,7 @@ func withEverything(c *config.Config) {
 	c.Registration.SharedSecret = "secret"
 	c.Registration.Guests = true
 	c.Tokens.Login = true
+	c.Support.Page = "https://a.test/help"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {

@@ -19,7 +19,9 @@ type Config struct {
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
 	Registration Registration
+	Passwords    Passwords
 	Tokens       Tokens
+	Support      Support
 	RateLimits   RateLimits
 	Federation   Federation
 	Outbound     Outbound
@@ -50,6 +52,18 @@ const (
 	RegistrationToken  RegistrationMode = "token"  // who has a registration token
 	RegistrationOpen   RegistrationMode = "open"   // everybody
 )
+
+// Passwords says what new passwords have to be like.
+type Passwords struct {
+	MinLength int // passwords.min_length
+	MinKinds  int // passwords.min_kinds
+}
+
+type Support struct {
+	// Contacts is an array as in /.well-known/matrix/support, "" for none.
+	Contacts string // support.contacts
+	Page     string // support.page, "" for none
+}
 
 // Tokens says how long access tokens are good; 0: until their device is removed.
 type Tokens struct {
@@ -199,6 +213,20 @@ For each policy it has a version and, by language, a name and the address of the
 https://spec.matrix.org/v1.19/client-server-api/#terms-of-service-at-registration. Who has accepted which version is recorded.`,
 	},
 	{
+		name: "passwords.min_length", preset: "8",
+		value: integer(1, 100, func(c *Config) *int { return &c.Passwords.MinLength }),
+		doc: `
+How many characters a new password has to have.
+
+Length is what makes a password hard to guess.`,
+	},
+	{
+		name: "passwords.min_kinds", preset: "1",
+		value: integer(1, 4, func(c *Config) *int { return &c.Passwords.MinKinds }),
+		doc: `
+Of how many kinds the characters of a new password have to be: lower case, upper case, digits, all others.`,
+	},
+	{
 		name: "tokens.login", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Tokens.Login }),
 		doc: `
@@ -223,6 +251,23 @@ A token that was stolen is of use for so long. The client does not notice.`,
 How long an access token is good that its client cannot replace. Without it, until the device logs out.
 
 When the time is over people have to log in again. Their clients keep what they have, such as keys.`,
+	},
+	{
+		name:    "support.contacts",
+		example: `[{"role": "m.role.admin", "matrix_id": "@admin:example.org", "email_address": "admin@example.org"}]`,
+		value:   contacts(func(c *Config) *string { return &c.Support.Contacts }),
+		doc: `
+Whom people turn to about this server, as a JSON array. Without it, that is not told.
+
+Each has a role, m.role.admin, m.role.security or a name of your own, and a matrix_id or an email_address or both, as in
+https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport. A user of another server can be reached when
+this one is down.`,
+	},
+	{
+		name: "support.page", example: "https://example.org/support.html",
+		value: webAddress(func(c *Config) *string { return &c.Support.Page }),
+		doc: `
+The address of a page with help for people who use this server.`,
 	},
 	{
 		name: "rate_limits.enabled", preset: "true",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/url"
 
 	"parley/matrix/canonjson"
@@ -68,4 +69,53 @@ func checkPolicy(name string, policy canonjson.Value) error {
 func isWebAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// contacts are those of
+// https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport
+func contacts(field func(*Config) *string) value {
+	return jsonText(field, func(v canonjson.Value) error {
+		if v.Kind() != canonjson.Array {
+			return errors.New("is not an array")
+		}
+		n := 0
+		for contact := range v.Elements() {
+			n++
+			if err := checkContact(contact); err != nil {
+				return fmt.Errorf("is not right at contact %d: %w", n, err)
+			}
+		}
+		if n == 0 {
+			return errors.New("has no contact in it")
+		}
+		return nil
+	})
+}
+
+func checkContact(v canonjson.Value) error {
+	var c struct {
+		Role   string    `json:"role"`
+		UserID id.UserID `json:"matrix_id"`
+		Email  string    `json:"email_address"`
+	}
+	if err := decodeStrictly(v, &c); err != nil {
+		return fmt.Errorf("it may have role, matrix_id and email_address: %w", err)
+	}
+	switch {
+	case !id.IsNamespaced(c.Role):
+		return errors.New("its role is neither m.role.admin nor m.role.security nor a name like org.example.role")
+	case c.UserID == "" && c.Email == "":
+		return errors.New("it has neither a matrix_id nor an email_address")
+	}
+	if c.Email != "" {
+		if _, err := mail.ParseAddress(c.Email); err != nil {
+			return errors.New("its email_address is none")
+		}
+	}
+	if c.UserID != "" {
+		if _, err := id.ParseUserID(string(c.UserID)); err != nil {
+			return fmt.Errorf("its matrix_id is none: %w", err)
+		}
+	}
+	return nil
 }

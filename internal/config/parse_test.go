@@ -22,6 +22,7 @@ func TestDefaults(t *testing.T) {
 		DataDir:      "./parley-data",
 		Listen:       "127.0.0.1:8008",
 		Registration: Registration{Mode: RegistrationToken},
+		Passwords:    Passwords{MinLength: 8, MinKinds: 1},
 		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
@@ -47,6 +48,12 @@ registration:
   shared_secret: s3cret
   guests: true
   terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
+passwords:
+  min_length: 12
+  min_kinds: 3
+support:
+  contacts: '[{"role": "m.role.admin", "matrix_id": "@a:b.test"}]'
+  page: https://example.org/help
 tokens:
   login: true
   lifetime: 5m
@@ -72,6 +79,8 @@ func everythingInEnvironment() []string {
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
 		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
+		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
+		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
 		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
@@ -89,6 +98,8 @@ func everythingSet() Config {
 		Database:   "postgres://u:pw@db/parley",
 		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
 			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
+		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
+		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
 		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
 		Federation:  Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},

@@ -33,6 +33,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.SampledFrom([]string{"closed", "token", "open"}).Draw(t, k.name)
 		case "NAME":
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
+		case "NUMBER":
+			text = strconv.Itoa(rapid.IntRange(1, 4).Draw(t, k.name))
 		case "JSON":
 			text = k.example
 		case "DURATION":
@@ -55,7 +57,7 @@ func fileOf(ds []draw) []byte {
 	var b bytes.Buffer
 	for _, d := range ds {
 		text := d.text
-		if !d.key.value.boolean {
+		if d.key.value.plain == plainText {
 			text = "'" + strings.ReplaceAll(text, "'", "''") + "'"
 		}
 		b.WriteString(d.key.name + ": " + text + "\n")

@@ -109,6 +109,15 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 	return k.change(ctx, user, key, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
 }
 
+// Begin gives a user who is new a displayname, in the transaction that makes the
+// account. There is nobody to be told.
+func Begin(tx *store.Tx, user id.UserID, displayname string) error {
+	_, err := tx.Exec(`
+		INSERT INTO profiles (user_id, fields, changed) VALUES ($1, $2, 0)
+		ON CONFLICT (user_id) DO NOTHING`, user, []byte(canonjson.Value("{}").With(Displayname, canonjson.Text(displayname))))
+	return err
+}
+
 // Clear removes all fields from a user's profile.
 func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
 	return k.change(ctx, user, Displayname, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })

@@ -57,6 +57,9 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 	}
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
+		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
+		// Nobody has to be called by their whole ID.
+		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
 		Departed: p.depart, Log: log,
 	})
 	var doorman *account.Doorman // made of the rooms that it is told of
@@ -125,6 +128,12 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			return s, fmt.Errorf("registration.terms: %w", err)
 		}
 	}
+	if c.Support.Contacts != "" {
+		if err := json.Unmarshal([]byte(c.Support.Contacts), &s.Support.Contacts); err != nil {
+			return s, fmt.Errorf("support.contacts: %w", err)
+		}
+	}
+	s.Support.Page = c.Support.Page
 	return s, nil
 }
 
