@@ -220,3 +220,15 @@ func TestBestLanguage(t *testing.T) {
 		}
 	}
 }
+
+func FuzzBestLanguage(f *testing.F) {
+	for _, accepted := range []string{"", "de, fr-CH;q=0.9, en;q=0.8", "*", ",;-_,", "\xff"} {
+		f.Add(accepted)
+	}
+	languages := []string{"de", "en_GB", "zh-Hant"}
+	f.Fuzz(func(t *testing.T, accepted string) {
+		if got := bestLanguage(accepted, languages); !slices.Contains(languages, got) {
+			t.Errorf("%q: got %q", accepted, got)
+		}
+	})
+}

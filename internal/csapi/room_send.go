@@ -120,12 +120,21 @@ type sendStateRequest struct {
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
-	leaves := req.Type == event.TypeMember && req.StateKey == string(c.UserID) && req.Content.Get("membership").Is(event.MembershipLeave)
 	if err := req.check(); err != nil {
 		return eventResponse{}, err
 	}
-	if err := notSuspended(c); err != nil && !leaves {
+	becomes := "" // what the caller wants to be in the room
+	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
+		becomes, _ = req.Content.Get("membership").Text()
+	}
+	if err := notSuspended(c); err != nil && becomes != event.MembershipLeave {
 		return eventResponse{}, err
+	}
+	if becomes == event.MembershipJoin {
+		if err := s.admitsGuest(ctx, c, req.RoomID); err != nil {
+			return eventResponse{}, s.hidden(ctx, c, req.RoomID, err)
+		}
+		defer s.lookAgain(c, req.RoomID)
 	}
 	if req.Type == typeCanonicalAlias && req.StateKey == "" {
 		if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {

@@ -30,9 +30,12 @@ func TestGuestsLeaveWhenARoomDoesNotWantThemAnyMore(t *testing.T) {
 		room := alice.createRoom()
 		access := "/_matrix/client/v3/rooms/" + url.PathEscape(room) + "/state/m.room.guest_access"
 		join := "/_matrix/client/v3/rooms/" + url.PathEscape(room) + "/join"
+		member := "/_matrix/client/v3/rooms/" + url.PathEscape(room) + "/state/m.room.member/" + url.PathEscape(string(guest.ID))
 		refused := func(what string) {
-			if status, body := guest.Do("POST", join, `{}`); status != 403 || !body.Get("errcode").Is("M_GUEST_ACCESS_FORBIDDEN") {
-				t.Errorf("%s: got %d %s", what, status, body)
+			for _, call := range [][3]string{{"POST", join, `{}`}, {"PUT", member, `{"membership":"join"}`}} {
+				if status, body := guest.Do(call[0], call[1], call[2]); status != 403 || !body.Get("errcode").Is("M_GUEST_ACCESS_FORBIDDEN") {
+					t.Errorf("%s: got %d %s", what, status, body)
+				}
 			}
 		}
 		refused("the room does not want guests")
