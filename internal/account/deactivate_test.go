@@ -63,8 +63,10 @@ func TestADeactivatedAccountIsClearedUpAfterUntilThatSucceeds(t *testing.T) {
 		h = open(t, db, o)
 		stop = h.run()
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		want("after a restart", "alice false", "alice false")
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		want("later")
 
 		beside := open(t, db, Options{}) // as the command line does
@@ -129,6 +131,7 @@ func TestWhatAnotherNodeErasesIsKnownSoon(t *testing.T) {
 		}
 		there.must(there.Deactivate(ctx, alice, true))
 		time.Sleep(sessionAge)
+		synctest.Wait()
 		if !known() {
 			t.Error("ten seconds later it is not known")
 		}

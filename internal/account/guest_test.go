@@ -125,6 +125,7 @@ func TestGuestsLeaveRoomsThatDoNotWantThem(t *testing.T) {
 			close(ended)
 		}()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := i.members["!early"]; !slices.Equal(got, []id.UserID{alice}) {
 			t.Errorf("in the room that did not want guests before there are %v", got)
 		}

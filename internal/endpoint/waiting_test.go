@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,19 +12,20 @@ import (
 // watchers are users whose sessions can end.
 type watchers struct {
 	Authenticator
-	watched map[context.Context]context.CancelFunc
+	session context.Context
+	watched atomic.Int64
 }
 
 func (w *watchers) Watch(Caller) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	w.watched[ctx] = cancel
-	return ctx, func() { delete(w.watched, ctx) }
+	w.watched.Add(1)
+	return w.session, func() { w.watched.Add(-1) }
 }
 
 func TestWhoWaitsIsToldThatTheSessionHasChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := quietly(t)
-		w := &watchers{config.Users, make(map[context.Context]context.CancelFunc)}
+		session, end := context.WithCancel(t.Context())
+		w := &watchers{Authenticator: config.Users, session: session}
 		config.Users = w
 		table := New(config, []Route{On("GET /news", Policy{Auth: User, Waits: true}, func(ctx context.Context, _ Caller, _ Empty) (Empty, error) {
 			<-ctx.Done()
@@ -35,14 +37,12 @@ func TestWhoWaitsIsToldThatTheSessionHasChanged(t *testing.T) {
 		done := make(chan *httptest.ResponseRecorder, 1)
 		go func() { done <- request{target: "/news", token: "alice"}.send(table) }()
 		synctest.Wait()
-		if len(w.watched) != 1 {
-			t.Fatalf("%d are watched", len(w.watched))
+		if n := w.watched.Load(); n != 1 {
+			t.Fatalf("%d are watched", n)
 		}
-		for _, cancel := range w.watched {
-			cancel()
-		}
-		if r := <-done; r.Code != 200 || len(w.watched) != 0 {
-			t.Errorf("got %d, and %d are watched still", r.Code, len(w.watched))
+		end()
+		if r := <-done; r.Code != 200 || w.watched.Load() != 0 {
+			t.Errorf("got %d, and %d are watched still", r.Code, w.watched.Load())
 		}
 	})
 }

@@ -70,6 +70,7 @@ func TestAFaultIsTriedAgainLaterAndLater(t *testing.T) {
 		begin = time.Now()
 		q.Add("a")
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if got := fmt.Sprint(at); got != "[0s 1s 3s 7s]" || strings.Count(log.String(), "testing: trying again later") != 3 {
 			t.Errorf("tried at %s, the log says %s", got, log.String())
 		}
@@ -108,6 +109,7 @@ func TestWhatWaitsAfterAFaultIsTriedAtOnceWhenThereIsNews(t *testing.T) {
 	play(t, w, func(q *Queue[string]) {
 		q.Add("a")
 		time.Sleep(4 * time.Second)
+		synctest.Wait()
 		if done != 3 {
 			t.Fatalf("tried %d times", done)
 		}
@@ -132,6 +134,7 @@ func TestWhatWasLeftIsLookedForUntilThatSucceeds(t *testing.T) {
 	}
 	play(t, w, func(*Queue[string]) {
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if asked != 3 || done != 1 {
 			t.Errorf("asked %d times, done %d", asked, done)
 		}
