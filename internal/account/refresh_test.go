@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,5 +163,44 @@ func TestAccessTokensExpire(t *testing.T) {
 		if again := h.login(alice, "LAPTOP"); !h.good(again.Token) || len(h.devices(alice)) != 2 {
 			t.Error("the device cannot log in again")
 		}
+	})
+}
+
+func TestDevicesAreRemovedWhileTheyRefresh(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db, Options{})
+		h.create(alice)
+		var wg sync.WaitGroup
+		fine := func(err error) bool {
+			if err != nil && !errors.Is(err, mxerr.UnknownToken) {
+				t.Error(err)
+			}
+			return err == nil
+		}
+		for i := range 4 {
+			wg.Go(func() {
+				device := id.DeviceID("D" + string(rune('0'+i%2)))
+				for range 10 {
+					login, err := h.Login(ctx, NewDevice{User: alice, ID: device, Refreshes: true})
+					if !fine(err) {
+						return
+					}
+					next := login.Tokens
+					for range 3 {
+						if next, err = h.Refresh(ctx, next.Refresh); !fine(err) {
+							break
+						}
+						_, err = h.Authenticate(ctx, next.Token)
+						fine(err)
+					}
+					if i == 0 {
+						fine(h.LogoutAll(ctx, alice))
+					} else {
+						fine(h.Logout(ctx, alice, device))
+					}
+				}
+			})
+		}
+		wg.Wait()
 	})
 }

@@ -80,7 +80,13 @@ func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) (
 	return devices, nil
 }
 
+// deleteTokens removes the tokens of devices. Like settle, it locks the devices
+// first, or each could wait for the other.
 func deleteTokens(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
+	in, list := tx.In(2, devices)
+	if _, err := tx.Exec("UPDATE devices SET seen = seen WHERE user_id = $1 AND device_id "+in, user, list); err != nil {
+		return err
+	}
 	if err := deleteOf(tx, "access_tokens", user, devices); err != nil {
 		return err
 	}
