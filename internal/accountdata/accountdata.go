@@ -156,3 +156,19 @@ func (s *Store) edit(ctx context.Context, p place, f func([]byte) ([]byte, error
 		}
 	}
 }
+
+// Remove removes all account data and the push rules of a user whose account was
+// deactivated. Nobody can see any more that they are gone.
+func (s *Store) Remove(ctx context.Context, user id.UserID) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM account_data WHERE user_id = $1", user); err != nil {
+			return err
+		}
+		_, err := tx.Exec("DELETE FROM push_rules WHERE user_id = $1", user)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing the account data of %s: %w", user, err)
+	}
+	return nil
+}

@@ -246,7 +246,7 @@ func TestRefusalsOfWhatUsersHave(t *testing.T) {
 	if _, err := s.Accounts().Create(t.Context(), account.NewAccount{Localpart: "gone"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Accounts().Deactivate(t.Context(), "@gone:a.test"); err != nil {
+	if err := s.Accounts().Deactivate(t.Context(), "@gone:a.test", false); err != nil {
 		t.Fatal(err)
 	}
 	s.try([]refusal{

@@ -16,6 +16,8 @@ import (
 func withEverything(c *config.Config) {
 	c.Registration.SharedSecret = "secret"
 	c.Registration.Guests = true
+	c.Tokens.Login = true
+	c.Support.Page = "https://a.test/help"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {
@@ -33,8 +35,11 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 
-	"GET /_matrix/client/v3/pushrules":        "clients leave out the slash, which no other path has",
-	"GET /_matrix/client/v3/pushrules/global": "as above",
+	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global":      "as above",
+	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
+	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
 
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",

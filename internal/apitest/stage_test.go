@@ -281,6 +281,12 @@ func (s *stage) complaints(g gate) (wrong []string) {
 	if typed := g.route == nil || g.route.Request() != nil; rep.status < 400 && !typed {
 		return wrong
 	}
+	if g.route != nil && pages[g.route.Pattern] && strings.HasPrefix(rep.header.Get("Content-Type"), "text/html") {
+		if policy := rep.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+			complain("the policy of the page is %q", policy)
+		}
+		return wrong
+	}
 	checkJSON(rep, complain)
 	if !g.request.broken {
 		path, query, _ := strings.Cut(g.request.target, "?")
@@ -289,6 +295,12 @@ func (s *stage) complaints(g gate) (wrong []string) {
 		})...)
 	}
 	return wrong
+}
+
+// pages are the routes that answer people, with pages also for what is refused.
+var pages = map[string]bool{
+	"/_matrix/client/v3/auth/{authType}/fallback/web": true,
+	"/_matrix/static/client/login/{$}":                true,
 }
 
 func (s *stage) checkSecrets(g gate, complain func(string, ...any)) {

@@ -65,6 +65,8 @@ func (v *values) good(name string) string {
 		return "displayname"
 	case "servername":
 		return "a.test"
+	case "authtype":
+		return "m.login.dummy"
 	case "dir":
 		return "b"
 	case "limit":

@@ -1,6 +1,10 @@
 package config
 
-import "parley/matrix/id"
+import (
+	"time"
+
+	"parley/matrix/id"
+)
 
 // A Config is a complete configuration that passed all checks. The comment at
 // a field is its key; what it means, how it looks and what it is by default
@@ -17,6 +21,9 @@ type Config struct {
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
 	Registration Registration
+	Passwords    Passwords
+	Tokens       Tokens
+	Support      Support
 	RateLimits   RateLimits
 	Federation   Federation
 	Outbound     Outbound
@@ -36,6 +43,8 @@ type Registration struct {
 	Mode         RegistrationMode // registration.mode
 	SharedSecret Secret           // registration.shared_secret
 	Guests       bool             // registration.guests
+	// Terms is an object as the member policies of m.login.terms, "" for none.
+	Terms string // registration.terms
 }
 
 // A RegistrationMode says who may make an account.
@@ -46,6 +55,25 @@ const (
 	RegistrationToken  RegistrationMode = "token"  // who has a registration token
 	RegistrationOpen   RegistrationMode = "open"   // everybody
 )
+
+// Passwords says what new passwords have to be like.
+type Passwords struct {
+	MinLength int // passwords.min_length
+	MinKinds  int // passwords.min_kinds
+}
+
+type Support struct {
+	// Contacts is an array as in /.well-known/matrix/support, "" for none.
+	Contacts string // support.contacts
+	Page     string // support.page, "" for none
+}
+
+// Tokens says how long access tokens are good; 0: until their device is removed.
+type Tokens struct {
+	Login           bool          // tokens.login
+	Lifetime        time.Duration // tokens.lifetime
+	LastingLifetime time.Duration // tokens.lasting_lifetime
+}
 
 type RateLimits struct {
 	Enabled bool // rate_limits.enabled
@@ -189,6 +217,73 @@ Whoever knows this secret can make accounts, administrators included, in every m
 		value: boolean(func(c *Config) *bool { return &c.Registration.Guests }),
 		doc: `
 Whether people without an account may look around as guests.`,
+	},
+	{
+		name:    "registration.terms",
+		example: `{"privacy_policy": {"version": "1.2", "en": {"name": "Privacy Policy", "url": "https://example.org/privacy-1.2-en.html"}}}`,
+		value:   terms(func(c *Config) *string { return &c.Registration.Terms }),
+		doc: `
+The policies that people have to accept before they get an account, as a JSON object. Without it, none.
+
+For each policy it has a version and, by language, a name and the address of the text, as in
+https://spec.matrix.org/v1.19/client-server-api/#terms-of-service-at-registration. Who has accepted which version is recorded.`,
+	},
+	{
+		name: "passwords.min_length", preset: "8",
+		value: integer(1, 100, func(c *Config) *int { return &c.Passwords.MinLength }),
+		doc: `
+How many characters a new password has to have.
+
+Length is what makes a password hard to guess.`,
+	},
+	{
+		name: "passwords.min_kinds", preset: "1",
+		value: integer(1, 4, func(c *Config) *int { return &c.Passwords.MinKinds }),
+		doc: `
+Of how many kinds the characters of a new password have to be: lower case, upper case, digits, all others.`,
+	},
+	{
+		name: "tokens.login", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Tokens.Login }),
+		doc: `
+Whether people can have a token made, with their password, with which another device of theirs logs in.
+
+It is good for two minutes and one login (https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv1loginget_token).
+Whoever gets to see it in that time gets into the account.`,
+	},
+	{
+		name: "tokens.lifetime", preset: "1h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.Lifetime }),
+		doc: `
+How long an access token is good that its client can replace by itself :
+https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
+
+A token that was stolen is of use for so long. The client does not notice.`,
+	},
+	{
+		name: "tokens.lasting_lifetime", example: "720h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.LastingLifetime }),
+		doc: `
+How long an access token is good that its client cannot replace. Without it, until the device logs out.
+
+When the time is over people have to log in again. Their clients keep what they have, such as keys.`,
+	},
+	{
+		name:    "support.contacts",
+		example: `[{"role": "m.role.admin", "matrix_id": "@admin:example.org", "email_address": "admin@example.org"}]`,
+		value:   contacts(func(c *Config) *string { return &c.Support.Contacts }),
+		doc: `
+Whom people turn to about this server, as a JSON array. Without it, that is not told.
+
+Each has a role, m.role.admin, m.role.security or a name of your own, and a matrix_id or an email_address or both, as in
+https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport. A user of another server can be reached when
+this one is down.`,
+	},
+	{
+		name: "support.page", example: "https://example.org/support.html",
+		value: webAddress(func(c *Config) *string { return &c.Support.Page }),
+		doc: `
+The address of a page with help for people who use this server.`,
 	},
 	{
 		name: "rate_limits.enabled", preset: "true",

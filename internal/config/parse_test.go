@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // changed is the defaults with changes.
@@ -21,6 +22,8 @@ func TestDefaults(t *testing.T) {
 		DataDir:      "./parley-data",
 		Listen:       "127.0.0.1:8008",
 		Registration: Registration{Mode: RegistrationToken},
+		Passwords:    Passwords{MinLength: 8, MinKinds: 1},
+		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
 		QueryTokens:  true,
@@ -46,6 +49,17 @@ registration:
   mode: open
   shared_secret: s3cret
   guests: true
+  terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
+passwords:
+  min_length: 12
+  min_kinds: 3
+support:
+  contacts: '[{"role": "m.role.admin", "matrix_id": "@a:b.test"}]'
+  page: https://example.org/help
+tokens:
+  login: true
+  lifetime: 5m
+  lasting_lifetime: 720h
 rate_limits:
   enabled: false
 federation:
@@ -68,6 +82,10 @@ func everythingInEnvironment() []string {
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
+		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
+		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
+		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
@@ -76,17 +94,21 @@ func everythingInEnvironment() []string {
 
 func everythingSet() Config {
 	return Config{
-		ServerName:   "example.org",
-		DataDir:      "/var/lib/parley",
-		Listen:       "[::1]:80",
-		PublicURL:    "https://matrix.example.org",
-		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
-		Database:     "postgres://u:pw@db/parley",
-		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
-		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
-		Outbound:     Outbound{AllowPrivateNetworks: true},
-		Identity:     Identity{Trusted: "id.example.org,[::1]:8090"},
-		AppServices:  AppServices{Dir: "as"},
+		ServerName: "example.org",
+		DataDir:    "/var/lib/parley",
+		Listen:     "[::1]:80",
+		PublicURL:  "https://matrix.example.org",
+		TLS:        TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
+		Database:   "postgres://u:pw@db/parley",
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
+			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
+		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
+		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
+		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
+		Federation:  Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Outbound:    Outbound{AllowPrivateNetworks: true},
+		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
+		AppServices: AppServices{Dir: "as"},
 	}
 }
 

@@ -35,6 +35,12 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
 		case "NAMES":
 			text = rapid.StringMatching(`[a-z]{1,5}(\.[a-z]{2,5})?(, ?[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
+		case "NUMBER":
+			text = strconv.Itoa(rapid.IntRange(1, 4).Draw(t, k.name))
+		case "JSON":
+			text = k.example
+		case "DURATION":
+			text = strconv.Itoa(rapid.IntRange(1, 1000).Draw(t, k.name)) + "m"
 		case "HOST:PORT":
 			text = rapid.StringMatching(`(|\[::1\]|[a-z]{1,10}):[1-9][0-9]{0,3}`).Draw(t, k.name)
 		case "HTTP-URL":
@@ -53,7 +59,7 @@ func fileOf(ds []draw) []byte {
 	var b bytes.Buffer
 	for _, d := range ds {
 		text := d.text
-		if !d.key.value.boolean {
+		if d.key.value.plain == plainText {
 			text = "'" + strings.ReplaceAll(text, "'", "''") + "'"
 		}
 		b.WriteString(d.key.name + ": " + text + "\n")

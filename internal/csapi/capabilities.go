@@ -25,6 +25,12 @@ type capabilities struct {
 	SetAvatarURL   booleanCapability `json:"m.set_avatar_url"`
 	ThreePID       booleanCapability `json:"m.3pid_changes"`
 	GetLoginToken  booleanCapability `json:"m.get_login_token"`
+	Moderation     *moderation       `json:"m.account_moderation,omitempty"`
+}
+
+type moderation struct {
+	Suspend bool `json:"suspend"`
+	Lock    bool `json:"lock"`
 }
 
 type booleanCapability struct {
@@ -37,17 +43,22 @@ type roomVersions struct {
 }
 
 // capabilities serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
-func (s *Server) capabilities(context.Context, endpoint.Caller, endpoint.Empty) (capabilitiesResponse, error) {
+func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.Empty) (capabilitiesResponse, error) {
 	versions := roomVersions{Default: roomver.Default, Available: map[roomver.Version]string{}}
 	for rules := range roomver.Known() {
 		versions.Available[rules.Version] = "stable"
 	}
 	yes := booleanCapability{true}
-	return capabilitiesResponse{capabilities{
+	resp := capabilitiesResponse{capabilities{
 		ChangePassword: yes,
 		RoomVersions:   versions,
 		ProfileFields:  yes,
 		SetDisplayname: yes,
 		SetAvatarURL:   yes,
-	}}, nil
+		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
+	}}
+	if c.Admin {
+		resp.Capabilities.Moderation = &moderation{Suspend: true, Lock: true}
+	}
+	return resp, nil
 }

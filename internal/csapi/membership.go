@@ -122,6 +122,7 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own)}); err != nil {
 		return roomResponse{}, err
 	}
+	s.lookAgain(c, roomID)
 	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)
 }
 
@@ -136,6 +137,14 @@ func (s *Server) admitsGuest(ctx context.Context, c endpoint.Caller, roomID id.R
 		return mxerr.New(mxerr.GuestAccessForbidden, "This room does not want guests")
 	}
 	return err
+}
+
+// lookAgain is called when a guest may have joined a room, which may have changed
+// its mind meanwhile.
+func (s *Server) lookAgain(c endpoint.Caller, roomID id.RoomID) {
+	if c.Guest {
+		s.Doorman.Look(roomID)
+	}
 }
 
 type leaveRequest struct {

@@ -53,7 +53,7 @@ type sendRequest struct {
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	if err := errors.Join(s.maySay(ctx, c, req), req.check()); err != nil {
 		return eventResponse{}, err
 	}
 	d := room.Draft{
@@ -65,6 +65,21 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 		d.Redacts = id.EventID(target)
 	}
 	return s.post(ctx, c, req.RoomID, d)
+}
+
+// maySay refuses what somebody suspended may not send: all but redactions of what
+// they have said.
+func (s *Server) maySay(ctx context.Context, c endpoint.Caller, req sendRequest) error {
+	err := notSuspended(c)
+	if err == nil || req.Type != event.TypeRedaction {
+		return err
+	}
+	target, _ := req.Content.Get("redacts").Text()
+	it, ok, lookupErr := s.Rooms.Item(ctx, req.RoomID, id.EventID(target))
+	if lookupErr == nil && ok && it.Event.Sender() == c.UserID {
+		return nil
+	}
+	return err
 }
 
 // maxTxnID is how many bytes a transaction ID may have. It is part of a key, which
@@ -105,8 +120,21 @@ type sendStateRequest struct {
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	if err := req.check(); err != nil {
 		return eventResponse{}, err
+	}
+	becomes := "" // what the caller wants to be in the room
+	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
+		becomes, _ = req.Content.Get("membership").Text()
+	}
+	if err := notSuspended(c); err != nil && becomes != event.MembershipLeave {
+		return eventResponse{}, err
+	}
+	if becomes == event.MembershipJoin {
+		if err := s.admitsGuest(ctx, c, req.RoomID); err != nil {
+			return eventResponse{}, s.hidden(ctx, c, req.RoomID, err)
+		}
+		defer s.lookAgain(c, req.RoomID)
 	}
 	if req.Type == typeCanonicalAlias && req.StateKey == "" {
 		if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {

@@ -29,6 +29,7 @@ type Parts struct {
 	Rooms       *room.Engine
 	Accounts    *account.Accounts
 	Users       users
+	Doorman     doorman
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
 	Profiles    *profile.Keeper
@@ -83,13 +84,25 @@ func (s *Server) Routes() []endpoint.Route {
 		s.registrationRoutes(),
 		s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(),
+		s.authFallbackRoutes(),
+		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.refreshRoutes(),
+		s.loginTokenRoutes(),
+		s.openIDRoutes(),
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
+		s.adminRoutes(),
 	)
+}
+
+// A doorman has guests leave rooms that do not want them.
+type doorman interface {
+	// Look has the guests of a room leave it, if they have to. It does not wait.
+	Look(room id.RoomID)
 }
 
 // own refuses a caller who asks for what belongs to another user.

@@ -1,6 +1,9 @@
 package csapi
 
-import "parley/matrix/id"
+import (
+	"parley/internal/account"
+	"parley/matrix/id"
+)
 
 // Settings are what the operator of the server decides about the API.
 type Settings struct {
@@ -9,8 +12,12 @@ type Settings struct {
 	Registration RegistrationMode
 	// SharedSecret lets whoever knows it make accounts. Empty: nobody does.
 	SharedSecret string
+	// Terms are the policies that whoever registers has to accept. Empty: none.
+	Terms account.Terms
 	// Guests says that there may be guests.
 	Guests bool
+	// LoginTokens says that users may let another device log in by a token.
+	LoginTokens bool
 	// BaseURL is where clients reach the API, for those who know the server's
 	// name only. Empty: they are not told here.
 	BaseURL string

@@ -57,7 +57,7 @@ func (a callers) Exists(_ context.Context, user id.UserID) (bool, error) {
 func someCallers() callers {
 	all := callers{
 		"guest":     {UserID: "@guest:a.test", Guest: true},
-		"suspended": {UserID: "@suspended:a.test", Suspended: true},
+		"suspended": {UserID: "@suspended:a.test", DeviceID: "PHONE", Suspended: true},
 		"admin":     {UserID: "@admin:a.test", Admin: true},
 	}
 	for _, name := range []string{"alice", "bob", "carol"} {

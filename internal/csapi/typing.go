@@ -38,6 +38,9 @@ func (s *Server) setTyping(ctx context.Context, c endpoint.Caller, req typingReq
 		s.Typing.Stop(num.Scope(), c.UserID)
 		return endpoint.Empty{}, nil
 	}
+	if err := notSuspended(c); err != nil {
+		return endpoint.Empty{}, err
+	}
 	// The board has limits of its own; this one keeps the product in range.
 	const day = 24 * 60 * 60 * 1000
 	timeout := time.Duration(min(max(req.Timeout, -day), day)) * time.Millisecond

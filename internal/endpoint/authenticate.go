@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -54,6 +55,15 @@ type Authenticator interface {
 	// there, that the caller is a guest, or locked, or no application service,
 	// is the table's to refuse. Errors that are not of mxerr are faults.
 	Authenticate(Credentials) (Caller, error)
+}
+
+// A Watcher is an Authenticator that knows when what it said of a caller may be
+// true no longer, because of a logout or a lock. Routes that wait, see [Policy],
+// ask it. It is asked after Authenticate, and Authenticate once more after it.
+type Watcher interface {
+	// Watch returns a context that ends then. The caller of it calls stop when it
+	// does not want to know any more.
+	Watch(Caller) (changed context.Context, stop func())
 }
 
 // Credentials are the means by which a request shows who sent it.

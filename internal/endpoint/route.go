@@ -54,8 +54,9 @@ type Policy struct {
 	// Class names one of Config.Limits. Empty: there is no limit.
 	Class Class
 	// Waits says that the handler waits for news for as long as the client
-	// wants it to. Its context ends with Config.Stopping; [context.Cause] is
-	// then [ErrStopping], and the handler may answer that there is no news.
+	// wants it to. Its context ends with Config.Stopping, and when the caller is
+	// logged out or locked, see [Watcher]; [context.Cause] is then [ErrStopping],
+	// and the handler may answer that there is no news.
 	Waits bool
 	// BodyLimit is the largest size of a request's body in bytes, 0 for
 	// DefaultBodyLimit.

@@ -45,8 +45,10 @@ type entry struct {
 	members  []memberChange
 	sight    *Visibility // what the history visibility is from now on, if that changed
 	summary  *Summary    // what the room's is from now on, if it may have changed
-	tally    tally
-	row      record // the room with it
+	// unwelcome says that guests cannot be in the room from now on.
+	unwelcome bool
+	tally     tally
+	row       record // the room with it
 }
 
 // memberChange is what a user has become by the current state.
@@ -144,6 +146,10 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 		v := VisibilityOf(e)
 		made.sight = &v
 		return nil
+	case c.Type == typeGuestAccess && c.StateKey == "":
+		e, err := r.eventOrNil(ctx, stateres.Num(c.New))
+		made.unwelcome = c.Old != 0 && !admitsGuests(e)
+		return err
 	default:
 		return nil
 	}
@@ -175,6 +181,12 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 	made.members = append(made.members, m)
 	return nil
 }
+
+const typeGuestAccess = "m.room.guest_access"
+
+// admitsGuests reports whether guests can join by a guest access event, nil if
+// there is none. https://spec.matrix.org/v1.19/client-server-api/#guest-access
+func admitsGuests(e *event.Event) bool { return e != nil && text(e, "guest_access") == "can_join" }
 
 // isUser reports whether a state key is that of a user's member event. The
 // authorization rules let member events pass that make nobody a member.
@@ -289,6 +301,9 @@ func (a appended) show(items []Item) {
 			r.redacted(m.redacts, m.event)
 		}
 		m.remember(r)
+		if m.unwelcome && r.engine.unwelcome != nil {
+			r.engine.unwelcome(r.id)
+		}
 	}
 	r.engine.appended(r, a.creates)
 }

@@ -34,6 +34,9 @@ type Options struct {
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
+	// Unwelcome, if not nil, is called when this node has committed that guests
+	// cannot be in a room any more. It must not block.
+	Unwelcome func(id.RoomID)
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -43,6 +46,8 @@ type Engine struct {
 	server  id.ServerName
 	key     signing.Key
 	numbers *numbers
+	// unwelcome is Options.Unwelcome.
+	unwelcome func(id.RoomID)
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
@@ -89,7 +94,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		o.Memory = 64 << 20
 	}
 	g := &Engine{
-		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
+		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4, unwelcome: o.Unwelcome,
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),

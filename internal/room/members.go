@@ -97,6 +97,33 @@ func (g *Engine) Joined(ctx context.Context, user id.UserID) ([]id.RoomID, error
 	return joined, err
 }
 
+// LocalMembers returns the users of this server who are joined to a room, in no
+// order. It costs a look at all members.
+func (g *Engine) LocalMembers(ctx context.Context, roomID id.RoomID) ([]id.UserID, error) {
+	users := []id.UserID{}
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT memberships.user_id FROM memberships JOIN rooms ON rooms.room = memberships.room
+			WHERE rooms.room_id = $1 AND memberships.membership = $2`, roomID, event.MembershipJoin) {
+			if err != nil {
+				return err
+			}
+			var user id.UserID
+			if err := row.Scan(&user); err != nil {
+				return err
+			}
+			if user.Server() == g.server {
+				users = append(users, user)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the members of %s: %w", roomID, err)
+	}
+	return users, nil
+}
+
 // Membership returns what a user is to a room, empty if nothing.
 func (g *Engine) Membership(ctx context.Context, roomID id.RoomID, user id.UserID) (membership string, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {

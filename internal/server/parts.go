@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 
@@ -31,9 +33,11 @@ import (
 // parts are the domains of a server over what they stand on.
 type parts struct {
 	name id.ServerName
+	log  *slog.Logger
 
 	journal  *journal.Journal
 	accounts *account.Accounts
+	doorman  *account.Doorman
 	rooms    *room.Engine
 	receipts *receipt.Book
 	typing   *ephemeral.Board
@@ -51,13 +55,27 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
-	p.name = name
+func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Key, log *slog.Logger) (p parts, err error) {
+	name := c.ServerName
+	p.name, p.log = name, log
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
-	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
+	p.accounts = account.New(db, account.Options{
+		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
+		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
+		// Nobody has to be called by their whole ID.
+		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Departed: p.depart, Log: log,
+	})
+	var doorman *account.Doorman // made of the rooms that it is told of
+	p.rooms = room.New(db, p.journal, room.Options{
+		Server: name, Key: key, Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+	})
+	doorman = p.accounts.NewDoorman(account.GuestRooms{
+		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
+	})
+	p.doorman = doorman
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -68,6 +86,7 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
+		p.doorman.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
@@ -76,14 +95,19 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 }
 
 // clientAPI is the client-server API over the domains.
-func (p *parts) clientAPI(c config.Config) *csapi.Server {
+func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
+	settings, err := clientSettings(c)
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings: %w", err)
+	}
 	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
 		Name:        p.name,
-		Settings:    clientSettings(c),
+		Settings:    settings,
 		Rooms:       p.rooms,
 		Accounts:    p.accounts,
 		Users:       p.accounts,
+		Doorman:     p.doorman,
 		Receipts:    p.receipts,
 		Typing:      p.typing,
 		Profiles:    p.profiles,
@@ -94,22 +118,35 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		AccountData: p.data,
 		Feed:        p.feed,
 		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
-	})
+	}), nil
 }
 
-func clientSettings(c config.Config) csapi.Settings {
+func clientSettings(c config.Config) (csapi.Settings, error) {
 	modes := map[config.RegistrationMode]csapi.RegistrationMode{
 		config.RegistrationClosed: csapi.RegistrationClosed,
 		config.RegistrationToken:  csapi.RegistrationToken,
 		config.RegistrationOpen:   csapi.RegistrationOpen,
 	}
-	return csapi.Settings{
+	s := csapi.Settings{
 		Registration:     modes[c.Registration.Mode],
 		SharedSecret:     string(c.Registration.SharedSecret),
 		Guests:           c.Registration.Guests,
+		LoginTokens:      c.Tokens.Login,
 		BaseURL:          publicURL(c),
 		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
 	}
+	if c.Registration.Terms != "" {
+		if err := json.Unmarshal([]byte(c.Registration.Terms), &s.Terms); err != nil {
+			return s, fmt.Errorf("registration.terms: %w", err)
+		}
+	}
+	if c.Support.Contacts != "" {
+		if err := json.Unmarshal([]byte(c.Support.Contacts), &s.Support.Contacts); err != nil {
+			return s, fmt.Errorf("support.contacts: %w", err)
+		}
+	}
+	s.Support.Page = c.Support.Page
+	return s, nil
 }
 
 // publicURL is where clients reach the server, empty if that is not known.
