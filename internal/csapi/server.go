@@ -28,6 +28,7 @@ type Parts struct {
 	Users       users
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
+	Presence    *ephemeral.Presence // nil if nobody is to know of it
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
 	Filters     *filter.Store
@@ -56,6 +57,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
+		s.presenceRoutes(),
 		s.profileRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),

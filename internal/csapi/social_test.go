@@ -85,10 +85,12 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		}
 		users := someCallers()
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
+		typing := ephemeral.NewBoard("epoch", j.Poke)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
-			Typing:   ephemeral.NewBoard("epoch", j.Poke),
+			Typing:   typing,
+			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
 		})}
 		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())

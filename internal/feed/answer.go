@@ -27,7 +27,9 @@ type answer struct {
 	Response
 
 	rooms map[room.Num]*news
-	told  members // that a client is told of that loads them lazily
+	// entered: the user has come into a room.
+	entered bool
+	told    members // that a client is told of that loads them lazily
 }
 
 // news is what there may be to tell of a room in which the user is.
@@ -70,6 +72,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	if err != nil {
 		return nil, err
 	}
+	a.tellPresence()
 	return a, nil
 }
 
@@ -208,7 +211,7 @@ func (a *answer) about(num room.Num) *news {
 // of the server nobody knows what the client was told last.
 func (a *answer) typing() {
 	restarted := a.since.Board != a.now.Board
-	if !restarted && a.since.Seq == a.now.Seq {
+	if !restarted && a.Board.Typed() <= a.since.Seq {
 		return
 	}
 	for num := range a.watch.during(a.since.Pos, a.now.Pos) {

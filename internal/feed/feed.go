@@ -21,6 +21,8 @@ type Parts struct {
 	AccountData *accountdata.Store
 	Receipts    *receipt.Book
 	Board       *ephemeral.Board
+	// Presence is nil if nobody is to know of it.
+	Presence *ephemeral.Presence
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -99,6 +101,9 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 		}
 		if lazy {
 			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
+		}
+		if len(a.Response.presence) > 0 && a.since != (Token{}) {
+			f.Presence.Told(len(a.Response.presence))
 		}
 		return &a.Response, nil
 	}

@@ -21,6 +21,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 		return err
 	}
 	a.watch.update(num, roomID, sight, a.now.Pos)
+	a.entered = a.entered || sight.Membership() == event.MembershipJoin
 	if !a.q.Filter.Room.AllowsRoom(roomID) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net"
+	"time"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
@@ -19,6 +20,7 @@ import (
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/signing"
@@ -33,6 +35,7 @@ type parts struct {
 	rooms    *room.Engine
 	receipts *receipt.Book
 	typing   *ephemeral.Board
+	presence *ephemeral.Presence // nil if nobody is to know of it
 	data     *accountdata.Store
 	filters  *filter.Store
 	profiles *profile.Keeper
@@ -45,7 +48,8 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
+func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Key, log *slog.Logger) (p parts, err error) {
+	name := c.ServerName
 	p.name = name
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
@@ -58,12 +62,18 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.filters = filter.NewStore(db)
-	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
-	p.loops = []loop{
+	if c.Presence.Enabled {
+		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
+		p.loops = append(p.loops, p.presence.Run)
+	}
+	p.feed = feed.New(feed.Parts{
+		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
+	})
+	p.loops = append(p.loops,
 		p.accounts.Run,
 		p.profiles.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
-	}
+	)
 	return p, nil
 }
 
@@ -77,6 +87,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Users:       p.accounts,
 		Receipts:    p.receipts,
 		Typing:      p.typing,
+		Presence:    p.presence,
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
 		Filters:     p.filters,
@@ -96,7 +107,7 @@ func clientSettings(c config.Config) csapi.Settings {
 		SharedSecret:     string(c.Registration.SharedSecret),
 		Guests:           c.Registration.Guests,
 		BaseURL:          publicURL(c),
-		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
+		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true, "org.matrix.msc3026.busy_presence": c.Presence.Enabled},
 	}
 }
 
@@ -119,6 +130,28 @@ func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
 	}
+}
+
+// about finds out what presence has to know of a user.
+func (p *parts) about(ctx context.Context, user id.UserID) (ephemeral.About, error) {
+	rooms, err := p.rooms.Rooms(ctx, user)
+	if err != nil {
+		return ephemeral.About{}, err
+	}
+	fields, err := p.profiles.Get(ctx, user)
+	about := ephemeral.About{Displayname: fields.Get(profile.Displayname), AvatarURL: fields.Get(profile.AvatarURL)}
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			about.Rooms = append(about.Rooms, m.Room.Scope())
+		}
+	}
+	return about, err
+}
+
+// lately returns who may have been online when the server was ended.
+func (p *parts) lately(ctx context.Context) ([]id.UserID, error) {
+	// Where devices were seen is written every few minutes.
+	return p.accounts.SeenLately(ctx, 15*time.Minute, ephemeral.MostOffline)
 }
 
 // locate finds events for receipts.

@@ -99,7 +99,7 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
 			"file", keyPath(s.config.DataDir), "key", key.ID)
 	}
-	if s.parts, err = newParts(ctx, s.db, s.config.ServerName, key, s.log); err != nil {
+	if s.parts, err = newParts(ctx, s.db, s.config, key, s.log); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
