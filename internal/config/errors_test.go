@@ -87,6 +87,7 @@ func TestErrors(t *testing.T) {
 		// Values.
 		{name: "server name", file: "server_name: Example.org", want: []string{`parley.yaml:1: server_name: "Example.org" is not a name for a server: upper-case letter 'E' at byte 0`}},
 		{name: "mode", environ: []string{"PARLEY_REGISTRATION_MODE=opne"}, want: []string{`PARLEY_REGISTRATION_MODE: "opne" is not one of closed, token, open`}},
+		{name: "fields", environ: []string{"PARLEY_PROFILES_ALLOWED=displayname, m.tz"}, want: []string{`PARLEY_PROFILES_ALLOWED: "displayname, m.tz" has " m.tz" in it, which is not the name of a profile field`}},
 		{name: "boolean", environ: []string{"PARLEY_PRESENCE_ENABLED=1"}, want: []string{`PARLEY_PRESENCE_ENABLED: "1" is neither true nor false`}},
 		{name: "address without a port", args: []string{"--listen", "127.0.0.1"}, want: []string{`--listen: "127.0.0.1" is not HOST:PORT: missing port in address`}},
 		{name: "address of IPv6 without brackets", args: []string{"--listen", "::1:80"}, want: []string{`--listen: "::1:80" is not HOST:PORT: too many colons in address`}},

@@ -23,6 +23,7 @@ func TestDefaults(t *testing.T) {
 		Registration: Registration{Mode: RegistrationToken},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		Profiles:     Profiles{Lookup: LookupAll},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -55,6 +56,10 @@ appservices:
   dir: as
 presence:
   enabled: false
+profiles:
+  allowed: none
+  disallowed: displayname,m.tz
+  lookup: sharers
 `
 
 func everythingInEnvironment() []string {
@@ -67,6 +72,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 	}
 }
 
@@ -82,6 +88,7 @@ func everythingSet() Config {
 		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:     Outbound{AllowPrivateNetworks: true},
 		AppServices:  AppServices{Dir: "as"},
+		Profiles:     Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
 	}
 }
 

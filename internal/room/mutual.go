@@ -54,3 +54,33 @@ func (g *Engine) Mutual(ctx context.Context, a, b id.UserID, after Num, limit in
 	}
 	return rooms, last, count, nil
 }
+
+// mostPublic is in how many rooms of a user InPublic looks at most.
+const mostPublic = 200
+
+// InPublic reports whether a user is in a room that everybody may join or read.
+// Of somebody who is in hundreds it looks at some.
+func (g *Engine) InPublic(ctx context.Context, user id.UserID) (bool, error) {
+	joined, err := g.Joined(ctx, user)
+	if err != nil {
+		return false, err
+	}
+	for _, roomID := range joined[:min(len(joined), mostPublic)] {
+		now, err := g.Now(ctx, roomID)
+		if err != nil {
+			return false, err
+		}
+		rule, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeJoinRules})
+		if err != nil {
+			return false, err
+		}
+		visibility, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeHistoryVisibility})
+		if err != nil {
+			return false, err
+		}
+		if rule != nil && text(rule, "join_rule") == "public" || VisibilityOf(visibility) == WorldReadable {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -103,11 +103,16 @@ func clientSettings(c config.Config) csapi.Settings {
 		config.RegistrationOpen:   csapi.RegistrationOpen,
 	}
 	return csapi.Settings{
-		Registration:     modes[c.Registration.Mode],
-		SharedSecret:     string(c.Registration.SharedSecret),
-		Guests:           c.Registration.Guests,
-		BaseURL:          publicURL(c),
-		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true, "org.matrix.msc3026.busy_presence": c.Presence.Enabled},
+		Registration: modes[c.Registration.Mode],
+		SharedSecret: string(c.Registration.SharedSecret),
+		Guests:       c.Registration.Guests,
+		BaseURL:      publicURL(c),
+		ProfileFields: csapi.ProfileFields{
+			Allowed:    c.Profiles.Allowed.Names(),
+			Disallowed: c.Profiles.Disallowed.Names(),
+		},
+		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		UnstableFeatures:      map[string]bool{"org.matrix.msc4222": true, "org.matrix.msc3026.busy_presence": c.Presence.Enabled},
 	}
 }
 
