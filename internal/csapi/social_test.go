@@ -84,8 +84,10 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			t.Fatal(err)
 		}
 		users := someCallers()
-		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
 		typing := ephemeral.NewBoard("epoch", j.Poke)
+		rooms := room.New(db, j, room.Options{
+			Server: "a.test", Key: key, Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
+		})
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
 			Receipts: receipt.New(db, j, locateIn(rooms)),

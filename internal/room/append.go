@@ -289,6 +289,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
 		}
+		if r.engine.gone != nil && c.membership != event.MembershipJoin {
+			b.Durable(func() { r.engine.gone(r.num, c.user) })
+		}
 	}
 	if m.sight != nil {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))

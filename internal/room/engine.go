@@ -34,6 +34,10 @@ type Options struct {
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
+	// Gone, if not nil, is called when somebody is not in a room, after a change
+	// of what the user is to it and before that becomes visible. It must be
+	// quick.
+	Gone func(room Num, user id.UserID)
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -42,6 +46,7 @@ type Engine struct {
 	journal *journal.Journal
 	server  id.ServerName
 	key     signing.Key
+	gone    func(Num, id.UserID)
 	numbers *numbers
 
 	// created is when the last room was created, see creationTime.
@@ -84,7 +89,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		o.Memory = 64 << 20
 	}
 	g := &Engine{
-		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
+		db: db, journal: j, server: o.Server, key: o.Key, gone: o.Gone, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),

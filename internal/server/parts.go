@@ -55,9 +55,12 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
-	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.rooms = room.New(db, p.journal, room.Options{
+		Server: name, Key: key,
+		Gone: func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
+	})
+	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
