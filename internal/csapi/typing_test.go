@@ -14,7 +14,9 @@ import (
 func TestTypingIsSaidAndEnds(t *testing.T) {
 	playSocial(t, func(s *socialScene) {
 		one, two := s.create(room.NewRoom{Preset: room.PublicChat}, userBob), s.create(room.NewRoom{Preset: room.PublicChat}, userBob)
-		in := func(roomID id.RoomID, user string) string { return fmt.Sprintf("PUT rooms/%s/typing/@%s:a.test", roomID, user) }
+		in := func(roomID id.RoomID, user string) string {
+			return fmt.Sprintf("PUT rooms/%s/typing/@%s:a.test", roomID, user)
+		}
 		typing := func(roomID id.RoomID, want ...id.UserID) {
 			t.Helper()
 			num, err := s.Rooms.Num(s.ctx, roomID)

@@ -85,6 +85,9 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	if err != nil || len(items) == 0 {
 		return err
 	}
+	if hidden, err := a.hidesInvite(ctx, items[0].Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
+		return err
+	}
 	tuples := []event.Tuple{{Type: event.TypeMember, StateKey: string(a.q.User)}}
 	if sender := items[0].Event.Sender(); sender != a.q.User {
 		tuples = append(tuples, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})

@@ -15,7 +15,7 @@ import (
 func (a *answer) tellPresence() {
 	f := &a.q.Filter.Presence
 	initial, restarted := a.since == (Token{}), a.since.Board != a.now.Board
-	if a.Presence == nil || f.None() || !initial && !restarted && !a.entered && a.since.Seq == a.now.Seq {
+	if a.Presence == nil || f.None() || !initial && !restarted && !a.entered && !a.relisted && a.since.Seq == a.now.Seq {
 		return
 	}
 	from := a.since.Pos
@@ -28,7 +28,7 @@ func (a *answer) tellPresence() {
 		func(n room.Num) { entered = append(entered, n.Scope()) })
 	seen := a.Presence.See(ephemeral.Look{
 		User: a.q.User, Rooms: rooms, Entered: entered,
-		Since: a.since.Seq, Everything: initial, Anything: restarted,
+		Since: a.since.Seq, Everything: initial, Anything: restarted || a.relisted,
 	})
 	size := 0
 	for _, s := range seen {
@@ -36,7 +36,7 @@ func (a *answer) tellPresence() {
 	}
 	now, memory := time.Now(), make([]byte, 0, size)
 	for _, s := range seen {
-		if f.Match("m.presence", s.User) {
+		if f.Match("m.presence", s.User) && !a.ignored[s.User] {
 			start := len(memory)
 			memory = s.Append(memory, now)
 			a.Response.presence = append(a.Response.presence, memory[start:len(memory):len(memory)])

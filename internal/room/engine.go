@@ -38,6 +38,9 @@ type Options struct {
 	// of what the user is to it and before that becomes visible. It must be
 	// quick.
 	Gone func(room Num, user id.UserID)
+	// MayInvite, if not nil, refuses invites that a local user does not want, with
+	// M_INVITE_BLOCKED. It must be quick.
+	MayInvite func(ctx context.Context, sender, target id.UserID) error
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -47,6 +50,7 @@ type Engine struct {
 	server  id.ServerName
 	key     signing.Key
 	gone    func(Num, id.UserID)
+	invites func(ctx context.Context, sender, target id.UserID) error // nil: all are wanted
 	numbers *numbers
 
 	// created is when the last room was created, see creationTime.
@@ -89,7 +93,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		o.Memory = 64 << 20
 	}
 	g := &Engine{
-		db: db, journal: j, server: o.Server, key: o.Key, gone: o.Gone, memory: o.Memory / 4,
+		db: db, journal: j, server: o.Server, key: o.Key, gone: o.Gone, invites: o.MayInvite, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),

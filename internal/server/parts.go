@@ -56,12 +56,13 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.data = accountdata.New(db, p.journal)
 	p.rooms = room.New(db, p.journal, room.Options{
 		Server: name, Key: key,
-		Gone: func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
+		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
+		MayInvite: p.mayInvite,
 	})
 	p.receipts = receipt.New(db, p.journal, p.locate)
-	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.filters = filter.NewStore(db)
@@ -115,7 +116,12 @@ func clientSettings(c config.Config) csapi.Settings {
 			Disallowed: c.Profiles.Disallowed.Names(),
 		},
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
-		UnstableFeatures:      map[string]bool{"org.matrix.msc4222": true, "org.matrix.msc3026.busy_presence": c.Presence.Enabled},
+		UnstableFeatures:      map[string]bool{
+			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
+			"org.matrix.msc4155":               true,
+			"org.matrix.msc4222":               true,
+			"org.matrix.msc4380":               true,
+		},
 	}
 }
 
@@ -138,6 +144,15 @@ func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
 	}
+}
+
+// mayInvite refuses an invite that a local user does not want.
+func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
+	what, err := p.data.Invite(ctx, target, sender)
+	if err == nil && what == accountdata.InviteBlocked {
+		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
+	}
+	return err
 }
 
 // about finds out what presence has to know of a user.
