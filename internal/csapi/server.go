@@ -59,6 +59,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.typingRoutes(),
 		s.presenceRoutes(),
 		s.profileRoutes(),
+		s.mutualRoomRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
 		s.filterRoutes(),

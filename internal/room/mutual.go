@@ -26,9 +26,8 @@ func (g *Engine) Share(ctx context.Context, a, b id.UserID) (share bool, err err
 }
 
 // Mutual returns how many rooms there are that two users are in, and up to limit
-// of them, in the order of their numbers and behind one of these. Last is the
-// number of the last of them.
-func (g *Engine) Mutual(ctx context.Context, a, b id.UserID, after Num, limit int) (rooms []id.RoomID, last Num, count int64, err error) {
+// of them, in the order of their numbers and behind one of these.
+func (g *Engine) Mutual(ctx context.Context, a, b id.UserID, after Num, limit int) (rooms []Membership, count int64, err error) {
 	const shared = `
 		FROM memberships JOIN memberships others ON others.room = memberships.room JOIN rooms ON rooms.room = memberships.room
 		WHERE memberships.user_id = $1 AND memberships.membership = $3 AND others.user_id = $2 AND others.membership = $3`
@@ -36,23 +35,23 @@ func (g *Engine) Mutual(ctx context.Context, a, b id.UserID, after Num, limit in
 		if err := tx.Row("SELECT count(*)"+shared, a, b, event.MembershipJoin).Scan(&count); err != nil {
 			return err
 		}
-		for row, err := range tx.Query("SELECT rooms.room_id, rooms.room"+shared+" AND rooms.room > $4 ORDER BY rooms.room LIMIT $5",
+		for row, err := range tx.Query("SELECT rooms.room_id, rooms.room, memberships.pos"+shared+" AND rooms.room > $4 ORDER BY rooms.room LIMIT $5",
 			a, b, event.MembershipJoin, after, limit) {
 			if err != nil {
 				return err
 			}
-			var roomID id.RoomID
-			if err := row.Scan(&roomID, &last); err != nil {
+			m := Membership{Membership: event.MembershipJoin}
+			if err := row.Scan(&m.RoomID, &m.Room, &m.Pos); err != nil {
 				return err
 			}
-			rooms = append(rooms, roomID)
+			rooms = append(rooms, m)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("looking for the rooms of %s and %s: %w", a, b, err)
+		return nil, 0, fmt.Errorf("looking for the rooms of %s and %s: %w", a, b, err)
 	}
-	return rooms, last, count, nil
+	return rooms, count, nil
 }
 
 // mostPublic is in how many rooms of a user InPublic looks at most.

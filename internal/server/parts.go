@@ -116,7 +116,7 @@ func clientSettings(c config.Config) csapi.Settings {
 			Disallowed: c.Profiles.Disallowed.Names(),
 		},
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
-		UnstableFeatures:      map[string]bool{
+		UnstableFeatures: map[string]bool{
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4222":               true,
