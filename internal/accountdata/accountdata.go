@@ -36,12 +36,17 @@ type Store struct {
 	maxTotal int64
 	// personal has the push rules of users as they are evaluated.
 	personal *cache.Cache[id.UserID, personal]
+	wishes   *cache.Cache[journal.Scope, *wishes] // nil for those that have changed
 }
 
 // New returns a store over a database and its journal. It must be made before the
 // journal runs.
 func New(db *store.DB, j *journal.Journal) *Store {
-	s := &Store{db: db, journal: j, maxTotal: maxTotal, personal: cache.New[id.UserID](personalMemory, personal.weight)}
+	s := &Store{
+		db: db, journal: j, maxTotal: maxTotal,
+		personal: cache.New[id.UserID](personalMemory, personal.weight),
+		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
+	}
 	j.OnForeign(s.foreign)
 	return s
 }

@@ -3,7 +3,6 @@ package accountdata
 import (
 	"context"
 
-	"parley/internal/journal"
 	"parley/matrix/id"
 	"parley/matrix/pushrule"
 )
@@ -52,14 +51,4 @@ func (s *Store) Personal(ctx context.Context, user id.UserID) (*pushrule.Persona
 // forgetRules forgets what is in memory of a user's push rules.
 func (s *Store) forgetRules(user id.UserID) {
 	s.personal.Change(user, func(personal) personal { return personal{} })
-}
-
-// foreign forgets all push rules when another node has changed some.
-func (s *Store) foreign(entries []journal.Entry) {
-	for _, e := range entries {
-		if e.Kind == journal.KindAccountData && e.Ref == RefPushRules {
-			s.personal.Clear()
-			return
-		}
-	}
 }

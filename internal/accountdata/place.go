@@ -84,8 +84,11 @@ func (s *Store) change(p place, content []byte, decidedOn *journal.Position) jou
 		pos := b.Append(journal.UserScope(p.user), journal.KindAccountData, ref)
 		b.Remember(p, pos)
 		b.Write(p, func(tx *store.Tx) error { return p.write(tx, content, pos) })
-		if p.isPushRules() {
+		switch {
+		case p.isPushRules():
 			b.Durable(func() { s.forgetRules(p.user) })
+		case p.room == "" && IsWish(p.dataType):
+			b.Durable(func() { s.forgetWishes(journal.UserScope(p.user)) })
 		}
 		return nil
 	}

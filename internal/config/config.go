@@ -30,6 +30,7 @@ type Config struct {
 	Identity     Identity
 	AppServices  AppServices
 	Presence     Presence
+	Profiles     Profiles
 }
 
 // TLS has either all three fields or none.
@@ -99,6 +100,20 @@ type AppServices struct {
 type Presence struct {
 	Enabled bool // presence.enabled
 }
+
+type Profiles struct {
+	Allowed    Fields        // profiles.allowed, "" for all
+	Disallowed Fields        // profiles.disallowed
+	Lookup     ProfileLookup // profiles.lookup
+}
+
+// A ProfileLookup says who may see a profile.
+type ProfileLookup string
+
+const (
+	LookupAll     ProfileLookup = "all"     // everybody
+	LookupSharers ProfileLookup = "sharers" // who shares a room with the user, and everybody if the user is in a public one
+)
 
 // A key is one setting. Its variable and its flag follow from its name, see
 // variable and flagName.
@@ -335,5 +350,27 @@ The files are those of https://spec.matrix.org/v1.19/application-service-api/#re
 		value: boolean(func(c *Config) *bool { return &c.Presence.Enabled }),
 		doc: `
 Whether users see who is online. It costs work and traffic on large servers.`,
+	},
+	{
+		name: "profiles.allowed", example: "displayname,avatar_url,m.tz",
+		value: fields(func(c *Config) *Fields { return &c.Profiles.Allowed }),
+		doc: `
+The fields of their profiles that users may change, separated by commas. Without it, all that profiles.disallowed does
+not name; none: users change nothing.`,
+	},
+	{
+		name: "profiles.disallowed", example: "displayname,avatar_url",
+		value: fields(func(c *Config) *Fields { return &c.Profiles.Disallowed }),
+		doc: `
+The fields of their profiles that users may not change, separated by commas: names that another system manages, say. It
+means nothing where profiles.allowed is set.`,
+	},
+	{
+		name: "profiles.lookup", preset: "all",
+		value: oneOf(func(c *Config) *ProfileLookup { return &c.Profiles.Lookup }, LookupAll, LookupSharers),
+		doc: `
+Who may see a profile: everybody (all), or who shares a room with the user (sharers).
+
+Everybody still sees the profiles of those who are in a room that everybody may join or read.`,
 	},
 }

@@ -27,6 +27,7 @@ func TestDefaults(t *testing.T) {
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
 		QueryTokens:  true,
+		Profiles:     Profiles{Lookup: LookupAll},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -73,6 +74,10 @@ appservices:
   dir: as
 presence:
   enabled: false
+profiles:
+  allowed: none
+  disallowed: displayname,m.tz
+  lookup: sharers
 `
 
 func everythingInEnvironment() []string {
@@ -89,6 +94,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 	}
 }
 
@@ -109,6 +115,7 @@ func everythingSet() Config {
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		AppServices: AppServices{Dir: "as"},
+		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
 	}
 }
 

@@ -31,6 +31,10 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = strconv.FormatBool(rapid.Bool().Draw(t, k.name))
 		case "closed|token|open":
 			text = rapid.SampledFrom([]string{"closed", "token", "open"}).Draw(t, k.name)
+		case "all|sharers":
+			text = rapid.SampledFrom([]string{"all", "sharers"}).Draw(t, k.name)
+		case "NAME,NAME|none":
+			text = rapid.StringMatching(`[a-z]{1,5}(,[a-z]\.[a-z]{2,5})?`).Draw(t, k.name)
 		case "NAME":
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
 		case "NAMES":

@@ -121,6 +121,31 @@ func serverNames(field func(*Config) *ServerNames) value {
 	})
 }
 
+// Fields are names of profile fields, separated by commas, or none.
+type Fields string
+
+// Names returns the names: nil for those that are not set, none for none.
+func (f Fields) Names() []string {
+	switch f {
+	case "":
+		return nil
+	case "none":
+		return []string{}
+	}
+	return strings.Split(string(f), ",")
+}
+
+func fields(field func(*Config) *Fields) value {
+	return valueOf("NAME,NAME|none", field, func(text string) (Fields, error) {
+		for _, name := range Fields(text).Names() {
+			if !id.IsNamespaced(name) {
+				return "", fmt.Errorf("has %s in it, which is not the name of a profile field", show(name))
+			}
+		}
+		return Fields(text), nil
+	})
+}
+
 // path is the name of a file or directory. Whether it exists is found out by
 // who opens it.
 func path(form string, field func(*Config) *string) value {

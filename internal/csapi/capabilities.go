@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/profile"
 	"parley/matrix/roomver"
 )
 
@@ -20,7 +21,7 @@ type capabilitiesResponse struct {
 type capabilities struct {
 	ChangePassword booleanCapability `json:"m.change_password"`
 	RoomVersions   roomVersions      `json:"m.room_versions"`
-	ProfileFields  booleanCapability `json:"m.profile_fields"`
+	ProfileFields  profileFields     `json:"m.profile_fields"`
 	SetDisplayname booleanCapability `json:"m.set_displayname"`
 	SetAvatarURL   booleanCapability `json:"m.set_avatar_url"`
 	ThreePID       booleanCapability `json:"m.3pid_changes"`
@@ -37,6 +38,12 @@ type booleanCapability struct {
 	Enabled bool `json:"enabled"`
 }
 
+type profileFields struct {
+	Enabled    bool     `json:"enabled"`
+	Allowed    []string `json:"allowed,omitempty"`
+	Disallowed []string `json:"disallowed,omitempty"`
+}
+
 type roomVersions struct {
 	Default   roomver.Version            `json:"default"`
 	Available map[roomver.Version]string `json:"available"`
@@ -48,13 +55,17 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 	for rules := range roomver.Known() {
 		versions.Available[rules.Version] = "stable"
 	}
-	yes := booleanCapability{true}
+	yes, fields := booleanCapability{true}, s.Settings.ProfileFields
+	changeable := profileFields{Enabled: fields.Allowed == nil || len(fields.Allowed) > 0, Allowed: fields.Allowed}
+	if fields.Allowed == nil {
+		changeable.Disallowed = fields.Disallowed
+	}
 	resp := capabilitiesResponse{capabilities{
 		ChangePassword: yes,
 		RoomVersions:   versions,
-		ProfileFields:  yes,
-		SetDisplayname: yes,
-		SetAvatarURL:   yes,
+		ProfileFields:  changeable,
+		SetDisplayname: booleanCapability{fields.mayChange(profile.Displayname)},
+		SetAvatarURL:   booleanCapability{fields.mayChange(profile.AvatarURL)},
 		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
 	}}
 	if c.Admin {

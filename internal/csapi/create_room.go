@@ -68,6 +68,7 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 	if err != nil {
 		return roomResponse{}, err
 	}
+	defer s.Profiles.Hold(c.UserID)()
 	if n.Profiles, err = s.memberProfiles(ctx, append([]id.UserID{c.UserID}, n.Invites...)); err != nil {
 		return roomResponse{}, err
 	}

@@ -55,12 +55,16 @@ func (s *Server) context(ctx context.Context, c endpoint.Caller, req contextRequ
 	if err != nil {
 		return contextResponse{}, err
 	}
-	back := &walk{room: req.RoomID, sight: sight, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	back := &walk{room: req.RoomID, sight: sight, ignored: ignored, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
 	before, err := back.collect(ctx, s.Rooms, f, limit/2)
 	if err != nil {
 		return contextResponse{}, err
 	}
-	forward := &walk{room: req.RoomID, sight: sight, at: it.Place, to: sight.At.Place}
+	forward := &walk{room: req.RoomID, sight: sight, ignored: ignored, at: it.Place, to: sight.At.Place}
 	after, err := forward.collect(ctx, s.Rooms, f, limit-limit/2)
 	if err != nil {
 		return contextResponse{}, err

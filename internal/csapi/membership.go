@@ -114,6 +114,7 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 	if err := s.admitsGuest(ctx, c, roomID); err != nil {
 		return roomResponse{}, err
 	}
+	defer s.Profiles.Hold(c.UserID)()
 	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
 	if err != nil {
 		return roomResponse{}, err

@@ -86,6 +86,9 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if err != nil {
 		return messagesResponse{}, err
 	}
+	if w.ignored, err = s.AccountData.Ignored(ctx, c.UserID); err != nil {
+		return messagesResponse{}, err
+	}
 	items, err := w.collect(ctx, s.Rooms, f, limit)
 	if err != nil {
 		return messagesResponse{}, err
@@ -133,6 +136,8 @@ type walk struct {
 	at    int64 // where it is: behind the event in that place
 	to    int64 // where it ends at the latest
 	done  bool  // there is nothing further on
+	// ignored is of whom nothing is shown.
+	ignored map[id.UserID]bool
 }
 
 // walk begins a walk where a request wants it.
@@ -193,6 +198,9 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 			w.at = it.Place
 			if w.back {
 				w.at--
+			}
+			if feed.Hidden(w.ignored, it.Event) {
+				continue
 			}
 			if related != nil && !related[it.Event.ID()] {
 				continue

@@ -91,6 +91,7 @@ func (s *Server) post(ctx context.Context, c endpoint.Caller, roomID id.RoomID, 
 	if len(d.Transaction.ID) > maxTxnID {
 		return eventResponse{}, mxerr.New(mxerr.InvalidParam, "A transaction ID has at most %d bytes", maxTxnID)
 	}
+	s.active(c)
 	sent, err := s.Rooms.Send(ctx, roomID, d)
 	return eventResponse{sent.EventID}, s.hidden(ctx, c, roomID, err)
 }

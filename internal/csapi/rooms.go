@@ -76,7 +76,11 @@ func (s *Server) seenEvent(ctx context.Context, c endpoint.Caller, roomID id.Roo
 	if !ok || !sight.Sees(it.Place) {
 		return sight, it, missing
 	}
-	return sight, it, nil
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err == nil && feed.Hidden(ignored, it.Event) {
+		err = missing
+	}
+	return sight, it, err
 }
 
 // stateRoot returns the state of a room that the caller may see.

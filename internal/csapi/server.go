@@ -32,6 +32,7 @@ type Parts struct {
 	Doorman     doorman
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
+	Presence    *ephemeral.Presence // nil if nobody is to know of it
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
 	Heirs       *inherit.Keeper
@@ -68,7 +69,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
+		s.presenceRoutes(),
 		s.profileRoutes(),
+		s.mutualRoomRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
 		s.spaceRoutes(),

@@ -1,6 +1,8 @@
 package csapi
 
 import (
+	"slices"
+
 	"parley/internal/account"
 	"parley/matrix/id"
 )
@@ -23,6 +25,11 @@ type Settings struct {
 	BaseURL string
 	// Support says whom to turn to. Zero: that is not told.
 	Support Support
+	// ProfileFields says which fields of their profiles users may change.
+	ProfileFields ProfileFields
+	// ProfilesOfSharersOnly hides profiles of those with whom somebody shares no
+	// room, unless they are in one that everybody may enter or read.
+	ProfilesOfSharersOnly bool
 	// UnstableFeatures are what the server can do beyond the specification, by
 	// the names that clients look for.
 	UnstableFeatures map[string]bool
@@ -36,6 +43,20 @@ const (
 	RegistrationToken                          // who has a registration token
 	RegistrationOpen                           // everybody
 )
+
+// ProfileFields are the fields of profiles that users may change: those allowed,
+// or, if that is nil, all but those disallowed.
+// https://spec.matrix.org/v1.19/client-server-api/#mprofile_fields-capability
+type ProfileFields struct {
+	Allowed, Disallowed []string
+}
+
+func (f ProfileFields) mayChange(field string) bool {
+	if f.Allowed != nil {
+		return slices.Contains(f.Allowed, field)
+	}
+	return !slices.Contains(f.Disallowed, field)
+}
 
 // Support is the answer of
 // https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport

@@ -93,14 +93,18 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			t.Fatal(err)
 		}
 		users := someCallers()
-		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
+		typing := ephemeral.NewBoard("epoch", j.Poke)
+		rooms := room.New(db, j, room.Options{
+			Server: "a.test", Key: key, Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
+		})
 		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
 			Heirs:    inherit.New(rooms, data, nil),
 			Identity: identity.New(remote.New(remote.Options{}), nil),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
-			Typing:   ephemeral.NewBoard("epoch", j.Poke),
+			Typing:   typing,
+			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
 			Filters:  filter.NewStore(db),
 		})}

@@ -30,6 +30,7 @@ func (s *Server) setTyping(ctx context.Context, c endpoint.Caller, req typingReq
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
+	s.active(c)
 	num, err := s.Rooms.Num(ctx, req.RoomID)
 	if err != nil {
 		return endpoint.Empty{}, err

@@ -27,7 +27,13 @@ type answer struct {
 	Response
 
 	rooms map[room.Num]*news
-	told  members // that a client is told of that loads them lazily
+	// entered: the user has come into a room.
+	entered bool
+	// ignored is of whom the user does not want to hear. relisted: that may have
+	// changed since the last answer.
+	ignored  map[id.UserID]bool
+	relisted bool
+	told     members // that a client is told of that loads them lazily
 
 	stream []streamed // the events of the answer, if that is what is wanted
 }
@@ -45,6 +51,7 @@ type news struct {
 	events   bool           // there are new events
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
+	relisted bool           // all receipts are to be told, and what is unread
 	typing   bool           // what is known of who is typing may be wrong
 	recount  bool           // what is unread may be counted otherwise
 
@@ -58,6 +65,9 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
+	if a.ignored, err = f.Ignored(ctx, q.User); err != nil {
+		return nil, err
+	}
 	if since != (Token{}) {
 		if err = a.changes(ctx); errors.Is(err, journal.ErrGone) {
 			a.since, err = Token{}, nil
@@ -73,6 +83,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	if err != nil {
 		return nil, err
 	}
+	a.tellPresence()
 	return a, nil
 }
 
@@ -191,6 +202,9 @@ func (a *answer) changes(ctx context.Context) error {
 		return nil
 	}
 	data, err := a.AccountData.Since(ctx, a.q.User, a.since.Pos, a.now.Pos)
+	if err == nil && wishesChanged(data) {
+		err = a.relist(ctx, moved)
+	}
 	a.sortData(data)
 	return err
 }
@@ -214,7 +228,7 @@ func (a *answer) about(num room.Num) *news {
 // of the server nobody knows what the client was told last.
 func (a *answer) typing() {
 	restarted := a.since.Board != a.now.Board
-	if !restarted && a.since.Seq == a.now.Seq {
+	if !restarted && a.Board.Typed() <= a.since.Seq {
 		return
 	}
 	for num := range a.watch.during(a.since.Pos, a.now.Pos) {
@@ -295,7 +309,7 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	for num, n := range a.rooms {
 		all = append(all, num)
 		switch {
-		case n.fresh:
+		case n.fresh, n.relisted:
 			whole = append(whole, int64(num))
 		case n.receipts:
 			some = append(some, int64(num))
@@ -307,6 +321,9 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	}
 	for num, r := range reads {
 		a.rooms[num].reads = r
+	}
+	for _, n := range a.rooms {
+		n.reads.Ignored = a.ignored
 	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
@@ -358,6 +375,9 @@ func markOf(m receipt.Mark) room.Mark {
 
 func (a *answer) saidIn(said map[int64][]receipt.Receipt) {
 	for num, list := range said {
+		if len(a.ignored) > 0 {
+			list = slices.DeleteFunc(list, func(r receipt.Receipt) bool { return a.ignored[r.User] })
+		}
 		a.rooms[room.Num(num)].said = list
 	}
 }
@@ -385,6 +405,9 @@ func (a *answer) ephemeral(n *news) []canonjson.Value {
 		}
 	}
 	typing := a.Board.Typing(n.num.Scope())
+	if len(a.ignored) > 0 {
+		typing = slices.DeleteFunc(typing, func(user id.UserID) bool { return a.ignored[user] })
+	}
 	if n.typing || n.fresh && len(typing) > 0 {
 		content := canonjson.Value(`{"user_ids":[`)
 		for i, user := range typing {

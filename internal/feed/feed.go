@@ -23,6 +23,8 @@ type Parts struct {
 	Board       *ephemeral.Board
 	// Erased tells which of some users have had themselves erased. Nil: nobody.
 	Erased func(context.Context, []id.UserID) (map[id.UserID]bool, error)
+	// Presence is nil if nobody is to know of it.
+	Presence *ephemeral.Presence
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -111,6 +113,9 @@ func (f *Feed) sync(ctx context.Context, q Request, since Token) (*answer, error
 		}
 		if lazy {
 			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
+		}
+		if len(a.Response.presence) > 0 && a.since != (Token{}) {
+			f.Presence.Told(len(a.Response.presence))
 		}
 		return a, nil
 	}

@@ -210,6 +210,12 @@ func (s *joinedSection) hasNews() bool {
 	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
 	}
+	if s.relisted {
+		return true
+	}
+	if s.quiet() {
+		return false
+	}
 	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {
 		return true
 	}

@@ -21,6 +21,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 		return err
 	}
 	a.watch.update(num, roomID, sight, a.now.Pos)
+	a.entered = a.entered || sight.Membership() == event.MembershipJoin
 	if !a.q.Filter.Room.AllowsRoom(roomID) {
 		return nil
 	}
@@ -82,6 +83,9 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	own := n.sight.Memberships[len(n.sight.Memberships)-1]
 	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
 	if err != nil || len(items) == 0 {
+		return err
+	}
+	if hidden, err := a.hidesInvite(ctx, items[0].Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
 		return err
 	}
 	tuples := []event.Tuple{{Type: event.TypeMember, StateKey: string(a.q.User)}}

@@ -56,6 +56,7 @@ type timeline struct {
 	limited bool        // there are others before them that the client has not
 	behind  int64       // the place that they are behind
 	whole   bool        // nothing after the last answer is left out
+	hidden  int64       // how many events are left out because of who sent them
 }
 
 // chunk is how many events are read at once when a filter leaves most of them
@@ -90,6 +91,9 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		}
 		for _, it := range items {
 			switch {
+			case Hidden(a.ignored, it.Event):
+				t.whole = false
+				t.hidden++
 			case !w.sees(it.Place), related != nil && !related[it.Event.ID()],
 				!f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
 				t.whole = false

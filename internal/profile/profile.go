@@ -21,11 +21,16 @@ const (
 	AvatarURL   = "avatar_url"
 )
 
+// TimeZone is the field with a name of the IANA time zone database. Whether there
+// is such a zone is not looked up: the database changes.
+const TimeZone = "m.tz"
+
 // Limits of a profile. Those of the whole and of the names of fields are the
 // specification's.
 const (
 	maxDisplayname = 256 // characters
 	maxAvatarURL   = 1000
+	maxTimeZone    = 255
 	maxKey         = 255
 	maxProfile     = 64 << 10
 )
@@ -48,6 +53,7 @@ type Keeper struct {
 	rooms Rooms
 	log   *slog.Logger
 	queue *errand.Queue[id.UserID]
+	holds holds
 }
 
 // New returns the profiles in a database. Run tells rooms of their changes. The
@@ -56,7 +62,7 @@ func New(db *store.DB, rooms Rooms, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{db: db, rooms: rooms, log: log, queue: errand.New[id.UserID]()}
+	return &Keeper{db: db, rooms: rooms, log: log, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
 }
 
 // Get returns the fields of a user's profile, an empty object for a user who has
@@ -137,10 +143,12 @@ func checkKey(key string) error {
 func checkValue(key string, value canonjson.Value) error {
 	text, isText := value.Text()
 	switch {
-	case key == Displayname && !isText, key == AvatarURL && !isText:
+	case key == Displayname && !isText, key == AvatarURL && !isText, key == TimeZone && !isText:
 		return mxerr.New(mxerr.BadJSON, "%s has to be a string", key)
 	case key == Displayname && utf8.RuneCountInString(text) > maxDisplayname:
 		return mxerr.New(mxerr.InvalidParam, "A displayname may have %d characters", maxDisplayname)
+	case key == TimeZone && (text == "" || len(text) > maxTimeZone):
+		return mxerr.New(mxerr.InvalidParam, "A time zone has from 1 to %d bytes", maxTimeZone)
 	case key == Displayname && strings.ContainsRune(text, 0):
 		return mxerr.New(mxerr.InvalidParam, "A displayname has no NUL")
 	case key == AvatarURL && len(text) > maxAvatarURL:

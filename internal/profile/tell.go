@@ -54,11 +54,13 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 	if err != nil || !noted {
 		return err
 	}
+	// Who is held from now on reads this change or a later one.
+	held := k.holds.owe(user)
 	rooms, err := k.rooms.Joined(ctx, user)
 	if err != nil {
 		return fmt.Errorf("looking for the rooms of %s: %w", user, err)
 	}
-	if err := k.tellRooms(ctx, user, rooms); err != nil {
+	if err := k.tellRooms(ctx, user, rooms); err != nil || held {
 		return err
 	}
 	again := false

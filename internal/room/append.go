@@ -328,6 +328,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		if c.inherits {
 			r.writeHeir(b, c)
 		}
+		if r.engine.gone != nil && c.membership != event.MembershipJoin {
+			b.Durable(func() { r.engine.gone(r.num, c.user) })
+		}
 	}
 	if m.sight != nil {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))

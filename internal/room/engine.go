@@ -37,6 +37,13 @@ type Options struct {
 	// Unwelcome, if not nil, is called when this node has committed that guests
 	// cannot be in a room any more. It must not block.
 	Unwelcome func(id.RoomID)
+	// Gone, if not nil, is called when somebody is not in a room, after a change
+	// of what the user is to it and before that becomes visible. It must be
+	// quick.
+	Gone func(room Num, user id.UserID)
+	// MayInvite, if not nil, refuses invites that a local user does not want, with
+	// M_INVITE_BLOCKED. It must be quick.
+	MayInvite func(ctx context.Context, sender, target id.UserID) error
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -45,6 +52,8 @@ type Engine struct {
 	journal *journal.Journal
 	server  id.ServerName
 	key     signing.Key
+	gone    func(Num, id.UserID)
+	invites func(ctx context.Context, sender, target id.UserID) error // nil: all are wanted
 	numbers *numbers
 	// unwelcome is Options.Unwelcome.
 	unwelcome func(id.RoomID)
@@ -94,7 +103,8 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		o.Memory = 64 << 20
 	}
 	g := &Engine{
-		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4, unwelcome: o.Unwelcome,
+		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
+		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome,
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),

@@ -167,6 +167,9 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if err := r.allow(ctx, e, before, r.row.root); err != nil {
 		return entry{}, err
 	}
+	if err := r.engine.wanted(ctx, e); err != nil {
+		return entry{}, err
+	}
 	num, err := r.engine.numbers.above(ctx, auth)
 	return entry{num: num, event: e, auth: auth, before: before, status: accepted, transaction: d.Transaction}, err
 }
@@ -184,6 +187,20 @@ func (r *live) allow(ctx context.Context, e *event.Event, roots ...statetrie.Roo
 		}
 	}
 	return nil
+}
+
+// wanted refuses an invite that whom it is for does not want.
+// https://spec.matrix.org/v1.19/client-server-api/#invite-permission
+func (g *Engine) wanted(ctx context.Context, e *event.Event) error {
+	if g.invites == nil || e.Type() != event.TypeMember || e.Membership() != event.MembershipInvite {
+		return nil
+	}
+	t, _ := e.Tuple()
+	target := id.UserID(t.StateKey)
+	if target.Server() != g.server {
+		return nil
+	}
+	return g.invites(ctx, e.Sender(), target)
 }
 
 // follow makes an accepted event one of the room's forward extremities, beside

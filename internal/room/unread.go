@@ -23,6 +23,8 @@ type Reads struct {
 	// Threads is by their roots. The total is that of the thread, and Threaded is
 	// not used.
 	Threads map[id.EventID]Mark
+	// Ignored are the users whose messages do not count.
+	Ignored map[id.UserID]bool
 }
 
 // Counts is how many events notify a user, and how many are a highlight.
@@ -64,10 +66,14 @@ func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment
 	u := Unread{Counts: r.main(), Own: r.own()}
 	if byThread {
 		u.Threads, err = r.byThread(ctx)
-		return u, err
+	} else {
+		var threads Counts
+		threads, err = r.together(ctx)
+		u.Counts = u.plus(threads)
 	}
-	threads, err := r.together(ctx)
-	u.Counts = u.plus(threads)
+	if err == nil && len(receipts.Ignored) > 0 {
+		err = r.uncount(ctx, &u)
+	}
 	return u, err
 }
 

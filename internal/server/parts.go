@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
@@ -25,6 +26,7 @@ import (
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/signing"
@@ -41,6 +43,7 @@ type parts struct {
 	rooms    *room.Engine
 	receipts *receipt.Book
 	typing   *ephemeral.Board
+	presence *ephemeral.Presence // nil if nobody is to know of it
 	data     *accountdata.Store
 	filters  *filter.Store
 	profiles *profile.Keeper
@@ -68,29 +71,39 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
 		Departed: p.depart, Log: log,
 	})
+	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.data = accountdata.New(db, p.journal)
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
-		Server: name, Key: key, Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+		Server: name, Key: key,
+		Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
+		MayInvite: p.mayInvite,
 	})
 	doorman = p.accounts.NewDoorman(account.GuestRooms{
 		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
 	})
 	p.doorman = doorman
 	p.receipts = receipt.New(db, p.journal, p.locate)
-	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
-	p.data = accountdata.New(db, p.journal)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
-	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
-	p.loops = []loop{
+	if c.Presence.Enabled {
+		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
+		p.loops = append(p.loops, p.presence.Run)
+	}
+	p.feed = feed.New(feed.Parts{
+		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
+		Erased: p.accounts.Erased,
+	})
+	p.loops = append(p.loops,
 		p.accounts.Run,
 		p.doorman.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
-	}
+	)
 	return p, nil
 }
 
@@ -110,6 +123,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Doorman:     p.doorman,
 		Receipts:    p.receipts,
 		Typing:      p.typing,
+		Presence:    p.presence,
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
 		Heirs:       p.heirs,
@@ -128,12 +142,22 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		config.RegistrationOpen:   csapi.RegistrationOpen,
 	}
 	s := csapi.Settings{
-		Registration:     modes[c.Registration.Mode],
-		SharedSecret:     string(c.Registration.SharedSecret),
-		Guests:           c.Registration.Guests,
-		LoginTokens:      c.Tokens.Login,
-		BaseURL:          publicURL(c),
-		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
+		Registration: modes[c.Registration.Mode],
+		SharedSecret: string(c.Registration.SharedSecret),
+		Guests:       c.Registration.Guests,
+		LoginTokens:  c.Tokens.Login,
+		BaseURL:      publicURL(c),
+		ProfileFields: csapi.ProfileFields{
+			Allowed:    c.Profiles.Allowed.Names(),
+			Disallowed: c.Profiles.Disallowed.Names(),
+		},
+		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		UnstableFeatures: map[string]bool{
+			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
+			"org.matrix.msc4155":               true,
+			"org.matrix.msc4222":               true,
+			"org.matrix.msc4380":               true,
+		},
 	}
 	if c.Registration.Terms != "" {
 		if err := json.Unmarshal([]byte(c.Registration.Terms), &s.Terms); err != nil {
@@ -171,6 +195,37 @@ func (p *parts) close() {
 	if p.outbound != nil {
 		p.outbound.Close()
 	}
+}
+
+// mayInvite refuses an invite that a local user does not want.
+func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
+	what, err := p.data.Invite(ctx, target, sender)
+	if err == nil && what == accountdata.InviteBlocked {
+		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
+	}
+	return err
+}
+
+// about finds out what presence has to know of a user.
+func (p *parts) about(ctx context.Context, user id.UserID) (ephemeral.About, error) {
+	rooms, err := p.rooms.Rooms(ctx, user)
+	if err != nil {
+		return ephemeral.About{}, err
+	}
+	fields, err := p.profiles.Get(ctx, user)
+	about := ephemeral.About{Displayname: fields.Get(profile.Displayname), AvatarURL: fields.Get(profile.AvatarURL)}
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			about.Rooms = append(about.Rooms, m.Room.Scope())
+		}
+	}
+	return about, err
+}
+
+// lately returns who may have been online when the server was ended.
+func (p *parts) lately(ctx context.Context) ([]id.UserID, error) {
+	// Where devices were seen is written every few minutes.
+	return p.accounts.SeenLately(ctx, 15*time.Minute, ephemeral.MostOffline)
 }
 
 // locate finds events for receipts.

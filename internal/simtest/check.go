@@ -103,7 +103,7 @@ func (s *stream) checkEvent(room string, e event) {
 
 // checkSeen asks now and then whether the user may see an event.
 func (s *stream) checkSeen(room string, e event) {
-	if s.w.checks.IntN(6) > 0 || s.person.forgot[room] {
+	if s.w.checks.IntN(6) > 0 || s.person.forgot[room] || e.key == nil && s.person.ignored[e.sender] {
 		return
 	}
 	status, v := s.w.get(s.person.watcher, roomPath(room, "event", e.id))

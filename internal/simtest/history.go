@@ -26,7 +26,8 @@ func (c *comparison) history(id string, r *room, joined bool) {
 		}
 		whole, before = until, slices.DeleteFunc(before, later)
 	}
-	want, got := c.passing(id, whole), append(c.passing(id, before), c.passing(id, r.timeline)...)
+	heard := c.person.heard
+	want, got := c.passing(id, heard(whole)), append(c.passing(id, heard(before)), c.passing(id, heard(r.timeline))...)
 	if c.filter.Room.Timeline.ContainsURL != nil {
 		gone := redacted(whole)
 		drop := func(e event) bool { return gone[e.id] }

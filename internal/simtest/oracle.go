@@ -50,7 +50,7 @@ func (c *comparison) differ(format string, args ...any) {
 func (c *comparison) all() {
 	c.maps("account data", c.client.accountData, c.fresh.accountData)
 	for _, section := range []string{"join", "invite", "knock"} {
-		mine, theirs := c.client.in(section), c.fresh.in(section)
+		mine, theirs := c.roomsIn(section), c.fresh.in(section)
 		if a, b := slices.Sorted(maps.Keys(mine)), slices.Sorted(maps.Keys(theirs)); !slices.Equal(a, b) {
 			c.differ("rooms in %s: %v, fresh %v", section, a, b)
 		}
@@ -61,6 +61,7 @@ func (c *comparison) all() {
 		}
 	}
 	c.left()
+	c.presence()
 }
 
 func (c *comparison) room(id string, r, fresh *room) {
@@ -69,7 +70,7 @@ func (c *comparison) room(id string, r, fresh *room) {
 		return
 	}
 	c.maps(id+": account data", r.accountData, fresh.accountData)
-	c.maps(id+": receipts", r.receipts, fresh.receipts)
+	c.maps(id+": receipts", c.withoutIgnored(r.receipts), fresh.receipts)
 	for k := range r.receipts {
 		if k.kind == "m.read.private" && k.user != c.person.id {
 			c.differ("%s: a private receipt of %s", id, k.user)
@@ -164,6 +165,9 @@ func (c *comparison) left() {
 		if c.person.forgot[id] {
 			continue
 		}
+		if c.invitedUnheard(id) {
+			continue
+		}
 		if theirs[id] == nil && c.filter.Room.IncludeLeave {
 			c.differ("%s: left, fresh nothing", id)
 		}
@@ -237,7 +241,7 @@ func (c *comparison) state(id, whose string, r *room, truth map[tuple]event) {
 
 // suffix demands that the fresh timeline is the end of what the client has.
 func (c *comparison) suffix(id string, r, fresh *room) {
-	mine, theirs := r.timeline, fresh.timeline
+	mine, theirs := c.person.heard(r.timeline), c.person.heard(fresh.timeline)
 	if c.filter.Room.Timeline.ContainsURL != nil {
 		return // what is redacted has no URL any more
 	}
@@ -264,7 +268,7 @@ func (c *comparison) tellsRedactions(room string) bool {
 			return false // it was redacted itself, and does not say what it redacts
 		}
 	}
-	return c.filter.EventFields == nil && f.Senders == nil && f.NotSenders == nil && f.ContainsURL == nil &&
+	return len(c.person.ignored) == 0 && c.filter.EventFields == nil && f.Senders == nil && f.NotSenders == nil && f.ContainsURL == nil &&
 		f.passes(room, event{kind: "m.room.redaction"})
 }
 

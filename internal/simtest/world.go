@@ -44,6 +44,7 @@ type person struct {
 	devices []*hstest.User
 	watcher *hstest.User
 	forgot  map[string]bool // rooms, perhaps
+	ignored map[string]bool // users, ever, and perhaps
 }
 
 // A place is a room as those who act in it know it, roughly.
@@ -77,7 +78,7 @@ func newWorld(t testing.TB, seed uint64, database string) *world {
 	w.server = hstest.New(t).Server("sim.test", func(c *config.Config) { c.Database = config.Secret(database) })
 	for i := range 6 + w.rng.IntN(3) {
 		u := w.server.Register(fmt.Sprintf("u%d", i))
-		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool)}
+		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool), ignored: make(map[string]bool)}
 		if w.chance(40) {
 			p.devices = append(p.devices, u.Login())
 		}
