@@ -29,7 +29,7 @@ type Response struct {
 // Check returns what is wrong with a response, a line for each thing. Of a request
 // that is for none of the operations it knows only how it is refused.
 func (c *Checker) Check(r Response) []string {
-	if !strings.HasPrefix(r.Path, "/_matrix/client/") && !strings.HasPrefix(r.Path, "/_matrix/media/") && !strings.HasPrefix(r.Path, "/.well-known/matrix/") {
+	if isPage(r.Path) || !strings.HasPrefix(r.Path, "/_matrix/client/") && !strings.HasPrefix(r.Path, "/_matrix/media/") && !strings.HasPrefix(r.Path, "/.well-known/matrix/") {
 		return nil
 	}
 	if r.Method == http.MethodOptions || r.Method == http.MethodHead {

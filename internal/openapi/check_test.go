@@ -69,6 +69,7 @@ func TestCheck(t *testing.T) {
 		{"authentication where that is meant to be", "POST " + v3 + "account/password", 401, `{"flows":[{"stages":["x"]}],"session":"x","params":{}}`, ""},
 		{"authentication that is broken", "POST " + v3 + "account/password", 401, `{"flows":[{}]}`, "/flows/0: missing property 'stages'"},
 		{"authentication where that is not meant to be", "POST " + v3 + "createRoom", 401, `{"flows":[]}`, "nothing to authenticate for"},
+		{"a page for people", "GET " + v3 + "auth/m.login.dummy/fallback/web", 404, `<p>No.</p>`, ""},
 		{"what is not of the API", "GET /health", 299, `x`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,6 +33,13 @@ func common(status int, code mxerr.Code) bool {
 	return false
 }
 
+// isPage reports whether a path is that of a page for people, which is HTML
+// whatever happens.
+// https://spec.matrix.org/v1.19/client-server-api/#fallback
+func isPage(path string) bool {
+	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
+}
+
 // loose are the operations whose schema the answer does not have to follow, with
 // the reason. Most of them give back what clients sent, whatever that is.
 var loose = map[string]string{
