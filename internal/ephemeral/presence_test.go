@@ -103,6 +103,20 @@ func (c *company) move(user id.UserID, rooms ...int64) {
 	}
 }
 
+// poked is how often a scope was poked.
+func (c *company) poked(s journal.Scope) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pokes[s]
+}
+
+// breaks lets finding out about users fail, or not any more.
+func (c *company) breaks(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail = err
+}
+
 // after lets time pass.
 func (c *company) after(d time.Duration) {
 	time.Sleep(d)
@@ -283,11 +297,16 @@ func TestChangesAreToldInTicks(t *testing.T) {
 			c.Set(alice, "PHONE", Online, fmt.Sprint(i))
 			c.after(100 * time.Millisecond)
 		}
-		if n := c.pokes[inRoom(1)]; n < 15 || n > 21 {
+		if n := c.poked(inRoom(1)); n < 15 || n > 21 {
 			t.Errorf("600 changes in a minute are told in %d ticks, want one every three seconds", n)
 		}
-		if c.pokes[inRoom(2)] != 0 || c.loads != 1 {
-			t.Errorf("another room was poked %d times, and %d times was looked who alice is", c.pokes[inRoom(2)], c.loads)
+		if n := c.poked(inRoom(2)); n != 0 {
+			t.Errorf("another room was poked %d times", n)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.loads != 1 {
+			t.Errorf("%d times was looked who alice is", c.loads)
 		}
 	})
 }
@@ -297,14 +316,14 @@ func TestCostlyTicksAreRare(t *testing.T) {
 		begin := time.Now()
 		for i := 0; time.Since(begin) < 10*time.Minute; i++ {
 			c.Set(alice, "PHONE", Online, strings.Repeat("x", i%2))
-			before := c.pokes[inRoom(1)]
-			if c.after(time.Second); c.pokes[inRoom(1)] > before {
+			before := c.poked(inRoom(1))
+			if c.after(time.Second); c.poked(inRoom(1)) > before {
 				for range 1000 { // clients, of each of which a thousand others are seen
 					c.Told(1000)
 				}
 			}
 		}
-		if n := c.pokes[inRoom(1)]; n < 20 || n > 30 {
+		if n := c.poked(inRoom(1)); n < 20 || n > 30 {
 			t.Errorf("%d ticks in ten minutes, want one every 20 seconds", n)
 		}
 	})
@@ -338,13 +357,11 @@ func TestRoomsAreFollowed(t *testing.T) {
 func TestWhoCannotBeFoundOutAboutIsToldOfLater(t *testing.T) {
 	meet(t, nil, func(c *company) {
 		b := c.onlooker(bob, 1)
-		c.fail = errors.New("the database is away")
+		c.breaks(errors.New("the database is away"))
 		defer c.Sync(alice, "PHONE", Online)()
 		c.after(5 * time.Second)
 		b.sees()
-		c.mu.Lock()
-		c.fail = nil
-		c.mu.Unlock()
+		c.breaks(nil)
 		c.after(retryTime)
 		b.sees("alice online now")
 	})
