@@ -8,6 +8,7 @@ const (
 	classSend   endpoint.Class = "send"   // makes an event in a room
 	classCreate endpoint.Class = "create" // makes something that stays: a room, an alias, a filter
 	classWrite  endpoint.Class = "write"  // changes something small: a receipt, account data
+	classReport endpoint.Class = "report" // tells the administrators of something
 	classRead   endpoint.Class = "read"   // may cost a lot to answer: history, directories
 )
 
@@ -20,6 +21,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classSend:   {PerSecond: 10, Burst: 100},
 		classCreate: {PerSecond: 0.5, Burst: 30},
 		classWrite:  {PerSecond: 20, Burst: 200},
+		classReport: {PerSecond: 0.1, Burst: 20},
 		classRead:   {PerSecond: 20, Burst: 200},
 	}
 }

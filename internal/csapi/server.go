@@ -13,6 +13,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -31,6 +32,7 @@ type Parts struct {
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
 	Filters     *filter.Store
+	Reports     *report.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
 }
@@ -57,6 +59,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
 		s.profileRoutes(),
+		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
 		s.filterRoutes(),

@@ -17,6 +17,7 @@ import (
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -86,7 +87,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		users := someCallers()
 		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"), Reports: report.New(db),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   ephemeral.NewBoard("epoch", j.Poke),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),

@@ -17,6 +17,7 @@ import (
 	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/receipt"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -35,6 +36,7 @@ type parts struct {
 	typing   *ephemeral.Board
 	data     *accountdata.Store
 	filters  *filter.Store
+	reports  *report.Store
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	feed     *feed.Feed
@@ -58,6 +60,7 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.filters = filter.NewStore(db)
+	p.reports = report.New(db)
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
@@ -80,6 +83,7 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
 		Filters:     p.filters,
+		Reports:     p.reports,
 		AccountData: p.data,
 		Feed:        p.feed,
 	})
