@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // changed is the defaults with changes.
@@ -23,6 +24,8 @@ func TestDefaults(t *testing.T) {
 		Registration: Registration{Mode: RegistrationToken},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		Journal:      Journal{Keep: 720 * time.Hour},
+		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -55,6 +58,17 @@ appservices:
   dir: as
 presence:
   enabled: false
+journal:
+  keep: 48h
+retention:
+  enabled: true
+  default: 72h
+  least: 24h
+  most: 96h
+notices:
+  localpart: notices
+  display_name: Notices
+  room_name: From us
 `
 
 func everythingInEnvironment() []string {
@@ -67,6 +81,9 @@ func everythingInEnvironment() []string {
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
+		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 	}
 }
 
@@ -82,6 +99,9 @@ func everythingSet() Config {
 		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:     Outbound{AllowPrivateNetworks: true},
 		AppServices:  AppServices{Dir: "as"},
+		Journal:      Journal{Keep: 48 * time.Hour},
+		Retention:    Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
+		Notices:      Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 	}
 }
 

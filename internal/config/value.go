@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"parley/matrix/id"
@@ -96,6 +97,29 @@ func secret(field func(*Config) *Secret) value {
 	return valueOf("SECRET", field, func(text string) (Secret, error) {
 		text, err := parseText(text)
 		return Secret(text), err
+	})
+}
+
+func duration(field func(*Config) *time.Duration) value {
+	return valueOf("DURATION", field, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return 0, errors.New("is not a duration, such as 90s, 30m or 720h")
+		case d < time.Second:
+			return 0, errors.New("is less than a second")
+		}
+		return d, nil
+	})
+}
+
+// localpart is what comes before the colon in the ID of a new user.
+func localpart(field func(*Config) *string) value {
+	return valueOf("LOCALPART", field, func(text string) (string, error) {
+		if _, err := id.NewUserID(text, "localhost"); err != nil {
+			return "", errors.New("is not the name of a user, which has lower case letters, digits and ._=-/+")
+		}
+		return text, nil
 	})
 }
 

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -34,6 +35,12 @@ type Options struct {
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
+	// Purges is what the deletion of rooms needs of others.
+	Purges PurgeHooks
+	// Grace is how long rows stay that nobody is to see any more, so that those can
+	// end who began to read before; 0 means ten seconds, and less that they do not
+	// stay.
+	Grace time.Duration
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -43,6 +50,7 @@ type Engine struct {
 	server  id.ServerName
 	key     signing.Key
 	numbers *numbers
+	purges  *purges
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
@@ -86,6 +94,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		numbers:   &numbers{db: db, name: "event"},
+		purges:    newPurges(o),
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
@@ -230,7 +239,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 	defer g.mu.Unlock()
 	changed := false
 	for _, e := range entries {
-		if e.Kind != journal.KindEvent {
+		if e.Kind != journal.KindEvent && e.Kind != journal.KindPurge {
 			continue
 		}
 		changed = true
@@ -247,6 +256,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.drop(g.rooms[roomID])
 	}
 	if changed {
+		g.graph.Clear()
 		g.reads.Clear()
 		g.items.Clear()
 	}
@@ -256,9 +266,13 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	var row record
 	var head []*event.Event
 	var rules *roomver.Rules
+	var left remains
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
 		if row, err = readRoom(tx, roomID); err != nil {
 			return err
+		}
+		if left, err = readRemains(tx, row.num); err != nil || left.deleted {
+			return cmp.Or(err, store.ErrNoRows)
 		}
 		var ok bool
 		if rules, ok = roomver.Lookup(row.version); !ok {
@@ -277,7 +291,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
 	}
 	r := newLive(g, row.num, rules)
-	r.id, r.exists, r.row, r.head = roomID, true, row, head
+	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
 	r.recent.moments = []Moment{row.moment()}
 	return r, nil
 }

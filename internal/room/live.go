@@ -24,6 +24,9 @@ type live struct {
 	rules  *roomver.Rules
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
+	// remains is what is left of the room. It does not change: of a room of which
+	// something is purged this copy is forgotten.
+	remains remains
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent

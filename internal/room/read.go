@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -26,7 +27,7 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 		return Moment{}, err
 	}
 	if m, ok := r.recent.at(pos); ok {
-		return m, nil
+		return r.moment(m), nil
 	}
 	m, err := g.longAgo(ctx, r, pos)
 	if err != nil {
@@ -44,13 +45,18 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 }
 
 // Before is At without Joined and Invited, which are dear for a moment long ago.
+// Of a moment that the room does not remember, see [Engine.Remembers], only the
+// place of the last event that was purged is known.
 func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Position) (Moment, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return Moment{}, err
 	}
+	if pos < r.remains.pos {
+		return r.moment(Moment{Place: r.remains.gone.Place}), nil
+	}
 	if m, ok := r.recent.at(pos); ok {
-		return m, nil
+		return r.moment(m), nil
 	}
 	return g.longAgo(ctx, r, pos)
 }
@@ -69,7 +75,7 @@ func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Mo
 		return Moment{}, err
 	}
 	it := found[0]
-	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}, nil
+	return r.moment(Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}), nil
 }
 
 // Now returns a room as it is.
@@ -77,8 +83,30 @@ func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
 	return g.At(ctx, roomID, g.journal.Head())
 }
 
+// Own returns a member event of somebody in its place; ok is false when it is
+// gone. Unlike others it is there even where the history was purged, as long as it
+// is what the user is to the room. Then the states before and after it are not
+// known any more, and Pos is 0.
+func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Item, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Item{}, false, err
+	}
+	list := r.recent.upTo(place, 1)
+	if len(list) == 0 {
+		if list, err = g.readItems(ctx, r, "WHERE e.room = $1 AND e.place = $2", r.num, place); err != nil || len(list) == 0 {
+			return Item{}, false, err
+		}
+	}
+	if it = list[0]; it.Place < r.remains.place {
+		it.Pos, it.Before, it.Current = 0, statetrie.Root{}, statetrie.Root{}
+	}
+	return it, true, nil
+}
+
 // Item returns an event of a room by its ID; ok is false when the room has none
-// such, or it was not accepted.
+// such, or it was not accepted. State that is still needed is there even where the
+// history was purged.
 func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID) (it Item, ok bool, err error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
@@ -88,7 +116,13 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 	if err != nil || len(found) == 0 {
 		return Item{}, false, err
 	}
-	return found[0], true, nil
+	it = found[0]
+	if _, isState := it.Event.Tuple(); it.Place < r.remains.place && !isState {
+		return Item{}, false, nil // its row is about to go
+	} else if it.Place < r.remains.place {
+		it.Before, it.Current = statetrie.Root{}, statetrie.Root{}
+	}
+	return it, true, nil
 }
 
 // Items returns events of a room by their numbers. That one is missing is an
@@ -101,7 +135,32 @@ func (g *Engine) Items(ctx context.Context, roomID id.RoomID, nums []stateres.Nu
 	return g.itemsOf(ctx, r, nums)
 }
 
+// ItemsLeft is Items without those that were purged.
+func (g *Engine) ItemsLeft(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.itemsFound(ctx, r, nums)
+	return slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil }), err
+}
+
 func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
+	list, err := g.itemsFound(ctx, r, nums)
+	if err != nil {
+		return nil, err
+	}
+	for i, it := range list {
+		if it.Event == nil {
+			return nil, fmt.Errorf("reading event %d of %s: %w", nums[i], r.id, store.ErrNoRows)
+		}
+	}
+	return list, nil
+}
+
+// itemsFound returns events by their numbers, without an event where one is
+// missing.
+func (g *Engine) itemsFound(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
 	list := make([]Item, len(nums))
 	missing := make(map[stateres.Num]uint64) // with the versions in the cache
 	for i, n := range nums {
@@ -137,14 +196,9 @@ func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]I
 		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
 	}
 	for i, n := range nums {
-		if list[i].Event != nil {
-			continue
+		if list[i].Event == nil {
+			list[i] = found[n]
 		}
-		it, ok := found[n]
-		if !ok {
-			return nil, fmt.Errorf("reading event %d of %s: %w", n, r.id, store.ErrNoRows)
-		}
-		list[i] = it
 	}
 	return list, nil
 }
@@ -164,7 +218,8 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit 
 		return list, nil
 	}
 	rest, err := g.readItems(ctx, r,
-		"WHERE e.room = $1 AND e.place <= $2 ORDER BY e.place DESC LIMIT $3", r.num, place, limit-len(list))
+		"WHERE e.room = $1 AND e.place <= $2 AND e.place >= $4 ORDER BY e.place DESC LIMIT $3",
+		r.num, place, limit-len(list), r.remains.place)
 	return append(list, rest...), err
 }
 
@@ -174,6 +229,7 @@ func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, lim
 	if err != nil {
 		return nil, err
 	}
+	place = max(place, r.remains.place)
 	if list, ok := r.recent.from(place, limit); ok {
 		return list, nil
 	}

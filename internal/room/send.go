@@ -79,6 +79,9 @@ const attempts = 50
 // no such room, that the rules forbid it, that the event is malformed.
 func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
 	d.Content = d.content()
+	if err := g.mayEnter(ctx, roomID, d); err != nil {
+		return Sent{}, err
+	}
 	for range attempts {
 		r, err := g.room(ctx, roomID)
 		if err != nil {

@@ -135,7 +135,9 @@ func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (stat
 		if err != nil {
 			return statetrie.Root{}, err
 		}
-		return list[0].Current, nil
+		if len(list) > 0 { // otherwise it was purged
+			return list[0].Current, nil
+		}
 	}
 	return statetrie.Root{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 }

@@ -22,7 +22,9 @@ CREATE TABLE rooms (
 	unread     bigint NOT NULL, -- of the last event, as in events
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
-	threaded_loud   bigint NOT NULL
+	threaded_loud   bigint NOT NULL,
+	events     bigint NOT NULL, -- how many were stored, ever
+	bytes      bigint NOT NULL  -- of their JSON and of the nodes of states that were stored with them
 );
 
 CREATE TABLE events (
@@ -58,6 +60,7 @@ CREATE TABLE events (
 -- one for several rooms.
 CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
+CREATE INDEX events_aside ON events (room, event) WHERE place IS NULL;
 CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
 
 -- The threads of rooms in which an event notifies everybody.
@@ -65,6 +68,9 @@ CREATE TABLE threads (
 	room       bigint NOT NULL,
 	thread     text   NOT NULL, -- its root
 	place      bigint NOT NULL, -- of the last such event
+	-- What the last event of the thread that was purged had counted.
+	gone_unread bigint NOT NULL DEFAULT 0,
+	gone_loud   bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
@@ -84,6 +90,7 @@ CREATE TABLE state_nodes (
 	room       bigint NOT NULL,
 	address    bytea  NOT NULL,
 	node       bytea  NOT NULL,
+	pos        bigint NOT NULL, -- the last that the journal had given out when somebody needed the node to be there
 	PRIMARY KEY (room, address)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres

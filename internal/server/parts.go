@@ -20,6 +20,7 @@ import (
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/signing"
@@ -47,13 +48,14 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, log *slog.Logger) (p parts, err error) {
+func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log *slog.Logger) (p parts, err error) {
+	name := o.Config.ServerName
 	p.name = name
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key})
+	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Grace: o.Grace, Purges: p.purgeHooks(log)})
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -65,7 +67,10 @@ func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing
 	p.loops = []loop{
 		p.accounts.Run,
 		p.profiles.Run,
+		p.rooms.RunPurges,
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
+		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, o.Config.Journal.Keep) }),
 	}
 	return p, nil
 }
@@ -150,4 +155,22 @@ func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID
 		at.InThread = receipt.Mark{Place: it.Place, Unread: it.Own.Unread, Loud: it.Own.Loud}
 	}
 	return at, nil
+}
+
+// purgeHooks is what the deletion of rooms needs of others.
+func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
+	return room.PurgeHooks{
+		Closing: func(ctx context.Context, roomID, instead id.RoomID) ([]id.RoomAlias, error) {
+			if err := p.aliases.Publish(ctx, roomID, false); err != nil {
+				return nil, err
+			}
+			return p.aliases.Move(ctx, roomID, instead)
+		},
+		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
+		Profile: func(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+			fields, err := p.profiles.Get(ctx, user)
+			return profile.Member(canonjson.Value("{}"), fields), err
+		},
+		Log: log,
+	}
 }
