@@ -69,6 +69,12 @@ func (v *values) good(name string) string {
 		return "b"
 	case "limit":
 		return "5"
+	case "reportid", "purgeid":
+		return "1"
+	case "first":
+		return string(v.a.own)
+	case "second":
+		return "delete_status"
 	case "token", "version":
 		return "1"
 	}

@@ -42,15 +42,26 @@ func (g *Engine) Blocked(ctx context.Context, roomID id.RoomID) (by id.UserID, e
 	return by, nil
 }
 
-// mayEnter refuses what would bring somebody into a room that is blocked, or is
-// being deleted.
-func (g *Engine) mayEnter(ctx context.Context, roomID id.RoomID, d Draft) error {
-	if d.Type != event.TypeMember || d.StateKey == nil || d.Instead != "" {
+// mayMove refuses what the administrators do not want of memberships.
+func (g *Engine) mayMove(ctx context.Context, roomID id.RoomID, d Draft) error {
+	if d.Type != event.TypeMember || d.StateKey == nil || d.Instead != "" || d.evicts {
 		return nil
 	}
-	if membership, _ := d.Content.Get("membership").Text(); isOut(membership) {
-		return nil
+	switch membership, _ := d.Content.Get("membership").Text(); {
+	case !isOut(membership):
+		return g.mayEnter(ctx, roomID)
+	case g.mayDecline != nil && *d.StateKey == string(d.Sender):
+		if is, err := g.Membership(ctx, roomID, d.Sender); err != nil || is != event.MembershipInvite {
+			return err
+		}
+		return g.mayDecline(ctx, roomID, d.Sender)
 	}
+	return nil
+}
+
+// mayEnter refuses to bring somebody into a room that is blocked, or is being
+// deleted.
+func (g *Engine) mayEnter(ctx context.Context, roomID id.RoomID) error {
 	var closed bool
 	err := g.db.View(ctx, func(tx *store.Tx) error {
 		return tx.Row(`

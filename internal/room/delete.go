@@ -233,7 +233,9 @@ func (g *Engine) evict(ctx context.Context, p *Purge, num Num) error {
 		if !m.inside() {
 			continue
 		}
-		_, err := g.Leave(ctx, p.Room, Move{Sender: m.user})
+		leave := Move{Sender: m.user, Target: m.user}.draft(event.MembershipLeave)
+		leave.evicts = true
+		_, err := g.Send(ctx, p.Room, leave)
 		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
 			p.Stuck = append(p.Stuck, m.user)
 			continue

@@ -37,6 +37,8 @@ type Options struct {
 	Memory int
 	// Purges is what the deletion of rooms needs of others.
 	Purges PurgeHooks
+	// MayDecline, unless nil, refuses a user who wants to decline an invite.
+	MayDecline func(ctx context.Context, room id.RoomID, user id.UserID) error
 	// Grace is how long rows stay that nobody is to see any more, so that those can
 	// end who began to read before; 0 means ten seconds, and less that they do not
 	// stay.
@@ -51,6 +53,8 @@ type Engine struct {
 	key     signing.Key
 	numbers *numbers
 	purges  *purges
+	// mayDecline is that of the options.
+	mayDecline func(context.Context, id.RoomID, id.UserID) error
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
@@ -93,8 +97,8 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	}
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
-		numbers:   &numbers{db: db, name: "event"},
-		purges:    newPurges(o),
+		numbers: &numbers{db: db, name: "event"},
+		purges:  newPurges(o), mayDecline: o.MayDecline,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),

@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
+	"parley/internal/adminapi"
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
@@ -15,12 +16,12 @@ import (
 	"parley/internal/feed"
 	"parley/internal/filter"
 	"parley/internal/journal"
+	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
-	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/signing"
@@ -38,6 +39,7 @@ type parts struct {
 	data     *accountdata.Store
 	filters  *filter.Store
 	reports  *report.Store
+	notices  *notice.Sender // nil: there are none
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	feed     *feed.Feed
@@ -55,7 +57,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Grace: o.Grace, Purges: p.purgeHooks(log)})
+	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Grace: o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline})
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -63,11 +65,19 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 	p.aliases = alias.New(db, name)
 	p.filters = filter.NewStore(db)
 	p.reports = report.New(db)
+	if localpart := o.Config.Notices.Localpart; localpart != "" {
+		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: o.Config.Notices.RoomName})
+	}
 	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
 	p.loops = []loop{
 		p.accounts.Run,
 		p.profiles.Run,
 		p.rooms.RunPurges,
+		func(ctx context.Context) {
+			if err := p.ensureNotifier(ctx, o.Config.Notices.DisplayName); err != nil && ctx.Err() == nil {
+				log.Error("there can be no notices", "err", err)
+			}
+		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, o.Config.Journal.Keep) }),
@@ -91,6 +101,14 @@ func (p *parts) clientAPI(c config.Config) *csapi.Server {
 		Reports:     p.reports,
 		AccountData: p.data,
 		Feed:        p.feed,
+	})
+}
+
+// adminAPI is what administrators do over the domains.
+func (p *parts) adminAPI() *adminapi.Server {
+	return adminapi.New(adminapi.Parts{
+		Name: p.name, Version: version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Reports: p.reports, Notify: p.notify(),
 	})
 }
 
@@ -167,10 +185,7 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			return p.aliases.Move(ctx, roomID, instead)
 		},
 		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
-		Profile: func(ctx context.Context, user id.UserID) (canonjson.Value, error) {
-			fields, err := p.profiles.Get(ctx, user)
-			return profile.Member(canonjson.Value("{}"), fields), err
-		},
-		Log: log,
+		Profile: p.memberProfile,
+		Log:     log,
 	}
 }

@@ -106,7 +106,7 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.ownRoutes()))
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.adminAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }

@@ -39,3 +39,10 @@ CREATE TABLE blocked_rooms (
 	blocked    bigint NOT NULL
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- The rooms in which users get notices of the server.
+CREATE TABLE notice_rooms (
+	user_id    text   NOT NULL PRIMARY KEY,
+	room_id    text   NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
