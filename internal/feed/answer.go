@@ -398,7 +398,7 @@ func (a *answer) ephemeral(n *news) []canonjson.Value {
 		}
 	}
 	typing := a.Board.Typing(n.num.Scope())
-	if n.typing || n.fresh && len(typing) > 0 {
+	if begins := a.since == (Token{}); n.typing || n.fresh && (len(typing) > 0 || begins && a.knowing != 0) {
 		content := canonjson.Value(`{"user_ids":[`)
 		for i, user := range typing {
 			if i > 0 {

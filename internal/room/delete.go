@@ -188,6 +188,7 @@ func (g *Engine) profiles(ctx context.Context, user id.UserID) (map[id.UserID]ca
 // A localMember is what a local user is to a room.
 type localMember struct {
 	user       id.UserID
+	event      stateres.Num
 	membership string
 	forgotten  bool
 }
@@ -201,12 +202,12 @@ func isOut(membership string) bool {
 // localMembers returns what local users are to a room.
 func (g *Engine) localMembers(ctx context.Context, room Num) (list []localMember, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT user_id, membership, forgotten FROM memberships WHERE room = $1", room) {
+		for row, err := range tx.Query("SELECT user_id, event, membership, forgotten FROM memberships WHERE room = $1", room) {
 			if err != nil {
 				return err
 			}
 			var m localMember
-			if err := row.Scan(&m.user, &m.membership, &m.forgotten); err != nil {
+			if err := row.Scan(&m.user, &m.event, &m.membership, &m.forgotten); err != nil {
 				return err
 			}
 			if m.user.Server() == g.server {

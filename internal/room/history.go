@@ -55,9 +55,9 @@ type historyPurge struct {
 	num   Num
 	rules *roomver.Rules
 	left  remains
-	// head and root are those of the room.
-	head map[stateres.Num]bool
-	root statetrie.Root
+	// whole are events of which the states stay, too, wherever they are: the heads
+	// of the room, and invites, which are shown with the state of then.
+	whole map[stateres.Num]bool
 	// marked are the nodes of states that are needed, and needed the events.
 	marked map[statetrie.Address]struct{}
 	needed map[stateres.Num]struct{}
@@ -236,7 +236,7 @@ func (h *historyPurge) pointers(ctx context.Context, where string, args ...any) 
 // makes.
 func (h *historyPurge) mark(ctx context.Context) error {
 	h.marked, h.needed = make(map[statetrie.Address]struct{}), make(map[stateres.Num]struct{})
-	h.head = make(map[stateres.Num]bool)
+	h.whole = make(map[stateres.Num]bool)
 	var row record
 	err := h.db.View(ctx, func(tx *store.Tx) (err error) {
 		row, err = readRoom(tx, h.Room)
@@ -245,13 +245,23 @@ func (h *historyPurge) mark(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading room %s: %w", h.Room, err)
 	}
-	for _, n := range row.head {
-		h.head[n] = true
+	members, err := h.localMembers(ctx, h.num)
+	if err != nil {
+		return err
+	}
+	whole := row.head
+	for _, m := range members {
+		if m.inside() && m.membership != event.MembershipJoin {
+			whole = append(whole, m.event)
+		}
+	}
+	for _, n := range whole {
+		h.whole[n] = true
 	}
 	if err := h.markState(ctx, row.root); err != nil {
 		return err
 	}
-	if err := h.markEvents(ctx, row.head); err != nil {
+	if err := h.markEvents(ctx, whole); err != nil {
 		return err
 	}
 	const page = 1000
@@ -448,7 +458,7 @@ func (h *historyPurge) dispose(tx *store.Tx, list []doomed) (gone int64, err err
 	for _, d := range list {
 		_, needed := h.needed[d.num]
 		switch {
-		case h.head[d.num]:
+		case h.whole[d.num]:
 		case needed, h.KeepLocal && d.event.Sender().Server() == h.server:
 			stay = append(stay, d.num)
 		default:

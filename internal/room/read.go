@@ -85,8 +85,8 @@ func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
 
 // Own returns a member event of somebody in its place; ok is false when it is
 // gone. Unlike others it is there even where the history was purged, as long as it
-// is what the user is to the room. Then the states before and after it are not
-// known any more, and Pos is 0.
+// is what the user is to the room. The states before and after it are not known
+// any more then, unless it is an invite or a knock of a local user.
 func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Item, ok bool, err error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
@@ -98,10 +98,7 @@ func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Ite
 			return Item{}, false, err
 		}
 	}
-	if it = list[0]; it.Place < r.remains.place {
-		it.Pos, it.Before, it.Current = 0, statetrie.Root{}, statetrie.Root{}
-	}
-	return it, true, nil
+	return list[0], true, nil
 }
 
 // Item returns an event of a room by its ID; ok is false when the room has none

@@ -164,6 +164,13 @@ func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) 
 // Accounts are the accounts of the server.
 func (s *Server) Accounts() *account.Accounts { return s.accounts }
 
+// TrimJournal removes all that it may of the journal, however young, see
+// [journal.Journal.Trim]. It is for tests.
+func (s *Server) TrimJournal(ctx context.Context) error {
+	_, err := s.journal.Trim(ctx, s.journal.Head())
+	return err
+}
+
 // Handler serves all that the server has to offer.
 func (s *Server) Handler() http.Handler { return s.handler }
 
