@@ -256,7 +256,8 @@ A client that was away for longer is told everything anew when it comes back. It
 Whether old messages are removed where a room, or retention.default, says so.
 
 Rooms say it with the state event m.room.retention (MSC1763), whose max_lifetime is in milliseconds. A message that is
-older is not shown to anybody any more, and is removed from the database within the hour. State is kept.`,
+older is not shown to anybody any more, and is removed from the database within about a day. State is kept, and so is the
+last event of a room.`,
 	},
 	{
 		name: "retention.default", example: "8760h",

@@ -203,11 +203,8 @@ func (a *answer) stateIn(ctx context.Context, n *news, place int64) (statetrie.R
 	if place == 0 {
 		return statetrie.Root{}, nil
 	}
-	items, err := a.Rooms.Back(ctx, n.id, place, 1)
-	if err != nil || len(items) == 0 {
-		return statetrie.Root{}, err
-	}
-	return items[0].Current, nil
+	root, _, err := a.Rooms.StateBehind(ctx, n.id, place)
+	return root, err
 }
 
 // joinedBefore returns the place in which the user joined the room for the first

@@ -122,11 +122,11 @@ func (b *stateBlock) startOfTimeline(ctx context.Context) (statetrie.Root, error
 	if b.timeline.whole && b.known != (statetrie.Root{}) {
 		return b.known, nil
 	}
-	before, err := b.Rooms.Back(ctx, b.w.id, b.timeline.items[0].Place-1, 1)
-	if err != nil || len(before) == 0 { // the room begins there, or what is left of it
-		return b.timeline.items[0].Before, err
+	root, ok, err := b.Rooms.StateBehind(ctx, b.w.id, b.timeline.items[0].Place-1)
+	if !ok { // the room begins there, or what is left of it
+		root = b.timeline.items[0].Before
 	}
-	return before[0].Current, nil
+	return root, err
 }
 
 // concernsNames reports whether anything changed by which a room is named.

@@ -35,6 +35,8 @@ type Options struct {
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
+	// Retention says for how long messages are kept.
+	Retention Retention
 	// Purges is what the deletion of rooms needs of others.
 	Purges PurgeHooks
 	// MayDecline, unless nil, refuses a user who wants to decline an invite.
@@ -53,6 +55,8 @@ type Engine struct {
 	key     signing.Key
 	numbers *numbers
 	purges  *purges
+	// retention is that of the options, and so is what follows.
+	retention Retention
 	// mayDecline is that of the options.
 	mayDecline func(context.Context, id.RoomID, id.UserID) error
 
@@ -98,7 +102,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		numbers: &numbers{db: db, name: "event"},
-		purges:  newPurges(o), mayDecline: o.MayDecline,
+		purges:  newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),

@@ -30,12 +30,17 @@ func (g *Engine) PurgeHistory(ctx context.Context, roomID id.RoomID, before int6
 // PlaceAt returns the place of the first event of a room that is not older than a
 // time, in milliseconds since 1970. If all are, it is behind the last.
 func (g *Engine) PlaceAt(ctx context.Context, roomID id.RoomID, ts int64) (int64, error) {
-	return g.firstNotOlder(ctx, roomID, 1, ts)
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	return g.firstNotOlder(ctx, r, 1, ts)
 }
 
-func (g *Engine) firstNotOlder(ctx context.Context, roomID id.RoomID, place, ts int64) (int64, error) {
+// firstNotOlder is PlaceAt from a place on.
+func (g *Engine) firstNotOlder(ctx context.Context, r *live, place, ts int64) (int64, error) {
 	for {
-		items, err := g.Forward(ctx, roomID, place, 200)
+		items, err := g.forward(ctx, r, place, 200)
 		if err != nil || len(items) == 0 {
 			return place, err
 		}

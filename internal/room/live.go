@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/internal/statetrie"
@@ -27,6 +28,8 @@ type live struct {
 	// remains is what is left of the room. It does not change: of a room of which
 	// something is purged this copy is forgotten.
 	remains remains
+	// lifetime is for how long messages are kept, nil if it is not known yet.
+	lifetime atomic.Pointer[lifetime]
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent

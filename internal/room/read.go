@@ -114,6 +114,9 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 		return Item{}, false, err
 	}
 	it = found[0]
+	if cutoff, err := r.cutoff(ctx); err != nil || expired(it, cutoff) {
+		return Item{}, false, err
+	}
 	if _, isState := it.Event.Tuple(); it.Place < r.remains.place && !isState {
 		return Item{}, false, nil // its row is about to go
 	} else if it.Place < r.remains.place {
@@ -201,12 +204,27 @@ func (g *Engine) itemsFound(ctx context.Context, r *live, nums []stateres.Num) (
 }
 
 // Back returns up to limit events of a room in its own order, from a place
-// backwards, that of the place first.
+// backwards, that of the place first. They may be further back than that by more
+// than limit, as with Forward.
 func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	for {
+		raw, err := g.back(ctx, r, place, limit)
+		if err != nil || len(raw) == 0 {
+			return raw, err
+		}
+		place = raw[len(raw)-1].Place - 1
+		if list, err := r.unexpired(ctx, raw); err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+}
+
+// back is Back with what is too old to be shown.
+func (g *Engine) back(ctx context.Context, r *live, place int64, limit int) ([]Item, error) {
 	list := r.recent.upTo(place, limit)
 	if n := len(list); n > 0 {
 		place = list[n-1].Place - 1
@@ -220,12 +238,42 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit 
 	return append(list, rest...), err
 }
 
+// StateBehind returns the state of a room behind a place; ok is false where there is
+// nothing before it, or nothing left.
+func (g *Engine) StateBehind(ctx context.Context, roomID id.RoomID, place int64) (root statetrie.Root, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return statetrie.Root{}, false, err
+	}
+	list, err := g.back(ctx, r, place, 1)
+	if err != nil || len(list) == 0 {
+		return statetrie.Root{}, false, err
+	}
+	return list[0].Current, true, nil
+}
+
 // Forward returns up to limit events of a room in its own order, from a place on.
+// They may be further on than that by more than limit: what was purged, and what is
+// too old to be shown, is passed over.
 func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	for {
+		raw, err := g.forward(ctx, r, place, limit)
+		if err != nil || len(raw) == 0 {
+			return raw, err
+		}
+		place = raw[len(raw)-1].Place + 1
+		if list, err := r.unexpired(ctx, raw); err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+}
+
+// forward is Forward with what is too old to be shown.
+func (g *Engine) forward(ctx context.Context, r *live, place int64, limit int) ([]Item, error) {
 	place = max(place, r.remains.place)
 	if list, ok := r.recent.from(place, limit); ok {
 		return list, nil

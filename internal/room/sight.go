@@ -131,12 +131,9 @@ func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (stat
 		return s.At.Root, nil
 	}
 	if place := s.Left(); place != 0 && !s.Forgotten {
-		list, err := g.Back(ctx, roomID, place, 1)
-		if err != nil {
-			return statetrie.Root{}, err
-		}
-		if len(list) > 0 { // otherwise it was purged
-			return list[0].Current, nil
+		root, ok, err := g.StateBehind(ctx, roomID, place)
+		if err != nil || ok { // otherwise it was purged
+			return root, err
 		}
 	}
 	return statetrie.Root{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)

@@ -57,7 +57,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 		return p, err
 	}
 	p.accounts = account.New(db, account.Options{Server: name, Log: log})
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Grace: o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline})
+	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Grace: o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(o.Config)})
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
@@ -80,6 +80,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "removing old messages", p.rooms.Prune),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, o.Config.Journal.Keep) }),
 	}
 	return p, nil
@@ -173,6 +174,11 @@ func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID
 		at.InThread = receipt.Mark{Place: it.Place, Unread: it.Own.Unread, Loud: it.Own.Loud}
 	}
 	return at, nil
+}
+
+func retention(c config.Config) room.Retention {
+	r := c.Retention
+	return room.Retention{Enabled: r.Enabled, Default: r.Default, Least: r.Least, Most: r.Most}
 }
 
 // purgeHooks is what the deletion of rooms needs of others.
