@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"net/url"
+	"slices"
 	"testing"
 )
 
@@ -50,8 +51,10 @@ func (w *world) act() {
 		w.restart()
 	case n < 991:
 		w.trim()
-	case n < 996:
+	case n < 995:
 		w.purge()
+	case n < 997:
+		w.deleteRoom()
 	default:
 		if s := pick(w.rng, w.streams); s.poll == nil {
 			s.restore()
@@ -144,6 +147,24 @@ func (w *world) purge() {
 			return
 		}
 	}
+}
+
+// deleteRoom removes a room, so that nobody is in it any more.
+func (w *world) deleteRoom() {
+	if len(w.rooms) < 4 {
+		return
+	}
+	r := w.place()
+	status, v, err := w.admin.Try("DELETE", "/_synapse/admin/v1/rooms/"+url.PathEscape(r.id), `{}`)
+	w.note("%s is deleted: %d", r.id, status)
+	if err != nil || status != 200 {
+		w.fail("deleting %s: %d %s %v", r.id, status, v, err)
+	}
+	w.count("rooms deleted")
+	for _, p := range w.people {
+		p.forgot[r.id] = true
+	}
+	w.rooms = slices.DeleteFunc(w.rooms, func(other *place) bool { return other == r })
 }
 
 // restart ends the server as its operator would.
