@@ -127,7 +127,7 @@ var errNothing = errors.New("there is nothing to purge")
 // the place of the purge, but the last in any case.
 func (h *historyPurge) firstLeft(b *journal.Batch, left remains) (remains, error) {
 	var last int64
-	if err := b.Row("SELECT max(place) FROM events WHERE room = $1 AND pos IS NOT NULL", h.num).Scan(&last); err != nil {
+	if err := b.Row("SELECT place FROM events WHERE room = $1 AND place IS NOT NULL AND pos IS NOT NULL ORDER BY place DESC LIMIT 1", h.num).Scan(&last); err != nil {
 		return left, err
 	}
 	place := max(min(h.PurgeTask.Before, last), left.place)
