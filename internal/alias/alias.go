@@ -177,3 +177,25 @@ func list[T any](ctx context.Context, db *store.DB, query string, args ...any) (
 	})
 	return all, err
 }
+
+// Redirect has all aliases that lead to a room lead to another, or removes them if that
+// is empty, and returns them, never nil.
+func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.RoomAlias, error) {
+	aliases, err := d.Of(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	err = d.db.Update(ctx, func(tx *store.Tx) (err error) {
+		in, arg := tx.In(2, aliases)
+		if to == "" {
+			_, err = tx.Exec("DELETE FROM aliases WHERE room_id = $1 AND alias "+in, from, arg)
+		} else {
+			_, err = tx.Exec("UPDATE aliases SET room_id = $3 WHERE room_id = $1 AND alias "+in, from, arg, to)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("moving the aliases of %s to %q: %w", from, to, err)
+	}
+	return aliases, nil
+}

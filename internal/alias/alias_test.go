@@ -186,3 +186,31 @@ func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
 		}
 	})
 }
+
+func TestAliasesAreMovedToAnotherRoomOrRemoved(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := New(db, "a.test")
+		create(t, d, "#one:a.test", "!old:a.test")
+		create(t, d, "#two:a.test", "!old:a.test")
+		create(t, d, "#other:a.test", "!other:a.test")
+		moved, err := d.Redirect(ctx, "!old:a.test", "!new:a.test")
+		if err != nil || len(moved) != 2 {
+			t.Fatal(moved, err)
+		}
+		if room, err := d.Resolve(ctx, "#one:a.test"); err != nil || room != "!new:a.test" {
+			t.Errorf("got %s, %v", room, err)
+		}
+		if moved, err = d.Redirect(ctx, "!old:a.test", "!new:a.test"); err != nil || len(moved) != 0 {
+			t.Errorf("again: %v, %v", moved, err)
+		}
+		if moved, err = d.Redirect(ctx, "!new:a.test", ""); err != nil || len(moved) != 2 {
+			t.Errorf("removed: %v, %v", moved, err)
+		}
+		if _, err := d.Resolve(ctx, "#one:a.test"); !errors.Is(err, mxerr.NotFound) {
+			t.Errorf("got %v", err)
+		}
+		if room, err := d.Resolve(ctx, "#other:a.test"); err != nil || room != "!other:a.test" {
+			t.Errorf("got %s, %v", room, err)
+		}
+	})
+}

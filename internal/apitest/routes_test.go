@@ -18,6 +18,7 @@ func withEverything(c *config.Config) {
 	c.Registration.Guests = true
 	c.Tokens.Login = true
 	c.Support.Page = "https://a.test/help"
+	c.Notices.Localpart = "notices"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {
@@ -45,6 +46,13 @@ var beyond = map[string]string{
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}/": "as above",
+}
+
+// administers reports whether a route is for administrators, of which the
+// specification has none: what moderation tools know is the API of Synapse, and what
+// that lacks has paths of its own.
+func administers(r endpoint.Route) bool {
+	return r.Auth == endpoint.Admin && (strings.HasPrefix(r.Pattern, "/_synapse/admin/") || strings.HasPrefix(r.Pattern, "/_parley/admin/"))
 }
 
 // missing reads testdata/missing.txt: a line is METHOD PATH, and empty lines and
@@ -105,7 +113,7 @@ func TestRoutesBeyondTheSpecificationHaveAReason(t *testing.T) {
 			t.Errorf("%s is there twice", key)
 		}
 		served[key] = true
-		if !known[key] && beyond[key] == "" {
+		if !known[key] && beyond[key] == "" && !administers(r) {
 			t.Errorf("%s is not in the specification: give a reason for it", key)
 		}
 	}

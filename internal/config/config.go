@@ -31,6 +31,9 @@ type Config struct {
 	AppServices  AppServices
 	Presence     Presence
 	Profiles     Profiles
+	Journal      Journal
+	Retention    Retention
+	Notices      Notices
 }
 
 // TLS has either all three fields or none.
@@ -114,6 +117,24 @@ const (
 	LookupAll     ProfileLookup = "all"     // everybody
 	LookupSharers ProfileLookup = "sharers" // who shares a room with the user, and everybody if the user is in a public one
 )
+
+type Journal struct {
+	Keep time.Duration // journal.keep
+}
+
+// Retention says how long messages are kept; 0 stands for no limit.
+type Retention struct {
+	Enabled bool          // retention.enabled
+	Default time.Duration // retention.default
+	Least   time.Duration // retention.least
+	Most    time.Duration // retention.most
+}
+
+type Notices struct {
+	Localpart   string // notices.localpart, "" for none
+	DisplayName string // notices.display_name
+	RoomName    string // notices.room_name
+}
 
 // A key is one setting. Its variable and its flag follow from its name, see
 // variable and flagName.
@@ -372,5 +393,61 @@ means nothing where profiles.allowed is set.`,
 Who may see a profile: everybody (all), or who shares a room with the user (sharers).
 
 Everybody still sees the profiles of those who are in a room that everybody may join or read.`,
+	},
+	{
+		name: "journal.keep", preset: "720h",
+		value: duration(func(c *Config) *time.Duration { return &c.Journal.Keep }),
+		doc: `
+For how long it is remembered in which order things happened, so that clients which were away can be told what they missed.
+
+A client that was away for longer is told everything anew when it comes back. It loses nothing by that, but it takes longer.`,
+	},
+	{
+		name: "retention.enabled", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Retention.Enabled }),
+		doc: `
+Whether old messages are removed where a room, or retention.default, says so.
+
+Rooms say it with the state event m.room.retention (MSC1763), whose max_lifetime is in milliseconds. A message that is
+older is not shown to anybody any more, and is removed from the database within about a day. State is kept, and so is the
+last event of a room.`,
+	},
+	{
+		name: "retention.default", example: "8760h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Default }),
+		doc: `
+After which time messages are removed in rooms that do not say it themselves. Without it, never.`,
+	},
+	{
+		name: "retention.least", example: "24h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Least }),
+		doc: `
+For how long messages are kept at least, whatever their room says.`,
+	},
+	{
+		name: "retention.most", example: "17520h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Most }),
+		doc: `
+For how long messages are kept at most, in rooms that say for how long.`,
+	},
+	{
+		name: "notices.localpart", example: "notices",
+		value: localpart(func(c *Config) *string { return &c.Notices.Localpart }),
+		doc: `
+The user in whose name administrators send notices to users, as in @notices:example.org. Without it, they cannot.
+
+The account is made when the server starts. Nobody can log in to it. The name must not be that of an account of somebody.`,
+	},
+	{
+		name: "notices.display_name", preset: "Server Notices",
+		value: path("TEXT", func(c *Config) *string { return &c.Notices.DisplayName }),
+		doc: `
+How that user is called.`,
+	},
+	{
+		name: "notices.room_name", preset: "Server Notices",
+		value: path("TEXT", func(c *Config) *string { return &c.Notices.RoomName }),
+		doc: `
+How the rooms are called in which users get notices.`,
 	},
 }

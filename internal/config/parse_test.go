@@ -28,6 +28,8 @@ func TestDefaults(t *testing.T) {
 		Presence:     Presence{Enabled: true},
 		QueryTokens:  true,
 		Profiles:     Profiles{Lookup: LookupAll},
+		Journal:      Journal{Keep: 720 * time.Hour},
+		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -78,6 +80,17 @@ profiles:
   allowed: none
   disallowed: displayname,m.tz
   lookup: sharers
+journal:
+  keep: 48h
+retention:
+  enabled: true
+  default: 72h
+  least: 24h
+  most: 96h
+notices:
+  localpart: notices
+  display_name: Notices
+  room_name: From us
 `
 
 func everythingInEnvironment() []string {
@@ -95,6 +108,9 @@ func everythingInEnvironment() []string {
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
+		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
+		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 	}
 }
 
@@ -116,6 +132,9 @@ func everythingSet() Config {
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		AppServices: AppServices{Dir: "as"},
 		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
+		Journal:     Journal{Keep: 48 * time.Hour},
+		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
+		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 	}
 }
 

@@ -45,6 +45,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = k.example
 		case "DURATION":
 			text = strconv.Itoa(rapid.IntRange(1, 1000).Draw(t, k.name)) + "m"
+		case "LOCALPART":
+			text = rapid.StringMatching(`[a-z]{1,9}`).Draw(t, k.name)
 		case "HOST:PORT":
 			text = rapid.StringMatching(`(|\[::1\]|[a-z]{1,10}):[1-9][0-9]{0,3}`).Draw(t, k.name)
 		case "HTTP-URL":

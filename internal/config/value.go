@@ -192,6 +192,16 @@ func duration(field func(*Config) *time.Duration) value {
 	})
 }
 
+// localpart is what comes before the colon in the ID of a new user.
+func localpart(field func(*Config) *string) value {
+	return valueOf("LOCALPART", field, func(text string) (string, error) {
+		if _, err := id.NewUserID(text, "localhost"); err != nil {
+			return "", errors.New("is not the name of a user, which has lower case letters, digits and ._=-/+")
+		}
+		return text, nil
+	})
+}
+
 func address(field func(*Config) *string) value {
 	return valueOf("HOST:PORT", field, func(text string) (string, error) {
 		host, port, err := net.SplitHostPort(text)

@@ -13,6 +13,7 @@ const (
 	classCreate     endpoint.Class = "create"      // makes something that stays: a room, an alias, a filter
 	classWrite      endpoint.Class = "write"       // changes something small: a receipt, account data
 	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
+	classReport     endpoint.Class = "report"      // tells the administrators of something
 )
 
 // Limits are the rate limits by default, per user or, without one, per address.
@@ -27,5 +28,6 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classCreate:     {PerSecond: 0.5, Burst: 30},
 		classWrite:      {PerSecond: 20, Burst: 200},
 		classRead:       {PerSecond: 20, Burst: 200},
+		classReport:     {PerSecond: 0.1, Burst: 20},
 	}
 }

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
@@ -228,6 +229,7 @@ func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.
 				continue
 			}
 			items, err := rooms.Back(ctx, w.room, last, int(min(int64(limit), last-first+1)))
+			items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < first })
 			if len(items) > 0 || err != nil {
 				return items, err
 			}
@@ -240,6 +242,7 @@ func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.
 			continue
 		}
 		items, err := rooms.Forward(ctx, w.room, first, int(min(int64(limit), last-first+1)))
+		items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place > last })
 		if len(items) > 0 || err != nil {
 			return items, err
 		}

@@ -16,6 +16,7 @@ import (
 	"parley/internal/profile"
 	"parley/internal/push"
 	"parley/internal/receipt"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -38,6 +39,7 @@ type Parts struct {
 	Heirs       *inherit.Keeper
 	Identity    *identity.Servers
 	Filters     *filter.Store
+	Reports     *report.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
 	Notified    *push.History
@@ -72,6 +74,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.presenceRoutes(),
 		s.profileRoutes(),
 		s.mutualRoomRoutes(),
+		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
 		s.spaceRoutes(),

@@ -25,6 +25,7 @@ import (
 	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -100,6 +101,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
+			Reports:  report.New(db),
 			Heirs:    inherit.New(rooms, data, nil),
 			Identity: identity.New(remote.New(remote.Options{}), nil),
 			Receipts: receipt.New(db, j, locateIn(rooms)),

@@ -144,6 +144,8 @@ func (r *Route) admit(c *Caller) error {
 		return errors.New("the authenticator does not say who the caller is")
 	case c.Locked && !r.AllowLocked:
 		return mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+	case !c.Admin && r.Auth == Admin:
+		return mxerr.New(mxerr.Forbidden, "You are not an administrator of this server")
 	case c.Guest && r.Auth == User:
 		return mxerr.New(mxerr.GuestAccessForbidden, "Guests may not do this")
 	case c.AppService == "" && r.Auth == AppService:

@@ -27,6 +27,9 @@ const (
 	User
 	// UserOrGuest: all users.
 	UserOrGuest
+	// Admin: users that administer the server. Others are refused before anything of
+	// the request is looked at.
+	Admin
 	// AppService: application services.
 	AppService
 	// Server: other servers, by their signature.
@@ -35,7 +38,7 @@ const (
 
 func (a Auth) String() string {
 	names := [...]string{None: "none", Optional: "optional", User: "user",
-		UserOrGuest: "user or guest", AppService: "appservice", Server: "server"}
+		UserOrGuest: "user or guest", Admin: "administrator", AppService: "appservice", Server: "server"}
 	if a == 0 || int(a) >= len(names) {
 		return fmt.Sprintf("Auth(%d)", uint8(a))
 	}

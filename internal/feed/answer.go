@@ -23,7 +23,11 @@ type answer struct {
 	q     Request
 	watch *watch
 	since Token // zero for an initial one
-	now   Token
+	// knowing is the position up to which the client knows everything, 0 if it knows
+	// nothing. It is that of since, but for an initial answer to a client whose
+	// token the journal does not reach back to.
+	knowing journal.Position
+	now     Token
 	Response
 
 	rooms map[room.Num]*news
@@ -61,8 +65,8 @@ type news struct {
 }
 
 // answer makes the answer that leads from a token to another.
-func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token) (*answer, error) {
-	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news), told: make(members)}
+func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token, knowing journal.Position) (*answer, error) {
+	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, knowing: knowing, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
 	if a.ignored, err = f.Ignored(ctx, q.User); err != nil {
@@ -72,6 +76,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 		if err = a.changes(ctx); errors.Is(err, journal.ErrGone) {
 			a.since, err = Token{}, nil
 			clear(a.rooms)
+			a.Response = Response{Next: now}
 		}
 	}
 	if a.since == (Token{}) && err == nil {
@@ -105,7 +110,7 @@ func (a *answer) everything(ctx context.Context) error {
 			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
 			continue
 		}
-		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) {
+		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
 			continue
 		}
 		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {
@@ -115,6 +120,10 @@ func (a *answer) everything(ctx context.Context) error {
 	a.sortData(data)
 	return nil
 }
+
+// missed reports whether the user has left a room that a client may know of which
+// knows something already. Nothing else would tell it.
+func (a *answer) missed(m room.Membership) bool { return a.knowing != 0 && m.Pos > a.knowing }
 
 // follow brings the watch up to a position and returns the user's rooms. It is
 // behind when the answers up to there were not given by it: at a user's first
@@ -130,7 +139,7 @@ func (a *answer) follow(ctx context.Context, pos journal.Position) ([]room.Membe
 			continue
 		}
 		sight, err := a.Rooms.SightAt(ctx, m.RoomID, a.q.User, a.now.Pos)
-		if err != nil {
+		if err != nil && !room.IsGone(err) {
 			return nil, err
 		}
 		a.watch.update(m.Room, m.RoomID, sight, a.now.Pos)
@@ -286,18 +295,43 @@ func (a *answer) tell(ctx context.Context) error {
 	if len(a.rooms) == 0 {
 		return nil
 	}
+	if err := a.beginAnew(ctx); err != nil {
+		return err
+	}
 	if err := a.readReceipts(ctx); err != nil {
 		return err
 	}
 	list := slices.SortedFunc(maps.Values(a.rooms), func(a, b *news) int { return strings.Compare(string(a.id), string(b.id)) })
 	for _, n := range list {
 		json, err := a.joined(ctx, n)
+		if room.IsGone(err) {
+			continue // it was deleted just now, after the position of the answer
+		}
 		if err != nil {
 			return err
 		}
 		if json != nil {
 			a.join = append(a.join, section{n.id, json})
 		}
+	}
+	return nil
+}
+
+// beginAnew has those rooms told as a whole of which something was purged that the
+// client was not told of: what it has does not reach up to what is left.
+func (a *answer) beginAnew(ctx context.Context) error {
+	if a.since == (Token{}) {
+		return nil
+	}
+	for _, n := range a.rooms {
+		if n.fresh || !n.events {
+			continue
+		}
+		remembers, err := a.Rooms.Remembers(ctx, n.id, a.since.Pos)
+		if err != nil && !room.IsGone(err) {
+			return err
+		}
+		n.fresh = !remembers
 	}
 	return nil
 }
@@ -408,7 +442,7 @@ func (a *answer) ephemeral(n *news) []canonjson.Value {
 	if len(a.ignored) > 0 {
 		typing = slices.DeleteFunc(typing, func(user id.UserID) bool { return a.ignored[user] })
 	}
-	if n.typing || n.fresh && len(typing) > 0 {
+	if begins := a.since == (Token{}); n.typing || n.fresh && (len(typing) > 0 || begins && a.knowing != 0) {
 		content := canonjson.Value(`{"user_ids":[`)
 		for i, user := range typing {
 			if i > 0 {

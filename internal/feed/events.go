@@ -54,7 +54,7 @@ func (f *Feed) Events(ctx context.Context, q StreamRequest) (Stream, error) {
 	if err != nil {
 		return Stream{}, err
 	}
-	a, err := f.sync(ctx, Request{User: q.User, Device: q.Device, Filter: wanted, Timeout: q.Timeout, stream: true}, start)
+	a, err := f.sync(ctx, Request{User: q.User, Device: q.Device, Filter: wanted, Timeout: q.Timeout, stream: true}, start, start.Pos)
 	if err != nil {
 		return Stream{}, err
 	}

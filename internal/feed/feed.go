@@ -70,18 +70,18 @@ type Request struct {
 // Sync answers a request. It waits until there is something to tell, the timeout
 // is over or the context ends; in the last two cases the answer is empty.
 func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
-	since, err := f.since(q)
+	since, knowing, err := f.since(q)
 	if err != nil {
 		return nil, err
 	}
-	a, err := f.sync(ctx, q, since)
+	a, err := f.sync(ctx, q, since, knowing)
 	if err != nil {
 		return nil, err
 	}
 	return &a.Response, nil
 }
 
-func (f *Feed) sync(ctx context.Context, q Request, since Token) (*answer, error) {
+func (f *Feed) sync(ctx context.Context, q Request, since Token, knowing journal.Position) (*answer, error) {
 	w, err := f.watches.acquire(ctx, q.User)
 	if err != nil {
 		return nil, err
@@ -100,19 +100,19 @@ func (f *Feed) sync(ctx context.Context, q Request, since Token) (*answer, error
 	turn := line.new()
 	turn.queue()
 	for {
-		pokes, a, err := f.look(ctx, turn, q, w, since)
+		pokes, a, err := f.look(ctx, turn, q, w, since, knowing)
 		if err != nil {
 			return nil, err
 		}
 		if a.empty() && since != (Token{}) && !q.FullState && q.Timeout > 0 {
 			turn = f.turns.new()
 			if f.news(wait, turn, w, a.now.Pos, pokes) {
-				since = a.now // there was nothing before it
+				since, knowing = a.now, a.now.Pos // there was nothing before it
 				continue
 			}
 		}
 		if lazy {
-			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
+			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}) && a.knowing == 0)
 		}
 		if len(a.Response.presence) > 0 && a.since != (Token{}) {
 			f.Presence.Told(len(a.Response.presence))
@@ -124,7 +124,7 @@ func (f *Feed) sync(ctx context.Context, q Request, since Token) (*answer, error
 // look answers for the present, when the turn of the request has come, and ends
 // the turn. What happens after that, news is told of that is given the pokes and
 // the position of the answer.
-func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since Token) (pokes uint64, a *answer, err error) {
+func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since Token, knowing journal.Position) (pokes uint64, a *answer, err error) {
 	defer turn.end()
 	if err := turn.wait(ctx); err != nil {
 		return 0, nil, err
@@ -136,7 +136,7 @@ func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since 
 			return 0, nil, err
 		}
 	}
-	a, err = f.answer(ctx, q, w, since, now)
+	a, err = f.answer(ctx, q, w, since, now, knowing)
 	return pokes, a, err
 }
 
@@ -161,19 +161,24 @@ func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Po
 }
 
 // since returns from where on to answer. A token of another epoch, as after a
-// restore, says nothing about the present one: the client gets everything.
-func (f *Feed) since(q Request) (Token, error) {
+// restore, says nothing about the present one: the client gets everything. So it
+// does when the journal does not reach back to its token any more, but what it
+// knows is the position of that.
+func (f *Feed) since(q Request) (since Token, knowing journal.Position, err error) {
 	if q.Since == "" {
-		return Token{}, nil
+		return Token{}, 0, nil
 	}
 	t, err := ParseToken(q.Since)
 	if err != nil {
-		return Token{}, err
+		return Token{}, 0, err
 	}
 	if !f.leads(t) {
-		return Token{}, nil
+		return Token{}, 0, nil
 	}
-	return t, nil
+	if t.Pos < f.Journal.Floor() {
+		return Token{}, max(t.Pos, 1), nil
+	}
+	return t, t.Pos, nil
 }
 
 // leads reports whether what is behind a token can be told.

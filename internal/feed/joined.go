@@ -74,8 +74,9 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 	if s.q.FullState {
 		known = statetrie.Root{}
 	}
-	if s.fresh && s.since != (Token{}) {
-		if had, err = s.stateIn(ctx, s.news, s.joinedBefore(s.since.Pos)); err != nil {
+	unsure := false
+	if s.fresh && s.knowing != 0 {
+		if had, unsure, err = s.may(ctx, s.news); err != nil {
 			return err
 		}
 	}
@@ -86,11 +87,11 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 		if s.timeline, err = s.answer.timeline(ctx, s.window); err != nil {
 			return err
 		}
-		if s.fresh && s.toldBefore(s.since.Pos) {
+		if s.fresh && s.toldBefore(s.knowing) {
 			s.timeline.limited = true // what the client has of the room goes before it, or is in it
 		}
 	}
-	b := &stateBlock{answer: s.answer, w: s.window, timeline: &s.timeline, had: had, known: known, final: s.at.Root}
+	b := &stateBlock{answer: s.answer, w: s.window, timeline: &s.timeline, had: had, unsure: unsure, known: known, final: s.at.Root}
 	if err := b.make(ctx); err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ import (
 // answer, or may be.
 func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) error {
 	sight, err := a.Rooms.SightAt(ctx, roomID, a.q.User, a.now.Pos)
+	if room.IsGone(err) {
+		return a.deleted(num, roomID)
+	}
 	if err != nil {
 		return err
 	}
@@ -40,6 +43,17 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 			return nil // came and went without having been told of the room
 		}
 		return a.gone(ctx, n, was)
+	}
+	return nil
+}
+
+// deleted tells of a room that was removed from the server, and which the user has
+// left before that. What the client may have of it is more than there is here.
+func (a *answer) deleted(num room.Num, roomID id.RoomID) error {
+	a.watch.update(num, roomID, room.Sight{}, a.now.Pos)
+	if a.q.Filter.Room.AllowsRoom(roomID) && a.knowing != 0 {
+		t := timeline{limited: true}
+		a.leave = append(a.leave, section{roomID, append(t.append(a.appendState([]byte(`{`), nil), nil), '}')})
 	}
 	return nil
 }
@@ -80,16 +94,19 @@ var strippedTypes = [...]string{
 
 // waits tells of a room that the user is invited to or has knocked on.
 func (a *answer) waits(ctx context.Context, n *news, membership string) error {
-	own := n.sight.Memberships[len(n.sight.Memberships)-1]
-	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
-	if err != nil || len(items) == 0 {
+	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
+	if err != nil || !ok {
 		return err
 	}
-	if hidden, err := a.hidesInvite(ctx, items[0].Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
+	if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
 		return err
+	}
+	root := own.Current
+	if root == (statetrie.Root{}) { // what was then was purged
+		root = n.sight.At.Root
 	}
 	tuples := []event.Tuple{{Type: event.TypeMember, StateKey: string(a.q.User)}}
-	if sender := items[0].Event.Sender(); sender != a.q.User {
+	if sender := own.Event.Sender(); sender != a.q.User {
 		tuples = append(tuples, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})
 	}
 	for _, eventType := range strippedTypes {
@@ -97,7 +114,7 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	}
 	var stripped []canonjson.Value
 	for _, t := range tuples {
-		e, err := a.Rooms.State(ctx, n.id, items[0].Current, t)
+		e, err := a.Rooms.State(ctx, n.id, root, t)
 		if err != nil {
 			return err
 		}
@@ -111,7 +128,7 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
 	if a.q.stream {
-		return a.streamOwn(ctx, n, items)
+		return a.streamOwn(ctx, n, []room.Item{own})
 	}
 	return nil
 }
@@ -121,25 +138,32 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 // answer is told the rest. Others, that knew of an invite or of less, get
 // everything. Of a room that the user has forgotten it is the own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
-	own, err := a.Rooms.Back(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place, 1)
-	if err != nil || len(own) == 0 {
+	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
+	if err != nil {
 		return err
 	}
-	w := window{news: n, first: 1, last: own[0].Place, gone: true}
+	if !ok {
+		return a.deleted(n.num, n.id)
+	}
+	w := window{news: n, first: 1, last: own.Place, gone: true}
 	if !n.sight.Forgotten {
 		w.left = n.sight.Left()
 	}
-	b := &stateBlock{answer: a, own: own[0].Num}
+	b := &stateBlock{answer: a, own: own.Num}
 	if b.final, err = a.stateIn(ctx, n, w.left); err != nil {
 		return err
 	}
-	again := was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
+	remembers, err := a.Rooms.Remembers(ctx, n.id, a.since.Pos)
+	if err != nil {
+		return err
+	}
+	again := !remembers || was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
 	switch {
 	case !again:
 		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)
 		b.had = b.known
 	case w.left != 0:
-		b.had, err = a.stateIn(ctx, n, n.joinedBefore(a.since.Pos))
+		b.had, b.unsure, err = a.may(ctx, n)
 	}
 	if err != nil {
 		return err
@@ -148,7 +172,7 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
-	t.limited = t.limited || (again || n.sight.Forgotten) && n.toldBefore(a.since.Pos)
+	t.limited = t.limited || (again || n.sight.Forgotten) && n.toldBefore(a.knowing)
 	b.w, b.timeline = w, &t
 	if err := b.make(ctx); err != nil {
 		return err
@@ -173,16 +197,21 @@ func (a *answer) toldOfGone(ctx context.Context, n *news, was string, final stat
 	return before.Place + 1, final, err
 }
 
+// may returns the earliest state of a room that a client may have something of, to
+// which everything is told anew. It is not sure when that was purged.
+func (a *answer) may(ctx context.Context, n *news) (had statetrie.Root, unsure bool, err error) {
+	place := n.joinedBefore(a.knowing)
+	had, err = a.stateIn(ctx, n, place)
+	return had, place != 0 && had == (statetrie.Root{}), err
+}
+
 // stateIn returns the state of a room after the event in a place, none for 0.
 func (a *answer) stateIn(ctx context.Context, n *news, place int64) (statetrie.Root, error) {
 	if place == 0 {
 		return statetrie.Root{}, nil
 	}
-	items, err := a.Rooms.Back(ctx, n.id, place, 1)
-	if err != nil || len(items) == 0 {
-		return statetrie.Root{}, err
-	}
-	return items[0].Current, nil
+	root, _, err := a.Rooms.StateBehind(ctx, n.id, place)
+	return root, err
 }
 
 // joinedBefore returns the place in which the user joined the room for the first

@@ -64,7 +64,8 @@ func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []roo
 	return shown, nil
 }
 
-// replaced returns the state events in whose place others came.
+// replaced returns the state events in whose place others came, unless they were
+// purged.
 func (f *Feed) replaced(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
 	var nums []stateres.Num
 	for _, it := range items {
@@ -75,7 +76,7 @@ func (f *Feed) replaced(ctx context.Context, v Viewer, roomID id.RoomID, items [
 	if len(nums) == 0 {
 		return nil, nil
 	}
-	found, err := f.Rooms.Items(ctx, roomID, nums)
+	found, err := f.Rooms.ItemsLeft(ctx, roomID, nums)
 	if err == nil {
 		found, err = f.pruned(ctx, v, found)
 	}

@@ -80,6 +80,7 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		if err != nil {
 			return t, err
 		}
+		items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < w.first })
 		var related map[id.EventID]bool
 		if f.WantsRelated() {
 			if related, err = a.Rooms.Related(ctx, w.id, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
@@ -90,6 +91,9 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 			t.items = items[:0] // what passes stays where it is
 		}
 		for _, it := range items {
+			if it.Place != t.behind {
+				t.whole = false // something in between is too old to be shown
+			}
 			switch {
 			case Hidden(a.ignored, it.Event):
 				t.whole = false
@@ -108,7 +112,7 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		}
 		if scanned += len(items); scanned > mostScanned || len(items) == 0 {
 			t.limited = t.behind >= w.first && len(items) > 0
-			t.whole = t.whole && !t.limited
+			t.whole = t.whole && t.behind < w.first
 			break
 		}
 	}

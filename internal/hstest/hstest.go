@@ -27,6 +27,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"parley/internal/config"
 	"parley/internal/memnet"
@@ -120,6 +121,7 @@ func (s *Server) start() {
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
 		Config: s.Config,
+		Grace:  50 * time.Millisecond,
 		Log:    slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
 		Fault: func(store.Point) error {
 			if dead.Load() {

@@ -231,6 +231,15 @@ func (r *live) finish(before record, entries []entry) appended {
 	a := appended{room: r, entries: entries, nodes: r.nodes.fresh, before: before, creates: !r.exists}
 	r.nodes.fresh = nil
 	r.exists = true
+	r.row.events += int64(len(entries))
+	for _, m := range entries {
+		r.row.bytes += int64(len(m.event.JSON()))
+	}
+	for _, n := range a.nodes {
+		r.row.bytes += int64(len(n.Bytes))
+	}
+	last := &entries[len(entries)-1].row
+	last.events, last.bytes = r.row.events, r.row.bytes
 	return a
 }
 
@@ -274,7 +283,7 @@ func (a appended) expect(b *journal.Batch) (journal.Position, error) {
 
 func (a appended) writeNodes(b *journal.Batch) {
 	for _, n := range a.nodes {
-		b.Insert(insertNodes, a.room.num, n.Address, n.Bytes)
+		b.Insert(insertNodes, a.room.num, n.Address, n.Bytes, b.Last())
 	}
 }
 

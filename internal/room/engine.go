@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -44,6 +45,16 @@ type Options struct {
 	// MayInvite, if not nil, refuses invites that a local user does not want, with
 	// M_INVITE_BLOCKED. It must be quick.
 	MayInvite func(ctx context.Context, sender, target id.UserID) error
+	// Retention says for how long messages are kept.
+	Retention Retention
+	// Purges is what the deletion of rooms needs of others.
+	Purges PurgeHooks
+	// MayDecline, unless nil, refuses a user who wants to decline an invite.
+	MayDecline func(ctx context.Context, room id.RoomID, user id.UserID) error
+	// Grace is how long rows stay that nobody is to see any more, so that those can
+	// end who began to read before; 0 means ten seconds, and less that they do not
+	// stay.
+	Grace time.Duration
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -57,6 +68,11 @@ type Engine struct {
 	numbers *numbers
 	// unwelcome is Options.Unwelcome.
 	unwelcome func(id.RoomID)
+	purges    *purges
+	// retention is that of the options, and so is what follows.
+	retention Retention
+	// mayDecline is that of the options.
+	mayDecline func(context.Context, id.RoomID, id.UserID) error
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
@@ -105,6 +121,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome,
+		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
@@ -252,7 +269,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 	defer g.mu.Unlock()
 	changed := false
 	for _, e := range entries {
-		if e.Kind != journal.KindEvent {
+		if e.Kind != journal.KindEvent && e.Kind != journal.KindPurge {
 			continue
 		}
 		changed = true
@@ -269,6 +286,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.drop(g.rooms[roomID])
 	}
 	if changed {
+		g.graph.Clear()
 		g.reads.Clear()
 		g.items.Clear()
 	}
@@ -278,9 +296,13 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	var row record
 	var head []*event.Event
 	var rules *roomver.Rules
+	var left remains
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
 		if row, err = readRoom(tx, roomID); err != nil {
 			return err
+		}
+		if left, err = readRemains(tx, row.num); err != nil || left.deleted {
+			return cmp.Or(err, store.ErrNoRows)
 		}
 		var ok bool
 		if rules, ok = roomver.Lookup(row.version); !ok {
@@ -299,7 +321,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
 	}
 	r := newLive(g, row.num, rules)
-	r.id, r.exists, r.row, r.head = roomID, true, row, head
+	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
 	r.recent.moments = []Moment{row.moment()}
 	return r, nil
 }

@@ -118,6 +118,8 @@ type Moment struct {
 	// Total and Threaded are those of the last event.
 	Total
 	Threaded Total
+	// gone is up to where the room's history was purged, nil for nowhere.
+	gone *Mark
 }
 
 // recent is what became of a room lately, as it is committed. It follows the

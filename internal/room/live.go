@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/internal/statetrie"
@@ -24,6 +25,11 @@ type live struct {
 	rules  *roomver.Rules
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
+	// remains is what is left of the room. It does not change: of a room of which
+	// something is purged this copy is forgotten.
+	remains remains
+	// lifetime is for how long messages are kept, nil if it is not known yet.
+	lifetime atomic.Pointer[lifetime]
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent

@@ -73,17 +73,20 @@ func breakRelation(b *journal.Batch, room Num, num stateres.Num, e *event.Event)
 	if !ok {
 		return
 	}
-	b.Write(brokenKey{num}, func(tx *store.Tx) error {
-		broken, err := tx.Exec("DELETE FROM relations WHERE room = $1 AND sender = $2 AND rel_type = $3 AND parent = $4 AND child = $5",
-			room, e.Sender(), relType, parent, num)
-		if err != nil {
-			return fmt.Errorf("forgetting what event %d relates to: %w", num, err)
-		}
-		if broken == 0 || relType != relThread {
-			return nil // it was redacted before, or is in no thread
-		}
-		return shrinkThread(tx, threadKey{room, parent})
-	})
+	b.Write(brokenKey{num}, func(tx *store.Tx) error { return unrelate(tx, room, num, e.Sender(), relType, parent) })
+}
+
+// unrelate forgets that an event relates to another.
+func unrelate(tx *store.Tx, room Num, num stateres.Num, sender id.UserID, relType string, parent id.EventID) error {
+	broken, err := tx.Exec("DELETE FROM relations WHERE room = $1 AND sender = $2 AND rel_type = $3 AND parent = $4 AND child = $5",
+		room, sender, relType, parent, num)
+	if err != nil {
+		return fmt.Errorf("forgetting what event %d relates to: %w", num, err)
+	}
+	if broken == 0 || relType != relThread {
+		return nil // it was redacted before, or is in no thread
+	}
+	return shrinkThread(tx, threadKey{room, parent})
 }
 
 // brokenKey names an event in a batch whose relation is forgotten.

@@ -30,6 +30,8 @@ type Draft struct {
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
 
+	// evicts says that the sender has no say in it.
+	evicts bool
 	// authoriser is the local user in whose name the sender joins, if anybody.
 	authoriser id.UserID
 	// optional: if the room refuses it, it is left out of what is sent together.
@@ -81,6 +83,9 @@ const attempts = 50
 // no such room, that the rules forbid it, that the event is malformed.
 func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
 	d.Content = d.content()
+	if err := g.mayMove(ctx, roomID, d); err != nil {
+		return Sent{}, err
+	}
 	for range attempts {
 		r, err := g.room(ctx, roomID)
 		if err != nil {

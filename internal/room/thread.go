@@ -64,6 +64,12 @@ func (r *live) countThread(ctx context.Context, thread id.EventID, counted Total
 				SELECT thread_unread, thread_loud FROM events WHERE room = $1 AND thread = $2
 				ORDER BY place DESC LIMIT 1`, r.num, thread).Scan(&total.Unread, &total.Loud)
 		})
+		if errors.Is(err, store.ErrNoRows) && r.remains.place > 0 {
+			err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+				return tx.Row("SELECT gone_unread, gone_loud FROM threads WHERE room = $1 AND thread = $2", r.num, thread).
+					Scan(&total.Unread, &total.Loud)
+			})
+		}
 		if err != nil && !errors.Is(err, store.ErrNoRows) {
 			return Total{}, fmt.Errorf("counting what is in thread %s: %w", thread, err)
 		}
@@ -153,8 +159,8 @@ func readThreads(tx *store.Tx, room Num, after, upTo int64) (list []threadNews, 
 	const of = " FROM events e WHERE e.room = $1 AND e.thread = t.thread AND e.place <= "
 	const last = " ORDER BY e.place DESC LIMIT 1), "
 	for row, err := range tx.Query(`
-		SELECT (SELECT e.thread_unread`+of+`$2`+last+`(SELECT e.thread_loud`+of+`$2`+last+`
-			(SELECT e.thread_unread`+of+`$3`+last+`(SELECT e.thread_loud`+of+`$3`+last+`t.thread
+		SELECT coalesce((SELECT e.thread_unread`+of+`$2`+last+`t.gone_unread), coalesce((SELECT e.thread_loud`+of+`$2`+last+`t.gone_loud),
+			coalesce((SELECT e.thread_unread`+of+`$3`+last+`t.gone_unread), coalesce((SELECT e.thread_loud`+of+`$3`+last+`t.gone_loud), t.thread
 		FROM threads t WHERE t.room = $1 AND t.place > $2`, room, after, upTo) {
 		if err != nil {
 			return nil, err

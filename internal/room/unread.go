@@ -96,6 +96,9 @@ func (g *Engine) reader(ctx context.Context, key readKey, at Moment, receipts Re
 	}
 	r := &reader{readState: s, engine: g, key: key, at: at, receipts: receipts}
 	all := further(s.spoken.All, receipts.All)
+	if at.gone != nil {
+		all = further(all, *at.gone) // nobody will read it any more
+	}
 	r.timeline = further(all, further(s.spoken.Main, receipts.Main))
 	r.threads = further(all, s.caughtUp)
 	return r, nil

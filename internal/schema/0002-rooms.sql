@@ -23,7 +23,9 @@ CREATE TABLE rooms (
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
 	threaded_loud   bigint NOT NULL,
-	published  boolean NOT NULL -- it is in the server's directory
+	published  boolean NOT NULL, -- it is in the server's directory
+	events     bigint NOT NULL, -- how many were stored, ever
+	bytes      bigint NOT NULL  -- of their JSON and of the nodes of states that were stored with them
 );
 -- In the order of the directory. Last is what is the same everywhere, so that
 -- counting need not look into the table.
@@ -62,6 +64,7 @@ CREATE TABLE events (
 -- one for several rooms.
 CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
+CREATE INDEX events_aside ON events (room, event) WHERE place IS NULL;
 CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
 
 -- The threads of rooms.
@@ -71,6 +74,9 @@ CREATE TABLE threads (
 	place      bigint NOT NULL, -- of the last event in it that notifies everybody; 0: none does
 	last       bigint,          -- of the last event that says that it is in it, and is not redacted
 	count      bigint NOT NULL, -- how many such there are
+	-- What the last event of the thread that was purged had counted.
+	gone_unread bigint NOT NULL DEFAULT 0,
+	gone_loud   bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
@@ -91,6 +97,7 @@ CREATE TABLE state_nodes (
 	room       bigint NOT NULL,
 	address    bytea  NOT NULL,
 	node       bytea  NOT NULL,
+	pos        bigint NOT NULL, -- the last that the journal had given out when somebody needed the node to be there
 	PRIMARY KEY (room, address)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
+	"parley/internal/adminapi"
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
@@ -20,10 +22,12 @@ import (
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -46,6 +50,8 @@ type parts struct {
 	presence *ephemeral.Presence // nil if nobody is to know of it
 	data     *accountdata.Store
 	filters  *filter.Store
+	reports  *report.Store
+	notices  *notice.Sender // nil: there are none
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
@@ -58,8 +64,8 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Key, log *slog.Logger) (p parts, err error) {
-	name := c.ServerName
+func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log *slog.Logger) (p parts, err error) {
+	c, name := o.Config, o.Config.ServerName
 	p.name, p.log = name, log
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
@@ -79,6 +85,7 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 		Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,
+		Grace:     o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
 	})
 	doorman = p.accounts.NewDoorman(account.GuestRooms{
 		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
@@ -89,6 +96,10 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 	p.aliases = alias.New(db, name)
 	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
+	p.reports = report.New(db)
+	if localpart := c.Notices.Localpart; localpart != "" {
+		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
+	}
 	if c.Presence.Enabled {
 		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
 		p.loops = append(p.loops, p.presence.Run)
@@ -102,7 +113,16 @@ func newParts(ctx context.Context, db *store.DB, c config.Config, key signing.Ke
 		p.doorman.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.rooms.RunPurges,
+		func(ctx context.Context) {
+			if err := p.ensureNotifier(ctx, c.Notices.DisplayName); err != nil && ctx.Err() == nil {
+				log.Error("there can be no notices", "err", err)
+			}
+		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
+		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "removing old messages", p.rooms.Prune),
+		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
 	return p, nil
 }
@@ -129,10 +149,19 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Heirs:       p.heirs,
 		Identity:    identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:     p.filters,
+		Reports:     p.reports,
 		AccountData: p.data,
 		Feed:        p.feed,
 		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
+}
+
+// adminAPI is what administrators do over the domains.
+func (p *parts) adminAPI() *adminapi.Server {
+	return adminapi.New(adminapi.Parts{
+		Name: p.name, Version: version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Reports: p.reports, Notify: p.notify(),
+	})
 }
 
 func clientSettings(c config.Config) (csapi.Settings, error) {
@@ -253,4 +282,24 @@ func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID
 		at.InThread = receipt.Mark{Place: it.Place, Unread: it.Own.Unread, Loud: it.Own.Loud}
 	}
 	return at, nil
+}
+
+func retention(c config.Config) room.Retention {
+	r := c.Retention
+	return room.Retention{Enabled: r.Enabled, Default: r.Default, Least: r.Least, Most: r.Most}
+}
+
+// purgeHooks is what the deletion of rooms needs of others.
+func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
+	return room.PurgeHooks{
+		Closing: func(ctx context.Context, roomID, instead id.RoomID) ([]id.RoomAlias, error) {
+			if err := p.rooms.Publish(ctx, roomID, false); err != nil && !errors.Is(err, mxerr.NotFound) {
+				return nil, err
+			}
+			return p.aliases.Redirect(ctx, roomID, instead)
+		},
+		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
+		Profile: p.memberProfile,
+		Log:     log,
+	}
 }

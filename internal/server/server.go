@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"parley/internal/account"
 	"parley/internal/config"
@@ -34,6 +35,8 @@ type Options struct {
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
 	Fault func(store.Point) error
+	// Grace is [room.Options.Grace].
+	Grace time.Duration
 }
 
 // A Server is a whole server. All of it is there from New on, but before Run
@@ -67,7 +70,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.lock, err = lockDir(s.config.DataDir)
 	}
 	if err == nil {
-		err = s.open(ctx, o.Fault)
+		err = s.open(ctx, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -79,9 +82,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 }
 
 // open opens what is on disk, makes the parts and then what serves them.
-func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err error) {
+func (s *Server) open(ctx context.Context, o Options) (err error) {
 	var known bool
-	if s.db, known, err = openDatabase(ctx, s.config, fault); err != nil {
+	if s.db, known, err = openDatabase(ctx, s.config, o.Fault); err != nil {
 		return err
 	}
 	risks, err := s.db.Risks(ctx)
@@ -99,7 +102,7 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 		s.log.Warn("a new signing key was made, though the server is not new: if the old one still exists, stop and bring it back",
 			"file", keyPath(s.config.DataDir), "key", key.ID)
 	}
-	if s.parts, err = newParts(ctx, s.db, s.config, key, s.log); err != nil {
+	if s.parts, err = newParts(ctx, s.db, o, key, s.log); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
@@ -107,7 +110,7 @@ func (s *Server) open(ctx context.Context, fault func(store.Point) error) (err e
 	if err != nil {
 		return err
 	}
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.ownRoutes()))
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.adminAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }
@@ -164,6 +167,13 @@ func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) 
 
 // Accounts are the accounts of the server.
 func (s *Server) Accounts() *account.Accounts { return s.accounts }
+
+// TrimJournal removes all that it may of the journal, however young, see
+// [journal.Journal.Trim]. It is for tests.
+func (s *Server) TrimJournal(ctx context.Context) error {
+	_, err := s.journal.Trim(ctx, s.journal.Head())
+	return err
+}
 
 // Handler serves all that the server has to offer.
 func (s *Server) Handler() http.Handler { return s.handler }

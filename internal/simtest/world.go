@@ -23,6 +23,7 @@ type world struct {
 	rng    *rand.Rand // decides what happens
 	checks *rand.Rand // decides what of it is looked at closely
 	server *hstest.Server
+	admin  *hstest.User
 
 	people  []*person
 	rooms   []*place
@@ -54,6 +55,8 @@ type place struct {
 	members map[string]string // what users are to it
 	events  []known
 	aliases []string
+	// purged says that something of its history is gone.
+	purged bool
 }
 
 type known struct {
@@ -76,6 +79,10 @@ func newWorld(t testing.TB, seed uint64, database string) *world {
 		sent: make(map[string]sending), stats: make(map[string]int),
 	}
 	w.server = hstest.New(t).Server("sim.test", func(c *config.Config) { c.Database = config.Secret(database) })
+	w.admin = w.server.Register("admin")
+	if err := w.server.Accounts().SetAdmin(t.Context(), w.admin.ID, true); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 6 + w.rng.IntN(3) {
 		u := w.server.Register(fmt.Sprintf("u%d", i))
 		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool), ignored: make(map[string]bool)}
