@@ -40,9 +40,7 @@ func (c *Checker) Check(r Response) []string {
 	switch {
 	case r.Status >= 400:
 		wrong = append(wrong, c.refusal(key, r)...)
-	case key == "":
-		return wrong
-	default:
+	case key != "":
 		wrong = append(wrong, c.answer(key, r)...)
 	}
 	for i, w := range wrong {
