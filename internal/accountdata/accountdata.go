@@ -41,7 +41,7 @@ type Store struct {
 // the journal runs.
 func New(db *store.DB, j *journal.Journal) *Store {
 	s := &Store{db: db, journal: j, maxTotal: maxTotal, wishes: cache.New[journal.Scope](mostWishes, (*wishes).weight)}
-	j.OnForeign(s.foreign)
+	j.OnForeign(s.foreignWishes)
 	return s
 }
 
