@@ -47,7 +47,8 @@ func New(db *store.DB, j *journal.Journal) *Store {
 		personal: cache.New[id.UserID](personalMemory, personal.weight),
 		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
 	}
-	j.OnForeign(s.foreign)
+	j.OnForeign(s.foreignWishes)
+	j.OnForeign(s.foreignRules)
 	return s
 }
 

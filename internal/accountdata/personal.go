@@ -3,6 +3,7 @@ package accountdata
 import (
 	"context"
 
+	"parley/internal/journal"
 	"parley/matrix/id"
 	"parley/matrix/pushrule"
 )
@@ -51,4 +52,14 @@ func (s *Store) Personal(ctx context.Context, user id.UserID) (*pushrule.Persona
 // forgetRules forgets what is in memory of a user's push rules.
 func (s *Store) forgetRules(user id.UserID) {
 	s.personal.Change(user, func(personal) personal { return personal{} })
+}
+
+// foreignRules forgets all push rules when another node has changed some.
+func (s *Store) foreignRules(entries []journal.Entry) {
+	for _, e := range entries {
+		if e.Kind == journal.KindAccountData && e.Ref == RefPushRules {
+			s.personal.Clear()
+			return
+		}
+	}
 }

@@ -169,21 +169,17 @@ func (w *wishes) read(dataType string, content canonjson.Value) {
 	}
 }
 
-// forget makes a change of account data one of what is known in memory. The caller
-// knows that it is durable.
+// forgetWishes forgets what is known in memory of a user whose wishes have changed.
+// The caller knows that the change is durable.
 func (s *Store) forgetWishes(scope journal.Scope) {
 	s.wishes.Change(scope, func(*wishes) *wishes { return nil })
 }
 
-// foreign takes in what other nodes have changed.
-func (s *Store) foreign(entries []journal.Entry) {
+// foreignWishes takes in what other nodes have changed.
+func (s *Store) foreignWishes(entries []journal.Entry) {
 	for _, e := range entries {
-		if e.Kind != journal.KindAccountData {
-			continue
-		}
-		s.forgetWishes(e.Scope)
-		if e.Ref == RefPushRules {
-			s.personal.Clear()
+		if e.Kind == journal.KindAccountData {
+			s.forgetWishes(e.Scope)
 		}
 	}
 }

@@ -32,6 +32,7 @@ var beyond = map[string]string{
 	"GET /_parley/metrics":             "Prometheus reads it, on this machine only",
 	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
 	"POST /_synapse/admin/v1/register": "as above",
+	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms": "clients know mutual rooms by this name",
 
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",

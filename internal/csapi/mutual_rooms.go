@@ -12,8 +12,10 @@ import (
 )
 
 func (s *Server) mutualRoomRoutes() []endpoint.Route {
+	read := endpoint.Policy{Auth: endpoint.User, Class: classRead}
 	return []endpoint.Route{
-		endpoint.On("GET /_matrix/client/v1/mutual_rooms", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.mutualRooms),
+		endpoint.On("GET /_matrix/client/v1/mutual_rooms", read, s.mutualRooms),
+		endpoint.On("GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms", read, s.mutualRoomsBefore),
 	}
 }
 
@@ -54,6 +56,24 @@ func (s *Server) mutualRooms(ctx context.Context, c endpoint.Caller, req mutualR
 		resp.Joined = append(resp.Joined, m.RoomID)
 	}
 	return resp, err
+}
+
+type mutualRoomsBeforeRequest struct {
+	UserID id.UserID `query:"user_id" required:"true"`
+	From   string    `query:"batch_token"`
+}
+
+type mutualRoomsBeforeResponse struct {
+	Joined    []id.RoomID `json:"joined"`
+	Count     int64       `json:"count"`
+	NextBatch string      `json:"next_batch_token,omitempty"`
+}
+
+// mutualRoomsBefore serves what there was before it became part of the
+// specification, with other names, for clients that know these only.
+func (s *Server) mutualRoomsBefore(ctx context.Context, c endpoint.Caller, req mutualRoomsBeforeRequest) (mutualRoomsBeforeResponse, error) {
+	resp, err := s.mutualRooms(ctx, c, mutualRoomsRequest(req))
+	return mutualRoomsBeforeResponse(resp), err
 }
 
 // isCompliant reports whether the localpart of a user ID has what it may have by

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"parley/internal/room"
@@ -47,6 +48,13 @@ func TestMutualRooms(t *testing.T) {
 		left := s.create(room.NewRoom{Preset: room.PublicChat}, userBob)
 		if _, err := s.Rooms.Leave(s.ctx, left, room.Move{Sender: userBob}); err != nil {
 			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=@bob:a.test", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		w := httptest.NewRecorder()
+		s.table.ServeHTTP(w, r)
+		if got, want := w.Body.String(), fmt.Sprintf(`{"joined":[%q],"count":1}`, both); strings.TrimSpace(got) != want {
+			t.Errorf("as it was called before: got %s, want %s", got, want)
 		}
 		for _, tt := range []struct {
 			name, user, with, from string

@@ -59,6 +59,7 @@ type Presence struct {
 	news   time.Time // since when there is something to tell; zero: there is nothing
 	due    time.Time // when something changes by itself; zero: never
 	last   time.Time // the last tick that told something
+	looked time.Time // the last tick
 }
 
 // person is a user of whom something is known.

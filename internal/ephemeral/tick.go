@@ -17,6 +17,8 @@ const (
 	// leastGap and mostGap bound the time from one tick to the next.
 	leastGap = 3 * time.Second
 	mostGap  = time.Minute
+	// lookGap is the least time to the next tick after one that told nothing.
+	lookGap = time.Second
 	// budget is how much a second telling may cost: an event 1, and an answer
 	// that has any as much as answerCost of them.
 	budget     = 50_000
@@ -98,8 +100,10 @@ func (p *Presence) rest(moved bool) time.Duration {
 		return time.Hour
 	}
 	gap := min(mostGap, max(leastGap, time.Duration(p.cost.Load())*time.Second/budget))
-	if allowed := p.last.Add(gap); next.Before(allowed) {
-		next = allowed
+	for _, allowed := range []time.Time{p.last.Add(gap), p.looked.Add(lookGap)} {
+		if next.Before(allowed) {
+			next = allowed
+		}
 	}
 	return max(0, next.Sub(now))
 }
@@ -159,8 +163,8 @@ func (p *Presence) follow(ctx context.Context) {
 func (p *Presence) take() (stale []id.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.news, p.due = time.Time{}, time.Time{}
 	now := time.Now()
+	p.news, p.due, p.looked = time.Time{}, time.Time{}, now
 	for per := range p.watch {
 		if per.stale && (!now.Before(per.absent) || len(per.devices) > 0) {
 			per.stale, per.loading = false, true

@@ -186,6 +186,8 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4380":               true,
+
+			"uk.half-shot.msc2666.query_mutual_rooms": true,
 		},
 	}
 	if c.Registration.Terms != "" {
