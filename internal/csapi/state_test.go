@@ -85,7 +85,7 @@ func TestMembers(t *testing.T) {
 	s.alice.Must("PUT", "/_matrix/client/v3/profile/@alice:a.test/displayname", `{"displayname":"Alice"}`)
 	s.state(s.alice, "m.room.member", string(s.alice.ID), `{"membership":"join","displayname":"Alice"}`)
 	s.same("with their names", s.alice.Must("GET", s.path("v3", "joined_members"), nil),
-		`{"joined":{"@alice:a.test":{"display_name":"Alice"},"@carol:a.test":{}}}`)
+		`{"joined":{"@alice:a.test":{"display_name":"Alice"},"@carol:a.test":{"display_name":"carol"}}}`)
 	s.refused("not for who has left", s.bob, "GET", s.path("v3", "joined_members"), nil, 403, "M_FORBIDDEN")
 }
 

@@ -355,9 +355,6 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	for num, r := range reads {
 		a.rooms[num].reads = r
 	}
-	for _, n := range a.rooms {
-		n.reads.Ignored = a.ignored
-	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
 		if err != nil {
@@ -373,16 +370,26 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	return err
 }
 
-// Reads returns up to where a user has read rooms by receipts, as they count it.
+// Reads returns up to where a user has read rooms by receipts, as they count it, and
+// of whom the user does not want to hear.
 func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map[room.Num]room.Reads, error) {
 	nums := make([]int64, len(rooms))
 	for i, num := range rooms {
 		nums[i] = int64(num)
 	}
+	ignored, err := f.Ignored(ctx, user)
+	if err != nil {
+		return nil, err
+	}
 	marks, err := f.Receipts.Marks(ctx, user, nums)
-	reads := make(map[room.Num]room.Reads, len(marks))
-	for num, m := range marks {
-		reads[room.Num(num)] = readsOf(m)
+	reads := make(map[room.Num]room.Reads, len(rooms))
+	for _, num := range rooms {
+		reads[num] = readsOf(marks[int64(num)])
+		if len(ignored) > 0 {
+			r := reads[num]
+			r.Ignored = ignored
+			reads[num] = r
+		}
 	}
 	return reads, err
 }

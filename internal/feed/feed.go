@@ -172,7 +172,7 @@ func (f *Feed) since(q Request) (since Token, knowing journal.Position, err erro
 	if err != nil {
 		return Token{}, 0, err
 	}
-	if !f.leads(t) {
+	if !f.issued(t) {
 		return Token{}, 0, nil
 	}
 	if t.Pos < f.Journal.Floor() {
@@ -181,7 +181,8 @@ func (f *Feed) since(q Request) (since Token, knowing journal.Position, err erro
 	return t, t.Pos, nil
 }
 
+// issued reports whether a token may be one that was given out.
+func (f *Feed) issued(t Token) bool { return t.Epoch == f.Journal.Epoch() && t.Pos <= f.Journal.Head() }
+
 // leads reports whether what is behind a token can be told.
-func (f *Feed) leads(t Token) bool {
-	return t.Epoch == f.Journal.Epoch() && t.Pos <= f.Journal.Head() && t.Pos >= f.Journal.Floor()
-}
+func (f *Feed) leads(t Token) bool { return f.issued(t) && t.Pos >= f.Journal.Floor() }

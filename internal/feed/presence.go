@@ -28,7 +28,7 @@ func (a *answer) tellPresence() {
 		func(n room.Num) { entered = append(entered, n.Scope()) })
 	seen := a.Presence.See(ephemeral.Look{
 		User: a.q.User, Rooms: rooms, Entered: entered,
-		Since: a.since.Seq, Everything: initial, Anything: restarted || a.relisted,
+		Since: a.since.Seq, Everything: initial && a.knowing == 0, Anything: restarted || a.relisted || initial && a.knowing != 0,
 	})
 	size := 0
 	for _, s := range seen {

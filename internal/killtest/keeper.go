@@ -30,6 +30,9 @@ func newKeeper(v *view, rooms []string) *keeper {
 	rule.put = func(value string) request {
 		return request{"PUT", at("pushrules", "global", "content", "kill"), a.token, object{"pattern": value, "actions": []string{"notify"}}}
 	}
+	// What is unread must not depend on it.
+	count := counter()
+	rule.next = func(r *rand.Rand) string { return "unsaid" + count(r) }
 	marker := k.json("read marker", at("user", a.userID, "rooms", room, "account_data", "m.fully_read"), "event_id")
 	marker.put = func(eventID string) request {
 		return request{"POST", at("rooms", room, "read_markers"), a.token, object{"m.fully_read": eventID}}

@@ -154,9 +154,9 @@ func (w *walk) read(ctx context.Context, l *line) error {
 		return err
 	}
 	w.seen += len(items)
-	l.place -= int64(len(items))
-	if len(items) == 0 {
-		l.place = l.first - 1
+	l.place = l.first - 1
+	if n := len(items); n > 0 {
+		l.place = items[n-1].Place - 1
 	}
 	return w.judge(ctx, l, items)
 }
@@ -183,17 +183,17 @@ func (w *walk) beginLine(ctx context.Context, l *line) (err error) {
 
 // judge adds those of some events to a line that are for the user.
 func (w *walk) judge(ctx context.Context, l *line, items []room.Item) error {
+	reads, err := w.reads(ctx, w.q.User, []room.Num{l.Room})
+	if err != nil {
+		return err
+	}
 	var news []room.Item
 	for _, it := range items {
-		if it.Pos > 0 && it.Pos < w.q.Before && l.isFor(w.q.User, it) {
+		if it.Pos > 0 && it.Pos < w.q.Before && l.isFor(w.q.User, it) && !reads[l.Room].Ignores(it.Event) {
 			news = append(news, it)
 		}
 	}
 	results, err := w.rooms.Judge(ctx, l.RoomID, w.q.User, w.rules.Evaluator, l.sight.At, news)
-	if err != nil {
-		return err
-	}
-	reads, err := w.reads(ctx, w.q.User, []room.Num{l.Room})
 	if err != nil {
 		return err
 	}

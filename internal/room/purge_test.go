@@ -103,7 +103,7 @@ func (t *talk) goOn(count int) {
 		d := t.draft()
 		sent := t.send(t.roomID, d)
 		t.said = append(t.said, sent.EventID)
-		if d.Type == "m.room.message" && t.rng.IntN(8) == 0 {
+		if d.Type == "m.room.message" && d.Content.Get("m.relates_to") == nil && t.rng.IntN(8) == 0 {
 			t.thread = sent.EventID
 		}
 	}

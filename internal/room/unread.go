@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -25,6 +26,16 @@ type Reads struct {
 	Threads map[id.EventID]Mark
 	// Ignored are the users whose messages do not count.
 	Ignored map[id.UserID]bool
+}
+
+// Ignores reports whether an event is hidden from the reader because of its sender:
+// what is no state, and invites.
+func (r Reads) Ignores(e *event.Event) bool {
+	if len(r.Ignored) == 0 || !r.Ignored[e.Sender()] {
+		return false
+	}
+	_, isState := e.Tuple()
+	return !isState || e.Type() == event.TypeMember && e.Membership() == event.MembershipInvite
 }
 
 // Counts is how many events notify a user, and how many are a highlight.

@@ -60,6 +60,18 @@ type note struct {
 	place  int64
 	thread id.EventID
 	loud   bool
+	// hidden is the sender, if the user does not see the event while ignoring
+	// that one.
+	hidden id.UserID
+}
+
+func noteOf(it Item, result pushrule.Result) note {
+	n := note{place: it.Place, thread: it.Thread, loud: result.Highlight}
+	sender := it.Event.Sender()
+	if (Reads{Ignored: map[id.UserID]bool{sender: true}}).Ignores(it.Event) {
+		n.hidden = sender
+	}
+	return n
 }
 
 // notes are what notifies a user of a room, as far as it was looked at.
@@ -103,6 +115,9 @@ func (g *Engine) unreadVarious(
 		u.Threads = make(map[id.EventID]Counts)
 	}
 	for _, n := range n.list {
+		if receipts.Ignored[n.hidden] {
+			continue
+		}
 		if n.place > at.Place || n.place <= at.Place-UnreadWindow || n.place <= r.markOf(n.thread).Place {
 			continue
 		}
@@ -141,7 +156,7 @@ func (g *Engine) notes(ctx context.Context, roomID id.RoomID, key readKey, r *re
 	list := slices.DeleteFunc(slices.Clone(n.list), func(n note) bool { return n.place <= r.at.Place-2*UnreadWindow })
 	for i, it := range items {
 		if results[i].Notify {
-			list = append(list, note{it.Place, it.Thread, results[i].Highlight})
+			list = append(list, noteOf(it, results[i]))
 		}
 	}
 	n.list, n.upTo = list, r.at.Place
