@@ -3,8 +3,10 @@ package room
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -188,16 +190,36 @@ func (w *treeWalk) load(ctx context.Context, rooms []id.RoomID) error {
 	if err != nil {
 		return err
 	}
+	var spaces []id.RoomID
 	for roomID, p := range found {
-		r := SpaceRoom{Preview: p}
+		w.known[roomID] = SpaceRoom{Preview: p}
 		if p.RoomType == spaceRoom {
-			if r.Children, err = w.engine.children(ctx, roomID, w.SuggestedOnly); err != nil {
-				return err
-			}
+			spaces = append(spaces, roomID)
 		}
+	}
+	return w.loadChildren(ctx, spaces)
+}
+
+// loadChildren reads the children of spaces, of some at once: each takes several
+// questions to the database, one after the other.
+func (w *treeWalk) loadChildren(ctx context.Context, spaces []id.RoomID) error {
+	const atOnce = 8
+	children, errs := make([][]*event.Event, len(spaces)), make([]error, len(spaces))
+	var wg sync.WaitGroup
+	for first := range min(atOnce, len(spaces)) {
+		wg.Go(func() {
+			for i := first; i < len(spaces); i += atOnce {
+				children[i], errs[i] = w.engine.children(ctx, spaces[i], w.SuggestedOnly)
+			}
+		})
+	}
+	wg.Wait()
+	for i, roomID := range spaces {
+		r := w.known[roomID]
+		r.Children = children[i]
 		w.known[roomID] = r
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // children returns the m.space.child events of a space that stand for rooms in it,
