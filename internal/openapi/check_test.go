@@ -63,6 +63,9 @@ func TestCheck(t *testing.T) {
 		{"a refusal whose code does not exist", "GET " + v3 + "sync", 400, `{"errcode":"M_OOPS","error":"x"}`, `the errcode is "M_OOPS"`},
 		{"a refusal that says nothing", "GET " + v3 + "sync", 400, `{"errcode":"M_UNKNOWN"}`, "does not say anything"},
 		{"a refusal whose status is not documented", "GET " + v3 + "sync", 409, `{"errcode":"M_UNKNOWN","error":"x"}`, "the status is not documented"},
+		{"another server is to blame", "POST " + v3 + "rooms/!r:a.test/invite", 502, `{"errcode":"M_BAD_STATUS","error":"x","status":500}`, ""},
+		{"nobody is to blame", "POST " + v3 + "rooms/!r:a.test/invite", 502, `{"errcode":"M_UNKNOWN","error":"x"}`, "the status is not documented"},
+		{"no other server is asked", "POST " + v3 + "rooms/!r:a.test/join", 502, `{"errcode":"M_BAD_STATUS","error":"x"}`, "the status is not documented"},
 		{"a fault", "GET " + v3 + "sync", 500, `{"errcode":"M_UNKNOWN","error":"x"}`, "the status is not documented"},
 		{"a refusal of what does not exist", "GET " + v3 + "nothing", 404, `{"errcode":"M_UNRECOGNIZED","error":"x"}`, ""},
 		{"a refusal of what does not exist, in plain text", "GET " + v3 + "nothing", 404, `not found`, "no JSON"},
@@ -114,7 +117,7 @@ func TestEverySchemaCanBeAsked(t *testing.T) {
 	for name := range c.events {
 		c.schema("events", name)
 	}
-	for _, key := range slices.Concat(slices.Collect(maps.Keys(loose)), slices.Collect(maps.Keys(additional))) {
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(loose)), slices.Collect(maps.Keys(additional)), slices.Collect(maps.Keys(asks))) {
 		if c.operations[key] == nil {
 			t.Errorf("%s is an exception and does not exist", key)
 		}

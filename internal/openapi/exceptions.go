@@ -40,6 +40,20 @@ func isPage(path string) bool {
 	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
 }
 
+// passedOn reports whether an operation is one that asks a server which the caller
+// names, and a refusal says that this one gave no answer of use: the fault is not
+// ours, so the statuses are those that the specification has where an application
+// service is asked in the same way.
+func passedOn(key string, status int, code mxerr.Code) bool {
+	return (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && code.Status() == status && asks[key] != ""
+}
+
+// asks are the operations that ask another server, with what for.
+var asks = map[string]string{
+	"POST /_matrix/client/v3/createRoom":            "an identity server, for who is invited by mail",
+	"POST /_matrix/client/v3/rooms/{roomId}/invite": "as above",
+}
+
 // loose are the operations whose schema the answer does not have to follow, with
 // the reason. Most of them give back what clients sent, whatever that is.
 var loose = map[string]string{
