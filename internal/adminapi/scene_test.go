@@ -369,6 +369,7 @@ func TestUsersAreAdministered(t *testing.T) {
 			t.Errorf("got %s", v)
 		}
 		s.admin.Must("POST", a+"v1/deactivate/@dave:a.test", `{"erase":true}`)
+		synctest.Wait() // until all that was the user's is cleared up
 		v = s.admin.Must("GET", dave, nil)
 		if !v.Get("deactivated").True() || v.Get("displayname").Kind() != canonjson.Null {
 			t.Errorf("got %s", v)

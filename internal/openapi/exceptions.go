@@ -18,7 +18,13 @@ func common(status int, code mxerr.Code) bool {
 	case http.StatusUnauthorized:
 		return code == mxerr.MissingToken || code == mxerr.UnknownToken || code == mxerr.UserLocked
 	case http.StatusForbidden:
-		return code == mxerr.Forbidden || code == mxerr.UserSuspended || code == mxerr.GuestAccessForbidden
+		switch code {
+		case mxerr.Forbidden, mxerr.UserSuspended, mxerr.GuestAccessForbidden:
+			return true
+		case mxerr.CannotLeaveServerNoticeRoom: // the prose has it
+			return true
+		}
+		return false
 	case http.StatusNotFound:
 		return code == mxerr.NotFound || code == mxerr.Unrecognized
 	case http.StatusMethodNotAllowed:
