@@ -23,7 +23,7 @@ type listing struct {
 	write       func(ctx context.Context, l *listing, dst []byte, items []room.Item) ([]byte, error)
 
 	begun, some bool
-	next        chan part // that is being read; nil for none
+	ahead       []chan part // that are being read, in order
 }
 
 // A part is what is read and written at once.
@@ -44,32 +44,40 @@ func (l *listing) AppendPart(ctx context.Context, dst []byte) (_ []byte, more bo
 	if got.err != nil {
 		return dst, false, got.err
 	}
-	if dst, err = l.write(ctx, l, dst, got.items); err != nil || l.next != nil {
+	if dst, err = l.write(ctx, l, dst, got.items); err != nil || len(l.ahead) > 0 {
 		return dst, true, err
 	}
 	return append(dst, l.close...), false, nil
 }
 
-// take returns the next part, and begins to read the one after it, which goes on
+// readAhead is how many parts are read while one is written.
+const readAhead = 2
+
+// take returns the next part, and begins to read those after it, which goes on
 // while this one is written.
 func (l *listing) take(ctx context.Context) (got part) {
-	if l.next != nil {
-		got = <-l.next
-	} else {
-		got = l.read(ctx, l.cut())
+	if len(l.nums) > partSize || len(l.ahead) > 0 {
+		l.begin(ctx)
+		got, l.ahead = <-l.ahead[0], l.ahead[1:]
+		l.begin(ctx)
+		return got
 	}
-	if l.next = nil; len(l.nums) > 0 && got.err == nil {
+	return l.read(ctx, l.cut())
+}
+
+// begin begins to read as many parts as are read at once.
+func (l *listing) begin(ctx context.Context) {
+	for len(l.ahead) < readAhead && len(l.nums) > 0 {
 		nums, next := l.cut(), make(chan part, 1)
 		go func() { next <- l.read(ctx, nums) }()
-		l.next = next
+		l.ahead = append(l.ahead, next)
 	}
-	return got
 }
 
 // Close implements io.Closer: it waits until nothing is being read any more.
 func (l *listing) Close() error {
-	if l.next != nil {
-		<-l.next
+	for _, next := range l.ahead {
+		<-next
 	}
 	return nil
 }
