@@ -195,6 +195,33 @@ func BenchmarkMessages(b *testing.B) {
 	}
 }
 
+// BenchmarkThread reads the end of a thread, with what relates to what is in it,
+// and the list of threads.
+func BenchmarkThread(b *testing.B) {
+	for _, count := range []int{100, 10_000} {
+		r := newReading(b)
+		roomID := r.create()
+		related := func(relType string, to id.EventID) room.Draft {
+			return room.Draft{Type: "m.room.message", Sender: userAlice, Content: canonjson.Value(fmt.Sprintf(
+				`{"body":"hello","m.relates_to":{"event_id":%q,"rel_type":%q},"msgtype":"m.text"}`, to, relType))}
+		}
+		root := r.send(roomID, room.Draft{Type: "m.room.message", Sender: userAlice, Content: canonjson.Value(`{"body":"root"}`)})
+		r.each(count, func(i int) error {
+			sent, err := r.Rooms.Send(b.Context(), roomID, related("m.thread", root))
+			if err == nil && i%4 == 0 {
+				_, err = r.Rooms.Send(b.Context(), roomID, related("m.reference", sent.EventID))
+			}
+			return err
+		})
+		path := fmt.Sprintf("/_matrix/client/v1/rooms/%s/relations/%s", url.PathEscape(string(roomID)), url.PathEscape(string(root)))
+		for _, query := range []string{"?limit=50&recurse=true", "/m.thread?limit=50"} {
+			b.Run(fmt.Sprintf("relations%s/%d", query, count), func(b *testing.B) { r.get(b, path+query, 10) })
+		}
+		path = fmt.Sprintf("/_matrix/client/v1/rooms/%s/threads", url.PathEscape(string(roomID)))
+		b.Run(fmt.Sprintf("threads/%d", count), func(b *testing.B) { r.get(b, path, 10) })
+	}
+}
+
 // BenchmarkSync answers a sync after one new message.
 func BenchmarkSync(b *testing.B) {
 	for _, count := range []int{10, 1000} {

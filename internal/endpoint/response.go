@@ -24,8 +24,9 @@ type Appender interface {
 // to be held in memory at once.
 type PartAppender interface {
 	// AppendPart appends the next part of the JSON value to dst, which it must not
-	// keep, and tells whether there is more. It is called until there is not. An
-	// error of the first part is that of the handler; later the response breaks off.
+	// keep, and tells whether there is more. It is called until there is not, or
+	// nobody reads any more; then Close is, if the response is an [io.Closer]. An error
+	// of the first part is that of the handler; later the response breaks off.
 	AppendPart(ctx context.Context, dst []byte) (extended []byte, more bool, err error)
 }
 
@@ -101,6 +102,9 @@ func (x *exchange) writeJSON(status int, value any) error {
 func (x *exchange) writeParts(status int, v PartAppender) error {
 	buf := x.buffer()
 	defer x.free(buf)
+	if c, ok := v.(io.Closer); ok {
+		defer c.Close()
+	}
 	for begun := false; ; begun = true {
 		part, more, err := v.AppendPart(x.request.Context(), (*buf)[:0])
 		if err != nil {

@@ -204,9 +204,9 @@ func (b *bundler) readReferences(tx *store.Tx, to []id.EventID) error {
 func (b *bundler) readThreads(tx *store.Tx) error {
 	in, list := tx.In(2, b.ids)
 	for row, err := range tx.Query(`
-		SELECT t.thread, t.count, t.last, r.child FROM threads t
-		JOIN relations r ON r.room = t.room AND r.parent = t.thread AND r.rel_type = 'm.thread' AND r.place = t.last
-		WHERE t.room = $1 AND t.thread `+in, b.room, list) {
+		SELECT t.thread, t.count, t.last,
+			(SELECT r.child FROM relations r WHERE r.room = t.room AND r.parent = t.thread AND r.rel_type = 'm.thread' AND r.place = t.last)
+		FROM threads t WHERE t.room = $1 AND t.last IS NOT NULL AND t.thread `+in, b.room, list) {
 		if err != nil {
 			return err
 		}
@@ -236,8 +236,10 @@ func (b *bundler) roots() (roots []id.EventID) {
 // readParticipation finds in which threads the user has said something.
 func (b *bundler) readParticipation(tx *store.Tx) error {
 	in, list := tx.In(3, b.roots())
-	for row, err := range tx.Query(
-		"SELECT r.parent FROM relations r WHERE r.room = $1 AND r.sender = $2 AND r.rel_type = 'm.thread' AND r.parent "+in, b.room, b.User, list) {
+	for row, err := range tx.Query(`
+		SELECT t.thread FROM threads t WHERE t.room = $1 AND t.thread `+in+` AND EXISTS (
+			SELECT 1 FROM relations r WHERE r.room = t.room AND r.sender = $2 AND r.rel_type = 'm.thread' AND r.parent = t.thread)`,
+		b.room, b.User, list) {
 		if err != nil {
 			return err
 		}

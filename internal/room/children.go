@@ -3,6 +3,7 @@ package room
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -17,7 +18,7 @@ const RelationDepth = 3
 
 // mostFollowed is how many events are followed further at each depth: those
 // nearest to what is asked for.
-const mostFollowed = 2000
+const mostFollowed = 1000
 
 // A ChildQuery says which of the events that relate to another one are wanted.
 type ChildQuery struct {
@@ -110,27 +111,35 @@ func (s *childSearch) merge(found, some []child) []child {
 	return found[:min(len(found), s.Limit)]
 }
 
-// wanted returns the first of what relates to some events that may be seen.
+// wanted returns the first of what relates to some events that may be seen, and
+// perhaps some more.
 func (s *childSearch) wanted(parents []id.EventID) (found []child, err error) {
+	relTypes, err := s.relTypes(parents)
+	if err != nil {
+		return nil, err
+	}
 	seen := slices.Clone(s.Seen)
 	if s.Back {
 		slices.Reverse(seen)
 	}
 	for _, in := range seen {
 		in = Interval{max(in.First, s.First), min(in.Last, s.Last)}
-		if in.First > in.Last || len(found) >= s.Limit {
+		limit := s.Limit - len(found)
+		if in.First > in.Last || limit <= 0 {
 			continue
 		}
-		query, args := s.query("SELECT r.child, r.place FROM relations r ", parents, in, s.Back, s.Limit-len(found))
-		for row, err := range s.tx.Query(query, args...) {
-			if err != nil {
-				return nil, err
+		for _, relType := range relTypes {
+			query, args := s.query(parents, relType, in, s.Back, limit)
+			for row, err := range s.tx.Query(query, args...) {
+				if err != nil {
+					return nil, err
+				}
+				var c child
+				if err := row.Scan(&c.num, &c.place); err != nil {
+					return nil, err
+				}
+				found = append(found, c)
 			}
-			var c child
-			if err := row.Scan(&c.num, &c.place); err != nil {
-				return nil, err
-			}
-			found = append(found, c)
 		}
 	}
 	return found, nil
@@ -139,28 +148,58 @@ func (s *childSearch) wanted(parents []id.EventID) (found []child, err error) {
 // follow returns the last of what relates to some events, as far as it may be
 // seen.
 func (s *childSearch) follow(parents []id.EventID) (found []id.EventID, err error) {
-	query, args := s.query(
-		"SELECT r.place, e.event_id FROM relations r JOIN events e ON e.event = r.child ", parents, Interval{0, s.Last}, true, mostFollowed)
-	for row, err := range s.tx.Query(query, args...) {
-		if err != nil {
-			return nil, err
-		}
-		var place int64
-		var eventID id.EventID
-		if err := row.Scan(&place, &eventID); err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(s.Seen, func(in Interval) bool { return in.Contains(place) }) {
-			found = append(found, eventID)
+	relTypes, err := s.relTypes(parents)
+	if err != nil {
+		return nil, err
+	}
+	for _, relType := range relTypes {
+		query, args := s.query(parents, relType, Interval{0, s.Last}, true, mostFollowed)
+		for row, err := range s.tx.Query("SELECT c.place, e.event_id FROM ("+query+") c JOIN events e ON e.event = c.child", args...) {
+			if err != nil {
+				return nil, err
+			}
+			var place int64
+			var eventID id.EventID
+			if err := row.Scan(&place, &eventID); err != nil {
+				return nil, err
+			}
+			if slices.ContainsFunc(s.Seen, func(in Interval) bool { return in.Contains(place) }) {
+				found = append(found, eventID)
+			}
 		}
 	}
 	return found, nil
 }
 
-// query completes a query for what relates to some events, between two places.
-func (s *childSearch) query(query string, parents []id.EventID, in Interval, back bool, limit int) (string, []any) {
+// mostRelTypes is how many types of relations are looked for one by one.
+const mostRelTypes = 16
+
+// relTypes returns the types of relations to ask for, one after the other. The
+// index has what relates to an event by its type and then by its place, so that
+// of one type the last are found at once, and of all together by going through
+// them. Empty stands for all.
+func (s *childSearch) relTypes(parents []id.EventID) (list []string, err error) {
+	if s.RelType != "" || len(parents) > 1 {
+		return []string{s.RelType}, nil
+	}
+	for last := ""; len(list) < mostRelTypes; {
+		err := s.tx.Row("SELECT rel_type FROM relations WHERE room = $1 AND parent = $2 AND rel_type > $3 ORDER BY rel_type LIMIT 1",
+			s.room, parents[0], last).Scan(&last)
+		if errors.Is(err, store.ErrNoRows) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, last)
+	}
+	return []string{""}, nil
+}
+
+// query is for what relates to some events, between two places.
+func (s *childSearch) query(parents []id.EventID, relType string, in Interval, back bool, limit int) (string, []any) {
 	args := []any{s.room, in.First, in.Last, limit}
-	query += "WHERE r.room = $1 AND r.place >= $2 AND r.place <= $3 "
+	query := "SELECT r.child, r.place FROM relations r WHERE r.room = $1 AND r.place >= $2 AND r.place <= $3 "
 	if len(parents) == 1 {
 		args = append(args, parents[0])
 		query += "AND r.parent = $5 "
@@ -169,7 +208,7 @@ func (s *childSearch) query(query string, parents []id.EventID, in Interval, bac
 		args = append(args, list)
 		query += "AND r.parent " + in
 	}
-	for _, by := range []struct{ column, value string }{{"rel_type", s.RelType}, {"type", s.Type}} {
+	for _, by := range []struct{ column, value string }{{"rel_type", relType}, {"type", s.Type}} {
 		if by.value != "" {
 			args = append(args, by.value)
 			query += fmt.Sprintf(" AND r.%s = $%d", by.column, len(args))
