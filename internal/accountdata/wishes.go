@@ -170,7 +170,7 @@ func (w *wishes) read(dataType string, content canonjson.Value) {
 }
 
 // forgetWishes forgets what is known in memory of a user whose wishes have changed.
-// The caller knows that the change is durable.
+// The change must be durable.
 func (s *Store) forgetWishes(scope journal.Scope) {
 	s.wishes.Change(scope, func(*wishes) *wishes { return nil })
 }
