@@ -94,7 +94,7 @@ func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Ite
 		return Item{}, false, err
 	}
 	list := r.recent.upTo(place, 1)
-	if len(list) == 0 {
+	if len(list) == 0 || list[0].Place != place {
 		if list, err = g.readItems(ctx, r, "WHERE e.room = $1 AND e.place = $2", r.num, place); err != nil || len(list) == 0 {
 			return Item{}, false, err
 		}

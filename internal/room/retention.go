@@ -112,10 +112,11 @@ func (c *recent) root() statetrie.Root {
 	return c.moments[len(c.moments)-1].Root
 }
 
-// expired reports whether an event is one that is not shown any more.
+// expired reports whether an event is one that is not shown any more. A cutoff of 0
+// is none.
 func expired(it Item, cutoff int64) bool {
 	_, isState := it.Event.Tuple()
-	return !isState && it.Event.OriginServerTS() < cutoff
+	return cutoff != 0 && !isState && it.Event.OriginServerTS() < cutoff
 }
 
 // Unexpired returns those events of a room that are not too old to be shown. Back,

@@ -36,7 +36,7 @@ func (c *comparison) history(id string, r *room, joined bool) {
 	if len(c.filter.Room.Timeline.NotRooms) > 0 || none(c.filter.Room.Timeline) {
 		return // there is no timeline, and prev_batch is the end of the room
 	}
-	if c.purged(id) {
+	if c.w.purged(id) {
 		// The client may have what is gone.
 		begins := func(e event) bool { return len(want) > 0 && e.id == want[0].id }
 		if i := slices.IndexFunc(got, begins); i > 0 {
@@ -53,8 +53,8 @@ func (c *comparison) history(id string, r *room, joined bool) {
 }
 
 // purged reports whether something of a room's history is gone.
-func (c *comparison) purged(id string) bool {
-	return slices.ContainsFunc(c.w.rooms, func(r *place) bool { return r.id == id && r.purged })
+func (w *world) purged(id string) bool {
+	return slices.ContainsFunc(w.rooms, func(r *place) bool { return r.id == id && r.purged })
 }
 
 func none(p part) bool { return p.Types != nil && len(p.Types) == 0 }
