@@ -24,7 +24,7 @@ func TestAccountsAreSurveyed(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.must(h.SetLocked(ctx, "@carol:a.test", true))
-		h.must(h.Deactivate(ctx, "@alice:a.test"))
+		h.must(h.Deactivate(ctx, "@alice:a.test", false))
 		yes, no := true, false
 		for _, tt := range []struct {
 			name  string
