@@ -9,6 +9,11 @@ PKG     ?= ./...
 SOAK    ?= 1h
 STEPS   ?= 1000
 
+# A copy of the specification's OpenAPI data, where there is one: what is committed
+# of it is compared with that.
+PARLEY_TEST_SPEC_DATA ?= $(abspath $(wildcard ../shared/spec/openapi-data))
+export PARLEY_TEST_SPEC_DATA
+
 # The protocol kernel: what bench measures.
 KERNEL = ./matrix/... ./internal/statetrie/...
 
@@ -31,6 +36,7 @@ build: ## build bin/parley, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/parley ./cmd/parley
 
 test: ## run all tests, on PostgreSQL too where it is installed, again with the costly self-checks, and the scenes of e2e
+	@[ -n "$(PARLEY_TEST_SPEC_DATA)" ] || echo "test: responses are checked against the committed extract of the specification: PARLEY_TEST_SPEC_DATA names no copy of it"
 	tools/with-postgres $(GO) test ./...
 	@dirs=$$(find ./cmd ./internal ./matrix -name '*.go' -exec grep -l '^//go:build .*invariants' {} + 2>/dev/null \
 		| sed 's,/[^/]*$$,,' | sort -u); \

@@ -25,7 +25,7 @@ func userUsage() string {
 	return `usage: parley user add NAME [--admin] [--password-stdin] [settings]
        parley user passwd NAME [--password-stdin] [--keep-devices] [settings]
        parley user list [settings]
-       parley user deactivate NAME --yes [settings]
+       parley user deactivate NAME --yes [--erase] [settings]
 
 Manages the accounts of a server, whether it runs or not. NAME is that before
 the colon, alice, or the whole ID, @alice:example.org. The settings are those of
@@ -34,7 +34,9 @@ the server, by which its data is found: see "parley help serve".
   add         makes an account
   passwd      sets a password and logs all devices out
   list        lists the accounts
-  deactivate  closes an account for good; its name is not given out again
+  deactivate  closes an account for good; its name is not given out again, and
+              the user leaves all rooms: within a minute, if the server runs,
+              or when it starts
 
   --admin
       The account administers the server.
@@ -45,6 +47,9 @@ the server, by which its data is found: see "parley help serve".
       Devices stay logged in.
   --yes
       Says that deactivate is meant: it cannot be undone.
+  --erase
+      What the user said is not shown to people who join a room afterwards, and
+      the profile is removed.
 `
 }
 
@@ -104,7 +109,7 @@ func (p *program) changeUser(ctx context.Context, a *account.Accounts, c userCom
 	case "list":
 		return p.listUsers(ctx, a)
 	case "deactivate":
-		if err := a.Deactivate(ctx, user); err != nil {
+		if err := a.Deactivate(ctx, user, c.has("--erase")); err != nil {
 			return err
 		}
 		return p.print(fmt.Sprintf("%s is deactivated\n", user))
@@ -156,7 +161,7 @@ func kinds(i account.Info) []string {
 		word string
 	}{
 		{i.Admin, "admin"}, {i.Guest, "guest"}, {i.Locked, "locked"},
-		{i.Suspended, "suspended"}, {i.Deactivated, "deactivated"},
+		{i.Suspended, "suspended"}, {i.Deactivated, "deactivated"}, {i.Erased, "erased"},
 	} {
 		if kind.is {
 			list = append(list, kind.word)
@@ -180,7 +185,7 @@ var userFlags = map[string][]string{
 	"add":        {"--admin", "--password-stdin"},
 	"passwd":     {"--password-stdin", "--keep-devices"},
 	"list":       {},
-	"deactivate": {"--yes"},
+	"deactivate": {"--yes", "--erase"},
 }
 
 func parseUser(args []string) (c userCommand, err error) {

@@ -67,6 +67,11 @@ $ user deactivate bob --yes
 $ user list
 @alice:a.test  DATE  admin
 @bob:a.test    DATE  deactivated
+$ user deactivate bob --yes --erase
+@bob:a.test is deactivated
+$ user list
+@alice:a.test  DATE  admin
+@bob:a.test    DATE  deactivated erased
 ! user list --server-name b.test
 the data of a.test
 `

@@ -35,12 +35,13 @@ type device struct {
 	stop func() // ends the syncing, waits for its end
 
 	// mu guards the following, which the syncing writes.
-	mu      sync.Mutex
-	rooms   map[id.RoomID]*view
-	account map[string]string // account data as JSON, by type
-	syncs   int               // responses that were taken in
-	failed  error             // what ended the syncing
-	changed chan struct{}     // closed and replaced after each response
+	mu       sync.Mutex
+	rooms    map[id.RoomID]*view
+	account  map[string]string // account data as JSON, by type
+	presence map[id.UserID]*event.PresenceEventContent
+	syncs    int           // responses that were taken in
+	failed   error         // what ended the syncing
+	changed  chan struct{} // closed and replaced after each response
 }
 
 // plainly is the filter of a device that wants nothing special. The limit is
@@ -98,7 +99,7 @@ func (u *user) uses(c *mautrix.Client, name string, filter *mautrix.Filter) *dev
 	d := &device{
 		Client: c, t: u.t, name: name, who: u.name + "'s " + name, user: u,
 		lazy:  filter.Room.State.LazyLoadMembers,
-		rooms: map[id.RoomID]*view{}, account: map[string]string{}, changed: make(chan struct{}),
+		rooms: map[id.RoomID]*view{}, account: map[string]string{}, presence: map[id.UserID]*event.PresenceEventContent{}, changed: make(chan struct{}),
 	}
 	s := &syncer{DefaultSyncer: mautrix.NewDefaultSyncer(), device: d}
 	s.FilterJSON = filter

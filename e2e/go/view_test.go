@@ -15,7 +15,7 @@ import (
 // A view is what a device knows of a room.
 type view struct {
 	*mautrix.Room                       // its state
-	part          string                // of the sync that had it last: join, invite, leave
+	part          string                // of the sync that had it last: join, invite, knock, leave
 	invitation    []*event.Event        // the stripped state, while part is invite
 	timeline      []*event.Event        // without gaps
 	before        string                // where the history before the timeline begins; empty if there is none
@@ -53,9 +53,15 @@ func (d *device) room(r id.RoomID) *view {
 func (d *device) takesIn(s *mautrix.RespSync) {
 	d.syncs++
 	put(d.account, s.AccountData.Events)
+	for _, e := range s.Presence.Events {
+		d.presence[e.Sender] = e.Content.AsPresence()
+	}
 	for r, part := range s.Rooms.Invite {
 		known := d.room(r)
 		known.part, known.invitation = "invite", part.State.Events
+	}
+	for r := range s.Rooms.Knock {
+		d.room(r).part = "knock"
 	}
 	for r, part := range s.Rooms.Join {
 		d.room(r).takesInJoined(part)

@@ -3,9 +3,12 @@ package account
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"parley/internal/cache"
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/id"
 )
@@ -17,14 +20,27 @@ type Options struct {
 	// Argon2 is how passwords are hashed; the zero value stands for
 	// DefaultArgon2.
 	Argon2 Argon2
+	// Passwords is what new passwords have to be like.
+	Passwords PasswordPolicy
+	// Created, if not nil, joins the transaction that makes an account.
+	Created func(tx *store.Tx, user id.UserID) error
 	// MaxDevices is how many devices a user may have; 0 means 1,000. Whoever
 	// logs in with one more loses the one that was not seen for longest.
 	MaxDevices int
+	// TokenLife is how long an access token is good whose client can refresh it,
+	// and LastingTokenLife one whose client cannot; 0: until the device is
+	// removed.
+	TokenLife, LastingTokenLife time.Duration
 	// Removing, if not nil, is called when the tokens of devices have been
 	// revoked and the devices are about to be removed, so that others can drop
 	// what they know of them. If it fails, the devices stay, without tokens; it
 	// may be called again for the same devices.
 	Removing func(ctx context.Context, user id.UserID, devices []id.DeviceID) error
+	// Departed, if not nil, does in the background what it means elsewhere that
+	// an account was deactivated, and perhaps is to be forgotten: leaving rooms,
+	// and removing what others keep for the user. It is called until it succeeds,
+	// and may be called again after it did.
+	Departed func(ctx context.Context, user id.UserID, erased bool) error
 	// Log gets what goes wrong in the background. Nil: nobody does.
 	Log *slog.Logger
 }
@@ -35,9 +51,16 @@ type Accounts struct {
 	db         *store.DB
 	server     id.ServerName
 	passwords  *hasher
+	policy     PasswordPolicy
+	created    func(*store.Tx, id.UserID) error
 	maxDevices int
+	lives      lives
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
 	log        *slog.Logger
+
+	departed   func(context.Context, id.UserID, bool) error
+	departures *errand.Queue[id.UserID]
+	erased     *cache.Cache[id.UserID, erasure]
 
 	sessions  *sessions
 	sightings *sightings
@@ -50,26 +73,42 @@ func New(db *store.DB, o Options) *Accounts {
 	if o.MaxDevices == 0 {
 		o.MaxDevices = 1000
 	}
+	if o.Created == nil {
+		o.Created = func(*store.Tx, id.UserID) error { return nil }
+	}
 	if o.Removing == nil {
 		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }
+	}
+	if o.Departed == nil {
+		o.Departed = func(context.Context, id.UserID, bool) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Accounts{
-		db: db, server: o.Server, passwords: newHasher(o.Argon2), maxDevices: o.MaxDevices,
-		removing: o.Removing, log: o.Log,
-		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
+		db: db, server: o.Server, passwords: newHasher(o.Argon2), policy: o.Passwords, created: o.Created, maxDevices: o.MaxDevices,
+		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, departed: o.Departed, log: o.Log,
+		departures: errand.New[id.UserID](),
+		erased:     cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
+		sessions:   newSessions(sessionsPerGeneration), sightings: newSightings(),
 	}
 }
+
+// erasedMemory is how many bytes may be taken by what is remembered of who was
+// erased.
+const erasedMemory = 4 << 20
 
 // flushEvery is how often it is written where devices were last seen.
 const flushEvery = time.Minute
 
 // Run does what is to be done now and then, until the context ends: it writes
-// where devices were seen and forgets authentication that nobody went on with.
+// where devices were seen, and forgets tokens whose time is over and authentication
+// that nobody went on with. It also does what is left of deactivated accounts.
 // What was seen before the end is written before Run returns.
 func (a *Accounts) Run(ctx context.Context) {
+	var departing sync.WaitGroup
+	departing.Go(func() { a.depart(ctx) })
+	defer departing.Wait()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -86,7 +125,7 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions} {
+	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets, a.lookForDepartures} {
 		// What the end of the server interrupts is done once more, at last.
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)

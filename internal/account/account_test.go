@@ -178,7 +178,7 @@ func TestCheckPassword(t *testing.T) {
 			h.create(user)
 		}
 		h.must(h.SetLocked(ctx, "@locked:a.test", true))
-		h.must(h.Deactivate(ctx, "@closed:a.test"))
+		h.must(h.Deactivate(ctx, "@closed:a.test", false))
 		if _, err := h.Create(ctx, NewAccount{Localpart: "bot"}); err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +238,7 @@ func TestADeactivatedAccountIsGoneForGood(t *testing.T) {
 			t.Fatal("the token is not good")
 		}
 		for range 2 {
-			h.must(h.Deactivate(ctx, alice))
+			h.must(h.Deactivate(ctx, alice, false))
 		}
 		if h.good(phone.Token) || len(h.devices(alice)) != 0 {
 			t.Error("it has a token or a device")
@@ -247,7 +247,7 @@ func TestADeactivatedAccountIsGoneForGood(t *testing.T) {
 		h.refused(err, mxerr.UserDeactivated)
 		h.refused(h.SetPassword(ctx, alice, h.hash(secret), nil), mxerr.NotFound)
 		h.refused(h.Available(ctx, "alice"), mxerr.UserInUse)
-		h.refused(h.Deactivate(ctx, bob), mxerr.NotFound)
+		h.refused(h.Deactivate(ctx, bob, false), mxerr.NotFound)
 		info, err := h.Info(ctx, alice)
 		if err != nil || !info.Deactivated {
 			t.Errorf("got %+v, %v", info, err)

@@ -20,8 +20,13 @@ type NewAccount struct {
 	Admin    bool
 	// Guest makes a guest, whose Localpart is always made up.
 	Guest bool
+	// Upgrades says that there is a guest with the Localpart, who is to be one no
+	// longer. The caller knows that it is they who ask.
+	Upgrades bool
 	// Token is the registration token that allows it. Empty: the caller does.
 	Token string
+	// Accepted is which policies were accepted, from [Confirmed].
+	Accepted string
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -44,7 +49,7 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 	login := Login{UserID: user}
 	if n.Login != nil {
 		n.Login.User = user
-		if login, err = newLogin(*n.Login); err != nil {
+		if login, err = a.newLogin(*n.Login); err != nil {
 			return Login{}, err
 		}
 	}
@@ -56,7 +61,15 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			}
 			n.Admin = n.Admin || admin
 		}
-		if err := insertAccount(tx, user, n); err != nil {
+		if err := n.store(tx, user); err != nil {
+			return err
+		}
+		if !n.Upgrades {
+			if err := a.created(tx, user); err != nil {
+				return err
+			}
+		}
+		if err := insertAccepted(tx, user, n.Accepted); err != nil {
 			return err
 		}
 		if n.Login == nil {
@@ -68,13 +81,22 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 		return Login{}, fmt.Errorf("creating account %s: %w", user, err)
 	}
 	a.inhabited.Store(true)
+	a.sessions.dropUser(user)
 	return login, nil
 }
 
-func insertAccount(tx *store.Tx, user id.UserID, n NewAccount) error {
+func (n NewAccount) store(tx *store.Tx, user id.UserID) error {
+	if n.Upgrades {
+		err := changeOne(tx, "UPDATE accounts SET guest = $2, password = $3, admin = $4 WHERE user_id = $1 AND guest AND NOT deactivated",
+			user, false, string(n.Password), n.Admin)
+		if errors.Is(err, store.ErrNoRows) {
+			return inUse()
+		}
+		return err
+	}
 	inserted, err := tx.Exec(`
-		INSERT INTO accounts (user_id, password, admin, guest, locked, suspended, deactivated, created)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6)
+		INSERT INTO accounts (user_id, password, admin, guest, locked, suspended, deactivated, erased, departing, created)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $5, $5, $6)
 		ON CONFLICT (user_id) DO NOTHING`,
 		user, string(n.Password), n.Admin, n.Guest, false, time.Now().UnixMilli())
 	if err != nil {

@@ -26,21 +26,22 @@ type NewDevice struct {
 	ID   id.DeviceID
 	Name string
 	Addr netip.Addr
+	// Refreshes says that the client can refresh its access token.
+	Refreshes bool
 }
 
 // A Login is what came of logging in.
 type Login struct {
 	UserID   id.UserID
 	DeviceID id.DeviceID // empty if there was no login
-	Token    string
+	Tokens
 
-	digest digest
-	name   string
-	addr   netip.Addr
+	name string
+	addr netip.Addr
 }
 
 // newLogin makes up what is needed for a login.
-func newLogin(d NewDevice) (Login, error) {
+func (a *Accounts) newLogin(d NewDevice) (Login, error) {
 	if d.ID == "" {
 		d.ID = id.DeviceID(rand.Text()[:10])
 	}
@@ -50,9 +51,7 @@ func newLogin(d NewDevice) (Login, error) {
 	if err := checkDeviceName(d.Name); err != nil {
 		return Login{}, err
 	}
-	l := Login{UserID: d.User, DeviceID: d.ID, name: d.Name, addr: d.Addr}
-	l.Token, l.digest = newToken()
-	return l, nil
+	return Login{UserID: d.User, DeviceID: d.ID, Tokens: a.newTokens(d.Refreshes), name: d.Name, addr: d.Addr}, nil
 }
 
 func checkDeviceName(name string) error {
@@ -62,23 +61,20 @@ func checkDeviceName(name string) error {
 	return nil
 }
 
-// insert stores the token, and the device if it is new.
+// insert stores the tokens, and the device if it is new.
 func (l Login) insert(tx *store.Tx) error {
-	now := time.Now().UnixMilli()
-	if _, err := tx.Exec("DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2", l.UserID, l.DeviceID); err != nil {
+	if err := deleteTokens(tx, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
 		return err
 	}
 	if _, err := insertDevice(tx, l.UserID, l.DeviceID, l.name, l.addr); err != nil {
 		return err
 	}
-	_, err := tx.Exec("INSERT INTO access_tokens (token, user_id, device_id, created) VALUES ($1, $2, $3, $4)",
-		l.digest.bytes(), l.UserID, l.DeviceID, now)
-	return err
+	return l.Tokens.insert(tx, l.UserID, l.DeviceID, tokensInUse)
 }
 
 func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string, addr netip.Addr) (made bool, err error) {
 	n, err := tx.Exec(`
-		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, created) VALUES ($1, $2, $3, $4, $5, $4)
+		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created) VALUES ($1, $2, $3, $4, $5, '', $4)
 		ON CONFLICT (user_id, device_id) DO NOTHING`,
 		user, device, name, time.Now().UnixMilli(), addrText(addr))
 	return n == 1, err
@@ -88,7 +84,7 @@ func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string,
 // out. The refusals are [mxerr.InvalidParam] for the device, [mxerr.NotFound]
 // and [mxerr.UserDeactivated].
 func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
-	login, err := newLogin(d)
+	login, err := a.newLogin(d)
 	if err != nil {
 		return Login{}, err
 	}
@@ -132,25 +128,26 @@ func (a *Accounts) makeRoom(ctx context.Context, user id.UserID, device id.Devic
 type Device struct {
 	ID   id.DeviceID
 	Name string // empty if it has none
-	// Seen is when, and SeenAddr from where, it was last heard of. The address is
-	// empty if it had none.
-	Seen     time.Time
-	SeenAddr string
-	Created  time.Time
+	// Seen is when, SeenAddr from where, and SeenAgent with which client it was
+	// last heard of. The address and the client are empty if it had none.
+	Seen      time.Time
+	SeenAddr  string
+	SeenAgent string
+	Created   time.Time
 }
 
-const deviceColumns = "device_id, name, seen, seen_ip, created"
+const deviceColumns = "device_id, name, seen, seen_ip, seen_agent, created"
 
 // scanDevice reads deviceColumns.
 func (a *Accounts) scanDevice(user id.UserID, scan func(...any) error) (Device, error) {
 	var d Device
 	var seen, created int64
-	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &created); err != nil {
+	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &d.SeenAgent, &created); err != nil {
 		return Device{}, err
 	}
 	d.Seen, d.Created = time.UnixMilli(seen), time.UnixMilli(created)
 	if s, ok := a.sightings.get(deviceKey{user, d.ID}); ok && s.at.After(d.Seen) {
-		d.Seen, d.SeenAddr = s.at, addrText(s.addr)
+		d.Seen, d.SeenAddr, d.SeenAgent = s.at, addrText(s.addr), agentText(s.agent)
 	}
 	return d, nil
 }
@@ -214,7 +211,7 @@ func (a *Accounts) RenameDevice(ctx context.Context, user id.UserID, device id.D
 // AddDevice makes a device without a token, as application services do for
 // their users. It reports whether the device is new; if not, nothing changes.
 func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err error) {
-	login, err := newLogin(d)
+	login, err := a.newLogin(d)
 	if err != nil {
 		return false, err
 	}

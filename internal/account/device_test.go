@@ -102,7 +102,7 @@ func TestTheNumberOfDevicesIsBounded(t *testing.T) {
 		h.create(alice)
 		for _, d := range []id.DeviceID{"A", "B", "C", "C", "D"} {
 			if d == "D" { // A is in use, so it is B that was not seen for longest
-				h.Seen(Session{UserID: alice, DeviceID: "A"}, addr("192.0.2.1"))
+				h.Seen(Session{UserID: alice, DeviceID: "A"}, addr("192.0.2.1"), "client")
 			}
 			h.login(alice, d)
 			time.Sleep(time.Second)
@@ -149,7 +149,7 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 			time.Sleep(time.Second)
 			session, err := h.Authenticate(ctx, phone.Token)
 			h.must(err)
-			h.Seen(session, addr(from))
+			h.Seen(session, addr(from), "client")
 		}
 		stored := func() string {
 			other := open(t, db, Options{}) // which knows only what was written
@@ -194,7 +194,7 @@ func TestSightingsThatCouldNotBeWrittenAreKept(t *testing.T) {
 		}
 		return nil
 	})
-	h.Seen(Session{UserID: alice, DeviceID: "PHONE"}, addr("192.0.2.7"))
+	h.Seen(Session{UserID: alice, DeviceID: "PHONE"}, addr("192.0.2.7"), "a\x00\xff"+strings.Repeat("b", maxAgent))
 	if err := h.flushSightings(ctx); err == nil {
 		t.Fatal("no error")
 	}

@@ -1,5 +1,5 @@
 // Package account is the local users of a server: their accounts, passwords,
-// devices and access tokens, and by which means they prove who they are.
+// devices and tokens, and by which means they prove who they are.
 //
 // # Secrets
 //
@@ -15,6 +15,11 @@
 // where a device was last seen is kept in memory and written by
 // [Accounts.Run] every minute; a crash loses the last minute of that.
 //
+// A client that can refresh its token has a pair of tokens. Refreshing gives it
+// another; what it had is good until it uses what it got, so that an answer that
+// was lost does no harm. Then the old pair is spent, and remembered until the next
+// is: whoever comes with it is told that the device still exists.
+//
 // # Removing devices
 //
 // A device is removed in three steps: its tokens, then what others know of it
@@ -26,9 +31,14 @@
 // [Accounts.Interact] runs
 // https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api:
 // what is left to be done is a pure function of the flows and the stages done
-// (interactive.go), and the sessions are in the database, so that each request
+// (stages.go), and the sessions are in the database, so that each request
 // may come to another node.
 //
-// The package does not know rooms, profiles or keys: who deactivates an account
-// has to see to those.
+// A stage can also be done apart from the request, on a page: [Accounts.Stage].
+//
+// # Deactivation
+//
+// The package does not know rooms, profiles or keys. An account that is
+// deactivated has a note that there is more to be done, until Options.Departed
+// has done it.
 package account

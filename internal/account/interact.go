@@ -24,6 +24,8 @@ type Interaction struct {
 	User id.UserID
 	// Flows are the ways to confirm it, one at least.
 	Flows []Flow
+	// Terms are the policies to be accepted, if that is a stage of a flow.
+	Terms Terms
 	// Body is that of the request.
 	Body canonjson.Value
 	// Secret names the member of the body that holds a new password. It is
@@ -44,6 +46,8 @@ type Confirmed struct {
 	// Token is the registration token that was shown, empty if none was. It is
 	// not used up.
 	Token string
+	// Accepted is which policies were accepted, for [NewAccount].
+	Accepted string
 }
 
 const (
@@ -61,8 +65,10 @@ type interaction struct {
 	user      id.UserID
 	request   canonjson.Value
 	password  Hash
+	flows     []Flow
 	completed []Stage
 	token     string
+	terms     string // the policies that were shown, see Terms.Versions
 	stored    bool
 }
 
@@ -92,6 +98,9 @@ func (a *Accounts) Interact(ctx context.Context, i Interaction) (Confirmed, erro
 		if err != nil {
 			return Confirmed{}, err
 		}
+		if old.outdated(s) {
+			return Confirmed{}, a.presentAgain(ctx, i, old, s.terms)
+		}
 		if s, err = old.with(s); err != nil {
 			return Confirmed{}, err
 		}
@@ -105,8 +114,8 @@ func (a *Accounts) goOn(ctx context.Context, i Interaction, s *interaction, t *a
 	before := len(s.completed)
 	// A stage that was completed is not tried again.
 	if t.stage != "" && !slices.Contains(s.completed, t.stage) {
-		err := a.try(ctx, i, s, t)
-		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+		err := a.try(ctx, s, t)
+		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) && triableAgain(refusal) {
 			return Confirmed{}, a.challenge(ctx, i, s, refusal)
 		}
 		if err != nil {
@@ -127,13 +136,38 @@ func (a *Accounts) goOn(ctx context.Context, i Interaction, s *interaction, t *a
 	if !done {
 		return Confirmed{}, a.challenge(ctx, i, s, nil)
 	}
-	return Confirmed{User: s.user, Body: s.request, Password: s.password, Token: s.token}, nil
+	c := Confirmed{User: s.user, Body: s.request, Password: s.password, Token: s.token}
+	if slices.Contains(s.completed, StageTerms) {
+		c.Accepted = s.terms
+	}
+	return c, nil
+}
+
+// outdated reports whether other policies are to be accepted by now than those
+// that the session has shown.
+func (s *interaction) outdated(now *interaction) bool {
+	return s.terms != now.terms && !slices.Contains(s.completed, StageTerms)
+}
+
+// presentAgain shows the policies that are to be accepted now. It is not known
+// which ones the user would accept with the present request.
+func (a *Accounts) presentAgain(ctx context.Context, i Interaction, s *interaction, terms string) error {
+	s.terms = terms
+	if err := a.advance(ctx, s, len(s.completed)); err != nil {
+		return err
+	}
+	return a.challenge(ctx, i, s, mxerr.New(mxerr.Forbidden, "The policies have changed: accept them as they are now"))
+}
+
+// triableAgain reports whether another attempt could succeed after a refusal.
+func triableAgain(refusal *mxerr.Error) bool {
+	return refusal.Code != mxerr.UserLocked && refusal.Code != mxerr.UserDeactivated
 }
 
 // begin makes a session of a request, which is not stored yet. The new password
 // is hashed only where the hash is needed.
 func (a *Accounts) begin(ctx context.Context, i Interaction, request canonjson.Value) (*interaction, error) {
-	s := &interaction{id: rand.Text(), operation: i.Operation, user: i.User, request: request}
+	s := &interaction{id: rand.Text(), operation: i.Operation, user: i.User, request: request, flows: i.Flows, terms: i.Terms.Versions()}
 	if i.Secret == "" {
 		return s, nil
 	}
@@ -151,6 +185,7 @@ func (s *interaction) with(now *interaction) (_ *interaction, err error) {
 	if s.request, err = merge(s.request, now.request); err != nil {
 		return nil, fmt.Errorf("merging the requests of an authentication session: %w", err)
 	}
+	s.flows = now.flows
 	if now.password != "" {
 		s.password = now.password
 	}
@@ -165,16 +200,16 @@ func (a *Accounts) challenge(ctx context.Context, i Interaction, s *interaction,
 			return err
 		}
 	}
-	return flows(i.Flows).challenge(s.id, s.completed, refusal)
+	return flows(i.Flows).challenge(s.id, s.completed, i.Terms, refusal)
 }
 
 // try lets a client do a stage. A refusal is one that it may try again after.
-func (a *Accounts) try(ctx context.Context, i Interaction, s *interaction, t *attempt) error {
-	if !flows(i.Flows).next(s.completed, t.stage) {
+func (a *Accounts) try(ctx context.Context, s *interaction, t *attempt) error {
+	if !flows(s.flows).next(s.completed, t.stage) {
 		return mxerr.New(mxerr.Forbidden, "This stage is not the next one of any flow")
 	}
 	switch t.stage {
-	case StageDummy:
+	case StageDummy, StageTerms:
 	case StagePassword:
 		user, err := a.provePassword(ctx, s.user, t.auth)
 		if err != nil {

@@ -16,10 +16,10 @@ import (
 func (a *Accounts) storeInteraction(ctx context.Context, s *interaction) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`
-			INSERT INTO auth_sessions (session, operation, user_id, request, password, completed, token, created)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			INSERT INTO auth_sessions (session, operation, user_id, request, password, flows, completed, token, terms, created)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			s.id, s.operation, string(s.user), []byte(s.request), string(s.password),
-			joinStages(s.completed), s.token, time.Now().UnixMilli())
+			joinFlows(s.flows), joinStages(s.completed), s.token, s.terms, time.Now().UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -29,22 +29,32 @@ func (a *Accounts) storeInteraction(ctx context.Context, s *interaction) error {
 	return nil
 }
 
-// resume reads a session. The error is ErrNoRows if it has ended or never was,
-// and a refusal if it is about something else.
-func (a *Accounts) resume(ctx context.Context, i Interaction, session string) (*interaction, error) {
+// readInteraction reads a session. The error is ErrNoRows if it has ended or never
+// was.
+func (a *Accounts) readInteraction(ctx context.Context, session string) (*interaction, error) {
 	s := &interaction{id: session, stored: true}
 	var request []byte
-	var completed string
+	var flows, completed string
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		return tx.Row(`
-			SELECT operation, user_id, request, password, completed, token FROM auth_sessions
+			SELECT operation, user_id, request, password, flows, completed, token, terms FROM auth_sessions
 			WHERE session = $1 AND created > $2`, session, time.Now().Add(-sessionLength).UnixMilli()).
-			Scan(&s.operation, &s.user, &request, &s.password, &completed, &s.token)
+			Scan(&s.operation, &s.user, &request, &s.password, &flows, &completed, &s.token, &s.terms)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading an authentication session: %w", err)
 	}
-	s.request, s.completed = canonjson.Value(request), splitStages(completed)
+	s.request, s.flows, s.completed = canonjson.Value(request), splitFlows(flows), splitStages(completed)
+	return s, nil
+}
+
+// resume reads a session for a request. The error is ErrNoRows if it has ended or
+// never was, and a refusal if it is about something else.
+func (a *Accounts) resume(ctx context.Context, i Interaction, session string) (*interaction, error) {
+	s, err := a.readInteraction(ctx, session)
+	if err != nil {
+		return nil, err
+	}
 	// Who has no token can have shown by a password who it is.
 	sameUser := s.user == i.User || i.User == "" && slices.Contains(s.completed, StagePassword)
 	if s.operation != i.Operation || !sameUser {
@@ -56,8 +66,9 @@ func (a *Accounts) resume(ctx context.Context, i Interaction, session string) (*
 // advance stores the stages done, unless another request did more meanwhile.
 func (a *Accounts) advance(ctx context.Context, s *interaction, before int) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
-		return changeOne(tx, "UPDATE auth_sessions SET completed = $2, token = $3, user_id = $4 WHERE session = $1 AND completed = $5",
-			s.id, joinStages(s.completed), s.token, string(s.user), joinStages(s.completed[:before]))
+		return changeOne(tx, `
+			UPDATE auth_sessions SET completed = $2, token = $3, user_id = $4, terms = $5 WHERE session = $1 AND completed = $6`,
+			s.id, joinStages(s.completed), s.token, string(s.user), s.terms, joinStages(s.completed[:before]))
 	})
 	return ended(err)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -36,11 +37,17 @@ type Argon2 struct {
 // https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
 func DefaultArgon2() Argon2 { return Argon2{Memory: 19 << 10, Time: 2, Threads: 1} }
 
-// The bounds of a password: the least number of characters, and the most bytes.
-const (
-	minPassword = 8
-	maxPassword = 512
-)
+// A PasswordPolicy is what new passwords have to be like.
+type PasswordPolicy struct {
+	// MinLength is the least number of characters; 0 means 8.
+	MinLength int
+	// MinKinds is of how many kinds the characters have to be: lower case, upper
+	// case, digits, and all others.
+	MinKinds int
+}
+
+// maxPassword is how many bytes a password can have.
+const maxPassword = 512
 
 const (
 	saltLength = 16
@@ -79,22 +86,46 @@ func (a *Accounts) HashPassword(ctx context.Context, password string) (Hash, err
 	if password == "" {
 		return "", nil
 	}
-	if err := checkPassword(password); err != nil {
+	if err := a.policy.check(password); err != nil {
 		return "", err
 	}
 	return a.passwords.hash(ctx, password)
 }
 
-// checkPassword is the policy for new passwords. As length is what makes a
-// password hard to guess, there are no demands on its characters.
-func checkPassword(password string) error {
+// check refuses a password that is too weak. As length is what makes a password
+// hard to guess, there are no demands on its characters by default.
+func (p PasswordPolicy) check(password string) error {
+	least := p.MinLength
+	if least == 0 {
+		least = 8
+	}
 	switch {
 	case len(password) > maxPassword:
 		return mxerr.New(mxerr.InvalidParam, "The password is longer than %d bytes", maxPassword)
-	case utf8.RuneCountInString(password) < minPassword:
-		return mxerr.New(mxerr.WeakPassword, "The password has to have %d characters or more", minPassword)
+	case utf8.RuneCountInString(password) < least:
+		return mxerr.New(mxerr.WeakPassword, "The password has to have %d characters or more", least)
+	case kinds(password) < p.MinKinds:
+		return mxerr.New(mxerr.WeakPassword, "The password has to have characters of %d of the kinds lower case, upper case, digits and others", p.MinKinds)
 	}
 	return nil
+}
+
+// kinds counts the kinds of characters that a password has.
+func kinds(password string) int {
+	var lower, upper, digit, other int
+	for _, r := range password {
+		switch {
+		case unicode.IsLower(r):
+			lower = 1
+		case unicode.IsUpper(r):
+			upper = 1
+		case unicode.IsDigit(r):
+			digit = 1
+		default:
+			other = 1
+		}
+	}
+	return lower + upper + digit + other
 }
 
 func (h *hasher) hash(ctx context.Context, password string) (Hash, error) {

@@ -113,3 +113,27 @@ func FuzzParseHash(f *testing.F) {
 		}
 	})
 }
+
+func TestThePolicyForPasswords(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		policy   PasswordPolicy
+		password string
+		code     mxerr.Code // empty: it is accepted
+	}{
+		{"seven characters", PasswordPolicy{}, "abcdefg", mxerr.WeakPassword},
+		{"eight", PasswordPolicy{}, "abcdefgh", ""},
+		{"eight, of more bytes", PasswordPolicy{}, "äöüßäöüß", ""},
+		{"four where that suffices", PasswordPolicy{MinLength: 4}, "abcd", ""},
+		{"eleven of twelve", PasswordPolicy{MinLength: 12}, "abcdefghijk", mxerr.WeakPassword},
+		{"one kind of two", PasswordPolicy{MinKinds: 2}, "abcdefgh", mxerr.WeakPassword},
+		{"two kinds", PasswordPolicy{MinKinds: 2}, "abcdefg1", ""},
+		{"three kinds of four", PasswordPolicy{MinKinds: 4}, "Abcdefg1", mxerr.WeakPassword},
+		{"four kinds", PasswordPolicy{MinKinds: 4}, "Äbcdefg1 ", ""},
+		{"too long", PasswordPolicy{}, strings.Repeat("x", maxPassword+1), mxerr.InvalidParam},
+	} {
+		if err := row.policy.check(row.password); row.code == "" && err != nil || row.code != "" && !errors.Is(err, row.code) {
+			t.Errorf("%s: got %v, want %q", row.name, err, row.code)
+		}
+	}
+}

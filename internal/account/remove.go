@@ -41,7 +41,7 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 		if devices, err = selectDevices(tx, user, which); err != nil {
 			return err
 		}
-		if err := deleteOf(tx, "access_tokens", user, devices); err != nil {
+		if err := deleteTokens(tx, user, devices); err != nil {
 			return err
 		}
 		return also(tx)
@@ -56,7 +56,7 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 	return a.db.Update(ctx, func(tx *store.Tx) error {
 		// Once more the tokens: somebody may have logged in again meanwhile,
 		// with a device that is known to nobody else any more.
-		if err := deleteOf(tx, "access_tokens", user, devices); err != nil {
+		if err := deleteTokens(tx, user, devices); err != nil {
 			return err
 		}
 		return deleteOf(tx, "devices", user, devices)
@@ -78,6 +78,19 @@ func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) (
 		}
 	}
 	return devices, nil
+}
+
+// deleteTokens removes the tokens of devices. Like settle, it locks the devices
+// first, or each could wait for the other.
+func deleteTokens(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
+	in, list := tx.In(2, devices)
+	if _, err := tx.Exec("UPDATE devices SET seen = seen WHERE user_id = $1 AND device_id "+in, user, list); err != nil {
+		return err
+	}
+	if err := deleteOf(tx, "access_tokens", user, devices); err != nil {
+		return err
+	}
+	return deleteOf(tx, "refresh_tokens", user, devices)
 }
 
 func deleteOf(tx *store.Tx, table string, user id.UserID, devices []id.DeviceID) error {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,10 +27,14 @@ type deviceKey struct {
 	device id.DeviceID
 }
 
-// A sighting is when and from where a device was seen.
+// maxAgent is how many bytes of the name that a client gives itself are kept.
+const maxAgent = 256
+
+// A sighting is when, from where and with which client a device was seen.
 type sighting struct {
-	at   time.Time
-	addr netip.Addr
+	at    time.Time
+	addr  netip.Addr
+	agent string
 }
 
 // sightings are those that were not written yet.
@@ -41,9 +46,9 @@ type sightings struct {
 func newSightings() *sightings { return &sightings{last: make(map[deviceKey]sighting)} }
 
 // Seen notes that a request of a session came from an address, which may be
-// invalid if there is none. It costs no query.
-func (a *Accounts) Seen(session Session, addr netip.Addr) {
-	a.sightings.note(deviceKey{session.UserID, session.DeviceID}, sighting{time.Now(), addr})
+// invalid if there is none, and how the client calls itself. It costs no query.
+func (a *Accounts) Seen(session Session, addr netip.Addr, agent string) {
+	a.sightings.note(deviceKey{session.UserID, session.DeviceID}, sighting{time.Now(), addr, agent})
 }
 
 func (s *sightings) note(key deviceKey, seen sighting) {
@@ -106,9 +111,15 @@ func (a *Accounts) flushSightings(ctx context.Context) error {
 }
 
 func writeSighting(tx *store.Tx, key deviceKey, seen sighting) error {
-	_, err := tx.Exec("UPDATE devices SET seen = $3, seen_ip = $4 WHERE user_id = $1 AND device_id = $2 AND seen <= $3",
-		key.user, key.device, seen.at.UnixMilli(), addrText(seen.addr))
+	_, err := tx.Exec("UPDATE devices SET seen = $3, seen_ip = $4, seen_agent = $5 WHERE user_id = $1 AND device_id = $2 AND seen <= $3",
+		key.user, key.device, seen.at.UnixMilli(), addrText(seen.addr), agentText(seen.agent))
 	return err
+}
+
+// agentText is what can be stored of the name of a client.
+func agentText(agent string) string {
+	agent = agent[:min(len(agent), maxAgent)]
+	return strings.ReplaceAll(strings.ToValidUTF8(agent, ""), "\x00", "")
 }
 
 // addrText is empty where there is no address.

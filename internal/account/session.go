@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,30 +32,62 @@ func (a *Accounts) Authenticate(ctx context.Context, token string) (Session, err
 	if !plausible(token) {
 		return Session{}, unknownToken()
 	}
-	d := digest(sha256.Sum256([]byte(token)))
+	d := digestOf(token)
 	session, change, ok := a.sessions.get(d)
 	if ok {
 		return session, nil
 	}
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row(`
-			SELECT t.user_id, t.device_id, a.guest, a.locked, a.suspended, a.admin
-			FROM access_tokens t JOIN accounts a ON a.user_id = t.user_id
+	session, row, err := a.readSession(ctx, d)
+	if err != nil {
+		return Session{}, err
+	}
+	if row.state == tokensSpent || row.expired(time.Now()) {
+		return Session{}, softLogout()
+	}
+	if row.state == tokensNew {
+		if err := a.settle(ctx, session.UserID, session.DeviceID, row.refresh); err != nil {
+			return Session{}, err
+		}
+		return a.Authenticate(ctx, token) // by what is so now
+	}
+	a.sessions.put(d, session, change, row.expires)
+	return session, nil
+}
+
+// readSession reads what there is to know of an access token.
+func (a *Accounts) readSession(ctx context.Context, d digest) (s Session, row tokenRow, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		var expires int64
+		err := tx.Row(`
+			SELECT t.user_id, t.device_id, a.guest, a.locked, a.suspended, a.admin, t.expires, t.refresh, r.state
+			FROM access_tokens t JOIN accounts a ON a.user_id = t.user_id LEFT JOIN refresh_tokens r ON r.token = t.refresh
 			WHERE t.token = $1 AND NOT a.deactivated`, d.bytes()).
-			Scan(&session.UserID, &session.DeviceID, &session.Guest, &session.Locked, &session.Suspended, &session.Admin)
+			Scan(&s.UserID, &s.DeviceID, &s.Guest, &s.Locked, &s.Suspended, &s.Admin, &expires, &row.refresh, &row.state)
+		if row.refresh == nil {
+			row.state = tokensInUse
+		}
+		if expires != 0 {
+			row.expires = time.UnixMilli(expires)
+		}
+		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		return Session{}, unknownToken()
+		return s, row, unknownToken()
 	}
 	if err != nil {
-		return Session{}, fmt.Errorf("looking for an access token: %w", err)
+		return s, row, fmt.Errorf("looking for an access token: %w", err)
 	}
-	a.sessions.put(d, session, change)
-	return session, nil
+	return s, row, nil
 }
 
 func unknownToken() error {
 	return mxerr.New(mxerr.UnknownToken, "The access token is not known, or no longer").With("soft_logout", false)
+}
+
+// softLogout is for tokens that are no longer good while the device is still
+// there: https://spec.matrix.org/v1.19/client-server-api/#soft-logout
+func softLogout() error {
+	return mxerr.New(mxerr.UnknownToken, "The token has expired, or there is a newer one").With("soft_logout", true)
 }
 
 const (
@@ -74,6 +105,7 @@ type sessions struct {
 
 	mu         sync.Mutex // guards what follows
 	young, old map[digest]remembered
+	watchers   map[*watcher]bool
 	// change is counted whenever something is dropped: what was read from the
 	// database before that may have been revoked meanwhile.
 	change uint64
@@ -85,7 +117,7 @@ type remembered struct {
 }
 
 func newSessions(size int) *sessions {
-	return &sessions{size: size, young: make(map[digest]remembered)}
+	return &sessions{size: size, young: make(map[digest]remembered), watchers: make(map[*watcher]bool)}
 }
 
 // get returns what is remembered of a token, and the count that put wants.
@@ -96,14 +128,15 @@ func (s *sessions) get(d digest) (session Session, change uint64, ok bool) {
 	if !ok {
 		r, ok = s.old[d]
 	}
-	if !ok || time.Now().After(r.until) {
+	if !ok || !time.Now().Before(r.until) {
 		return Session{}, s.change, false
 	}
 	return r.session, s.change, true
 }
 
-// put remembers what was read after get, unless something was dropped since.
-func (s *sessions) put(d digest, session Session, change uint64) {
+// put remembers what was read after get, unless something was dropped since. The
+// token expires at some time, or never if that is zero.
+func (s *sessions) put(d digest, session Session, change uint64, expires time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if change != s.change {
@@ -112,7 +145,11 @@ func (s *sessions) put(d digest, session Session, change uint64) {
 	if len(s.young) >= s.size {
 		s.young, s.old = make(map[digest]remembered), s.young
 	}
-	s.young[d] = remembered{session, time.Now().Add(sessionAge)}
+	until := time.Now().Add(sessionAge)
+	if !expires.IsZero() && expires.Before(until) {
+		until = expires
+	}
+	s.young[d] = remembered{session, until}
 }
 
 // drop forgets sessions. It is called after the commit that makes them wrong,
@@ -124,6 +161,38 @@ func (s *sessions) drop(which func(Session) bool) {
 	del := func(_ digest, r remembered) bool { return which(r.session) }
 	maps.DeleteFunc(s.young, del)
 	maps.DeleteFunc(s.old, del)
+	for w := range s.watchers {
+		if which(w.session) {
+			w.changed()
+		}
+	}
+}
+
+// A watcher wants to know when a session has changed.
+type watcher struct {
+	session Session
+	changed context.CancelFunc
+}
+
+// Watch returns a context that ends when something of a user's device may have
+// changed of what [Accounts.Authenticate] says, by this node's doing. Whoever was
+// told before asks again. Call stop in the end.
+func (a *Accounts) Watch(user id.UserID, device id.DeviceID) (changed context.Context, stop func()) {
+	return a.sessions.watch(Session{UserID: user, DeviceID: device})
+}
+
+func (s *sessions) watch(session Session) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{session, cancel}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers[w] = true
+	return ctx, func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+	}
 }
 
 // dropUser forgets all sessions of a user.

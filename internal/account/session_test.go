@@ -72,7 +72,7 @@ func TestARevokedTokenIsNotRememberedAgain(t *testing.T) {
 	var d digest
 	_, change, _ := s.get(d)
 	s.dropUser(bob)
-	s.put(d, Session{UserID: alice}, change)
+	s.put(d, Session{UserID: alice}, change, time.Time{})
 	if _, _, ok := s.get(d); ok {
 		t.Error("what was read before something was revoked is remembered")
 	}
@@ -84,7 +84,7 @@ func TestRememberedSessionsAreBounded(t *testing.T) {
 		var d digest
 		d[0] = byte(i)
 		_, change, _ := s.get(d)
-		s.put(d, Session{UserID: alice}, change)
+		s.put(d, Session{UserID: alice}, change, time.Time{})
 		if session, _, ok := s.get(d); !ok || session.UserID != alice {
 			t.Fatalf("session %d is not remembered", i)
 		}

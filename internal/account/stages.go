@@ -17,6 +17,7 @@ const (
 	StageDummy             Stage = "m.login.dummy"
 	StagePassword          Stage = "m.login.password"
 	StageRegistrationToken Stage = "m.login.registration_token"
+	StageTerms             Stage = "m.login.terms"
 )
 
 // A Flow is stages to be done in this order.
@@ -38,9 +39,14 @@ func (f flows) next(completed []Stage, stage Stage) bool {
 	})
 }
 
+// have reports whether a stage is in any flow.
+func (f flows) have(stage Stage) bool {
+	return slices.ContainsFunc(f, func(flow Flow) bool { return slices.Contains(flow, stage) })
+}
+
 // challenge is the answer that tells a client what is left to be done, and why
 // its last attempt was refused, if it was.
-func (f flows) challenge(session string, completed []Stage, refusal *mxerr.Error) *mxerr.Error {
+func (f flows) challenge(session string, completed []Stage, terms Terms, refusal *mxerr.Error) *mxerr.Error {
 	type flow struct {
 		Stages Flow `json:"stages"`
 	}
@@ -52,7 +58,11 @@ func (f flows) challenge(session string, completed []Stage, refusal *mxerr.Error
 	if refusal != nil {
 		e.Code, e.Message = refusal.Code, refusal.Message
 	}
-	e = e.With("session", session).With("flows", list).With("params", struct{}{})
+	params := make(map[Stage]any)
+	if f.have(StageTerms) {
+		params[StageTerms] = map[string]Terms{"policies": terms}
+	}
+	e = e.With("session", session).With("flows", list).With("params", params)
 	if len(completed) > 0 {
 		e = e.With("completed", completed)
 	}
@@ -132,4 +142,21 @@ func joinStages(stages []Stage) string {
 		names[i] = string(s)
 	}
 	return strings.Join(names, " ")
+}
+
+// splitFlows reads what joinFlows writes.
+func splitFlows(s string) []Flow {
+	var list []Flow
+	for line := range strings.Lines(s) {
+		list = append(list, splitStages(line))
+	}
+	return list
+}
+
+func joinFlows(list []Flow) string {
+	lines := make([]string, len(list))
+	for i, f := range list {
+		lines[i] = joinStages(f)
+	}
+	return strings.Join(lines, "\n")
 }

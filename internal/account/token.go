@@ -27,8 +27,10 @@ func (d digest) bytes() []byte { return d[:] }
 func newToken() (token string, d digest) {
 	token = tokenPrefix + rand.Text()
 	token += "_" + checksum(token)
-	return token, sha256.Sum256([]byte(token))
+	return token, digestOf(token)
 }
+
+func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
 
 // checksum is the CRC-32 of a text in seven base32 digits.
 func checksum(text string) string {

@@ -19,17 +19,18 @@ type Info struct {
 	Locked      bool
 	Suspended   bool
 	Deactivated bool
+	Erased      bool // what the user said is not shown to who had not seen it
 	Created     time.Time
 }
 
-const accountColumns = "user_id, admin, guest, locked, suspended, deactivated, created, password"
+const accountColumns = "user_id, admin, guest, locked, suspended, deactivated, erased, created, password"
 
 // scanAccount reads accountColumns.
 func scanAccount(scan func(...any) error) (Info, Hash, error) {
 	var i Info
 	var hash Hash
 	var created int64
-	err := scan(&i.UserID, &i.Admin, &i.Guest, &i.Locked, &i.Suspended, &i.Deactivated, &created, &hash)
+	err := scan(&i.UserID, &i.Admin, &i.Guest, &i.Locked, &i.Suspended, &i.Deactivated, &i.Erased, &created, &hash)
 	i.Created = time.UnixMilli(created)
 	return i, hash, err
 }
@@ -111,12 +112,16 @@ func (a *Accounts) CheckPassword(ctx context.Context, user id.UserID, password s
 	case !matches:
 		return Info{}, wrongPassword()
 	case info.Locked:
-		return Info{}, mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+		return Info{}, lockedOut()
 	}
 	return info, nil
 }
 
 func wrongPassword() error { return mxerr.New(mxerr.Forbidden, "Wrong username or password") }
+
+func lockedOut() error {
+	return mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+}
 
 func deactivated() error { return mxerr.New(mxerr.UserDeactivated, "This account was deactivated") }
 
@@ -125,24 +130,14 @@ func deactivated() error { return mxerr.New(mxerr.UserDeactivated, "This account
 func (a *Accounts) SetPassword(ctx context.Context, user id.UserID, password Hash, keep func(id.DeviceID) bool) error {
 	lose := func(d id.DeviceID) bool { return keep != nil && !keep(d) }
 	err := a.removeDevices(ctx, user, lose, func(tx *store.Tx) error {
-		return changeOne(tx, "UPDATE accounts SET password = $2 WHERE user_id = $1 AND NOT deactivated", user, string(password))
+		err := changeOne(tx, "UPDATE accounts SET password = $2 WHERE user_id = $1 AND NOT deactivated", user, string(password))
+		if err != nil {
+			return err
+		}
+		return deleteTickets(tx, user, ticketLogin)
 	})
 	if err != nil {
 		return fmt.Errorf("changing the password of %s: %w", user, missing(user, err))
-	}
-	return nil
-}
-
-// Deactivate closes an account for good: nobody can log in any more, and its name
-// is not given out again. Deactivating it again completes what a fault left
-// undone.
-func (a *Accounts) Deactivate(ctx context.Context, user id.UserID) error {
-	all := func(id.DeviceID) bool { return true }
-	err := a.removeDevices(ctx, user, all, func(tx *store.Tx) error {
-		return changeOne(tx, "UPDATE accounts SET deactivated = $2, password = '' WHERE user_id = $1", user, true)
-	})
-	if err != nil {
-		return fmt.Errorf("deactivating %s: %w", user, missing(user, err))
 	}
 	return nil
 }

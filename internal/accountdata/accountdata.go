@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"parley/internal/cache"
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
@@ -33,10 +34,23 @@ type Store struct {
 	db       *store.DB
 	journal  *journal.Journal
 	maxTotal int64
+	// personal has the push rules of users as they are evaluated.
+	personal *cache.Cache[id.UserID, personal]
+	wishes   *cache.Cache[journal.Scope, *wishes] // nil for those that have changed
 }
 
-// New returns a store over a database and its journal.
-func New(db *store.DB, j *journal.Journal) *Store { return &Store{db, j, maxTotal} }
+// New returns a store over a database and its journal. It must be made before the
+// journal runs.
+func New(db *store.DB, j *journal.Journal) *Store {
+	s := &Store{
+		db: db, journal: j, maxTotal: maxTotal,
+		personal: cache.New[id.UserID](personalMemory, personal.weight),
+		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
+	}
+	j.OnForeign(s.foreignWishes)
+	j.OnForeign(s.foreignRules)
+	return s
+}
 
 // Data is one piece of account data. Room is empty if it is of none.
 type Data struct {
@@ -62,7 +76,7 @@ func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataTyp
 	if err := s.checkTotal(ctx, p, content); err != nil {
 		return err
 	}
-	if _, err := s.journal.Append(ctx, p.change(content, nil)); err != nil {
+	if _, err := s.journal.Append(ctx, s.change(p, content, nil)); err != nil {
 		return fmt.Errorf("storing %s: %w", p, err)
 	}
 	return nil
@@ -139,7 +153,7 @@ func (s *Store) edit(ctx context.Context, p place, f func([]byte) ([]byte, error
 		if err != nil || bytes.Equal(next, content) {
 			return err
 		}
-		_, err = s.journal.Append(ctx, p.change(next, &pos))
+		_, err = s.journal.Append(ctx, s.change(p, next, &pos))
 		if err == nil {
 			return nil
 		}
@@ -147,4 +161,20 @@ func (s *Store) edit(ctx context.Context, p place, f func([]byte) ([]byte, error
 			return fmt.Errorf("editing %s: %w", p, err)
 		}
 	}
+}
+
+// Remove removes all account data and the push rules of a user whose account was
+// deactivated. Nobody can see any more that they are gone.
+func (s *Store) Remove(ctx context.Context, user id.UserID) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM account_data WHERE user_id = $1", user); err != nil {
+			return err
+		}
+		_, err := tx.Exec("DELETE FROM push_rules WHERE user_id = $1", user)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing the account data of %s: %w", user, err)
+	}
+	return nil
 }

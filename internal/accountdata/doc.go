@@ -15,4 +15,8 @@
 //   - m.tag can be edited tag by tag.
 //
 // The first two are not for clients to put.
+//
+// What users say of whom they want to hear, the list of users whom they ignore and
+// who may invite them, the server acts upon: see [Store.Ignored] and
+// [Store.Invite], which cost no query as a rule.
 package accountdata

@@ -66,7 +66,7 @@ func (p place) write(tx *store.Tx, content []byte, pos journal.Position) error {
 
 // change sets what is kept there. Unless decidedOn is nil it is refused with
 // errConflict if that is not the position of the last change.
-func (p place) change(content []byte, decidedOn *journal.Position) journal.Change {
+func (s *Store) change(p place, content []byte, decidedOn *journal.Position) journal.Change {
 	ref := int64(0)
 	if p.isPushRules() {
 		ref = RefPushRules
@@ -84,6 +84,12 @@ func (p place) change(content []byte, decidedOn *journal.Position) journal.Chang
 		pos := b.Append(journal.UserScope(p.user), journal.KindAccountData, ref)
 		b.Remember(p, pos)
 		b.Write(p, func(tx *store.Tx) error { return p.write(tx, content, pos) })
+		switch {
+		case p.isPushRules():
+			b.Durable(func() { s.forgetRules(p.user) })
+		case p.room == "" && IsWish(p.dataType):
+			b.Durable(func() { s.forgetWishes(journal.UserScope(p.user)) })
+		}
 		return nil
 	}
 }

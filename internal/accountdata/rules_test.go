@@ -154,3 +154,44 @@ func TestRulesAreNewsWhenTheyChange(t *testing.T) {
 		n.want("all of somebody else", show(list, err), " m.push_rules rules\n")
 	})
 }
+
+func TestRulesAreReadyToBeEvaluated(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n, other := start(t, db), start(t, db)
+		const room = "!r:a.test"
+		effect := func(n *node, user id.UserID) pushrule.Effect {
+			t.Helper()
+			if err := n.journal.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			p, err := n.Personal(ctx, user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p == nil {
+				return pushrule.Same
+			}
+			return p.In(room)
+		}
+		for _, enabled := range []bool{false, true, false} {
+			err := n.EditRules(ctx, alice, func(s pushrule.Settings) (pushrule.Settings, error) {
+				return s.SetEnabled(pushrule.Default(alice), pushrule.Override, pushrule.Master, enabled)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := pushrule.Same
+			if enabled {
+				want = pushrule.Silence
+			}
+			for i, n := range []*node{n, other} {
+				if got := effect(n, alice); got != want {
+					t.Errorf("with all off: %v, node %d has %v, want %v", enabled, i, got, want)
+				}
+				if p, err := n.Personal(ctx, bob); p != nil || err != nil {
+					t.Errorf("bob has rules of his own: %v, %v", p, err)
+				}
+			}
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -16,8 +17,7 @@ import (
 // ErrTaken is the cause of the refusal of an alias that there is already.
 var ErrTaken = errors.New("the alias is taken")
 
-// Directory is the aliases and the published rooms of a server. It is safe for
-// concurrent use.
+// Directory is the aliases of a server. It is safe for concurrent use.
 type Directory struct {
 	db     *store.DB
 	server id.ServerName
@@ -53,21 +53,45 @@ func (d *Directory) Create(ctx context.Context, alias id.RoomAlias, room id.Room
 	if err := d.Check(alias); err != nil {
 		return err
 	}
-	err := d.db.Update(ctx, func(tx *store.Tx) error {
-		made, err := tx.Exec(`
-			INSERT INTO aliases (alias, room_id, creator, created) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (alias) DO NOTHING`, alias, room, creator, time.Now().UnixMilli())
-		if err == nil && made == 0 {
-			err = ErrTaken
-		}
-		return err
-	})
+	err := d.db.Update(ctx, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
 	if errors.Is(err, ErrTaken) {
 		return mxerr.New(mxerr.Unknown, "The alias %s exists already", alias).WithStatus(409).Wrap(ErrTaken)
 	}
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", alias, err)
 	}
+	return nil
+}
+
+// insert makes an alias. The error is ErrTaken when there is one already.
+func insert(tx *store.Tx, alias id.RoomAlias, room id.RoomID, creator id.UserID) error {
+	made, err := tx.Exec(`
+		INSERT INTO aliases (alias, room_id, creator, created) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (alias) DO NOTHING`, alias, room, creator, time.Now().UnixMilli())
+	if err == nil && made == 0 {
+		err = ErrTaken
+	}
+	return err
+}
+
+// aliasKey names an alias in a batch.
+type aliasKey struct{ alias id.RoomAlias }
+
+// CreateWith makes an alias in a batch, that of the room which it leads to. The
+// error is ErrTaken when there is one already.
+func (d *Directory) CreateWith(b *journal.Batch, alias id.RoomAlias, room id.RoomID, creator id.UserID) error {
+	if err := d.Check(alias); err != nil {
+		return err
+	}
+	var there int
+	if err := b.Row("SELECT count(*) FROM aliases WHERE alias = $1", alias).Scan(&there); err != nil {
+		return fmt.Errorf("looking for %s: %w", alias, err)
+	}
+	if _, inGroup := b.Memo(aliasKey{alias}); there > 0 || inGroup {
+		return ErrTaken
+	}
+	b.Remember(aliasKey{alias}, true)
+	b.Write(aliasKey{alias}, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
 	return nil
 }
 
@@ -121,6 +145,20 @@ func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, err
 	return aliases, nil
 }
 
+// moveKey names what moves from a room, in a batch.
+type moveKey struct{ from id.RoomID }
+
+// Move adds to the batch that the aliases of a room lead to another one from now
+// on.
+func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
+	b.Write(moveKey{from}, func(tx *store.Tx) error {
+		if err := tx.Queue("UPDATE aliases SET room_id = $2 WHERE room_id = $1", from, to); err != nil {
+			return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
+		}
+		return nil
+	})
+}
+
 // list returns the one column that a query gives.
 func list[T any](ctx context.Context, db *store.DB, query string, args ...any) ([]T, error) {
 	all := []T{}
@@ -138,4 +176,26 @@ func list[T any](ctx context.Context, db *store.DB, query string, args ...any) (
 		return nil
 	})
 	return all, err
+}
+
+// Redirect has all aliases that lead to a room lead to another, or removes them if that
+// is empty, and returns them, never nil.
+func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.RoomAlias, error) {
+	aliases, err := d.Of(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	err = d.db.Update(ctx, func(tx *store.Tx) (err error) {
+		in, arg := tx.In(2, aliases)
+		if to == "" {
+			_, err = tx.Exec("DELETE FROM aliases WHERE room_id = $1 AND alias "+in, from, arg)
+		} else {
+			_, err = tx.Exec("UPDATE aliases SET room_id = $3 WHERE room_id = $1 AND alias "+in, from, arg, to)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("moving the aliases of %s to %q: %w", from, to, err)
+	}
+	return aliases, nil
 }

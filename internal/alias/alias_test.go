@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
@@ -122,30 +123,94 @@ func TestOneOfManyGetsAnAlias(t *testing.T) {
 	})
 }
 
-func TestRoomsArePublished(t *testing.T) {
+func TestTheAliasesOfARoomMove(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { j.Run(running) })
+		defer wg.Wait()
+		defer cancel()
 		d := New(db, "a.test")
-		for _, step := range []struct {
-			room      id.RoomID
-			published bool
-			want      []id.RoomID
-		}{
-			{"!one", false, []id.RoomID{}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!one", true, []id.RoomID{"!one"}},
-			{"!two", true, []id.RoomID{"!one", "!two"}},
-			{"!one", false, []id.RoomID{"!two"}},
-		} {
-			if err := d.Publish(ctx, step.room, step.published); err != nil {
+		for alias, room := range map[id.RoomAlias]id.RoomID{"#one:a.test": "!old", "#two:a.test": "!old", "#other:a.test": "!other"} {
+			create(t, d, alias, room)
+		}
+		for range 2 { // there is nothing left the second time
+			if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!new"); return nil }); err != nil {
 				t.Fatal(err)
 			}
-			rooms, err := d.Published(ctx)
-			if slices.Sort(rooms); err != nil || rooms == nil || !slices.Equal(rooms, step.want) {
-				t.Errorf("after %v: got %v, %v", step, rooms, err)
+		}
+		if _, err := j.Append(ctx, func(b *journal.Batch) error { d.Move(b, "!old", "!other"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for alias, want := range map[id.RoomAlias]id.RoomID{"#one:a.test": "!new", "#two:a.test": "!new", "#other:a.test": "!other"} {
+			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
+				t.Errorf("%s leads to %s, %v", alias, got, err)
 			}
-			if published, err := d.IsPublished(ctx, step.room); err != nil || published != step.published {
-				t.Errorf("after %v: published: %v, %v", step, published, err)
+		}
+	})
+}
+
+func TestAnAliasIsMadeWithItsRoom(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := New(db, "a.test")
+		create(t, d, "#there:a.test", "!other")
+		make := func(alias id.RoomAlias) func() (journal.Position, error) {
+			return j.Submit(func(b *journal.Batch) error {
+				return d.CreateWith(b, alias, "!room", alice)
+			})
+		}
+		// All are in one group, which is committed when the journal runs.
+		waits := []func() (journal.Position, error){make("#new:a.test"), make("#new:a.test"), make("#there:a.test"), make("#x:b.test")}
+		running, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { j.Run(running) })
+		defer wg.Wait()
+		defer cancel()
+		for i, want := range []error{nil, ErrTaken, ErrTaken, mxerr.InvalidParam} {
+			if _, err := waits[i](); !errors.Is(err, want) {
+				t.Errorf("number %d: got %v, want %v", i, err, want)
 			}
+		}
+		for alias, want := range map[id.RoomAlias]id.RoomID{"#new:a.test": "!room", "#there:a.test": "!other"} {
+			if got, err := d.Resolve(ctx, alias); err != nil || got != want {
+				t.Errorf("%s leads to %s, %v", alias, got, err)
+			}
+		}
+	})
+}
+
+func TestAliasesAreMovedToAnotherRoomOrRemoved(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := New(db, "a.test")
+		create(t, d, "#one:a.test", "!old:a.test")
+		create(t, d, "#two:a.test", "!old:a.test")
+		create(t, d, "#other:a.test", "!other:a.test")
+		moved, err := d.Redirect(ctx, "!old:a.test", "!new:a.test")
+		if err != nil || len(moved) != 2 {
+			t.Fatal(moved, err)
+		}
+		if room, err := d.Resolve(ctx, "#one:a.test"); err != nil || room != "!new:a.test" {
+			t.Errorf("got %s, %v", room, err)
+		}
+		if moved, err = d.Redirect(ctx, "!old:a.test", "!new:a.test"); err != nil || len(moved) != 0 {
+			t.Errorf("again: %v, %v", moved, err)
+		}
+		if moved, err = d.Redirect(ctx, "!new:a.test", ""); err != nil || len(moved) != 2 {
+			t.Errorf("removed: %v, %v", moved, err)
+		}
+		if _, err := d.Resolve(ctx, "#one:a.test"); !errors.Is(err, mxerr.NotFound) {
+			t.Errorf("got %v", err)
+		}
+		if room, err := d.Resolve(ctx, "#other:a.test"); err != nil || room != "!other:a.test" {
+			t.Errorf("got %s, %v", room, err)
 		}
 	})
 }

@@ -37,11 +37,11 @@ func as(u *hstest.User) []string { return []string{"Authorization: Bearer " + u.
 // a while that there is no news.
 func TestSyncsWaitNoLongerThanTheyMay(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bounds) {
-		since := text(b.alice.Must("GET", "/_matrix/client/v3/sync", nil), "next_batch")
+		since := text(b.alice.Must("GET", "/_matrix/client/v3/sync?set_presence=offline", nil), "next_batch")
 		w := &wire{net: b.world.Net}
 		defer w.close()
 		for _, timeout := range []string{"86400000", "18446744073709551615"} {
-			r := request{method: "GET", target: "/_matrix/client/v3/sync?since=" + since + "&timeout=" + timeout, header: as(b.alice)}
+			r := request{method: "GET", target: "/_matrix/client/v3/sync?set_presence=offline&since=" + since + "&timeout=" + timeout, header: as(b.alice)}
 			rep, err := w.send(t.Context(), r, time.Hour)
 			if err != nil || rep.status != 200 {
 				t.Errorf("timeout %s: got %d %s, %v", timeout, rep.status, rep.body, err)
@@ -59,7 +59,7 @@ func TestAUserCannotWaitWithoutEnd(t *testing.T) {
 		const most = 64
 		bob := b.a.Register("bob")
 		wait := func(u *hstest.User, ctx context.Context) <-chan int {
-			since := text(u.Must("GET", "/_matrix/client/v3/sync", nil), "next_batch")
+			since := text(u.Must("GET", "/_matrix/client/v3/sync?set_presence=offline", nil), "next_batch")
 			status := make(chan int, 1)
 			go func() {
 				conn, err := b.world.Net.Dial(t.Context(), "a.test")

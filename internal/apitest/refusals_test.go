@@ -139,7 +139,7 @@ func TestRefusalsOfRooms(t *testing.T) {
 		{"an unknown preset", "alice", "POST createRoom", `{"preset":"x"}`, mxerr.InvalidParam, 400},
 		{"an unknown visibility", "alice", "POST createRoom", `{"visibility":"x"}`, mxerr.InvalidParam, 400},
 		{"an invite of nobody", "alice", "POST createRoom", `{"invite":["x"]}`, mxerr.BadJSON, 400},
-		{"an invite by mail", "alice", "POST createRoom", `{"invite_3pid":[{"medium":"email","address":"x@example.org","id_server":"x","id_access_token":"x"}]}`, mxerr.ThreePIDMediumNotSupported, 400},
+		{"an invite by mail", "alice", "POST createRoom", `{"invite_3pid":[{"medium":"email","address":"x@example.org","id_server":"x","id_access_token":"x"}]}`, mxerr.ServerNotTrusted, 400},
 		{"levels that are none", "alice", "POST createRoom", `{"power_level_content_override":{"users":1}}`, mxerr.InvalidRoomState, 400},
 		{"state that is refused", "alice", "POST createRoom", `{"initial_state":[{"type":"m.room.member","state_key":"@bob:a.test","content":{"membership":"join"}}]}`, mxerr.InvalidRoomState, 400},
 		{"state without content", "alice", "POST createRoom", `{"initial_state":[{"type":"x"}]}`, mxerr.BadJSON, 400},
@@ -246,7 +246,7 @@ func TestRefusalsOfWhatUsersHave(t *testing.T) {
 	if _, err := s.Accounts().Create(t.Context(), account.NewAccount{Localpart: "gone"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Accounts().Deactivate(t.Context(), "@gone:a.test"); err != nil {
+	if err := s.Accounts().Deactivate(t.Context(), "@gone:a.test", false); err != nil {
 		t.Fatal(err)
 	}
 	s.try([]refusal{

@@ -16,6 +16,9 @@ import (
 func withEverything(c *config.Config) {
 	c.Registration.SharedSecret = "secret"
 	c.Registration.Guests = true
+	c.Tokens.Login = true
+	c.Support.Page = "https://a.test/help"
+	c.Notices.Localpart = "notices"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {
@@ -29,11 +32,28 @@ var beyond = map[string]string{
 	"GET /_parley/metrics":             "Prometheus reads it, on this machine only",
 	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
 	"POST /_synapse/admin/v1/register": "as above",
+	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms": "clients know mutual rooms by this name",
+
+	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
+	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
+
+	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global":      "as above",
+	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
+	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
 
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}/": "as above",
+}
+
+// administers reports whether a route is for administrators, of which the
+// specification has none: what moderation tools know is the API of Synapse, and what
+// that lacks has paths of its own.
+func administers(r endpoint.Route) bool {
+	return r.Auth == endpoint.Admin && (strings.HasPrefix(r.Pattern, "/_synapse/admin/") || strings.HasPrefix(r.Pattern, "/_parley/admin/"))
 }
 
 // missing reads testdata/missing.txt: a line is METHOD PATH, and empty lines and
@@ -94,7 +114,7 @@ func TestRoutesBeyondTheSpecificationHaveAReason(t *testing.T) {
 			t.Errorf("%s is there twice", key)
 		}
 		served[key] = true
-		if !known[key] && beyond[key] == "" {
+		if !known[key] && beyond[key] == "" && !administers(r) {
 			t.Errorf("%s is not in the specification: give a reason for it", key)
 		}
 	}

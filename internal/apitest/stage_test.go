@@ -16,6 +16,7 @@ import (
 	"parley/internal/config"
 	"parley/internal/endpoint"
 	"parley/internal/hstest"
+	"parley/internal/openapi"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -30,6 +31,7 @@ type stage struct {
 	alice, bob *hstest.User
 	routes     []endpoint.Route
 	ops        map[string]operation
+	spec       *openapi.Checker
 	password   account.Hash // of the attackers, who all have the same
 
 	// secrets are texts that nobody but Alice and Bob may ever be told. Names
@@ -81,7 +83,7 @@ func (f *faults) take() []string {
 
 func newStage(t testing.TB, set ...func(*config.Config)) *stage {
 	w := hstest.New(t)
-	s := &stage{world: w, t: t, Server: w.Server("a.test", append(set, withEverything)...), ops: make(map[string]operation)}
+	s := &stage{world: w, t: t, Server: w.Server("a.test", append(set, withEverything)...), ops: make(map[string]operation), spec: openapi.New()}
 	s.routes = slices.Collect(s.Routes())
 	for _, op := range operations(t) {
 		s.ops[op.key()] = op
@@ -279,8 +281,26 @@ func (s *stage) complaints(g gate) (wrong []string) {
 	if typed := g.route == nil || g.route.Request() != nil; rep.status < 400 && !typed {
 		return wrong
 	}
+	if g.route != nil && pages[g.route.Pattern] && strings.HasPrefix(rep.header.Get("Content-Type"), "text/html") {
+		if policy := rep.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+			complain("the policy of the page is %q", policy)
+		}
+		return wrong
+	}
 	checkJSON(rep, complain)
+	if !g.request.broken {
+		path, query, _ := strings.Cut(g.request.target, "?")
+		wrong = append(wrong, s.spec.Check(openapi.Response{
+			Method: g.request.method, Path: path, Query: query, Status: rep.status, Header: rep.header, Body: rep.body,
+		})...)
+	}
 	return wrong
+}
+
+// pages are the routes that answer people, with pages also for what is refused.
+var pages = map[string]bool{
+	"/_matrix/client/v3/auth/{authType}/fallback/web": true,
+	"/_matrix/static/client/login/{$}":                true,
 }
 
 func (s *stage) checkSecrets(g gate, complain func(string, ...any)) {

@@ -65,10 +65,20 @@ func (v *values) good(name string) string {
 		return "displayname"
 	case "servername":
 		return "a.test"
+	case "authtype":
+		return "m.login.dummy"
 	case "dir":
 		return "b"
 	case "limit":
 		return "5"
+	case "ts":
+		return "1432684800000"
+	case "reportid", "purgeid":
+		return "1"
+	case "first":
+		return string(v.a.own)
+	case "second":
+		return "delete_status"
 	case "token", "version":
 		return "1"
 	}

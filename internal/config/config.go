@@ -1,6 +1,10 @@
 package config
 
-import "parley/matrix/id"
+import (
+	"time"
+
+	"parley/matrix/id"
+)
 
 // A Config is a complete configuration that passed all checks. The comment at
 // a field is its key; what it means, how it looks and what it is by default
@@ -11,15 +15,25 @@ type Config struct {
 	DataDir    string        // data_dir
 	Listen     string        // listen
 	PublicURL  string        // public_url, "" to follow from the server name
-	TLS        TLS
+	// QueryTokens says that access tokens may be part of the URL.
+	QueryTokens bool // query_tokens
+	TLS         TLS
 	// Database is a postgres:// URL, "" for SQLite in DataDir.
 	Database     Secret // database
 	Registration Registration
+	Passwords    Passwords
+	Tokens       Tokens
+	Support      Support
 	RateLimits   RateLimits
 	Federation   Federation
 	Outbound     Outbound
+	Identity     Identity
 	AppServices  AppServices
 	Presence     Presence
+	Profiles     Profiles
+	Journal      Journal
+	Retention    Retention
+	Notices      Notices
 }
 
 // TLS has either all three fields or none.
@@ -33,6 +47,8 @@ type Registration struct {
 	Mode         RegistrationMode // registration.mode
 	SharedSecret Secret           // registration.shared_secret
 	Guests       bool             // registration.guests
+	// Terms is an object as the member policies of m.login.terms, "" for none.
+	Terms string // registration.terms
 }
 
 // A RegistrationMode says who may make an account.
@@ -43,6 +59,25 @@ const (
 	RegistrationToken  RegistrationMode = "token"  // who has a registration token
 	RegistrationOpen   RegistrationMode = "open"   // everybody
 )
+
+// Passwords says what new passwords have to be like.
+type Passwords struct {
+	MinLength int // passwords.min_length
+	MinKinds  int // passwords.min_kinds
+}
+
+type Support struct {
+	// Contacts is an array as in /.well-known/matrix/support, "" for none.
+	Contacts string // support.contacts
+	Page     string // support.page, "" for none
+}
+
+// Tokens says how long access tokens are good; 0: until their device is removed.
+type Tokens struct {
+	Login           bool          // tokens.login
+	Lifetime        time.Duration // tokens.lifetime
+	LastingLifetime time.Duration // tokens.lasting_lifetime
+}
 
 type RateLimits struct {
 	Enabled bool // rate_limits.enabled
@@ -57,12 +92,48 @@ type Outbound struct {
 	AllowPrivateNetworks bool // outbound.allow_private_networks
 }
 
+type Identity struct {
+	Trusted ServerNames // identity.trusted, "" for none
+}
+
 type AppServices struct {
 	Dir string // appservices.dir, "" for none
 }
 
 type Presence struct {
 	Enabled bool // presence.enabled
+}
+
+type Profiles struct {
+	Allowed    Fields        // profiles.allowed, "" for all
+	Disallowed Fields        // profiles.disallowed
+	Lookup     ProfileLookup // profiles.lookup
+}
+
+// A ProfileLookup says who may see a profile.
+type ProfileLookup string
+
+const (
+	LookupAll     ProfileLookup = "all"     // everybody
+	LookupSharers ProfileLookup = "sharers" // who shares a room with the user, and everybody if the user is in a public one
+)
+
+type Journal struct {
+	Keep time.Duration // journal.keep
+}
+
+// Retention says how long messages are kept; 0 stands for no limit.
+type Retention struct {
+	Enabled bool          // retention.enabled
+	Default time.Duration // retention.default
+	Least   time.Duration // retention.least
+	Most    time.Duration // retention.most
+}
+
+type Notices struct {
+	Localpart   string // notices.localpart, "" for none
+	DisplayName string // notices.display_name
+	RoomName    string // notices.room_name
 }
 
 // A key is one setting. Its variable and its flag follow from its name, see
@@ -124,6 +195,15 @@ Where clients reach this server. It is told to those who know the server name on
 Without it, that is https:// and the server name, and for localhost where plain HTTP is served.`,
 	},
 	{
+		name: "query_tokens", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.QueryTokens }),
+		doc: `
+Whether clients may send their access token as part of the URL, as access_token.
+
+Old clients and scripts do so. URLs end up in the logs of proxies, so the specification advises against it up to v1.19, and
+has it no more after that. Without such clients, switch it off.`,
+	},
+	{
 		name: "tls.listen", flag: true, example: ":8448",
 		value: address(func(c *Config) *string { return &c.TLS.Listen }),
 		doc: `
@@ -175,6 +255,73 @@ Whoever knows this secret can make accounts, administrators included, in every m
 Whether people without an account may look around as guests.`,
 	},
 	{
+		name:    "registration.terms",
+		example: `{"privacy_policy": {"version": "1.2", "en": {"name": "Privacy Policy", "url": "https://example.org/privacy-1.2-en.html"}}}`,
+		value:   terms(func(c *Config) *string { return &c.Registration.Terms }),
+		doc: `
+The policies that people have to accept before they get an account, as a JSON object. Without it, none.
+
+For each policy it has a version and, by language, a name and the address of the text, as in
+https://spec.matrix.org/v1.19/client-server-api/#terms-of-service-at-registration. Who has accepted which version is recorded.`,
+	},
+	{
+		name: "passwords.min_length", preset: "8",
+		value: integer(1, 100, func(c *Config) *int { return &c.Passwords.MinLength }),
+		doc: `
+How many characters a new password has to have.
+
+Length is what makes a password hard to guess.`,
+	},
+	{
+		name: "passwords.min_kinds", preset: "1",
+		value: integer(1, 4, func(c *Config) *int { return &c.Passwords.MinKinds }),
+		doc: `
+Of how many kinds the characters of a new password have to be: lower case, upper case, digits, all others.`,
+	},
+	{
+		name: "tokens.login", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Tokens.Login }),
+		doc: `
+Whether people can have a token made, with their password, with which another device of theirs logs in.
+
+It is good for two minutes and one login (https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv1loginget_token).
+Whoever gets to see it in that time gets into the account.`,
+	},
+	{
+		name: "tokens.lifetime", preset: "1h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.Lifetime }),
+		doc: `
+How long an access token is good that its client can replace by itself :
+https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
+
+A token that was stolen is of use for so long. The client does not notice.`,
+	},
+	{
+		name: "tokens.lasting_lifetime", example: "720h",
+		value: duration(func(c *Config) *time.Duration { return &c.Tokens.LastingLifetime }),
+		doc: `
+How long an access token is good that its client cannot replace. Without it, until the device logs out.
+
+When the time is over people have to log in again. Their clients keep what they have, such as keys.`,
+	},
+	{
+		name:    "support.contacts",
+		example: `[{"role": "m.role.admin", "matrix_id": "@admin:example.org", "email_address": "admin@example.org"}]`,
+		value:   contacts(func(c *Config) *string { return &c.Support.Contacts }),
+		doc: `
+Whom people turn to about this server, as a JSON array. Without it, that is not told.
+
+Each has a role, m.role.admin, m.role.security or a name of your own, and a matrix_id or an email_address or both, as in
+https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport. A user of another server can be reached when
+this one is down.`,
+	},
+	{
+		name: "support.page", example: "https://example.org/support.html",
+		value: webAddress(func(c *Config) *string { return &c.Support.Page }),
+		doc: `
+The address of a page with help for people who use this server.`,
+	},
+	{
 		name: "rate_limits.enabled", preset: "true",
 		value: boolean(func(c *Config) *bool { return &c.RateLimits.Enabled }),
 		doc: `
@@ -199,8 +346,17 @@ internal machines.`,
 		name: "outbound.allow_private_networks", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
 		doc: `
-Whether all other requests to addresses that users choose, such as those for link previews and to push gateways, may go
-to private, loopback and link-local addresses.`,
+Whether all other requests to addresses that users choose, such as those for link previews, to push gateways and to
+identity servers, may go to private, loopback and link-local addresses.`,
+	},
+	{
+		name: "identity.trusted", example: "identity.example.org",
+		value: serverNames(func(c *Config) *ServerNames { return &c.Identity.Trusted }),
+		doc: `
+The identity servers by which users may invite people whose mail address or telephone number they know, separated by
+commas. Without any, nobody can.
+
+They learn whom your users invite, and decide who gets such an invite.`,
 	},
 	{
 		name: "appservices.dir", example: "/etc/parley/appservices",
@@ -215,5 +371,83 @@ The files are those of https://spec.matrix.org/v1.19/application-service-api/#re
 		value: boolean(func(c *Config) *bool { return &c.Presence.Enabled }),
 		doc: `
 Whether users see who is online. It costs work and traffic on large servers.`,
+	},
+	{
+		name: "profiles.allowed", example: "displayname,avatar_url,m.tz",
+		value: fields(func(c *Config) *Fields { return &c.Profiles.Allowed }),
+		doc: `
+The fields of their profiles that users may change, separated by commas. Without it, all that profiles.disallowed does
+not name; none: users change nothing.`,
+	},
+	{
+		name: "profiles.disallowed", example: "displayname,avatar_url",
+		value: fields(func(c *Config) *Fields { return &c.Profiles.Disallowed }),
+		doc: `
+The fields of their profiles that users may not change, separated by commas: names that another system manages, say. It
+means nothing where profiles.allowed is set.`,
+	},
+	{
+		name: "profiles.lookup", preset: "all",
+		value: oneOf(func(c *Config) *ProfileLookup { return &c.Profiles.Lookup }, LookupAll, LookupSharers),
+		doc: `
+Who may see a profile: everybody (all), or who shares a room with the user (sharers).
+
+Everybody still sees the profiles of those who are in a room that everybody may join or read.`,
+	},
+	{
+		name: "journal.keep", preset: "720h",
+		value: duration(func(c *Config) *time.Duration { return &c.Journal.Keep }),
+		doc: `
+For how long it is remembered in which order things happened, so that clients which were away can be told what they missed.
+
+A client that was away for longer is told everything anew when it comes back. It loses nothing by that, but it takes longer.`,
+	},
+	{
+		name: "retention.enabled", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Retention.Enabled }),
+		doc: `
+Whether old messages are removed where a room, or retention.default, says so.
+
+Rooms say it with the state event m.room.retention (MSC1763), whose max_lifetime is in milliseconds. A message that is
+older is not shown to anybody any more, and is removed from the database within about a day. State is kept, and so is the
+last event of a room.`,
+	},
+	{
+		name: "retention.default", example: "8760h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Default }),
+		doc: `
+After which time messages are removed in rooms that do not say it themselves. Without it, never.`,
+	},
+	{
+		name: "retention.least", example: "24h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Least }),
+		doc: `
+For how long messages are kept at least, whatever their room says.`,
+	},
+	{
+		name: "retention.most", example: "17520h",
+		value: duration(func(c *Config) *time.Duration { return &c.Retention.Most }),
+		doc: `
+For how long messages are kept at most, in rooms that say for how long.`,
+	},
+	{
+		name: "notices.localpart", example: "notices",
+		value: localpart(func(c *Config) *string { return &c.Notices.Localpart }),
+		doc: `
+The user in whose name administrators send notices to users, as in @notices:example.org. Without it, they cannot.
+
+The account is made when the server starts. Nobody can log in to it. The name must not be that of an account of somebody.`,
+	},
+	{
+		name: "notices.display_name", preset: "Server Notices",
+		value: path("TEXT", func(c *Config) *string { return &c.Notices.DisplayName }),
+		doc: `
+How that user is called.`,
+	},
+	{
+		name: "notices.room_name", preset: "Server Notices",
+		value: path("TEXT", func(c *Config) *string { return &c.Notices.RoomName }),
+		doc: `
+How the rooms are called in which users get notices.`,
 	},
 }

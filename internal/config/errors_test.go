@@ -85,8 +85,13 @@ func TestErrors(t *testing.T) {
 		{name: "a list for the file", file: "\n- listen: :1", want: []string{"parley.yaml:2: is a list, want keys with values, such as server_name: example.org"}},
 
 		// Values.
+		{name: "names of servers", file: "identity.trusted: a.test,,b.test", want: []string{`parley.yaml:1: identity.trusted: "a.test,,b.test" has "" in it, which is not the name of a server`}},
 		{name: "server name", file: "server_name: Example.org", want: []string{`parley.yaml:1: server_name: "Example.org" is not a name for a server: upper-case letter 'E' at byte 0`}},
 		{name: "mode", environ: []string{"PARLEY_REGISTRATION_MODE=opne"}, want: []string{`PARLEY_REGISTRATION_MODE: "opne" is not one of closed, token, open`}},
+		{name: "text for a number", file: "passwords:\n  min_length: '9'", want: []string{`parley.yaml:2: passwords.min_length: "9" is text, want a number, without quotes`}},
+		{name: "a fraction", file: "passwords:\n  min_length: 9.5", want: []string{`parley.yaml:2: passwords.min_length: "9.5" is a number, want a number, without quotes`}},
+		{name: "a number out of range", file: "passwords:\n  min_length: 1000", want: []string{`parley.yaml:2: passwords.min_length: "1000" is not a number from 1 to 100`}},
+		{name: "fields", environ: []string{"PARLEY_PROFILES_ALLOWED=displayname, m.tz"}, want: []string{`PARLEY_PROFILES_ALLOWED: "displayname, m.tz" has " m.tz" in it, which is not the name of a profile field`}},
 		{name: "boolean", environ: []string{"PARLEY_PRESENCE_ENABLED=1"}, want: []string{`PARLEY_PRESENCE_ENABLED: "1" is neither true nor false`}},
 		{name: "address without a port", args: []string{"--listen", "127.0.0.1"}, want: []string{`--listen: "127.0.0.1" is not HOST:PORT: missing port in address`}},
 		{name: "address of IPv6 without brackets", args: []string{"--listen", "::1:80"}, want: []string{`--listen: "::1:80" is not HOST:PORT: too many colons in address`}},

@@ -78,7 +78,7 @@ func Example() string {
 		if shown == "" {
 			shown = k.example
 		}
-		if !k.value.boolean {
+		if k.value.plain == plainText {
 			shown = quoteYAML(shown)
 		}
 		fmt.Fprintf(&b, "%s#%s: %s\n", indent, name, shown)

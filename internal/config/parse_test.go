@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // changed is the defaults with changes.
@@ -21,8 +22,14 @@ func TestDefaults(t *testing.T) {
 		DataDir:      "./parley-data",
 		Listen:       "127.0.0.1:8008",
 		Registration: Registration{Mode: RegistrationToken},
+		Passwords:    Passwords{MinLength: 8, MinKinds: 1},
+		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		QueryTokens:  true,
+		Profiles:     Profiles{Lookup: LookupAll},
+		Journal:      Journal{Keep: 720 * time.Hour},
+		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -35,6 +42,7 @@ const everything = `server_name: example.org
 data_dir: /var/lib/parley
 listen: '[::1]:80'
 public_url: https://matrix.example.org/
+query_tokens: false
 tls:
   listen: :8448
   cert: c.pem
@@ -44,6 +52,17 @@ registration:
   mode: open
   shared_secret: s3cret
   guests: true
+  terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
+passwords:
+  min_length: 12
+  min_kinds: 3
+support:
+  contacts: '[{"role": "m.role.admin", "matrix_id": "@a:b.test"}]'
+  page: https://example.org/help
+tokens:
+  login: true
+  lifetime: 5m
+  lasting_lifetime: 720h
 rate_limits:
   enabled: false
 federation:
@@ -51,37 +70,71 @@ federation:
   allow_private_networks: true
 outbound:
   allow_private_networks: true
+identity:
+  trusted: id.example.org, [::1]:8090
 appservices:
   dir: as
 presence:
   enabled: false
+profiles:
+  allowed: none
+  disallowed: displayname,m.tz
+  lookup: sharers
+journal:
+  keep: 48h
+retention:
+  enabled: true
+  default: 72h
+  least: 24h
+  most: 96h
+notices:
+  localpart: notices
+  display_name: Notices
+  room_name: From us
 `
 
 func everythingInEnvironment() []string {
 	return []string{
 		"PARLEY_SERVER_NAME=example.org", "PARLEY_DATA_DIR=/var/lib/parley", "PARLEY_LISTEN=[::1]:80",
-		"PARLEY_PUBLIC_URL=https://matrix.example.org",
+		"PARLEY_PUBLIC_URL=https://matrix.example.org", "PARLEY_QUERY_TOKENS=false",
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
 		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
+		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
+		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
+		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
-		"PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
+		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
+		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 	}
 }
 
 func everythingSet() Config {
 	return Config{
-		ServerName:   "example.org",
-		DataDir:      "/var/lib/parley",
-		Listen:       "[::1]:80",
-		PublicURL:    "https://matrix.example.org",
-		TLS:          TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
-		Database:     "postgres://u:pw@db/parley",
-		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true},
-		Federation:   Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
-		Outbound:     Outbound{AllowPrivateNetworks: true},
-		AppServices:  AppServices{Dir: "as"},
+		ServerName: "example.org",
+		DataDir:    "/var/lib/parley",
+		Listen:     "[::1]:80",
+		PublicURL:  "https://matrix.example.org",
+		TLS:        TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
+		Database:   "postgres://u:pw@db/parley",
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
+			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
+		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
+		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
+		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
+		Federation:  Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Outbound:    Outbound{AllowPrivateNetworks: true},
+		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
+		AppServices: AppServices{Dir: "as"},
+		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
+		Journal:     Journal{Keep: 48 * time.Hour},
+		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
+		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 	}
 }
 

@@ -31,8 +31,22 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = strconv.FormatBool(rapid.Bool().Draw(t, k.name))
 		case "closed|token|open":
 			text = rapid.SampledFrom([]string{"closed", "token", "open"}).Draw(t, k.name)
+		case "all|sharers":
+			text = rapid.SampledFrom([]string{"all", "sharers"}).Draw(t, k.name)
+		case "NAME,NAME|none":
+			text = rapid.StringMatching(`[a-z]{1,5}(,[a-z]\.[a-z]{2,5})?`).Draw(t, k.name)
 		case "NAME":
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
+		case "NAMES":
+			text = rapid.StringMatching(`[a-z]{1,5}(\.[a-z]{2,5})?(, ?[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
+		case "NUMBER":
+			text = strconv.Itoa(rapid.IntRange(1, 4).Draw(t, k.name))
+		case "JSON":
+			text = k.example
+		case "DURATION":
+			text = strconv.Itoa(rapid.IntRange(1, 1000).Draw(t, k.name)) + "m"
+		case "LOCALPART":
+			text = rapid.StringMatching(`[a-z]{1,9}`).Draw(t, k.name)
 		case "HOST:PORT":
 			text = rapid.StringMatching(`(|\[::1\]|[a-z]{1,10}):[1-9][0-9]{0,3}`).Draw(t, k.name)
 		case "HTTP-URL":
@@ -51,7 +65,7 @@ func fileOf(ds []draw) []byte {
 	var b bytes.Buffer
 	for _, d := range ds {
 		text := d.text
-		if !d.key.value.boolean {
+		if d.key.value.plain == plainText {
 			text = "'" + strings.ReplaceAll(text, "'", "''") + "'"
 		}
 		b.WriteString(d.key.name + ": " + text + "\n")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"parley/matrix/id"
@@ -17,11 +18,24 @@ import (
 type value struct {
 	// form is how help names the value, such as HOST:PORT.
 	form string
-	// boolean says that the file has it as true or false rather than as text.
-	boolean bool
+	// plain says what the file has it as.
+	plain plainType
 	// set checks the text and puts the result into its field. "" empties the
 	// field. The error completes a sentence that begins with the value.
 	set func(c *Config, text string) error
+}
+
+// A plainType says how the file has a value.
+type plainType uint8
+
+const (
+	plainText    plainType = iota // with quotes if need be
+	plainBoolean                  // true or false without quotes
+	plainNumber                   // a number without quotes
+)
+
+func (p plainType) String() string {
+	return [...]string{"text, in quotes if need be", "true or false, without quotes", "a number, without quotes"}[p]
 }
 
 // valueOf is a value that parse understands.
@@ -49,7 +63,7 @@ func boolean(field func(*Config) *bool) value {
 		}
 		return false, errors.New("is neither true nor false")
 	})
-	v.boolean = true
+	v.plain = plainBoolean
 	return v
 }
 
@@ -79,6 +93,59 @@ func serverName(field func(*Config) *id.ServerName) value {
 	})
 }
 
+// ServerNames are names of servers, separated by commas, so that they can be
+// compared.
+type ServerNames string
+
+// List returns the names, nil if there are none.
+func (n ServerNames) List() (names []id.ServerName) {
+	for part := range strings.SplitSeq(string(n), ",") {
+		if part != "" {
+			names = append(names, id.ServerName(part))
+		}
+	}
+	return names
+}
+
+func serverNames(field func(*Config) *ServerNames) value {
+	return valueOf("NAMES", field, func(text string) (ServerNames, error) {
+		var names []string
+		for part := range strings.SplitSeq(text, ",") {
+			name, err := id.ParseServerName(strings.TrimSpace(part))
+			if err != nil {
+				return "", fmt.Errorf("has %s in it, which is not the name of a server", show(part))
+			}
+			names = append(names, string(name))
+		}
+		return ServerNames(strings.Join(names, ",")), nil
+	})
+}
+
+// Fields are names of profile fields, separated by commas, or none.
+type Fields string
+
+// Names returns the names: nil for those that are not set, none for none.
+func (f Fields) Names() []string {
+	switch f {
+	case "":
+		return nil
+	case "none":
+		return []string{}
+	}
+	return strings.Split(string(f), ",")
+}
+
+func fields(field func(*Config) *Fields) value {
+	return valueOf("NAME,NAME|none", field, func(text string) (Fields, error) {
+		for _, name := range Fields(text).Names() {
+			if !id.IsNamespaced(name) {
+				return "", fmt.Errorf("has %s in it, which is not the name of a profile field", show(name))
+			}
+		}
+		return Fields(text), nil
+	})
+}
+
 // path is the name of a file or directory. Whether it exists is found out by
 // who opens it.
 func path(form string, field func(*Config) *string) value {
@@ -96,6 +163,42 @@ func secret(field func(*Config) *Secret) value {
 	return valueOf("SECRET", field, func(text string) (Secret, error) {
 		text, err := parseText(text)
 		return Secret(text), err
+	})
+}
+
+func integer(least, most int, field func(*Config) *int) value {
+	v := valueOf("NUMBER", field, func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("is not a number from %d to %d", least, most)
+		}
+		return n, nil
+	})
+	v.plain = plainNumber
+	return v
+}
+
+// duration is a time span as Go writes it, such as 90s or 1h30m.
+func duration(field func(*Config) *time.Duration) value {
+	return valueOf("DURATION", field, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return 0, errors.New("is not a duration, such as 90s, 30m or 720h")
+		case d < time.Second:
+			return 0, errors.New("is less than a second")
+		}
+		return d, nil
+	})
+}
+
+// localpart is what comes before the colon in the ID of a new user.
+func localpart(field func(*Config) *string) value {
+	return valueOf("LOCALPART", field, func(text string) (string, error) {
+		if _, err := id.NewUserID(text, "localhost"); err != nil {
+			return "", errors.New("is not the name of a user, which has lower case letters, digits and ._=-/+")
+		}
+		return text, nil
 	})
 }
 
@@ -132,9 +235,6 @@ func isHost(host string) bool {
 	return err == nil
 }
 
-// databaseURL says nothing of what is wrong inside the URL, because the reasons
-// of net/url repeat parts of it, and a password with an unescaped '/' or '@'
-// moves into the part that is wrong.
 // publicURL is the address of a server, without anything behind its host that
 // clients would lose: they append paths to it.
 func publicURL(field func(*Config) *string) value {
@@ -150,6 +250,19 @@ func publicURL(field func(*Config) *string) value {
 	})
 }
 
+// webAddress is the address of a page.
+func webAddress(field func(*Config) *string) value {
+	return valueOf("HTTP-URL", field, func(text string) (string, error) {
+		if !isWebAddress(text) {
+			return "", errors.New("is not an http:// or https:// URL")
+		}
+		return text, nil
+	})
+}
+
+// databaseURL says nothing of what is wrong inside the URL, because the reasons
+// of net/url repeat parts of it, and a password with an unescaped '/' or '@'
+// moves into the part that is wrong.
 func databaseURL(field func(*Config) *Secret) value {
 	return valueOf("URL", field, func(text string) (Secret, error) {
 		u, err := url.Parse(text)

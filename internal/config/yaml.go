@@ -173,13 +173,9 @@ func (f *yamlFile) readSetting(s setting, entry *ast.MappingValueNode) {
 	if !f.given.first(s, where) {
 		return
 	}
-	text, ok := scalar(entry.Value, s.key.value.boolean)
+	text, ok := scalar(entry.Value, s.key.value.plain)
 	if !ok {
-		want := "want text, in quotes if need be"
-		if s.key.value.boolean {
-			want = "want true or false, without quotes"
-		}
-		f.r.problem("%s: %s, %s", where, s.describe(entry.Value), want)
+		f.r.problem("%s: %s, want %v", where, s.describe(entry.Value), s.key.value.plain)
 		return
 	}
 	f.r.set(s, where, text)
@@ -214,14 +210,16 @@ func entries(n ast.Node) ([]*ast.MappingValueNode, bool) {
 }
 
 // scalar is the text of a value, if it has the right type.
-func scalar(n ast.Node, boolean bool) (string, bool) {
+func scalar(n ast.Node, plain plainType) (string, bool) {
 	switch n := n.(type) {
 	case *ast.BoolNode:
-		return strconv.FormatBool(n.Value), boolean
+		return strconv.FormatBool(n.Value), plain == plainBoolean
+	case *ast.IntegerNode:
+		return n.GetToken().Value, plain == plainNumber
 	case *ast.StringNode:
-		return n.Value, !boolean
+		return n.Value, plain == plainText
 	case *ast.LiteralNode:
-		return n.Value.Value, !boolean
+		return n.Value.Value, plain == plainText
 	}
 	return "", false
 }

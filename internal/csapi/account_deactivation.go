@@ -31,13 +31,22 @@ func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactiva
 	if c.Guest {
 		return deactivateResponse{}, mxerr.New(mxerr.GuestAccessForbidden, "Guests have no password to confirm this with")
 	}
+	var options struct {
+		Erase bool `json:"erase"`
+	}
+	if err := decode(req.Body, &options); err != nil {
+		return deactivateResponse{}, err
+	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
 		Operation: "POST /account/deactivate", User: c.UserID, Flows: byPassword(), Body: req.Body,
 	})
 	if err != nil {
 		return deactivateResponse{}, err
 	}
-	if err := s.Accounts.Deactivate(ctx, done.User); err != nil {
+	if err := decode(done.Body, &options); err != nil {
+		return deactivateResponse{}, err
+	}
+	if err := s.Accounts.Deactivate(ctx, done.User, options.Erase); err != nil {
 		return deactivateResponse{}, err
 	}
 	// No account here has a mail address or telephone number that an identity

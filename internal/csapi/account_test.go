@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
@@ -23,23 +25,35 @@ import (
 type accountScene struct {
 	*account.Accounts
 	t        *testing.T
-	table    *endpoint.Table
+	table    http.Handler
 	profiles *profile.Keeper
 }
 
 func newAccountScene(t *testing.T, settings Settings) *accountScene {
+	return newAccountSceneWith(t, settings, account.Options{})
+}
+
+func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *accountScene {
+	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
-	a := account.New(db, account.Options{Server: "a.test", Argon2: account.Argon2{Memory: 8, Time: 1, Threads: 1}})
+	a := account.New(db, o)
 	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
+	scene := &accountScene{a, t, nil, s.Profiles}
+	scene.serve(s)
+	return scene
+}
+
+// serve has the routes of accounts of a server answer.
+func (scene *accountScene) serve(s *Server) {
 	var routes []endpoint.Route
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
-		s.synapseRegisterRoutes(), s.loginRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
-		s.deactivationRoutes(),
+		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.loginTokenRoutes(), s.openIDRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
+		s.authFallbackRoutes(), s.loginFallbackRoutes(), s.deactivationRoutes(), s.adminRoutes(),
 	} {
 		routes = append(routes, some...)
 	}
-	return &accountScene{a, t, endpoint.New(endpoint.Config{Users: Users(a)}, routes), s.Profiles}
+	scene.table = openapi.Watch(scene.t, endpoint.New(endpoint.Config{Users: Users(scene.Accounts)}, routes))
 }
 
 // answer is a response, and what its body has.
@@ -68,6 +82,7 @@ func (s *accountScene) call(token, method, path, body string, args ...any) answe
 		content = strings.NewReader(fmt.Sprintf(body, args...))
 	}
 	r := httptest.NewRequest(method, path, content)
+	r.Header.Set("User-Agent", "a client")
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -113,7 +128,7 @@ func TestRegister(t *testing.T) {
 		t.Errorf("got %s", first.text)
 	}
 	done := s.want(s.call("", "POST", "/register", `{"auth":{"session":%q,"type":"m.login.dummy"}}`, first.get("session")), 200, "")
-	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] == nil {
+	if done.get("user_id") != "@alice:a.test" || done.get("home_server") != "a.test" || done.body["well_known"] != nil {
 		t.Errorf("got %s", done.text)
 	}
 	who := s.want(s.call(done.get("access_token"), "GET", "/account/whoami", ""), 200, "")
@@ -200,6 +215,32 @@ func TestGuests(t *testing.T) {
 	s.want(s.call(token, "POST", "/account/deactivate", `{}`), 403, "M_GUEST_ACCESS_FORBIDDEN")
 	s.want(s.call(token, "POST", "/delete_devices", `{}`), 403, "M_GUEST_ACCESS_FORBIDDEN")
 	s.want(s.call(token, "POST", "/logout", ``), 200, "")
+}
+
+func TestAGuestBecomesAUserOfTheSameName(t *testing.T) {
+	s := newAccountScene(t, Settings{Registration: RegistrationOpen, Guests: true})
+	s.register("alice")
+	guest := s.want(s.call("", "POST", "/register?kind=guest", `{"initial_device_display_name":"old","refresh_token":true}`), 200, "")
+	if guest.body["refresh_token"] != nil {
+		t.Errorf("got %s, and all but the name of the device is to be ignored", guest.text)
+	}
+	token, name := guest.get("access_token"), strings.TrimSuffix(strings.TrimPrefix(guest.get("user_id"), "@"), ":a.test")
+	s.want(s.call("", "POST", "/register", `{"guest_access_token":%q}`, token), 400, "M_MISSING_PARAM")
+	s.want(s.call("", "POST", "/register", `{"username":"alice","guest_access_token":%q}`, token), 403, "M_FORBIDDEN")
+	s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":"x"}`, name), 401, "M_UNKNOWN_TOKEN")
+	s.want(s.call("", "POST", "/register", `{"username":%q}`, name), 400, "M_USER_IN_USE")
+	s.want(s.call("", "POST", "/register", `{"org.parley.guest":%q,"username":"eve","auth":{"type":"m.login.dummy"}}`, guest.get("user_id")), 200, "")
+	session := s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":%q,"password":%q}`, name, token, goodPassword), 401, "").get("session")
+	done := s.want(s.call("", "POST", "/register", `{"auth":{"type":"m.login.dummy","session":%q}}`, session), 200, "")
+	if done.get("user_id") != guest.get("user_id") {
+		t.Errorf("got %s", done.text)
+	}
+	for _, token := range []string{token, done.get("access_token"), s.login(name, "")} {
+		if who := s.want(s.call(token, "GET", "/account/whoami", ""), 200, ""); who.body["is_guest"] != false {
+			t.Errorf("got %s", who.text)
+		}
+	}
+	s.want(s.call("", "POST", "/register", `{"username":%q,"guest_access_token":%q}`, name, token), 403, "M_FORBIDDEN")
 }
 
 func TestDeactivate(t *testing.T) {

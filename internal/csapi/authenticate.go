@@ -1,6 +1,8 @@
 package csapi
 
 import (
+	"context"
+
 	"parley/internal/account"
 	"parley/internal/endpoint"
 )
@@ -16,7 +18,7 @@ func (t tokens) Authenticate(c endpoint.Credentials) (endpoint.Caller, error) {
 	if err != nil {
 		return endpoint.Caller{}, err
 	}
-	t.accounts.Seen(session, c.Addr)
+	t.accounts.Seen(session, c.Addr, c.Request.UserAgent())
 	return endpoint.Caller{
 		UserID:    session.UserID,
 		DeviceID:  session.DeviceID,
@@ -25,4 +27,9 @@ func (t tokens) Authenticate(c endpoint.Credentials) (endpoint.Caller, error) {
 		Suspended: session.Suspended,
 		Admin:     session.Admin,
 	}, nil
+}
+
+// Watch makes it an [endpoint.Watcher].
+func (t tokens) Watch(c endpoint.Caller) (context.Context, func()) {
+	return t.accounts.Watch(c.UserID, c.DeviceID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/profile"
 	"parley/matrix/roomver"
 )
 
@@ -20,15 +21,27 @@ type capabilitiesResponse struct {
 type capabilities struct {
 	ChangePassword booleanCapability `json:"m.change_password"`
 	RoomVersions   roomVersions      `json:"m.room_versions"`
-	ProfileFields  booleanCapability `json:"m.profile_fields"`
+	ProfileFields  profileFields     `json:"m.profile_fields"`
 	SetDisplayname booleanCapability `json:"m.set_displayname"`
 	SetAvatarURL   booleanCapability `json:"m.set_avatar_url"`
 	ThreePID       booleanCapability `json:"m.3pid_changes"`
 	GetLoginToken  booleanCapability `json:"m.get_login_token"`
+	Moderation     *moderation       `json:"m.account_moderation,omitempty"`
+}
+
+type moderation struct {
+	Suspend bool `json:"suspend"`
+	Lock    bool `json:"lock"`
 }
 
 type booleanCapability struct {
 	Enabled bool `json:"enabled"`
+}
+
+type profileFields struct {
+	Enabled    bool     `json:"enabled"`
+	Allowed    []string `json:"allowed,omitempty"`
+	Disallowed []string `json:"disallowed,omitempty"`
 }
 
 type roomVersions struct {
@@ -37,17 +50,26 @@ type roomVersions struct {
 }
 
 // capabilities serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
-func (s *Server) capabilities(context.Context, endpoint.Caller, endpoint.Empty) (capabilitiesResponse, error) {
+func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.Empty) (capabilitiesResponse, error) {
 	versions := roomVersions{Default: roomver.Default, Available: map[roomver.Version]string{}}
 	for rules := range roomver.Known() {
 		versions.Available[rules.Version] = "stable"
 	}
-	yes := booleanCapability{true}
-	return capabilitiesResponse{capabilities{
+	yes, fields := booleanCapability{true}, s.Settings.ProfileFields
+	changeable := profileFields{Enabled: fields.Allowed == nil || len(fields.Allowed) > 0, Allowed: fields.Allowed}
+	if fields.Allowed == nil {
+		changeable.Disallowed = fields.Disallowed
+	}
+	resp := capabilitiesResponse{capabilities{
 		ChangePassword: yes,
 		RoomVersions:   versions,
-		ProfileFields:  yes,
-		SetDisplayname: yes,
-		SetAvatarURL:   yes,
-	}}, nil
+		ProfileFields:  changeable,
+		SetDisplayname: booleanCapability{fields.mayChange(profile.Displayname)},
+		SetAvatarURL:   booleanCapability{fields.mayChange(profile.AvatarURL)},
+		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
+	}}
+	if c.Admin {
+		resp.Capabilities.Moderation = &moderation{Suspend: true, Lock: true}
+	}
+	return resp, nil
 }

@@ -3,9 +3,11 @@ package csapi
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"parley/internal/alias"
 	"parley/internal/endpoint"
+	"parley/internal/journal"
 	"parley/internal/profile"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
@@ -29,11 +31,19 @@ type createRoomRequest struct {
 	Version         roomver.Version   `json:"room_version"`
 	CreationContent canonjson.Value   `json:"creation_content"`
 	InitialState    []canonjson.Value `json:"initial_state"`
-	InviteThreePIDs []canonjson.Value `json:"invite_3pid"`
+	InviteThreePIDs []threePID        `json:"invite_3pid"`
 	Preset          room.Preset       `json:"preset"`
 	IsDirect        bool              `json:"is_direct"`
 	Levels          canonjson.Value   `json:"power_level_content_override"`
 }
+
+// Of what there may be in a new room, which is made at once. Each invite by address
+// is asked of another server.
+const (
+	maxInvites      = 500
+	maxInitialState = 500
+	maxThreePIDs    = 20
+)
 
 type roomResponse struct {
 	RoomID id.RoomID `json:"room_id"`
@@ -53,20 +63,30 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 			return roomResponse{}, err
 		}
 	}
-	if n.Profiles, err = s.memberProfiles(ctx, append([]id.UserID{c.UserID}, n.Invites...)); err != nil {
-		return roomResponse{}, err
-	}
-	roomID, _, err := s.Rooms.Create(ctx, n)
+	// They are looked up before there is a room, which nobody would want without.
+	unknown, err := s.lookUp(ctx, req.InviteThreePIDs, &n)
 	if err != nil {
 		return roomResponse{}, err
 	}
-	if n.Alias != "" {
-		if err := s.Aliases.Create(ctx, n.Alias, roomID, c.UserID); err != nil {
-			return roomResponse{}, roomInUse(err)
-		}
+	defer s.Profiles.Hold(c.UserID)()
+	if n.Profiles, err = s.memberProfiles(ctx, append([]id.UserID{c.UserID}, n.Invites...)); err != nil {
+		return roomResponse{}, err
 	}
-	if req.Visibility == "public" {
-		if err := s.Aliases.Publish(ctx, roomID, true); err != nil {
+	n.With = func(b *journal.Batch, roomID id.RoomID) error {
+		if req.Visibility == visibilityPublic {
+			s.Rooms.PublishWith(b, roomID)
+		}
+		if n.Alias == "" {
+			return nil
+		}
+		return s.Aliases.CreateWith(b, n.Alias, roomID, c.UserID)
+	}
+	roomID, _, err := s.Rooms.Create(ctx, n)
+	if err != nil {
+		return roomResponse{}, roomInUse(err)
+	}
+	for _, address := range unknown {
+		if err := s.leaveInvite(ctx, c, roomID, address); err != nil {
 			return roomResponse{}, err
 		}
 	}
@@ -76,21 +96,27 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 // room checks the request as far as the room engine does not.
 func (req createRoomRequest) room(creator id.UserID) (room.NewRoom, error) {
 	n := room.NewRoom{
-		Creator: creator, Version: req.Version, Preset: req.Preset, Name: req.Name, Topic: req.Topic,
-		Invites: req.Invite, Direct: req.IsDirect,
+		Creator: creator, Version: req.Version, Preset: req.Preset, Name: req.Name, Topic: req.Topic, Direct: req.IsDirect,
 	}
-	if len(req.InviteThreePIDs) > 0 {
-		// To make the room without them would be worse: nobody would notice.
-		return n, mxerr.New(mxerr.ThreePIDMediumNotSupported, "This server cannot invite by mail address or telephone number")
+	switch {
+	case len(req.Invite) > maxInvites || len(req.InviteThreePIDs) > maxThreePIDs:
+		return n, mxerr.New(mxerr.InvalidParam, "A room can begin with %d invites, and %d by address", maxInvites, maxThreePIDs)
+	case len(req.InitialState) > maxInitialState:
+		return n, mxerr.New(mxerr.InvalidParam, "A room can begin with %d events in initial_state", maxInitialState)
+	}
+	for i, user := range req.Invite {
+		if !slices.Contains(req.Invite[:i], user) {
+			n.Invites = append(n.Invites, user)
+		}
 	}
 	switch req.Visibility {
-	case "", "private", "public":
+	case "", visibilityPrivate, visibilityPublic:
 	default:
 		return n, mxerr.New(mxerr.InvalidParam, "visibility is neither public nor private")
 	}
 	switch req.Preset {
 	case "":
-		if n.Preset = room.PrivateChat; req.Visibility == "public" {
+		if n.Preset = room.PrivateChat; req.Visibility == visibilityPublic {
 			n.Preset = room.PublicChat
 		}
 	case room.PrivateChat, room.TrustedPrivateChat, room.PublicChat:
@@ -126,7 +152,7 @@ func initialState(v canonjson.Value) (room.Draft, error) {
 		return room.Draft{}, mxerr.New(mxerr.BadJSON, "an event in initial_state has no type")
 	}
 	key, ok := v.Get("state_key").Text()
-	if !ok && v.Get("state_key") != nil {
+	if !ok && v.Get("state_key") != nil && v.Get("state_key").Kind() != canonjson.Null {
 		return room.Draft{}, mxerr.New(mxerr.BadJSON, "an event in initial_state has a state_key that is not a string")
 	}
 	content := v.Get("content")

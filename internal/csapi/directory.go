@@ -10,8 +10,6 @@ import (
 	"parley/matrix/mxerr"
 )
 
-const typeCanonicalAlias = "m.room.canonical_alias"
-
 func (s *Server) directoryRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("GET /_matrix/client/v3/directory/room/{roomAlias}", endpoint.Policy{Auth: endpoint.None}, s.resolveAlias),
@@ -89,7 +87,10 @@ func (s *Server) deleteAlias(ctx context.Context, c endpoint.Caller, req aliasRe
 			return endpoint.Empty{}, err
 		}
 	}
-	return endpoint.Empty{}, s.Aliases.Delete(ctx, req.Alias, a.Room)
+	if err := s.Aliases.Delete(ctx, req.Alias, a.Room); err != nil {
+		return endpoint.Empty{}, err
+	}
+	return endpoint.Empty{}, s.disown(ctx, c, a.Room, req.Alias)
 }
 
 // mayName refuses a caller who may not say by what others find a room: that is

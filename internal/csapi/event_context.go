@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
@@ -26,12 +27,18 @@ type contextRequest struct {
 }
 
 type contextResponse struct {
-	Event        canonjson.Value   `json:"event"`
-	EventsBefore []canonjson.Value `json:"events_before"`
-	EventsAfter  []canonjson.Value `json:"events_after"`
-	State        []canonjson.Value `json:"state"`
-	Start        string            `json:"start"`
-	End          string            `json:"end"`
+	Event                     canonjson.Value
+	EventsBefore, EventsAfter []canonjson.Value
+	State                     []canonjson.Value
+	Start, End                string
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r contextResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).text("end", r.End)
+	o = append(o.member("event"), r.Event...)
+	o = o.events("events_after", r.EventsAfter).events("events_before", r.EventsBefore)
+	return append(o.text("start", r.Start).events("state", r.State), '}')
 }
 
 // context serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid
@@ -48,13 +55,17 @@ func (s *Server) context(ctx context.Context, c endpoint.Caller, req contextRequ
 	if err != nil {
 		return contextResponse{}, err
 	}
-	back := &walk{room: req.RoomID, sight: sight, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
-	before, err := back.collect(ctx, s.Rooms, f, (limit+1)/2)
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
 	if err != nil {
 		return contextResponse{}, err
 	}
-	forward := &walk{room: req.RoomID, sight: sight, at: it.Place, to: sight.At.Place}
-	after, err := forward.collect(ctx, s.Rooms, f, limit/2)
+	back := &walk{room: req.RoomID, sight: sight, ignored: ignored, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
+	before, err := back.collect(ctx, s.Rooms, f, limit/2)
+	if err != nil {
+		return contextResponse{}, err
+	}
+	forward := &walk{room: req.RoomID, sight: sight, ignored: ignored, at: it.Place, to: sight.At.Place}
+	after, err := forward.collect(ctx, s.Rooms, f, limit-limit/2)
 	if err != nil {
 		return contextResponse{}, err
 	}
@@ -78,11 +89,7 @@ func (s *Server) around(
 	if len(after) > 0 {
 		last = after[len(after)-1]
 	}
-	if f.LazyLoadMembers {
-		resp.State, err = s.lazyState(ctx, c, roomID, sight, last, all)
-		return resp, err
-	}
-	items, err := s.Rooms.FullState(ctx, roomID, last.Current)
+	items, err := s.stateAround(ctx, roomID, f, last, all)
 	if err != nil {
 		return resp, err
 	}
@@ -90,16 +97,24 @@ func (s *Server) around(
 	return resp, err
 }
 
-// lazyState is the state at an event, of the members only with those who sent
-// something.
-func (s *Server) lazyState(ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, last room.Item, all []room.Item) ([]canonjson.Value, error) {
-	senders := make(map[id.UserID]bool)
-	for _, it := range all {
-		senders[it.Event.Sender()] = true
+// stateAround is what a filter lets pass of the state at an event; if members are
+// loaded lazily, of these only those who sent something.
+func (s *Server) stateAround(
+	ctx context.Context, roomID id.RoomID, f *filter.RoomEventFilter, last room.Item, all []room.Item,
+) (items []room.Item, err error) {
+	if !f.AllowsRoom(roomID) {
+		return nil, nil
 	}
-	items, err := s.Rooms.StateOf(ctx, roomID, last.Current, senders)
-	if err != nil {
-		return nil, err
+	if f.LazyLoadMembers {
+		senders := make(map[id.UserID]bool)
+		for _, it := range all {
+			senders[it.Event.Sender()] = true
+		}
+		items, err = s.Rooms.StateOf(ctx, roomID, last.Current, senders)
+	} else {
+		items, err = s.Rooms.FullState(ctx, roomID, last.Current)
 	}
-	return s.show(ctx, c, roomID, sight, inOrder(items))
+	return slices.DeleteFunc(items, func(it room.Item) bool {
+		return !f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content())
+	}), err
 }

@@ -4,11 +4,16 @@ import "parley/internal/endpoint"
 
 // The classes of endpoints that share a rate limit.
 const (
-	classAuth   endpoint.Class = "auth"   // tries passwords or tokens
-	classSend   endpoint.Class = "send"   // makes an event in a room
-	classCreate endpoint.Class = "create" // makes something that stays: a room, an alias, a filter
-	classWrite  endpoint.Class = "write"  // changes something small: a receipt, account data
-	classRead   endpoint.Class = "read"   // may cost a lot to answer: history, directories
+	classAuth endpoint.Class = "auth" // tries passwords or tokens
+	// classRefresh tries tokens that cannot be guessed. Its callers are known by
+	// their address only, and a whole house of them may have one.
+	classRefresh    endpoint.Class = "refresh"
+	classLoginToken endpoint.Class = "login token" // lets somebody in
+	classSend       endpoint.Class = "send"        // makes an event in a room
+	classCreate     endpoint.Class = "create"      // makes something that stays: a room, an alias, a filter
+	classWrite      endpoint.Class = "write"       // changes something small: a receipt, account data
+	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
+	classReport     endpoint.Class = "report"      // tells the administrators of something
 )
 
 // Limits are the rate limits by default, per user or, without one, per address.
@@ -16,10 +21,13 @@ const (
 // do harm, never by a person with a client.
 func Limits() map[endpoint.Class]endpoint.Limit {
 	return map[endpoint.Class]endpoint.Limit{
-		classAuth:   {PerSecond: 0.5, Burst: 20},
-		classSend:   {PerSecond: 10, Burst: 100},
-		classCreate: {PerSecond: 0.5, Burst: 30},
-		classWrite:  {PerSecond: 20, Burst: 200},
-		classRead:   {PerSecond: 20, Burst: 200},
+		classAuth:       {PerSecond: 0.5, Burst: 20},
+		classRefresh:    {PerSecond: 5, Burst: 50},
+		classLoginToken: {PerSecond: 1.0 / 60, Burst: 10},
+		classSend:       {PerSecond: 10, Burst: 100},
+		classCreate:     {PerSecond: 0.5, Burst: 30},
+		classWrite:      {PerSecond: 20, Burst: 200},
+		classRead:       {PerSecond: 20, Burst: 200},
+		classReport:     {PerSecond: 0.1, Burst: 20},
 	}
 }

@@ -36,14 +36,15 @@ type visibilityResponse struct {
 
 // visibility serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
 func (s *Server) visibility(ctx context.Context, _ endpoint.Caller, req visibilityRequest) (visibilityResponse, error) {
-	if _, err := s.Rooms.Num(ctx, req.RoomID); err != nil {
-		return visibilityResponse{}, err
-	}
-	published, err := s.Aliases.IsPublished(ctx, req.RoomID)
+	published, err := s.Rooms.IsPublished(ctx, req.RoomID)
+	return visibilityResponse{visibilityOf(published)}, err
+}
+
+func visibilityOf(published bool) string {
 	if published {
-		return visibilityResponse{visibilityPublic}, err
+		return visibilityPublic
 	}
-	return visibilityResponse{visibilityPrivate}, err
+	return visibilityPrivate
 }
 
 type setVisibilityRequest struct {
@@ -69,7 +70,7 @@ func (s *Server) setVisibility(ctx context.Context, c endpoint.Caller, req setVi
 	if err := s.mayName(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
-	return endpoint.Empty{}, s.Aliases.Publish(ctx, req.RoomID, visibility == visibilityPublic)
+	return endpoint.Empty{}, s.Rooms.Publish(ctx, req.RoomID, visibility == visibilityPublic)
 }
 
 type publicRoomsRequest struct {
@@ -91,7 +92,23 @@ type searchPublicRoomsRequest struct {
 		Term  string    `json:"generic_search_term"`
 		Types []*string `json:"room_types"` // nil stands for rooms without a type
 	} `json:"filter"`
-	Network string `json:"third_party_instance_id"`
+	AllNetworks bool   `json:"include_all_networks"`
+	Network     string `json:"third_party_instance_id"`
+}
+
+// search is what the request looks for.
+func (req searchPublicRoomsRequest) search() room.Search {
+	search := room.Search{Term: req.Filter.Term}
+	for _, t := range req.Filter.Types {
+		if t == nil {
+			t = new(string)
+		}
+		search.Types = append(search.Types, *t)
+	}
+	if search.Types == nil && req.Filter.Types != nil {
+		search.Types = []string{}
+	}
+	return search
 }
 
 type publicRoomsResponse struct {
@@ -132,6 +149,9 @@ func (s *Server) searchPublicRooms(ctx context.Context, _ endpoint.Caller, req s
 	if req.Server != "" && req.Server != s.Name {
 		return publicRoomsResponse{}, mxerr.New(mxerr.NotFound, "This server does not know the rooms of %s", req.Server)
 	}
+	if req.AllNetworks && req.Network != "" {
+		return publicRoomsResponse{}, mxerr.New(mxerr.InvalidParam, "third_party_instance_id names one network, include_all_networks all")
+	}
 	limit := int64(roomsPerPage)
 	if req.Limit != nil && *req.Limit != 0 {
 		limit = min(*req.Limit, mostRoomsPerPage)
@@ -143,17 +163,23 @@ func (s *Server) searchPublicRooms(ctx context.Context, _ endpoint.Caller, req s
 	if err != nil {
 		return publicRoomsResponse{}, err
 	}
+	resp := publicRoomsResponse{Chunk: []publicRoom{}}
 	// There are no networks beside Matrix, and so no rooms in one.
 	if req.Network != "" {
-		return publicRoomsResponse{Chunk: []publicRoom{}}, nil
+		return resp, nil
 	}
-	rooms, err := s.publishedRooms(ctx, roomFilter{newFolded(req.Filter.Term), req.Filter.Types})
+	page, err := s.Rooms.Directory(ctx, req.search(), since.place, since.backwards, int(limit))
 	if err != nil {
-		return publicRoomsResponse{}, err
+		return resp, err
 	}
-	page, next, prev := since.of(rooms, int(limit))
-	resp := publicRoomsResponse{Chunk: []publicRoom{}, NextBatch: next, PrevBatch: prev, Total: len(rooms)}
-	for _, r := range page {
+	resp.Total = page.Total
+	if page.Later {
+		resp.NextBatch = roomPage{false, page.Last()}.String()
+	}
+	if page.Earlier {
+		resp.PrevBatch = roomPage{true, page.First()}.String()
+	}
+	for _, r := range page.Rooms {
 		resp.Chunk = append(resp.Chunk, newPublicRoom(r))
 	}
 	return resp, nil

@@ -52,7 +52,7 @@ func TestPublicRoomsAreListed(t *testing.T) {
 		publish := func(n room.NewRoom, members ...id.UserID) id.RoomID {
 			n.Preset = room.PublicChat
 			roomID := s.create(n, members...)
-			if err := s.Aliases.Publish(s.ctx, roomID, true); err != nil {
+			if err := s.Rooms.Publish(s.ctx, roomID, true); err != nil {
 				t.Fatal(err)
 			}
 			return roomID
@@ -75,6 +75,8 @@ func TestPublicRoomsAreListed(t *testing.T) {
 			{"by name", "POST publicRooms", `{"filter":{"generic_search_term":"cof"}}`, []string{"Coffee"}},
 			{"by topic, whatever the case", "POST publicRooms", `{"filter":{"generic_search_term":"GRÜNE"}}`, []string{"Tea"}},
 			{"by alias", "POST publicRooms", `{"filter":{"generic_search_term":"#tea"}}`, []string{"Tea"}},
+			{"by what means something elsewhere", "POST publicRooms", `{"filter":{"generic_search_term":"%"}}`, nil},
+			{"by a character that is hard to store", "POST publicRooms", `{"filter":{"generic_search_term":"\u0000"}}`, nil},
 			{"by nothing there is", "POST publicRooms", `{"filter":{"generic_search_term":"beer"}}`, nil},
 			{"without a type", "POST publicRooms", `{"filter":{"room_types":[null]}}`, []string{"Tea", "Water"}},
 			{"of a type", "POST publicRooms", `{"filter":{"room_types":["m.space"]}}`, []string{"Coffee"}},
@@ -93,6 +95,8 @@ func TestPublicRoomsAreListed(t *testing.T) {
 			{"another server", "bob", "GET publicRooms?server=b.test", ``, mxerr.NotFound, 0},
 			{"a negative limit", "bob", "GET publicRooms?limit=-1", ``, mxerr.InvalidParam, 0},
 			{"a token of somebody", "bob", "GET publicRooms?since=x", ``, mxerr.InvalidParam, 0},
+			{"one network and all", "bob", "POST publicRooms", `{"third_party_instance_id":"irc","include_all_networks":true}`, mxerr.InvalidParam, 0},
+			{"all networks", "bob", "POST publicRooms", `{"include_all_networks":true}`, "", 0},
 			{"types that are none", "bob", "POST publicRooms", `{"filter":{"room_types":[1]}}`, mxerr.BadJSON, 0},
 		})
 		page := s.get("", "GET publicRooms?limit=1", "")
@@ -117,7 +121,7 @@ func TestPagesOfPublicRooms(t *testing.T) {
 	playSocial(t, func(s *socialScene) {
 		for i := range 5 {
 			roomID := s.create(room.NewRoom{Preset: room.PublicChat, Name: fmt.Sprint(i)})
-			if err := s.Aliases.Publish(s.ctx, roomID, true); err != nil {
+			if err := s.Rooms.Publish(s.ctx, roomID, true); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -19,8 +19,15 @@ func (s *Server) loginRoutes() []endpoint.Route {
 }
 
 type loginFlow struct {
-	Type string `json:"type"`
+	Type          string `json:"type"`
+	GetLoginToken bool   `json:"get_login_token,omitempty"`
 }
+
+// The ways to log in.
+const (
+	loginPassword = "m.login.password"
+	loginToken    = "m.login.token"
+)
 
 type loginFlowsResponse struct {
 	Flows []loginFlow `json:"flows"`
@@ -28,15 +35,21 @@ type loginFlowsResponse struct {
 
 // loginFlows serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3login
 func (s *Server) loginFlows(context.Context, endpoint.Caller, endpoint.Empty) (loginFlowsResponse, error) {
-	return loginFlowsResponse{[]loginFlow{{string(account.StagePassword)}}}, nil
+	flows := []loginFlow{{Type: loginPassword}}
+	if s.Settings.LoginTokens {
+		flows = append(flows, loginFlow{loginToken, true})
+	}
+	return loginFlowsResponse{flows}, nil
 }
 
 type loginRequest struct {
 	Body       canonjson.Value `body:"raw"`
 	Type       string          `json:"type" required:"true"`
 	Password   string          `json:"password"`
+	Token      string          `json:"token"`
 	DeviceID   string          `json:"device_id"`
 	DeviceName string          `json:"initial_device_display_name"`
+	Refreshes  bool            `json:"refresh_token"`
 }
 
 // loginResponse is the answer to those who log in or register.
@@ -44,6 +57,8 @@ type loginResponse struct {
 	UserID      id.UserID     `json:"user_id"`
 	AccessToken string        `json:"access_token,omitempty"`
 	DeviceID    id.DeviceID   `json:"device_id,omitempty"`
+	Refresh     string        `json:"refresh_token,omitempty"`
+	ExpiresIn   int64         `json:"expires_in_ms,omitempty"`
 	HomeServer  id.ServerName `json:"home_server"` // which old clients want
 	WellKnown   *wellKnown    `json:"well_known,omitempty"`
 }
@@ -52,35 +67,47 @@ func (s *Server) loggedIn(l account.Login) loginResponse {
 	r := loginResponse{UserID: l.UserID, AccessToken: l.Token, HomeServer: s.Name}
 	if l.Token != "" {
 		r.DeviceID, r.WellKnown = l.DeviceID, s.discovery()
+		r.Refresh, r.ExpiresIn = l.Refresh, l.Life.Milliseconds()
 	}
 	return r
 }
 
 // login serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
 func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest) (loginResponse, error) {
-	if req.Type != string(account.StagePassword) {
-		return loginResponse{}, mxerr.New(mxerr.Unknown, "Nobody can log in in this way").WithStatus(http.StatusBadRequest)
-	}
-	name, err := account.IdentifiedUser(req.Body)
-	if err != nil {
-		return loginResponse{}, err
-	}
-	if name == "" {
-		return loginResponse{}, mxerr.New(mxerr.MissingParam, "identifier is missing")
-	}
-	user, err := s.Accounts.LocalUser(name)
-	if err != nil {
-		return loginResponse{}, err
-	}
-	info, err := s.Accounts.CheckPassword(ctx, user, req.Password)
+	user, err := s.whoLogsIn(ctx, req)
 	if err != nil {
 		return loginResponse{}, err
 	}
 	login, err := s.Accounts.Login(ctx, account.NewDevice{
-		User: info.UserID, ID: id.DeviceID(req.DeviceID), Name: req.DeviceName, Addr: c.Addr,
+		User: user, ID: id.DeviceID(req.DeviceID), Name: req.DeviceName, Addr: c.Addr, Refreshes: req.Refreshes,
 	})
 	if err != nil {
 		return loginResponse{}, err
 	}
 	return s.loggedIn(login), nil
+}
+
+// whoLogsIn returns the user who has shown to be one.
+func (s *Server) whoLogsIn(ctx context.Context, req loginRequest) (id.UserID, error) {
+	switch {
+	case req.Type == loginToken && s.Settings.LoginTokens && req.Token == "":
+		return "", mxerr.New(mxerr.MissingParam, "token is missing")
+	case req.Type == loginToken && s.Settings.LoginTokens:
+		return s.Accounts.UseLoginToken(ctx, req.Token)
+	case req.Type != loginPassword:
+		return "", mxerr.New(mxerr.Unknown, "Nobody can log in in this way").WithStatus(http.StatusBadRequest)
+	}
+	name, err := account.IdentifiedUser(req.Body)
+	if err != nil {
+		return "", err
+	}
+	if name == "" {
+		return "", mxerr.New(mxerr.MissingParam, "identifier is missing")
+	}
+	user, err := s.Accounts.LocalUser(name)
+	if err != nil {
+		return "", err
+	}
+	info, err := s.Accounts.CheckPassword(ctx, user, req.Password)
+	return info.UserID, err
 }

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/internal/openapi"
 )
 
 func TestLogin(t *testing.T) {
@@ -18,7 +21,7 @@ func TestLogin(t *testing.T) {
 	if err := s.SetLocked(ctx, "@locked:a.test", true); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Deactivate(ctx, "@closed:a.test"); err != nil {
+	if err := s.Deactivate(ctx, "@closed:a.test", false); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.call("", "GET", "/login", ""); a.text != `{"flows":[{"type":"m.login.password"}]}` {
@@ -170,7 +173,7 @@ func TestApplicationServicesManageDevicesWithoutAPassword(t *testing.T) {
 	s := newAccountScene(t, Settings{Registration: RegistrationOpen})
 	s.register("alice")
 	server := New(Parts{Name: "a.test", Accounts: s.Accounts})
-	s.table = endpoint.New(endpoint.Config{Users: bridge{}}, server.deviceRoutes())
+	s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: bridge{}}, server.deviceRoutes()))
 	s.want(s.call("x", "PUT", "/devices/BRIDGED", `{"display_name":"bridged"}`), 201, "")
 	s.want(s.call("x", "PUT", "/devices/BRIDGED", `{"display_name":"again"}`), 200, "")
 	if d := s.want(s.call("x", "GET", "/devices/BRIDGED", ""), 200, ""); d.get("display_name") != "again" {
@@ -181,4 +184,115 @@ func TestApplicationServicesManageDevicesWithoutAPassword(t *testing.T) {
 	if list := s.want(s.call("x", "GET", "/devices", ""), 200, ""); list.text != `{"devices":[]}` {
 		t.Errorf("got %s", list.text)
 	}
+}
+
+func TestRefresh(t *testing.T) {
+	s := newAccountSceneWith(t, Settings{Registration: RegistrationOpen}, account.Options{TokenLife: time.Hour})
+	a := s.want(s.call("", "POST", "/register", `{"username":"alice","password":%q,"refresh_token":true,"auth":{"type":"m.login.dummy"}}`, goodPassword), 200, "")
+	if a.get("refresh_token") == "" || a.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("registering: got %s", a.text)
+	}
+	b := s.want(s.call("", "POST", "/login", `{"type":"m.login.password","user":"alice","password":%q,"refresh_token":true}`, goodPassword), 200, "")
+	if b.get("refresh_token") == "" || b.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("logging in: got %s", b.text)
+	}
+	plain := s.want(s.call("", "POST", "/login", `{"type":"m.login.password","user":"alice","password":%q}`, goodPassword), 200, "")
+	if plain.body["refresh_token"] != nil || plain.body["expires_in_ms"] != nil {
+		t.Errorf("logging in without: got %s", plain.text)
+	}
+	quiet := s.want(s.call("", "POST", "/register", `{"username":"bob","inhibit_login":true,"refresh_token":true,"auth":{"type":"m.login.dummy"}}`), 200, "")
+	if quiet.body["refresh_token"] != nil || quiet.body["expires_in_ms"] != nil {
+		t.Errorf("registering without a login: got %s", quiet.text)
+	}
+
+	next := s.want(s.call("", "POST", "/refresh", `{"refresh_token":%q}`, a.get("refresh_token")), 200, "")
+	if next.get("access_token") == "" || next.get("refresh_token") == "" || next.body["expires_in_ms"] != 3600e3 {
+		t.Errorf("got %s", next.text)
+	}
+	who := s.want(s.call(next.get("access_token"), "GET", "/account/whoami", ""), 200, "")
+	if who.get("device_id") != a.get("device_id") {
+		t.Errorf("the device is another: %s", who.text)
+	}
+	for what, gone := range map[string]answer{
+		"the old access token":  s.call(a.get("access_token"), "GET", "/account/whoami", ""),
+		"the old refresh token": s.call("", "POST", "/refresh", `{"refresh_token":%q}`, a.get("refresh_token")),
+	} {
+		if s.want(gone, 401, "M_UNKNOWN_TOKEN").body["soft_logout"] != true {
+			t.Errorf("%s: got %s", what, gone.text)
+		}
+	}
+	if none := s.want(s.call("", "POST", "/refresh", `{"refresh_token":"x"}`), 401, "M_UNKNOWN_TOKEN"); none.body["soft_logout"] != false {
+		t.Errorf("got %s", none.text)
+	}
+	s.want(s.call("", "POST", "/refresh", `{}`), 400, "M_MISSING_PARAM")
+	s.want(s.call("", "POST", "/refresh", `{"refresh_token":1}`), 400, "M_BAD_JSON")
+
+	s.want(s.call(next.get("access_token"), "POST", "/logout", ""), 200, "")
+	if out := s.want(s.call("", "POST", "/refresh", `{"refresh_token":%q}`, next.get("refresh_token")), 401, "M_UNKNOWN_TOKEN"); out.body["soft_logout"] != false {
+		t.Errorf("got %s", out.text)
+	}
+}
+
+func TestAnotherDeviceLogsInByToken(t *testing.T) {
+	s := newAccountScene(t, Settings{Registration: RegistrationOpen, LoginTokens: true})
+	alice := s.register("alice")
+	if a := s.call("", "GET", "/login", ""); a.text != `{"flows":[{"type":"m.login.password"},{"type":"m.login.token","get_login_token":true}]}` {
+		t.Errorf("got %s", a.text)
+	}
+	if c := s.call(alice, "GET", "/capabilities", ""); !strings.Contains(c.text, `"m.get_login_token":{"enabled":true}`) {
+		t.Errorf("got %s", c.text)
+	}
+	const path = "//_matrix/client/v1/login/get_token"
+	get := func() string {
+		session := s.want(s.call(alice, "POST", path, `{}`), 401, "").get("session")
+		const auth = `{"auth":{"session":%q,"type":"m.login.password","user":"alice","password":%q}}`
+		s.want(s.call(alice, "POST", path, auth, session, "wrong"), 401, "M_FORBIDDEN")
+		got := s.want(s.call(alice, "POST", path, auth, session, goodPassword), 200, "")
+		if got.body["expires_in_ms"] != 120000.0 {
+			t.Errorf("got %s", got.text)
+		}
+		return got.get("login_token")
+	}
+	const login = `{"type":"m.login.token","token":%q,"device_id":"NEW","refresh_token":true}`
+	token := get()
+	in := s.want(s.call("", "POST", "/login", login, token), 200, "")
+	if in.get("user_id") != "@alice:a.test" || in.get("device_id") != "NEW" || in.get("refresh_token") == "" {
+		t.Errorf("got %s", in.text)
+	}
+	s.want(s.call("", "POST", "/login", login, token), 403, "M_FORBIDDEN")
+	s.want(s.call("", "POST", "/login", login, "x"), 403, "M_FORBIDDEN")
+	s.want(s.call("", "POST", "/login", login, alice), 403, "M_FORBIDDEN")
+	s.want(s.call(get(), "GET", "/account/whoami", ""), 401, "M_UNKNOWN_TOKEN")
+	s.want(s.call("", "POST", "/login", `{"type":"m.login.token"}`), 400, "M_MISSING_PARAM")
+	s.want(s.call("", "POST", "/login", `{"type":"m.login.token","token":7}`), 400, "M_BAD_JSON")
+	s.want(s.call("", "POST", path, `{}`), 401, "M_MISSING_TOKEN")
+
+	token = get()
+	if err := s.SetLocked(t.Context(), "@alice:a.test", true); err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.call("", "POST", "/login", login, token), 401, "M_USER_LOCKED")
+}
+
+func TestNobodyMakesLoginTokensUnlessThatIsWanted(t *testing.T) {
+	s := newAccountScene(t, Settings{Registration: RegistrationOpen})
+	alice := s.register("alice")
+	s.want(s.call(alice, "POST", "//_matrix/client/v1/login/get_token", `{}`), 404, "M_UNRECOGNIZED")
+	s.want(s.call("", "POST", "/login", `{"type":"m.login.token","token":"x"}`), 400, "M_UNKNOWN")
+}
+
+func TestOpenID(t *testing.T) {
+	s := newAccountScene(t, Settings{Registration: RegistrationOpen})
+	alice := s.register("alice")
+	const path = "/user/@%s:a.test/openid/request_token"
+	got := s.want(s.call(alice, "POST", fmt.Sprintf(path, "alice"), `{}`), 200, "")
+	if got.get("token_type") != "Bearer" || got.get("matrix_server_name") != "a.test" || got.body["expires_in"] != 3600.0 {
+		t.Errorf("got %s", got.text)
+	}
+	if user, err := s.OpenIDUser(t.Context(), got.get("access_token")); err != nil || user != "@alice:a.test" {
+		t.Errorf("got %s, %v", user, err)
+	}
+	s.want(s.call(got.get("access_token"), "GET", "/account/whoami", ""), 401, "M_UNKNOWN_TOKEN")
+	s.want(s.call(alice, "POST", fmt.Sprintf(path, "bob"), `{}`), 403, "M_FORBIDDEN")
+	s.want(s.call("", "POST", fmt.Sprintf(path, "alice"), `{}`), 401, "M_MISSING_TOKEN")
 }

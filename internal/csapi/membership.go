@@ -43,18 +43,18 @@ func (r reason) content(profile canonjson.Value) canonjson.Value {
 
 type joinRequest struct {
 	RoomID id.RoomID `path:"roomID"`
+	proof
 	reason
 }
 
 // join serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
 func (s *Server) join(ctx context.Context, c endpoint.Caller, req joinRequest) (roomResponse, error) {
-	return s.enter(ctx, c, req.RoomID, nil, req.reason, s.Rooms.Join)
+	return s.enter(ctx, c, req.RoomID, nil, req.reason, s.joining(c, req.proof))
 }
 
 type joinByNameRequest struct {
-	Name string `path:"roomIDOrAlias"`
-	via
-	reason
+	knockRequest
+	proof
 }
 
 // via names servers that are in a room which this one may not know.
@@ -76,11 +76,27 @@ func (s *Server) joinByName(ctx context.Context, c endpoint.Caller, req joinByNa
 	if err != nil {
 		return roomResponse{}, err
 	}
-	return s.enter(ctx, c, roomID, append(req.servers(), servers...), req.reason, s.Rooms.Join)
+	return s.enter(ctx, c, roomID, append(req.servers(), servers...), req.reason, s.joining(c, req.proof))
+}
+
+// joining is a join by who may have been invited by an address.
+func (s *Server) joining(c endpoint.Caller, p proof) move {
+	return func(ctx context.Context, roomID id.RoomID, m room.Move) (room.Sent, error) {
+		if err := s.accept(ctx, c, roomID, p); err != nil {
+			return room.Sent{}, err
+		}
+		return s.Rooms.Join(ctx, roomID, m)
+	}
+}
+
+type knockRequest struct {
+	Name string `path:"roomIDOrAlias"`
+	via
+	reason
 }
 
 // knock serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
-func (s *Server) knock(ctx context.Context, c endpoint.Caller, req joinByNameRequest) (roomResponse, error) {
+func (s *Server) knock(ctx context.Context, c endpoint.Caller, req knockRequest) (roomResponse, error) {
 	roomID, servers, err := s.named(ctx, req.Name)
 	if err != nil {
 		return roomResponse{}, err
@@ -113,6 +129,7 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 	if err := s.admitsGuest(ctx, c, roomID); err != nil {
 		return roomResponse{}, err
 	}
+	defer s.Profiles.Hold(c.UserID)()
 	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
 	if err != nil {
 		return roomResponse{}, err
@@ -121,6 +138,7 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own), Via: servers}); err != nil {
 		return roomResponse{}, err
 	}
+	s.lookAgain(c, roomID)
 	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)
 }
 
@@ -137,8 +155,21 @@ func (s *Server) admitsGuest(ctx context.Context, c endpoint.Caller, roomID id.R
 	return err
 }
 
+// lookAgain is called when a guest may have joined a room, which may have changed
+// its mind meanwhile.
+func (s *Server) lookAgain(c endpoint.Caller, roomID id.RoomID) {
+	if c.Guest {
+		s.Doorman.Look(roomID)
+	}
+}
+
+type leaveRequest struct {
+	RoomID id.RoomID `path:"roomID"`
+	reason
+}
+
 // leave serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
-func (s *Server) leave(ctx context.Context, c endpoint.Caller, req joinRequest) (endpoint.Empty, error) {
+func (s *Server) leave(ctx context.Context, c endpoint.Caller, req leaveRequest) (endpoint.Empty, error) {
 	_, err := s.Rooms.Leave(ctx, req.RoomID, room.Move{Sender: c.UserID, Content: req.content(canonjson.Value("{}"))})
 	return endpoint.Empty{}, s.hidden(ctx, c, req.RoomID, err)
 }
@@ -156,15 +187,6 @@ type targetRequest struct {
 	RoomID id.RoomID `path:"roomID"`
 	UserID id.UserID `json:"user_id" required:"true"`
 	reason
-}
-
-// invite serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidinvite
-func (s *Server) invite(ctx context.Context, c endpoint.Caller, req targetRequest) (endpoint.Empty, error) {
-	profiles, err := s.memberProfiles(ctx, []id.UserID{req.UserID})
-	if err != nil {
-		return endpoint.Empty{}, err
-	}
-	return s.moveTarget(ctx, c, req, profiles[req.UserID], s.Rooms.Invite)
 }
 
 // kick serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidkick

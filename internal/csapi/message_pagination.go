@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
@@ -47,10 +48,18 @@ type messagesRequest struct {
 }
 
 type messagesResponse struct {
-	Chunk []canonjson.Value `json:"chunk"`
-	Start string            `json:"start"`
-	End   string            `json:"end,omitempty"`
-	State []canonjson.Value `json:"state,omitempty"`
+	Chunk      []canonjson.Value
+	Start, End string
+	State      []canonjson.Value
+}
+
+// AppendJSON implements endpoint.Appender.
+func (r messagesResponse) AppendJSON(dst []byte) []byte {
+	o := object(append(dst, '{')).events("chunk", r.Chunk).text("end", r.End).text("start", r.Start)
+	if len(r.State) > 0 {
+		o = o.events("state", r.State)
+	}
+	return append(o, '}')
 }
 
 // How many events /messages gives, and goes through in search of them.
@@ -78,11 +87,17 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if err != nil {
 		return messagesResponse{}, err
 	}
+	if w.ignored, err = s.AccountData.Ignored(ctx, c.UserID); err != nil {
+		return messagesResponse{}, err
+	}
 	items, err := w.collect(ctx, s.Rooms, f, limit)
 	if err != nil {
 		return messagesResponse{}, err
 	}
-	resp := messagesResponse{Start: feed.FormatPlace(w.start)}
+	resp := messagesResponse{Start: req.From}
+	if resp.Start == "" {
+		resp.Start = feed.FormatPlace(w.start)
+	}
 	if !w.done {
 		resp.End = feed.FormatPlace(w.at)
 	}
@@ -122,6 +137,8 @@ type walk struct {
 	at    int64 // where it is: behind the event in that place
 	to    int64 // where it ends at the latest
 	done  bool  // there is nothing further on
+	// ignored is of whom nothing is shown.
+	ignored map[id.UserID]bool
 }
 
 // walk begins a walk where a request wants it.
@@ -183,6 +200,9 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 			if w.back {
 				w.at--
 			}
+			if feed.Hidden(w.ignored, it.Event) {
+				continue
+			}
 			if related != nil && !related[it.Event.ID()] {
 				continue
 			}
@@ -209,6 +229,7 @@ func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.
 				continue
 			}
 			items, err := rooms.Back(ctx, w.room, last, int(min(int64(limit), last-first+1)))
+			items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < first })
 			if len(items) > 0 || err != nil {
 				return items, err
 			}
@@ -221,6 +242,7 @@ func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.
 			continue
 		}
 		items, err := rooms.Forward(ctx, w.room, first, int(min(int64(limit), last-first+1)))
+		items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place > last })
 		if len(items) > 0 || err != nil {
 			return items, err
 		}

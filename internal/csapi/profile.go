@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/profile"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -17,9 +18,13 @@ type users interface {
 func (s *Server) profileRoutes() []endpoint.Route {
 	// A change is an event in each of the user's rooms.
 	change := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classSend, BodyLimit: 128 << 10}
+	look := endpoint.Policy{Auth: endpoint.None}
+	if s.Settings.ProfilesOfSharersOnly {
+		look.Auth = endpoint.Optional
+	}
 	return []endpoint.Route{
-		endpoint.On("GET /_matrix/client/v3/profile/{userID}", endpoint.Policy{Auth: endpoint.None}, s.profile),
-		endpoint.On("GET /_matrix/client/v3/profile/{userID}/{keyName}", endpoint.Policy{Auth: endpoint.None}, s.profileField),
+		endpoint.On("GET /_matrix/client/v3/profile/{userID}", look, s.profile),
+		endpoint.On("GET /_matrix/client/v3/profile/{userID}/{keyName}", look, s.profileField),
 		endpoint.On("PUT /_matrix/client/v3/profile/{userID}/{keyName}", change, s.setProfileField),
 		endpoint.On("DELETE /_matrix/client/v3/profile/{userID}/{keyName}", change, s.deleteProfileField),
 	}
@@ -30,7 +35,10 @@ type profileRequest struct {
 }
 
 // profile serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuserid
-func (s *Server) profile(ctx context.Context, _ endpoint.Caller, req profileRequest) (canonjson.Value, error) {
+func (s *Server) profile(ctx context.Context, c endpoint.Caller, req profileRequest) (canonjson.Value, error) {
+	if err := s.mayLookUp(ctx, c, req.UserID); err != nil {
+		return nil, err
+	}
 	// The profiles of other servers' users are not known here.
 	exists := req.UserID.Server() == s.Name
 	var err error
@@ -44,6 +52,25 @@ func (s *Server) profile(ctx context.Context, _ endpoint.Caller, req profileRequ
 		return nil, err
 	}
 	return s.Profiles.Get(ctx, req.UserID)
+}
+
+// mayLookUp refuses who may not see a profile. Who is in no room with the user, nor
+// the user in one that everybody may enter or read, cannot tell whether there is
+// such a user: https://spec.matrix.org/v1.19/client-server-api/#profiles
+func (s *Server) mayLookUp(ctx context.Context, c endpoint.Caller, user id.UserID) error {
+	if !s.Settings.ProfilesOfSharersOnly || c.UserID == user {
+		return nil
+	}
+	if c.UserID != "" {
+		if shared, err := s.Rooms.Share(ctx, c.UserID, user); err != nil || shared {
+			return err
+		}
+	}
+	public, err := s.Rooms.InPublic(ctx, user)
+	if err == nil && !public {
+		err = mxerr.New(mxerr.Forbidden, "You may not see the profile of %s", user)
+	}
+	return err
 }
 
 type profileFieldRequest struct {
@@ -71,29 +98,43 @@ type setProfileFieldRequest struct {
 
 // setProfileField serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname
 func (s *Server) setProfileField(ctx context.Context, c endpoint.Caller, req setProfileFieldRequest) (endpoint.Empty, error) {
-	if err := mayChangeProfile(c, req.profileFieldRequest); err != nil {
+	if err := s.mayChangeProfile(c, req.profileFieldRequest); err != nil {
 		return endpoint.Empty{}, err
 	}
 	value := req.Body.Get(req.Key)
 	if value == nil {
 		return endpoint.Empty{}, mxerr.New(mxerr.MissingParam, "The body has to have the field that the path names")
 	}
-	return endpoint.Empty{}, s.Profiles.Set(ctx, c.UserID, req.Key, value)
+	err := s.Profiles.Set(ctx, c.UserID, req.Key, value)
+	s.renamed(c.UserID, req.Key)
+	return endpoint.Empty{}, err
 }
 
 // deleteProfileField serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
 func (s *Server) deleteProfileField(ctx context.Context, c endpoint.Caller, req profileFieldRequest) (endpoint.Empty, error) {
-	if err := mayChangeProfile(c, req); err != nil {
+	if err := s.mayChangeProfile(c, req); err != nil {
 		return endpoint.Empty{}, err
 	}
-	return endpoint.Empty{}, s.Profiles.Delete(ctx, c.UserID, req.Key)
+	err := s.Profiles.Delete(ctx, c.UserID, req.Key)
+	s.renamed(c.UserID, req.Key)
+	return endpoint.Empty{}, err
+}
+
+// renamed has presence, which names the user, look at the profile again.
+func (s *Server) renamed(user id.UserID, key string) {
+	if s.Presence != nil && (key == profile.Displayname || key == profile.AvatarURL) {
+		s.Presence.Renamed(user)
+	}
 }
 
 // mayChangeProfile refuses who may not change a field of a profile. Guests may
 // have a name: https://spec.matrix.org/v1.19/client-server-api/#guest-access
-func mayChangeProfile(c endpoint.Caller, req profileFieldRequest) error {
+func (s *Server) mayChangeProfile(c endpoint.Caller, req profileFieldRequest) error {
 	if err := own(c, req.UserID); err != nil {
 		return err
+	}
+	if !s.Settings.ProfileFields.mayChange(req.Key) {
+		return mxerr.New(mxerr.Forbidden, "The server does not let users change this field of their profile")
 	}
 	if c.Guest && req.Key != "displayname" {
 		return mxerr.New(mxerr.GuestAccessForbidden, "Guests may change their displayname only")

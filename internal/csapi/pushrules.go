@@ -13,7 +13,10 @@ func (s *Server) pushRuleRoutes() []endpoint.Route {
 	read := endpoint.Policy{Auth: endpoint.User}
 	write := endpoint.Policy{Auth: endpoint.User, Class: classWrite}
 	return []endpoint.Route{
+		// The slash is easily forgotten, as no other path has one.
+		endpoint.On("GET /_matrix/client/v3/pushrules", read, s.pushRules),
 		endpoint.On("GET /_matrix/client/v3/pushrules/{$}", read, s.pushRules),
+		endpoint.On("GET /_matrix/client/v3/pushrules/global", read, s.globalPushRules),
 		endpoint.On("GET /_matrix/client/v3/pushrules/global/{$}", read, s.globalPushRules),
 		endpoint.On("GET /_matrix/client/v3/pushrules/global/{kind}/{ruleID}", read, s.pushRule),
 		endpoint.On("PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleID}", write, s.putPushRule),

@@ -28,6 +28,7 @@ func (s *Server) setReadMarkers(ctx context.Context, c endpoint.Caller, req read
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
+	s.active(c)
 	for _, r := range []struct {
 		kind    string
 		eventID id.EventID

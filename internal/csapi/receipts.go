@@ -38,6 +38,7 @@ func (s *Server) sendReceipt(ctx context.Context, c endpoint.Caller, req receipt
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
+	s.active(c)
 	if req.Type == accountdata.FullyRead {
 		return endpoint.Empty{}, s.setFullyRead(ctx, c.UserID, req.RoomID, req.EventID)
 	}

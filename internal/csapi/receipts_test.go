@@ -56,6 +56,7 @@ func TestReadMarkersAreSet(t *testing.T) {
 			{"all", "bob", call, fmt.Sprintf(`{"m.fully_read":%q,"m.read":%q,"m.read.private":%q}`, one, two, three), "", 0},
 			{"an unknown event", "bob", call, `{"m.fully_read":"$x"}`, mxerr.NotFound, 0},
 			{"no event", "bob", call, `{"m.read":"x"}`, mxerr.BadJSON, 0},
+			{"null is nothing", "bob", call, `{"m.fully_read":null,"m.read":null}`, "", 0},
 			{"no member", "carol", call, fmt.Sprintf(`{"m.read":%q}`, one), mxerr.Forbidden, 0},
 		})
 		num, _ := s.Rooms.Num(s.ctx, roomID)

@@ -30,6 +30,8 @@ type registration struct {
 	DeviceID     string `json:"device_id"`
 	DeviceName   string `json:"initial_device_display_name"`
 	InhibitLogin bool   `json:"inhibit_login"`
+	Refreshes    bool   `json:"refresh_token"`
+	GuestToken   string `json:"guest_access_token"`
 }
 
 // register serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
@@ -43,42 +45,68 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 		return loginResponse{}, registrationClosed()
 	}
 	// What is wrong with the request is said before anybody is asked for proof.
-	var r registration
-	if err := decode(req.Body, &r); err != nil {
+	body, err := s.checkRegistration(ctx, req.Body)
+	if err != nil {
 		return loginResponse{}, err
-	}
-	if r.Username != "" {
-		if err := s.Accounts.Available(ctx, r.Username); err != nil {
-			return loginResponse{}, err
-		}
 	}
 	flows, err := s.registrationFlows(ctx)
 	if err != nil {
 		return loginResponse{}, err
 	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /register", Flows: flows, Body: req.Body, Secret: "password",
+		Operation: "POST /register", Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
 	})
 	if err != nil {
 		return loginResponse{}, err
 	}
-	r = registration{}
+	var r registration
 	if err := decode(done.Body, &r); err != nil {
 		return loginResponse{}, err
 	}
-	return s.create(ctx, c, r, account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token})
+	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted}
+	if guest, ok := done.Body.Get(memberGuest).Text(); ok {
+		n.Localpart, n.Upgrades = id.UserID(guest).Localpart(), true
+	}
+	return s.create(ctx, c, r, n)
+}
+
+// memberGuest is the member of a request that says which guest has shown to be
+// the one who wants a whole account, in place of the guest's access token: that
+// is not kept.
+const memberGuest = "org.parley.guest"
+
+// checkRegistration refuses what nobody needs to be asked for proof for, and
+// returns the body as it may be kept.
+func (s *Server) checkRegistration(ctx context.Context, body canonjson.Value) (canonjson.Value, error) {
+	var r registration
+	if err := decode(body, &r); err != nil {
+		return nil, err
+	}
+	body = body.Without(memberGuest, "guest_access_token")
+	switch {
+	case r.GuestToken != "" && r.Username == "":
+		return nil, mxerr.New(mxerr.MissingParam, "username is missing: guests keep their names")
+	case r.GuestToken != "":
+		guest, err := s.Accounts.UpgradingGuest(ctx, r.GuestToken, r.Username)
+		return body.With(memberGuest, canonjson.Text(string(guest))), err
+	case r.Username != "":
+		return body, s.Accounts.Available(ctx, r.Username)
+	}
+	return body, nil
 }
 
 // create makes an account and, unless that is not wanted, logs in.
 func (s *Server) create(ctx context.Context, c endpoint.Caller, r registration, n account.NewAccount) (loginResponse, error) {
 	if !r.InhibitLogin {
-		n.Login = &account.NewDevice{ID: id.DeviceID(r.DeviceID), Name: r.DeviceName, Addr: c.Addr}
+		n.Login = &account.NewDevice{ID: id.DeviceID(r.DeviceID), Name: r.DeviceName, Addr: c.Addr, Refreshes: r.Refreshes}
 	}
 	login, err := s.Accounts.Create(ctx, n)
 	if err != nil {
 		return loginResponse{}, err
 	}
-	return s.loggedIn(login), nil
+	answer := s.loggedIn(login)
+	answer.WellKnown = nil // it is told to those who log in
+	return answer, nil
 }
 
 // registerGuest ignores all but the name of the device, as it has to.
@@ -95,12 +123,16 @@ func (s *Server) registerGuest(ctx context.Context, c endpoint.Caller, body cano
 
 // registrationFlows are the ways to be allowed an account. As long as there is
 // none, the token that makes the first administrator is one in open servers too.
+// Policies are to be accepted in each.
 func (s *Server) registrationFlows(ctx context.Context) ([]account.Flow, error) {
-	byToken := account.Flow{account.StageRegistrationToken}
+	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{account.StageDummy}
+	if len(s.Settings.Terms) > 0 {
+		byToken = append(byToken, account.StageTerms)
+		open = account.Flow{account.StageTerms}
+	}
 	if s.Settings.Registration == RegistrationToken {
 		return []account.Flow{byToken}, nil
 	}
-	open := account.Flow{account.StageDummy}
 	inhabited, err := s.Accounts.Inhabited(ctx)
 	if err != nil || inhabited {
 		return []account.Flow{open}, err

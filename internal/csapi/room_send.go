@@ -53,7 +53,7 @@ type sendRequest struct {
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	if err := errors.Join(s.maySay(ctx, c, req), req.check()); err != nil {
 		return eventResponse{}, err
 	}
 	d := room.Draft{
@@ -67,6 +67,21 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 	return s.post(ctx, c, req.RoomID, d)
 }
 
+// maySay refuses what somebody suspended may not send: all but redactions of what
+// they have said.
+func (s *Server) maySay(ctx context.Context, c endpoint.Caller, req sendRequest) error {
+	err := notSuspended(c)
+	if err == nil || req.Type != event.TypeRedaction {
+		return err
+	}
+	target, _ := req.Content.Get("redacts").Text()
+	it, ok, lookupErr := s.Rooms.Item(ctx, req.RoomID, id.EventID(target))
+	if lookupErr == nil && ok && it.Event.Sender() == c.UserID {
+		return nil
+	}
+	return err
+}
+
 // maxTxnID is how many bytes a transaction ID may have. It is part of a key, which
 // PostgreSQL wants short, and clients number theirs.
 const maxTxnID = 255
@@ -76,6 +91,7 @@ func (s *Server) post(ctx context.Context, c endpoint.Caller, roomID id.RoomID, 
 	if len(d.Transaction.ID) > maxTxnID {
 		return eventResponse{}, mxerr.New(mxerr.InvalidParam, "A transaction ID has at most %d bytes", maxTxnID)
 	}
+	s.active(c)
 	sent, err := s.Rooms.Send(ctx, roomID, d)
 	return eventResponse{sent.EventID}, s.hidden(ctx, c, roomID, err)
 }
@@ -105,8 +121,21 @@ type sendStateRequest struct {
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
-	if err := errors.Join(notSuspended(c), req.check()); err != nil {
+	if err := req.check(); err != nil {
 		return eventResponse{}, err
+	}
+	becomes := "" // what the caller wants to be in the room
+	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
+		becomes, _ = req.Content.Get("membership").Text()
+	}
+	if err := notSuspended(c); err != nil && becomes != event.MembershipLeave {
+		return eventResponse{}, err
+	}
+	if becomes == event.MembershipJoin {
+		if err := s.admitsGuest(ctx, c, req.RoomID); err != nil {
+			return eventResponse{}, s.hidden(ctx, c, req.RoomID, err)
+		}
+		defer s.lookAgain(c, req.RoomID)
 	}
 	if req.Type == typeCanonicalAlias && req.StateKey == "" {
 		if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
@@ -119,58 +148,6 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 	return s.post(ctx, c, req.RoomID, room.Draft{
 		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content,
 	})
-}
-
-// checkCanonicalAlias refuses aliases that do not lead to the room. Those that
-// the event has already may stay.
-func (s *Server) checkCanonicalAlias(ctx context.Context, roomID id.RoomID, content canonjson.Value) error {
-	now, err := s.Rooms.Now(ctx, roomID)
-	if err != nil {
-		return err
-	}
-	before, err := s.Rooms.State(ctx, roomID, now.Root, event.Tuple{Type: typeCanonicalAlias})
-	if err != nil {
-		return err
-	}
-	known := make(map[string]bool)
-	if before != nil {
-		for _, a := range namedAliases(before.Content()) {
-			known[a.String()] = true
-		}
-	}
-	for _, v := range namedAliases(content) {
-		text, ok := v.Text()
-		if !ok {
-			return mxerr.New(mxerr.InvalidParam, "an alias is not a string")
-		}
-		if known[text] {
-			continue
-		}
-		a, err := id.ParseRoomAlias(text)
-		if err != nil {
-			return mxerr.New(mxerr.InvalidParam, "%v", err)
-		}
-		leadsTo, err := s.Aliases.Resolve(ctx, a)
-		if errors.Is(err, mxerr.NotFound) || err == nil && leadsTo != roomID {
-			return mxerr.New(mxerr.BadAlias, "%s does not lead to this room", a)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// namedAliases returns what a canonical alias event names.
-func namedAliases(content canonjson.Value) []canonjson.Value {
-	var list []canonjson.Value
-	if v := content.Get("alias"); v != nil && v.Kind() != canonjson.Null && !v.Is("") {
-		list = append(list, v)
-	}
-	for v := range content.Get("alt_aliases").Elements() {
-		list = append(list, v)
-	}
-	return list
 }
 
 type redactRequest struct {

@@ -29,9 +29,15 @@ func (s *Server) roomRoutes() []endpoint.Route {
 	}
 }
 
+// viewer is the caller as somebody who gets to see events, with what relates to
+// them.
+func viewer(c endpoint.Caller, sight room.Sight) feed.Viewer {
+	return feed.Viewer{User: c.UserID, Device: c.DeviceID, Membership: sight.MembershipAt, Related: true, Seen: sight.Intervals}
+}
+
 // show returns events as the caller is to see them.
 func (s *Server) show(ctx context.Context, c endpoint.Caller, roomID id.RoomID, sight room.Sight, items []room.Item) ([]canonjson.Value, error) {
-	shown, err := s.Feed.Show(ctx, feed.Viewer{User: c.UserID, Device: c.DeviceID, Membership: sight.MembershipAt}, roomID, items)
+	shown, err := s.Feed.Show(ctx, viewer(c, sight), roomID, items)
 	if shown == nil {
 		shown = []canonjson.Value{}
 	}
@@ -70,7 +76,11 @@ func (s *Server) seenEvent(ctx context.Context, c endpoint.Caller, roomID id.Roo
 	if !ok || !sight.Sees(it.Place) {
 		return sight, it, missing
 	}
-	return sight, it, nil
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err == nil && feed.Hidden(ignored, it.Event) {
+		err = missing
+	}
+	return sight, it, err
 }
 
 // stateRoot returns the state of a room that the caller may see.
@@ -84,16 +94,29 @@ func (s *Server) stateRoot(ctx context.Context, c endpoint.Caller, roomID id.Roo
 }
 
 // state serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidstate
-func (s *Server) state(ctx context.Context, c endpoint.Caller, req roomRequest) ([]canonjson.Value, error) {
-	sight, root, err := s.stateRoot(ctx, c, req.RoomID)
+func (s *Server) state(ctx context.Context, c endpoint.Caller, req roomRequest) (*listing, error) {
+	l, err := s.list(ctx, c, req.RoomID, "", "")
+	if err == nil {
+		l.open, l.close = "[", "]"
+	}
+	return l, err
+}
+
+// list lists the state of a room that the caller may see, or one type of events in
+// it, at the point that a token names, if it does.
+func (s *Server) list(ctx context.Context, c endpoint.Caller, roomID id.RoomID, eventType, at string) (*listing, error) {
+	sight, root, err := s.stateRoot(ctx, c, roomID)
+	if err == nil && at != "" {
+		root, err = s.stateAt(ctx, roomID, sight, root, at)
+	}
 	if err != nil {
 		return nil, err
 	}
-	items, err := s.Rooms.FullState(ctx, req.RoomID, root)
-	if err != nil {
-		return nil, err
-	}
-	return s.show(ctx, c, req.RoomID, sight, inOrder(items))
+	nums, err := s.Rooms.StateNums(ctx, roomID, root, eventType)
+	return &listing{
+		Server: s, caller: c, room: roomID, sight: sight, nums: nums,
+		keep: func(room.Item) bool { return true }, open: `{"chunk":[`, close: `]}`, write: writeEvents,
+	}, err
 }
 
 // inOrder sorts state in the order in which it was sent.
@@ -125,12 +148,12 @@ func (s *Server) stateEvent(ctx context.Context, c endpoint.Caller, req stateEve
 	if !ok {
 		return nil, mxerr.New(mxerr.NotFound, "The room has no such state")
 	}
-	if req.Format != "event" {
-		return it.Event.Content(), nil
-	}
 	shown, err := s.show(ctx, c, req.RoomID, sight, []room.Item{it})
 	if err != nil {
 		return nil, err
+	}
+	if req.Format != "event" {
+		return shown[0].Get("content"), nil
 	}
 	return shown[0], nil
 }
@@ -142,34 +165,25 @@ type membersRequest struct {
 	NotMembership string    `query:"not_membership"`
 }
 
-type chunkResponse struct {
-	Chunk []canonjson.Value `json:"chunk"`
-}
-
 // members serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmembers
-func (s *Server) members(ctx context.Context, c endpoint.Caller, req membersRequest) (chunkResponse, error) {
+func (s *Server) members(ctx context.Context, c endpoint.Caller, req membersRequest) (*listing, error) {
 	for _, m := range []string{req.Membership, req.NotMembership} {
 		if m != "" && !slices.Contains([]string{event.MembershipJoin, event.MembershipInvite, event.MembershipKnock, event.MembershipLeave, event.MembershipBan}, m) {
-			return chunkResponse{}, mxerr.New(mxerr.InvalidParam, "%q is not a membership", m)
+			return nil, mxerr.New(mxerr.InvalidParam, "%q is not a membership", m)
 		}
 	}
-	sight, root, err := s.stateRoot(ctx, c, req.RoomID)
-	if err == nil && req.At != "" {
-		root, err = s.stateAt(ctx, req.RoomID, sight, root, req.At)
+	l, err := s.list(ctx, c, req.RoomID, event.TypeMember, req.At)
+	if err == nil && (req.Membership != "" || req.NotMembership != "") {
+		l.keep = req.wants
 	}
-	if err != nil {
-		return chunkResponse{}, err
-	}
-	items, err := s.Rooms.StateOfType(ctx, req.RoomID, root, event.TypeMember)
-	if err != nil {
-		return chunkResponse{}, err
-	}
-	items = slices.DeleteFunc(items, func(it room.Item) bool {
-		m := it.Event.Membership()
-		return req.Membership != "" && m != req.Membership || req.NotMembership != "" && m == req.NotMembership
-	})
-	chunk, err := s.show(ctx, c, req.RoomID, sight, inOrder(items))
-	return chunkResponse{chunk}, err
+	return l, err
+}
+
+// wants reports whether a member is one of those asked for: with the one
+// membership or without the other.
+func (req membersRequest) wants(it room.Item) bool {
+	m := it.Event.Membership()
+	return req.Membership != "" && m == req.Membership || req.NotMembership != "" && m != req.NotMembership
 }
 
 // stateAt returns the state at the point that a token names, if the caller was in
@@ -189,38 +203,30 @@ func (s *Server) stateAt(ctx context.Context, roomID id.RoomID, sight room.Sight
 	return items[0].Current, nil
 }
 
-type joinedMember struct {
-	DisplayName *string `json:"display_name,omitempty"`
-	AvatarURL   *string `json:"avatar_url,omitempty"`
-}
-
-type joinedMembersResponse struct {
-	Joined map[string]joinedMember `json:"joined"`
-}
-
 // joinedMembers serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidjoined_members
-func (s *Server) joinedMembers(ctx context.Context, c endpoint.Caller, req roomRequest) (joinedMembersResponse, error) {
+func (s *Server) joinedMembers(ctx context.Context, c endpoint.Caller, req roomRequest) (*listing, error) {
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
-		return joinedMembersResponse{}, err
+		return nil, err
 	}
-	now, err := s.Rooms.Now(ctx, req.RoomID)
-	if err != nil {
-		return joinedMembersResponse{}, err
+	l, err := s.list(ctx, c, req.RoomID, event.TypeMember, "")
+	if err == nil {
+		l.keep = membersRequest{Membership: event.MembershipJoin}.wants
+		l.open, l.close, l.write = `{"joined":{`, `}}`, writeProfiles
 	}
-	items, err := s.Rooms.StateOfType(ctx, req.RoomID, now.Root, event.TypeMember)
-	joined := make(map[string]joinedMember)
-	for _, it := range items {
-		if it.Event.Membership() == event.MembershipJoin {
-			user, _ := it.Event.StateKey()
-			joined[user] = joinedMember{optionalText(it.Event, "displayname"), optionalText(it.Event, "avatar_url")}
-		}
-	}
-	return joinedMembersResponse{joined}, err
+	return l, err
 }
 
-func optionalText(e *event.Event, key string) *string {
-	if text, ok := e.Content().Get(key).Text(); ok {
-		return &text
+// writeProfiles writes under which names and pictures users are members.
+func writeProfiles(_ context.Context, l *listing, dst []byte, items []room.Item) ([]byte, error) {
+	for _, it := range items {
+		user, _ := it.Event.StateKey()
+		profile := append(object(append(canonjson.AppendString(l.separate(dst), user), ':')), '{')
+		for _, field := range []struct{ from, to string }{{"avatar_url", "avatar_url"}, {"displayname", "display_name"}} {
+			if text, ok := it.Event.Content().Get(field.from).Text(); ok {
+				profile = canonjson.AppendString(profile.member(field.to), text)
+			}
+		}
+		dst = append(profile, '}')
 	}
-	return nil
+	return dst, nil
 }

@@ -11,9 +11,13 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
+	"parley/internal/inherit"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -28,13 +32,19 @@ type Parts struct {
 	Remote      *remote.Servers
 	Accounts    *account.Accounts
 	Users       users
+	Doorman     doorman
 	Receipts    *receipt.Book
 	Typing      *ephemeral.Board
+	Presence    *ephemeral.Presence // nil if nobody is to know of it
 	Profiles    *profile.Keeper
 	Aliases     *alias.Directory
+	Heirs       *inherit.Keeper
+	Identity    *identity.Servers
 	Filters     *filter.Store
+	Reports     *report.Store
 	AccountData *accountdata.Store
 	Feed        *feed.Feed
+	Notified    *push.History
 }
 
 // Server has the handlers of the API.
@@ -50,34 +60,57 @@ func (s *Server) Routes() []endpoint.Route {
 	return slices.Concat(
 		s.createRoomRoutes(),
 		s.membershipRoutes(),
+		s.upgradeRoutes(),
 		s.sendRoutes(),
 		s.roomRoutes(),
 		s.messageRoutes(),
 		s.contextRoutes(),
+		s.relationRoutes(),
+		s.threadRoutes(),
+		s.timestampRoutes(),
 		s.syncRoutes(),
+		s.oldSyncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
+		s.presenceRoutes(),
 		s.profileRoutes(),
+		s.mutualRoomRoutes(),
+		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.spaceRoutes(),
+		s.roomSummaryRoutes(),
 		s.filterRoutes(),
 		s.accountDataRoutes(),
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
+		s.notificationRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),
 		s.registrationRoutes(),
 		s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(),
+		s.authFallbackRoutes(),
+		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.refreshRoutes(),
+		s.loginTokenRoutes(),
+		s.openIDRoutes(),
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
+		s.adminRoutes(),
 	)
+}
+
+// A doorman has guests leave rooms that do not want them.
+type doorman interface {
+	// Look has the guests of a room leave it, if they have to. It does not wait.
+	Look(room id.RoomID)
 }
 
 // own refuses a caller who asks for what belongs to another user.

@@ -1,6 +1,11 @@
 package csapi
 
-import "parley/matrix/id"
+import (
+	"slices"
+
+	"parley/internal/account"
+	"parley/matrix/id"
+)
 
 // Settings are what the operator of the server decides about the API.
 type Settings struct {
@@ -9,13 +14,22 @@ type Settings struct {
 	Registration RegistrationMode
 	// SharedSecret lets whoever knows it make accounts. Empty: nobody does.
 	SharedSecret string
+	// Terms are the policies that whoever registers has to accept. Empty: none.
+	Terms account.Terms
 	// Guests says that there may be guests.
 	Guests bool
+	// LoginTokens says that users may let another device log in by a token.
+	LoginTokens bool
 	// BaseURL is where clients reach the API, for those who know the server's
 	// name only. Empty: they are not told here.
 	BaseURL string
 	// Support says whom to turn to. Zero: that is not told.
 	Support Support
+	// ProfileFields says which fields of their profiles users may change.
+	ProfileFields ProfileFields
+	// ProfilesOfSharersOnly hides profiles of those with whom somebody shares no
+	// room, unless they are in one that everybody may enter or read.
+	ProfilesOfSharersOnly bool
 	// UnstableFeatures are what the server can do beyond the specification, by
 	// the names that clients look for.
 	UnstableFeatures map[string]bool
@@ -29,6 +43,20 @@ const (
 	RegistrationToken                          // who has a registration token
 	RegistrationOpen                           // everybody
 )
+
+// ProfileFields are the fields of profiles that users may change: those allowed,
+// or, if that is nil, all but those disallowed.
+// https://spec.matrix.org/v1.19/client-server-api/#mprofile_fields-capability
+type ProfileFields struct {
+	Allowed, Disallowed []string
+}
+
+func (f ProfileFields) mayChange(field string) bool {
+	if f.Allowed != nil {
+		return slices.Contains(f.Allowed, field)
+	}
+	return !slices.Contains(f.Disallowed, field)
+}
 
 // Support is the answer of
 // https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport

@@ -3,6 +3,7 @@ package csapi
 import (
 	"context"
 	"crypto/sha256"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -14,9 +15,17 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
+	"parley/internal/feed"
+	"parley/internal/filter"
+	"parley/internal/identity"
+	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/openapi"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
+	"parley/internal/remote"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -49,7 +58,7 @@ func (a callers) Exists(_ context.Context, user id.UserID) (bool, error) {
 func someCallers() callers {
 	all := callers{
 		"guest":     {UserID: "@guest:a.test", Guest: true},
-		"suspended": {UserID: "@suspended:a.test", Suspended: true},
+		"suspended": {UserID: "@suspended:a.test", DeviceID: "PHONE", Suspended: true},
 		"admin":     {UserID: "@admin:a.test", Admin: true},
 	}
 	for _, name := range []string{"alice", "bob", "carol"} {
@@ -64,7 +73,8 @@ type socialScene struct {
 	t       *testing.T
 	ctx     context.Context
 	journal *journal.Journal
-	table   *endpoint.Table
+	table   http.Handler
+	after   []func() // what ends with the scene
 }
 
 // playSocial runs f with a scene in a bubble, where synctest.Wait waits for what
@@ -84,18 +94,33 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			t.Fatal(err)
 		}
 		users := someCallers()
-		rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
+		typing := ephemeral.NewBoard("epoch", j.Poke)
+		rooms := room.New(db, j, room.Options{
+			Server: "a.test", Key: key, Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
+		})
+		data := accountdata.New(db, j)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: accountdata.New(db, j), Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
+			Reports:  report.New(db),
+			Heirs:    inherit.New(rooms, data, nil),
+			Identity: identity.New(remote.New(remote.Options{}), nil),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
-			Typing:   ephemeral.NewBoard("epoch", j.Poke),
+			Typing:   typing,
+			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
 			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
+			Filters:  filter.NewStore(db),
 		})}
-		s.table = endpoint.New(endpoint.Config{Users: users}, s.Routes())
+		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
+		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
+		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		wg.Go(func() { s.Profiles.Run(ctx) })
+		wg.Go(func() { s.Heirs.Run(ctx) })
 		f(s)
+		for _, end := range s.after {
+			end()
+		}
 		s.Typing.Close()
 		cancel()
 		wg.Wait()
@@ -148,7 +173,10 @@ func (s *socialScene) try(calls []socialCall) {
 
 func (s *socialScene) send(user, call, body string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(call, " ")
-	r := httptest.NewRequest(method, "/_matrix/client/v3/"+path, strings.NewReader(body))
+	if !strings.HasPrefix(path, "/") {
+		path = "/v3/" + path
+	}
+	r := httptest.NewRequest(method, "/_matrix/client"+path, strings.NewReader(body))
 	if user != "" {
 		r.Header.Set("Authorization", "Bearer "+user)
 	}
@@ -178,11 +206,16 @@ func (s *socialScene) create(n room.NewRoom, members ...id.UserID) id.RoomID {
 		s.t.Fatal(err)
 	}
 	for _, user := range members {
-		if _, err := s.Rooms.Join(s.ctx, roomID, room.Move{Sender: user}); err != nil {
-			s.t.Fatal(err)
-		}
+		s.join(roomID, user)
 	}
 	return roomID
+}
+
+func (s *socialScene) join(roomID id.RoomID, user id.UserID) {
+	s.t.Helper()
+	if _, err := s.Rooms.Join(s.ctx, roomID, room.Move{Sender: user}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *socialScene) say(roomID id.RoomID, user id.UserID) id.EventID {

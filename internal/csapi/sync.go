@@ -2,10 +2,10 @@ package csapi
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"parley/internal/endpoint"
+	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/matrix/mxerr"
 )
@@ -33,8 +33,11 @@ type syncRequest struct {
 
 // sync serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 func (s *Server) sync(ctx context.Context, c endpoint.Caller, req syncRequest) (*feed.Response, error) {
-	if !slices.Contains([]string{"", "online", "offline", "unavailable"}, req.SetPresence) {
-		return nil, mxerr.New(mxerr.InvalidParam, "set_presence is neither online nor offline nor unavailable")
+	state, ok := ephemeral.Online, true
+	if req.SetPresence != "" {
+		if state, ok = ephemeral.ParseState(req.SetPresence); !ok {
+			return nil, mxerr.New(mxerr.InvalidParam, "set_presence is neither online nor offline nor unavailable")
+		}
 	}
 	f, err := s.Filters.Resolve(ctx, c.UserID, req.Filter)
 	if err != nil {
@@ -49,6 +52,9 @@ func (s *Server) sync(ctx context.Context, c endpoint.Caller, req syncRequest) (
 		q.StateAfter = "state_after"
 	case req.UnstableStateAfter:
 		q.StateAfter = "org.matrix.msc4222.state_after"
+	}
+	if s.Presence != nil && state != ephemeral.Offline {
+		defer s.Presence.Sync(c.UserID, c.DeviceID, state)()
 	}
 	return s.Feed.Sync(ctx, q)
 }

@@ -30,6 +30,7 @@ func (s *Server) setTyping(ctx context.Context, c endpoint.Caller, req typingReq
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
+	s.active(c)
 	num, err := s.Rooms.Num(ctx, req.RoomID)
 	if err != nil {
 		return endpoint.Empty{}, err
@@ -37,6 +38,9 @@ func (s *Server) setTyping(ctx context.Context, c endpoint.Caller, req typingReq
 	if !req.Typing {
 		s.Typing.Stop(num.Scope(), c.UserID)
 		return endpoint.Empty{}, nil
+	}
+	if err := notSuspended(c); err != nil {
+		return endpoint.Empty{}, err
 	}
 	// The board has limits of its own; this one keeps the product in range.
 	const day = 24 * 60 * 60 * 1000

@@ -12,6 +12,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/filter"
 	"parley/internal/journal"
+	"parley/internal/openapi"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -51,7 +52,7 @@ func userDataAPI(t *testing.T, db *store.DB) http.Handler {
 	for _, some := range [][]endpoint.Route{s.filterRoutes(), s.accountDataRoutes(), s.tagRoutes(), s.pushRuleRoutes()} {
 		routes = append(routes, some...)
 	}
-	return endpoint.New(endpoint.Config{Users: localparts{}}, routes)
+	return openapi.Watch(t, endpoint.New(endpoint.Config{Users: localparts{}}, routes))
 }
 
 // exchangeUserData sends requests one after the other.
@@ -113,6 +114,12 @@ func TestAccountDataRoutes(t *testing.T) {
 		{"a room is one to read, too", "GET", "user/@alice:a.test/rooms/r/account_data/m.direct", ``, 400, `M_INVALID_PARAM`},
 		{"push rules have an API of their own", "PUT", all + "m.push_rules", `{}`, 405, `M_BAD_JSON`},
 		{"read markers, too", "PUT", one + "m.fully_read", `{"event_id":"$x"}`, 405, `M_BAD_JSON`},
+		{"read markers of no room, too", "PUT", all + "m.fully_read", `{"event_id":"$x"}`, 405, `M_BAD_JSON`},
+		{"push rules of a room, too", "PUT", one + "m.push_rules", `{}`, 405, `M_BAD_JSON`},
+		{"there is no reading what the server keeps of a room", "GET", one + "m.push_rules", ``, 404, `M_NOT_FOUND`},
+		{"nor of no room", "GET", all + "m.fully_read", ``, 404, `M_NOT_FOUND`},
+		{"a room is marked as unread", "PUT", one + "m.marked_unread", `{"unread":true}`, 200, `{}`},
+		{"and says so", "GET", one + "m.marked_unread", ``, 200, `{"unread":true}`},
 		{"it is not for somebody else to put", "PUT", "user/@bob:a.test/account_data/m.direct", `{}`, 403, `M_FORBIDDEN`},
 		{"nor to read", "GET", "user/@bob:a.test/rooms/!r:a.test/account_data/m.direct", ``, 403, `M_FORBIDDEN`},
 	})
@@ -129,6 +136,12 @@ func TestTagRoutes(t *testing.T) {
 		{"one goes", "DELETE", tags + "/u.work", ``, 200, `{}`},
 		{"it may be gone", "DELETE", tags + "/u.work", ``, 200, `{}`},
 		{"the others stay", "GET", "user/@alice:a.test/rooms/!r:a.test/account_data/m.tag", ``, 200, `{"tags":{"m.favourite":{},"u.&":{}}}`},
+		{"a tag of 255 bytes", "PUT", tags + "/" + strings.Repeat("t", 255), `{}`, 200, `{}`},
+		{"which goes", "DELETE", tags + "/" + strings.Repeat("t", 255), ``, 200, `{}`},
+		{"a longer one", "PUT", tags + "/" + strings.Repeat("t", 256), `{}`, 400, `M_INVALID_PARAM`},
+		{"an order that old clients give", "PUT", tags + "/u.work", `{"order":"first"}`, 200, `{}`},
+		{"is theirs to understand", "GET", tags, ``, 200, `{"tags":{"m.favourite":{},"u.&":{},"u.work":{"order":"first"}}}`},
+		{"and to take back", "DELETE", tags + "/u.work", ``, 200, `{}`},
 		{"about a tag is an object", "PUT", tags + "/u.work", `1`, 400, `M_BAD_JSON`},
 		{"somebody else's", "GET", "user/@bob:a.test/rooms/!r:a.test/tags", ``, 403, `M_FORBIDDEN`},
 		{"somebody else's to put", "PUT", "user/@bob:a.test/rooms/!r:a.test/tags/a", `{}`, 403, `M_FORBIDDEN`},
@@ -191,6 +204,9 @@ func TestAllPushRules(t *testing.T) {
 		}
 		if global := get("pushrules/global/"); string(global) != string(all.Get("global")) {
 			t.Errorf("got %s, want %s", global, all.Get("global"))
+		}
+		if bare := get("pushrules"); string(bare) != string(all) || string(get("pushrules/global")) != string(all.Get("global")) {
+			t.Errorf("without a slash: got %s, want %s", bare, all)
 		}
 		if data := get("user/@alice:a.test/account_data/m.push_rules"); string(data) != string(all) {
 			t.Errorf("account data: got %s, want %s", data, all)

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -54,6 +55,15 @@ type Authenticator interface {
 	// there, that the caller is a guest, or locked, or no application service,
 	// is the table's to refuse. Errors that are not of mxerr are faults.
 	Authenticate(Credentials) (Caller, error)
+}
+
+// A Watcher is an Authenticator that knows when what it said of a caller may be
+// true no longer, because of a logout or a lock. Routes that wait, see [Policy],
+// ask it. It is asked after Authenticate, and Authenticate once more after it.
+type Watcher interface {
+	// Watch returns a context that ends then. The caller of it calls stop when it
+	// does not want to know any more.
+	Watch(Caller) (changed context.Context, stop func())
 }
 
 // Credentials are the means by which a request shows who sent it.
@@ -134,6 +144,8 @@ func (r *Route) admit(c *Caller) error {
 		return errors.New("the authenticator does not say who the caller is")
 	case c.Locked && !r.AllowLocked:
 		return mxerr.New(mxerr.UserLocked, "This account is locked").With("soft_logout", true)
+	case !c.Admin && r.Auth == Admin:
+		return mxerr.New(mxerr.Forbidden, "You are not an administrator of this server")
 	case c.Guest && r.Auth == User:
 		return mxerr.New(mxerr.GuestAccessForbidden, "Guests may not do this")
 	case c.AppService == "" && r.Auth == AppService:

@@ -61,8 +61,9 @@
 // # Responses
 //
 // A response is encoded by encoding/json, without the escapes that HTML would
-// need. One with a method AppendJSON, see [Appender], is asked to append itself;
-// a canonjson.Value is written as it is. [Reply] adds status and headers. A nil
+// need. One with a method AppendJSON, see [Appender], is asked to append itself, and
+// one with AppendPart, see [PartAppender], to do so part by part; a canonjson.Value
+// is written as it is. [Reply] adds status and headers. A nil
 // map, slice or pointer becomes null, which no endpoint of Matrix may answer:
 // return empty ones.
 //

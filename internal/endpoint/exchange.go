@@ -84,6 +84,12 @@ func (x *exchange) wait() error {
 	if x.table.config.Stopping != nil {
 		x.endWith(x.table.config.Stopping)
 	}
+	if watcher, ok := x.lookup.route.Realm.(Watcher); ok && x.caller.UserID != "" {
+		changed, stop := watcher.Watch(x.caller)
+		x.release = append(x.release, stop)
+		x.endWith(changed)
+		return x.authenticate() // by what is so now
+	}
 	return nil
 }
 

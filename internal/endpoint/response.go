@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,6 +18,16 @@ type Appender interface {
 	// AppendJSON appends one JSON value to dst, which it must not keep, and
 	// returns the extended slice.
 	AppendJSON(dst []byte) []byte
+}
+
+// A PartAppender is an Appender that does so part by part, for what is too large
+// to be held in memory at once.
+type PartAppender interface {
+	// AppendPart appends the next part of the JSON value to dst, which it must not
+	// keep, and tells whether there is more. It is called until there is not, or
+	// nobody reads any more; then Close is, if the response is an [io.Closer]. An error
+	// of the first part is that of the handler; later the response breaks off.
+	AppendPart(ctx context.Context, dst []byte) (extended []byte, more bool, err error)
 }
 
 // A Reply is a response with another status than 200, or with headers.
@@ -65,28 +76,70 @@ func (x *exchange) respond(resp any) error {
 // largestBuffer is up to which capacity a buffer is kept for other responses.
 const largestBuffer = 256 << 10
 
-// writeJSON writes one value as the whole body. An error means that nothing was
-// written; that the client is not there to read it is none.
+// writeJSON writes one value as the whole body. That the client is not there to
+// read it is no error.
 func (x *exchange) writeJSON(status int, value any) error {
 	switch v := value.(type) {
 	case canonjson.Value:
 		x.writeBody(status, v)
 		return nil
+	case PartAppender:
+		return x.writeParts(status, v)
 	case Appender:
-		buf, _ := x.table.buffers.Get().(*[]byte)
-		if buf == nil {
-			buf = new([]byte)
-		}
-		*buf = v.AppendJSON((*buf)[:0])
+		buf := x.buffer()
+		*buf = v.AppendJSON(*buf)
 		x.writeBody(status, *buf)
-		if cap(*buf) <= largestBuffer {
-			x.table.buffers.Put(buf)
-		}
+		x.free(buf)
 		return nil
 	}
 	enc := json.NewEncoder(wholeBody{x, status})
 	enc.SetEscapeHTML(false)
 	return enc.Encode(value)
+}
+
+// writeParts writes what appends itself. Of one part the length is known before
+// the first byte is sent.
+func (x *exchange) writeParts(status int, v PartAppender) error {
+	buf := x.buffer()
+	defer x.free(buf)
+	if c, ok := v.(io.Closer); ok {
+		defer c.Close()
+	}
+	for begun := false; ; begun = true {
+		part, more, err := v.AppendPart(x.request.Context(), (*buf)[:0])
+		if err != nil {
+			return err
+		}
+		*buf = part
+		switch {
+		case !begun && !more:
+			x.writeBody(status, part)
+			return nil
+		case !begun:
+			x.writer.Header()["Content-Type"] = x.table.json
+			x.writer.WriteHeader(status)
+		}
+		x.allowTime(len(part))
+		if _, err := x.writer.Write(part); err != nil || !more {
+			return nil // the client has gone, or has it all
+		}
+	}
+}
+
+// buffer returns an empty buffer, to be freed when nobody needs it any more.
+func (x *exchange) buffer() *[]byte {
+	buf, _ := x.table.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = (*buf)[:0]
+	return buf
+}
+
+func (x *exchange) free(buf *[]byte) {
+	if cap(*buf) <= largestBuffer {
+		x.table.buffers.Put(buf)
+	}
 }
 
 // wholeBody passes on what a json.Encoder writes, which is a whole value at
@@ -114,15 +167,20 @@ const (
 
 func (x *exchange) writeBody(status int, body []byte) {
 	if len(body) > largeBody {
-		// It fails where there are no deadlines, as in tests.
-		http.NewResponseController(x.writer.ResponseWriter).
-			SetWriteDeadline(time.Now().Add(readGrace + time.Duration(len(body)/readRate)*time.Second))
+		x.allowTime(len(body))
 	}
 	h := x.writer.Header()
 	h["Content-Type"] = x.table.json
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.writer.WriteHeader(status)
 	x.writer.Write(body) // fails if the client has gone
+}
+
+// allowTime gives the client time to read so many bytes from now on. It fails
+// where there are no deadlines, as in tests.
+func (x *exchange) allowTime(bytes int) {
+	http.NewResponseController(x.writer.ResponseWriter).
+		SetWriteDeadline(time.Now().Add(readGrace + time.Duration(bytes/readRate)*time.Second))
 }
 
 // writer notes what becomes of the response.

@@ -29,6 +29,43 @@ func (a assembled) AppendJSON(dst []byte) []byte {
 	return append(dst, ']')
 }
 
+// parts is a response in parts: an array of texts. The error comes instead of the
+// part after the last.
+type parts struct {
+	list []string
+	next int
+	err  error
+}
+
+func (p *parts) AppendPart(_ context.Context, dst []byte) ([]byte, bool, error) {
+	if p.next == len(p.list) {
+		return dst, false, p.err
+	}
+	p.next++
+	return append(dst, p.list[p.next-1]...), p.next < len(p.list) || p.err != nil, nil
+}
+
+func TestPartsAreWrittenAsTheyCome(t *testing.T) {
+	send := func(p *parts) *httptest.ResponseRecorder {
+		return request{target: "/a"}.send(New(logTo(io.Discard), []Route{answering("GET /a", p)}))
+	}
+	if w := send(&parts{list: []string{"[]"}}); w.Body.String() != "[]" || w.Header().Get("Content-Length") != "2" {
+		t.Errorf("one part: got %q, %v", w.Body, w.Header())
+	}
+	w := send(&parts{list: []string{"[1", ",2", "]"}})
+	if w.Body.String() != "[1,2]" || w.Header().Get("Content-Length") != "" || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("three parts: got %q, %v", w.Body, w.Header())
+	}
+	isRefusal(t, send(&parts{err: mxerr.New(mxerr.Forbidden, "No")}), 403, mxerr.Forbidden)
+	isRefusal(t, send(&parts{err: io.ErrUnexpectedEOF}), 500, mxerr.Unknown)
+	defer func() {
+		if v := recover(); v != http.ErrAbortHandler {
+			t.Errorf("a fault on the way: the connection does not break off: %v", v)
+		}
+	}()
+	send(&parts{list: []string{"[1"}, err: io.ErrUnexpectedEOF})
+}
+
 // answering is a route that answers with a value.
 func answering[T any](pattern string, value T) Route {
 	return On(pattern, asNone, func(context.Context, Caller, Empty) (T, error) { return value, nil })

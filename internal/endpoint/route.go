@@ -27,6 +27,9 @@ const (
 	User
 	// UserOrGuest: all users.
 	UserOrGuest
+	// Admin: users that administer the server. Others are refused before anything of
+	// the request is looked at.
+	Admin
 	// AppService: application services.
 	AppService
 	// Server: other servers, by their signature.
@@ -35,7 +38,7 @@ const (
 
 func (a Auth) String() string {
 	names := [...]string{None: "none", Optional: "optional", User: "user",
-		UserOrGuest: "user or guest", AppService: "appservice", Server: "server"}
+		UserOrGuest: "user or guest", Admin: "administrator", AppService: "appservice", Server: "server"}
 	if a == 0 || int(a) >= len(names) {
 		return fmt.Sprintf("Auth(%d)", uint8(a))
 	}
@@ -54,8 +57,9 @@ type Policy struct {
 	// Class names one of Config.Limits. Empty: there is no limit.
 	Class Class
 	// Waits says that the handler waits for news for as long as the client
-	// wants it to. Its context ends with Config.Stopping; [context.Cause] is
-	// then [ErrStopping], and the handler may answer that there is no news.
+	// wants it to. Its context ends with Config.Stopping, and when the caller is
+	// logged out or locked, see [Watcher]; [context.Cause] is then [ErrStopping],
+	// and the handler may answer that there is no news.
 	Waits bool
 	// BodyLimit is the largest size of a request's body in bytes, 0 for
 	// DefaultBodyLimit.

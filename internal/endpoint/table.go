@@ -50,8 +50,8 @@ type Config struct {
 }
 
 // ErrStopping is why the context of a request that waits has ended, when that is
-// because of Config.Stopping.
-var ErrStopping = errors.New("the server is about to end")
+// because of Config.Stopping or a [Watcher].
+var ErrStopping = errors.New("the server is about to end, or the caller's session has changed")
 
 // An Observation is what a request came to.
 type Observation struct {

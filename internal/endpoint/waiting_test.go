@@ -3,10 +3,49 @@ package endpoint
 import (
 	"context"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// watchers are users whose sessions can end.
+type watchers struct {
+	Authenticator
+	session context.Context
+	watched atomic.Int64
+}
+
+func (w *watchers) Watch(Caller) (context.Context, func()) {
+	w.watched.Add(1)
+	return w.session, func() { w.watched.Add(-1) }
+}
+
+func TestWhoWaitsIsToldThatTheSessionHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := quietly(t)
+		session, end := context.WithCancel(t.Context())
+		w := &watchers{Authenticator: config.Users, session: session}
+		config.Users = w
+		table := New(config, []Route{On("GET /news", Policy{Auth: User, Waits: true}, func(ctx context.Context, _ Caller, _ Empty) (Empty, error) {
+			<-ctx.Done()
+			if cause := context.Cause(ctx); cause != ErrStopping {
+				t.Errorf("the cause is %v", cause)
+			}
+			return Empty{}, nil
+		})})
+		done := make(chan *httptest.ResponseRecorder, 1)
+		go func() { done <- request{target: "/news", token: "alice"}.send(table) }()
+		synctest.Wait()
+		if n := w.watched.Load(); n != 1 {
+			t.Fatalf("%d are watched", n)
+		}
+		end()
+		if r := <-done; r.Code != 200 || w.watched.Load() != 0 {
+			t.Errorf("got %d, and %d are watched still", r.Code, w.watched.Load())
+		}
+	})
+}
 
 func TestWaitingIsLimitedByUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,8 @@ const (
 // 200 bytes each.
 const MostIdle = 1 << 15
 
-// Board is who is typing where. It is safe for concurrent use.
+// Board numbers changes, and knows who is typing where. A [Presence] takes its
+// numbers from it. It is safe for concurrent use.
 type Board struct {
 	epoch string
 	poke  func(journal.Scope)
@@ -30,7 +31,8 @@ type Board struct {
 
 	mu     sync.Mutex
 	seq    uint64
-	floor  uint64 // the greatest number of a change that was forgotten
+	typed  uint64 // the number of the last change of who is typing
+	floor  uint64 // the greatest number of a change of these that was forgotten
 	rooms  map[journal.Scope]*room
 	quiet  *list.List // of *room in which nobody types; the one that changed last is in front
 	closed bool
@@ -58,10 +60,26 @@ func NewBoard(epoch string, poke func(journal.Scope)) *Board {
 func (b *Board) Epoch() string { return b.epoch }
 
 // Seq returns the number of the last change. Who asks for it before looking at
-// rooms will be told again of what changes in between.
+// anything will be told again of what changes in between.
 func (b *Board) Seq() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.seq
+}
+
+// Typed returns the number of the last change of who is typing, in any room.
+func (b *Board) Typed() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.typed
+}
+
+// number numbers a change that is made elsewhere. The caller holds the lock that
+// readers need to see it: who then has the number from Seq waits for the rest.
+func (b *Board) number() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seq++
 	return b.seq
 }
 
@@ -152,7 +170,7 @@ func (b *Board) remove(scope journal.Scope, user id.UserID, only *typist) (chang
 // caller holds mu.
 func (b *Board) change(r *room) {
 	b.seq++
-	r.changed = b.seq
+	r.changed, b.typed = b.seq, b.seq
 	switch {
 	case len(r.typing) > 0 && r.quiet != nil:
 		b.quiet.Remove(r.quiet)

@@ -117,7 +117,7 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		if e.Kind != journal.KindEvent {
 			continue
 		}
-		item, ok, err := s.Rooms.Own(ctx, room.Num(e.Scope.Number()), e.Ref)
+		item, ok, err := s.Rooms.SentHere(ctx, room.Num(e.Scope.Number()), e.Ref)
 		if err != nil {
 			return err
 		}

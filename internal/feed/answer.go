@@ -11,7 +11,6 @@ import (
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
-	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/stateres"
@@ -23,11 +22,23 @@ type answer struct {
 	q     Request
 	watch *watch
 	since Token // zero for an initial one
-	now   Token
+	// knowing is the position up to which the client knows everything, 0 if it knows
+	// nothing. It is that of since, but for an initial answer to a client whose
+	// token the journal does not reach back to.
+	knowing journal.Position
+	now     Token
 	Response
 
 	rooms map[room.Num]*news
-	told  members // that a client is told of that loads them lazily
+	// entered: the user has come into a room.
+	entered bool
+	// ignored is of whom the user does not want to hear. relisted: that may have
+	// changed since the last answer.
+	ignored  map[id.UserID]bool
+	relisted bool
+	told     members // that a client is told of that loads them lazily
+
+	stream []streamed // the events of the answer, if that is what is wanted
 }
 
 // news is what there may be to tell of a room in which the user is.
@@ -43,7 +54,9 @@ type news struct {
 	events   bool           // there are new events
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
+	relisted bool           // all receipts are to be told, and what is unread
 	typing   bool           // what is known of who is typing may be wrong
+	recount  bool           // what is unread may be counted otherwise
 
 	data  []accountdata.Data
 	said  []receipt.Receipt
@@ -51,14 +64,18 @@ type news struct {
 }
 
 // answer makes the answer that leads from a token to another.
-func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token) (*answer, error) {
-	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, rooms: make(map[room.Num]*news), told: make(members)}
+func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token, knowing journal.Position) (*answer, error) {
+	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, knowing: knowing, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
+	if a.ignored, err = f.Ignored(ctx, q.User); err != nil {
+		return nil, err
+	}
 	if since != (Token{}) {
 		if err = a.changes(ctx); errors.Is(err, journal.ErrGone) {
 			a.since, err = Token{}, nil
 			clear(a.rooms)
+			a.Response = Response{Next: now}
 		}
 	}
 	if a.since == (Token{}) && err == nil {
@@ -70,6 +87,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	if err != nil {
 		return nil, err
 	}
+	a.tellPresence()
 	return a, nil
 }
 
@@ -91,7 +109,7 @@ func (a *answer) everything(ctx context.Context) error {
 			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
 			continue
 		}
-		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) {
+		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
 			continue
 		}
 		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {
@@ -101,6 +119,10 @@ func (a *answer) everything(ctx context.Context) error {
 	a.sortData(data)
 	return nil
 }
+
+// missed reports whether the user has left a room that a client may know of which
+// knows something already. Nothing else would tell it.
+func (a *answer) missed(m room.Membership) bool { return a.knowing != 0 && m.Pos > a.knowing }
 
 // follow brings the watch up to a position and returns the user's rooms. It is
 // behind when the answers up to there were not given by it: at a user's first
@@ -116,7 +138,7 @@ func (a *answer) follow(ctx context.Context, pos journal.Position) ([]room.Membe
 			continue
 		}
 		sight, err := a.Rooms.SightAt(ctx, m.RoomID, a.q.User, a.now.Pos)
-		if err != nil {
+		if err != nil && !room.IsGone(err) {
 			return nil, err
 		}
 		a.watch.update(m.Room, m.RoomID, sight, a.now.Pos)
@@ -156,11 +178,12 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.watch.knows(a.now.Pos)
-	accountData := false
+	accountData, recount := false, false
 	for _, e := range entries {
 		switch e.Kind {
 		case journal.KindAccountData:
 			accountData = true
+			recount = recount || e.Ref == accountdata.RefPushRules
 		case journal.KindEvent:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
@@ -176,15 +199,20 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.typing()
-	if a.q.FullState {
+	if a.q.FullState || recount {
 		for num := range a.watch.during(a.since.Pos, a.now.Pos) {
-			a.about(num)
+			if n := a.about(num); n != nil {
+				n.recount = recount
+			}
 		}
 	}
 	if !accountData {
 		return nil
 	}
 	data, err := a.AccountData.Since(ctx, a.q.User, a.since.Pos, a.now.Pos)
+	if err == nil && wishesChanged(data) {
+		err = a.relist(ctx, moved)
+	}
 	a.sortData(data)
 	return err
 }
@@ -208,7 +236,7 @@ func (a *answer) about(num room.Num) *news {
 // of the server nobody knows what the client was told last.
 func (a *answer) typing() {
 	restarted := a.since.Board != a.now.Board
-	if !restarted && a.since.Seq == a.now.Seq {
+	if !restarted && a.Board.Typed() <= a.since.Seq {
 		return
 	}
 	for num := range a.watch.during(a.since.Pos, a.now.Pos) {
@@ -266,12 +294,18 @@ func (a *answer) tell(ctx context.Context) error {
 	if len(a.rooms) == 0 {
 		return nil
 	}
+	if err := a.beginAnew(ctx); err != nil {
+		return err
+	}
 	if err := a.readReceipts(ctx); err != nil {
 		return err
 	}
 	list := slices.SortedFunc(maps.Values(a.rooms), func(a, b *news) int { return strings.Compare(string(a.id), string(b.id)) })
 	for _, n := range list {
 		json, err := a.joined(ctx, n)
+		if room.IsGone(err) {
+			continue // it was deleted just now, after the position of the answer
+		}
 		if err != nil {
 			return err
 		}
@@ -282,24 +316,44 @@ func (a *answer) tell(ctx context.Context) error {
 	return nil
 }
 
+// beginAnew has those rooms told as a whole of which something was purged that the
+// client was not told of: what it has does not reach up to what is left.
+func (a *answer) beginAnew(ctx context.Context) error {
+	if a.since == (Token{}) {
+		return nil
+	}
+	for _, n := range a.rooms {
+		if n.fresh || !n.events {
+			continue
+		}
+		remembers, err := a.Rooms.Remembers(ctx, n.id, a.since.Pos)
+		if err != nil && !room.IsGone(err) {
+			return err
+		}
+		n.fresh = !remembers
+	}
+	return nil
+}
+
 // readReceipts reads what there is of receipts in all rooms at once.
 func (a *answer) readReceipts(ctx context.Context) error {
-	var all, whole, some []int64
+	var all []room.Num
+	var whole, some []int64
 	for num, n := range a.rooms {
-		all = append(all, int64(num))
+		all = append(all, num)
 		switch {
-		case n.fresh:
+		case n.fresh, n.relisted:
 			whole = append(whole, int64(num))
 		case n.receipts:
 			some = append(some, int64(num))
 		}
 	}
-	marks, err := a.Receipts.Marks(ctx, a.q.User, all)
+	reads, err := a.Reads(ctx, a.q.User, all)
 	if err != nil {
 		return err
 	}
-	for num, m := range marks {
-		a.rooms[room.Num(num)].reads = readsOf(m)
+	for num, r := range reads {
+		a.rooms[num].reads = r
 	}
 	if len(whole) > 0 {
 		said, err := a.Receipts.All(ctx, whole, a.q.User, a.now.Pos)
@@ -314,6 +368,30 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	said, err := a.Receipts.Since(ctx, some, a.q.User, a.since.Pos, a.now.Pos)
 	a.saidIn(said)
 	return err
+}
+
+// Reads returns up to where a user has read rooms by receipts, as they count it, and
+// of whom the user does not want to hear.
+func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map[room.Num]room.Reads, error) {
+	nums := make([]int64, len(rooms))
+	for i, num := range rooms {
+		nums[i] = int64(num)
+	}
+	ignored, err := f.Ignored(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := f.Receipts.Marks(ctx, user, nums)
+	reads := make(map[room.Num]room.Reads, len(rooms))
+	for _, num := range rooms {
+		reads[num] = readsOf(marks[int64(num)])
+		if len(ignored) > 0 {
+			r := reads[num]
+			r.Ignored = ignored
+			reads[num] = r
+		}
+	}
+	return reads, err
 }
 
 // readsOf is up to where a user has read a room, as the room counts it.
@@ -337,6 +415,9 @@ func markOf(m receipt.Mark) room.Mark {
 
 func (a *answer) saidIn(said map[int64][]receipt.Receipt) {
 	for num, list := range said {
+		if len(a.ignored) > 0 {
+			list = slices.DeleteFunc(list, func(r receipt.Receipt) bool { return a.ignored[r.User] })
+		}
 		a.rooms[room.Num(num)].said = list
 	}
 }
@@ -347,34 +428,6 @@ func (a *answer) lazyKey() lazyKey { return lazyKey{a.q.User, a.q.Device, a.q.Fi
 func (a *answer) viewer(membership func(int64) string) Viewer {
 	return Viewer{
 		User: a.q.User, Device: a.q.Device, Fields: a.q.Filter.EventFields, Federation: a.q.Filter.Federation,
-		OmitRoomID: true, Membership: membership,
+		OmitRoomID: !a.q.stream, Membership: membership,
 	}
-}
-
-// ephemeral returns the events of a room that nobody keeps: receipts and typing.
-func (a *answer) ephemeral(n *news) []canonjson.Value {
-	f := &a.q.Filter.Room.Ephemeral
-	if !f.AllowsRoom(n.id) {
-		return nil
-	}
-	var events []canonjson.Value
-	for _, content := range receipt.Contents(n.said) {
-		if f.Match("m.receipt", "", content) {
-			events = append(events, typed("m.receipt", content))
-		}
-	}
-	typing := a.Board.Typing(n.num.Scope())
-	if n.typing || n.fresh && len(typing) > 0 {
-		content := canonjson.Value(`{"user_ids":[`)
-		for i, user := range typing {
-			if i > 0 {
-				content = append(content, ',')
-			}
-			content = canonjson.AppendString(content, string(user))
-		}
-		if content = append(content, `]}`...); f.Match("m.typing", "", content) {
-			events = append(events, typed("m.typing", content))
-		}
-	}
-	return events
 }

@@ -21,6 +21,10 @@ type Parts struct {
 	AccountData *accountdata.Store
 	Receipts    *receipt.Book
 	Board       *ephemeral.Board
+	// Erased tells which of some users have had themselves erased. Nil: nobody.
+	Erased func(context.Context, []id.UserID) (map[id.UserID]bool, error)
+	// Presence is nil if nobody is to know of it.
+	Presence *ephemeral.Presence
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -59,15 +63,25 @@ type Request struct {
 	StateAfter string
 	// Timeout is how long to wait for something to tell.
 	Timeout time.Duration
+
+	stream bool // what is wanted is a stream of events, see Events
 }
 
 // Sync answers a request. It waits until there is something to tell, the timeout
 // is over or the context ends; in the last two cases the answer is empty.
 func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
-	since, err := f.since(q)
+	since, knowing, err := f.since(q)
 	if err != nil {
 		return nil, err
 	}
+	a, err := f.sync(ctx, q, since, knowing)
+	if err != nil {
+		return nil, err
+	}
+	return &a.Response, nil
+}
+
+func (f *Feed) sync(ctx context.Context, q Request, since Token, knowing journal.Position) (*answer, error) {
 	w, err := f.watches.acquire(ctx, q.User)
 	if err != nil {
 		return nil, err
@@ -86,36 +100,49 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 	turn := line.new()
 	turn.queue()
 	for {
-		pokes, a, err := f.look(ctx, turn, q, w, since)
+		pokes, a, err := f.look(ctx, turn, q, w, since, knowing)
 		if err != nil {
 			return nil, err
 		}
 		if a.empty() && since != (Token{}) && !q.FullState && q.Timeout > 0 {
 			turn = f.turns.new()
 			if f.news(wait, turn, w, a.now.Pos, pokes) {
-				since = a.now // there was nothing before it
+				since, knowing = a.now, a.now.Pos // there was nothing before it
 				continue
 			}
 		}
 		if lazy {
-			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}))
+			f.lazy.answered(key, a.now.Pos, a.told, a.since == (Token{}) && a.knowing == 0)
 		}
-		return &a.Response, nil
+		if len(a.Response.presence) > 0 && a.since != (Token{}) {
+			f.Presence.Told(len(a.Response.presence))
+		}
+		return a, nil
 	}
 }
 
 // look answers for the present, when the turn of the request has come, and ends
 // the turn. What happens after that, news is told of that is given the pokes and
 // the position of the answer.
-func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since Token) (pokes uint64, a *answer, err error) {
+func (f *Feed) look(ctx context.Context, turn *turn, q Request, w *watch, since Token, knowing journal.Position) (pokes uint64, a *answer, err error) {
 	defer turn.end()
 	if err := turn.wait(ctx); err != nil {
 		return 0, nil, err
 	}
 	pokes = w.sub.Pokes()
-	now := Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
-	a, err = f.answer(ctx, q, w, since, now)
+	now := f.Now()
+	if q.stream {
+		if now.Pos, err = w.step(ctx, f.Journal, since.Pos, now.Pos); err != nil {
+			return 0, nil, err
+		}
+	}
+	a, err = f.answer(ctx, q, w, since, now, knowing)
 	return pokes, a, err
+}
+
+// Now returns the token of the present.
+func (f *Feed) Now() Token {
+	return Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
 }
 
 // news waits until there is something new and it is the turn of the request, or
@@ -134,17 +161,28 @@ func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Po
 }
 
 // since returns from where on to answer. A token of another epoch, as after a
-// restore, says nothing about the present one: the client gets everything.
-func (f *Feed) since(q Request) (Token, error) {
+// restore, says nothing about the present one: the client gets everything. So it
+// does when the journal does not reach back to its token any more, but what it
+// knows is the position of that.
+func (f *Feed) since(q Request) (since Token, knowing journal.Position, err error) {
 	if q.Since == "" {
-		return Token{}, nil
+		return Token{}, 0, nil
 	}
 	t, err := ParseToken(q.Since)
 	if err != nil {
-		return Token{}, err
+		return Token{}, 0, err
 	}
-	if t.Epoch != f.Journal.Epoch() || t.Pos > f.Journal.Head() || t.Pos < f.Journal.Floor() {
-		return Token{}, nil
+	if !f.issued(t) {
+		return Token{}, 0, nil
 	}
-	return t, nil
+	if t.Pos < f.Journal.Floor() {
+		return Token{}, max(t.Pos, 1), nil
+	}
+	return t, t.Pos, nil
 }
+
+// issued reports whether a token may be one that was given out.
+func (f *Feed) issued(t Token) bool { return t.Epoch == f.Journal.Epoch() && t.Pos <= f.Journal.Head() }
+
+// leads reports whether what is behind a token can be told.
+func (f *Feed) leads(t Token) bool { return f.issued(t) && t.Pos >= f.Journal.Floor() }

@@ -43,7 +43,10 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if err := s.count(ctx); err != nil {
 		return nil, err
 	}
-	if s.ephemeral = a.ephemeral(n); !s.hasNews() {
+	if s.ephemeral = a.ephemeral(n); a.q.stream {
+		a.streamEphemeral(n, s.ephemeral)
+	}
+	if !s.hasNews() {
 		return nil, nil
 	}
 	return s.append(make([]byte, 0, s.size())), nil
@@ -71,8 +74,9 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 	if s.q.FullState {
 		known = statetrie.Root{}
 	}
-	if s.fresh && s.since != (Token{}) {
-		if had, err = s.stateIn(ctx, s.news, s.joinedBefore(s.since.Pos)); err != nil {
+	unsure := false
+	if s.fresh && s.knowing != 0 {
+		if had, unsure, err = s.may(ctx, s.news); err != nil {
 			return err
 		}
 	}
@@ -83,11 +87,11 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 		if s.timeline, err = s.answer.timeline(ctx, s.window); err != nil {
 			return err
 		}
-		if s.fresh && s.toldBefore(s.since.Pos) {
+		if s.fresh && s.toldBefore(s.knowing) {
 			s.timeline.limited = true // what the client has of the room goes before it, or is in it
 		}
 	}
-	b := &stateBlock{answer: s.answer, w: s.window, timeline: &s.timeline, had: had, known: known, final: s.at.Root}
+	b := &stateBlock{answer: s.answer, w: s.window, timeline: &s.timeline, had: had, unsure: unsure, known: known, final: s.at.Root}
 	if err := b.make(ctx); err != nil {
 		return err
 	}
@@ -108,10 +112,18 @@ func (a *answer) render(ctx context.Context, b *stateBlock) (events, state []can
 	}
 	b.tellMembers(items)
 	v := a.viewer(b.w.membership)
+	// Who gets all that is new since the last answer puts together by itself what
+	// relates to what.
+	if v.Related = b.timeline.limited; v.Related {
+		v.Seen = b.w.seen()
+	}
 	if events, err = a.Show(ctx, v, b.w.id, b.timeline.items); err != nil {
 		return nil, nil, err
 	}
-	state, err = a.Show(ctx, v, b.w.id, items)
+	v.Related = false
+	if state, err = a.Show(ctx, v, b.w.id, items); err == nil && a.q.stream {
+		a.streamEvents(b, events, state)
+	}
 	return events, state, err
 }
 
@@ -184,16 +196,26 @@ func appendUsers(dst []byte, users []id.UserID) []byte {
 }
 
 func (s *joinedSection) count(ctx context.Context) (err error) {
+	rules, err := s.AccountData.Personal(ctx, s.q.User)
+	if err != nil {
+		return err
+	}
 	byThread := s.q.Filter.Room.Timeline.UnreadThreadNotifications
-	s.unread, err = s.Rooms.Unread(ctx, s.q.User, s.num, s.at, s.reads, byThread)
+	s.unread, err = s.Rooms.UnreadBy(ctx, rules, s.id, s.q.User, s.num, s.at, s.reads, byThread)
 	return err
 }
 
 // hasNews reports whether there is anything to tell. What a filter leaves out
 // may still be counted, and a receipt of the user's own changes what is.
 func (s *joinedSection) hasNews() bool {
-	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.q.FullState {
+	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
+	}
+	if s.relisted {
+		return true
+	}
+	if s.quiet() {
+		return false
 	}
 	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {
 		return true

@@ -17,10 +17,14 @@ import (
 // answer, or may be.
 func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) error {
 	sight, err := a.Rooms.SightAt(ctx, roomID, a.q.User, a.now.Pos)
+	if room.IsGone(err) {
+		return a.deleted(num, roomID)
+	}
 	if err != nil {
 		return err
 	}
 	a.watch.update(num, roomID, sight, a.now.Pos)
+	a.entered = a.entered || sight.Membership() == event.MembershipJoin
 	if !a.q.Filter.Room.AllowsRoom(roomID) {
 		return nil
 	}
@@ -39,6 +43,17 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 			return nil // came and went without having been told of the room
 		}
 		return a.gone(ctx, n, was)
+	}
+	return nil
+}
+
+// deleted tells of a room that was removed from the server, and which the user has
+// left before that. What the client may have of it is more than there is here.
+func (a *answer) deleted(num room.Num, roomID id.RoomID) error {
+	a.watch.update(num, roomID, room.Sight{}, a.now.Pos)
+	if a.q.Filter.Room.AllowsRoom(roomID) && a.knowing != 0 {
+		t := timeline{limited: true}
+		a.leave = append(a.leave, section{roomID, append(t.append(a.appendState([]byte(`{`), nil), nil), '}')})
 	}
 	return nil
 }
@@ -72,7 +87,7 @@ func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 
 // waits tells of a room that the user is invited to or has knocked on.
 func (a *answer) waits(ctx context.Context, n *news, membership string) error {
-	stripped, err := a.preview(ctx, n)
+	stripped, err := a.stripped(ctx, n, membership)
 	if err != nil || stripped == nil {
 		return err
 	}
@@ -81,25 +96,37 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 		part, name = &a.knock, `{"knock_state":`
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
+	if a.q.stream {
+		return a.streamOwn(ctx, n)
+	}
 	return nil
 }
 
-// preview returns what the user gets to see of a room without being in it, nil if
-// there is nothing.
-func (a *answer) preview(ctx context.Context, n *news) ([]canonjson.Value, error) {
+// stripped returns what the user gets to see of a room without being in it, nil if
+// there is nothing that the user wants to see.
+func (a *answer) stripped(ctx context.Context, n *news, membership string) ([]canonjson.Value, error) {
 	outside, ok, err := a.Rooms.Outside(ctx, n.id, a.q.User)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		return append(outside.Preview, outside.Event.AppendStripped(nil)), nil
+	member, root := outside.Event, statetrie.Root{}
+	if !ok {
+		own, there, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
+		if err != nil || !there {
+			return nil, err
+		}
+		if member, root = own.Event, own.Current; root == (statetrie.Root{}) { // what was then was purged
+			root = n.sight.At.Root
+		}
 	}
-	own := n.sight.Memberships[len(n.sight.Memberships)-1]
-	items, err := a.Rooms.Back(ctx, n.id, own.Place, 1)
-	if err != nil || len(items) == 0 {
+	hidden, err := a.hidesInvite(ctx, member.Sender())
+	if err != nil || hidden && membership == event.MembershipInvite {
 		return nil, err
 	}
-	events, err := a.Rooms.Preview(ctx, n.id, items[0].Current, items[0].Event)
+	if ok {
+		return append(outside.Preview, member.AppendStripped(nil)), nil
+	}
+	events, err := a.Rooms.StrippedState(ctx, n.id, root, member)
 	var stripped []canonjson.Value
 	for _, e := range events {
 		stripped = append(stripped, e.AppendStripped(nil))
@@ -113,30 +140,32 @@ func (a *answer) preview(ctx context.Context, n *news) ([]canonjson.Value, error
 // everything. Of a room that the user has forgotten it is the own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	place := n.sight.Memberships[len(n.sight.Memberships)-1].Place
-	own, err := a.Rooms.Back(ctx, n.id, place, 1)
+	own, ok, err := a.Rooms.Own(ctx, n.id, place)
 	if err != nil {
 		return err
 	}
-	if len(own) == 0 || own[0].Place != place {
-		// It was declined from outside: there is nothing in the room about it.
-		a.leave = append(a.leave, section{n.id, []byte("{}")})
-		return nil
+	if !ok {
+		return a.deleted(n.num, n.id)
 	}
-	w := window{news: n, first: 1, last: own[0].Place, gone: true}
+	w := window{news: n, first: 1, last: own.Place, gone: true}
 	if !n.sight.Forgotten {
 		w.left = n.sight.Left()
 	}
-	b := &stateBlock{answer: a, own: own[0].Num}
+	b := &stateBlock{answer: a, own: own.Num}
 	if b.final, err = a.stateIn(ctx, n, w.left); err != nil {
 		return err
 	}
-	again := was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
+	remembers, err := a.Rooms.Remembers(ctx, n.id, a.since.Pos)
+	if err != nil {
+		return err
+	}
+	again := !remembers || was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
 	switch {
 	case !again:
 		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)
 		b.had = b.known
 	case w.left != 0:
-		b.had, err = a.stateIn(ctx, n, n.joinedBefore(a.since.Pos))
+		b.had, b.unsure, err = a.may(ctx, n)
 	}
 	if err != nil {
 		return err
@@ -145,7 +174,7 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
-	t.limited = t.limited || (again || n.sight.Forgotten) && n.toldBefore(a.since.Pos)
+	t.limited = t.limited || (again || n.sight.Forgotten) && n.toldBefore(a.knowing)
 	b.w, b.timeline = w, &t
 	if err := b.make(ctx); err != nil {
 		return err
@@ -170,16 +199,21 @@ func (a *answer) toldOfGone(ctx context.Context, n *news, was string, final stat
 	return before.Place + 1, final, err
 }
 
+// may returns the earliest state of a room that a client may have something of, to
+// which everything is told anew. It is not sure when that was purged.
+func (a *answer) may(ctx context.Context, n *news) (had statetrie.Root, unsure bool, err error) {
+	place := n.joinedBefore(a.knowing)
+	had, err = a.stateIn(ctx, n, place)
+	return had, place != 0 && had == (statetrie.Root{}), err
+}
+
 // stateIn returns the state of a room after the event in a place, none for 0.
 func (a *answer) stateIn(ctx context.Context, n *news, place int64) (statetrie.Root, error) {
 	if place == 0 {
 		return statetrie.Root{}, nil
 	}
-	items, err := a.Rooms.Back(ctx, n.id, place, 1)
-	if err != nil || len(items) == 0 {
-		return statetrie.Root{}, err
-	}
-	return items[0].Current, nil
+	root, _, err := a.Rooms.StateBehind(ctx, n.id, place)
+	return root, err
 }
 
 // joinedBefore returns the place in which the user joined the room for the first

@@ -14,7 +14,7 @@ func (b *stateBlock) findRedacted(ctx context.Context) error {
 	if len(b.w.redacted) == 0 {
 		return nil
 	}
-	items, err := b.Rooms.Items(ctx, b.w.id, b.w.redacted)
+	items, err := b.Rooms.ItemsLeft(ctx, b.w.id, b.w.redacted)
 	if err != nil {
 		return err
 	}

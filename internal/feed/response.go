@@ -11,6 +11,7 @@ type Response struct {
 	Next Token
 
 	accountData []canonjson.Value
+	presence    []canonjson.Value
 	join        []section
 	invite      []section
 	knock       []section
@@ -25,7 +26,7 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave) == 0
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave) == 0
 }
 
 // AppendJSON implements endpoint.Appender. Parts without content are left out.
@@ -35,6 +36,9 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 		dst = append(appendEvents(append(dst, `"account_data":`...), r.accountData), ',')
 	}
 	dst = canonjson.AppendString(append(dst, `"next_batch":`...), r.Next.String())
+	if len(r.presence) > 0 {
+		dst = appendEvents(append(dst, `,"presence":`...), r.presence)
+	}
 	if len(r.join)+len(r.invite)+len(r.knock)+len(r.leave) > 0 {
 		dst = append(dst, `,"rooms":`...)
 		open := byte('{')

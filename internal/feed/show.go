@@ -25,12 +25,24 @@ type Viewer struct {
 	OmitRoomID bool
 	// Membership tells what the user was to the room in a place.
 	Membership func(place int64) string
+	// Related asks for what relates to events, put together, as far as the user may
+	// see it: Seen are the places whose events the user may.
+	Related bool
+	Seen    []room.Interval
 }
 
 // Show returns events of a room in the form in which a client gets them:
 // https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error) {
-	replaced, err := f.replaced(ctx, roomID, items)
+	items, err := f.pruned(ctx, v, items)
+	if err != nil {
+		return nil, err
+	}
+	replaced, err := f.replaced(ctx, v, roomID, items)
+	if err != nil {
+		return nil, err
+	}
+	related, err := f.related(ctx, v, roomID, items)
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +52,11 @@ func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []roo
 	const around = 200 // an event, the server adds
 	size := 0
 	for _, it := range items {
-		size += len(it.Event.JSON()) + around
+		size += len(it.Event.JSON()) + len(related[it.Num]) + around
 	}
 	memory, unsigned := make([]byte, 0, size), make([]byte, 0, around)
 	for i, it := range items {
-		unsigned = v.appendUnsigned(unsigned[:0], it, replaced[it.Replaces], now)
+		unsigned = v.appendUnsigned(unsigned[:0], it, replaced[it.Replaces], related[it.Num], now)
 		start := len(memory)
 		memory = v.appendEvent(memory, it.Event, unsigned)
 		shown[i] = memory[start:len(memory):len(memory)]
@@ -52,8 +64,9 @@ func (f *Feed) Show(ctx context.Context, v Viewer, roomID id.RoomID, items []roo
 	return shown, nil
 }
 
-// replaced returns the state events in whose place others came.
-func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
+// replaced returns the state events in whose place others came, unless they were
+// purged.
+func (f *Feed) replaced(ctx context.Context, v Viewer, roomID id.RoomID, items []room.Item) (map[stateres.Num]*event.Event, error) {
 	var nums []stateres.Num
 	for _, it := range items {
 		if it.Replaces != 0 {
@@ -63,7 +76,10 @@ func (f *Feed) replaced(ctx context.Context, roomID id.RoomID, items []room.Item
 	if len(nums) == 0 {
 		return nil, nil
 	}
-	found, err := f.Rooms.Items(ctx, roomID, nums)
+	found, err := f.Rooms.ItemsLeft(ctx, roomID, nums)
+	if err == nil {
+		found, err = f.pruned(ctx, v, found)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +102,11 @@ func (v *Viewer) appendEvent(dst []byte, e *event.Event, unsigned canonjson.Valu
 
 // appendUnsigned appends what the server adds to an event, in the order of
 // canonical JSON.
-func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event, now int64) []byte {
+func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event, related canonjson.Value, now int64) []byte {
 	dst = strconv.AppendInt(append(dst, `{"age":`...), max(0, now-it.Event.OriginServerTS()), 10)
+	if related != nil {
+		dst = append(append(dst, `,"m.relations":`...), related...)
+	}
 	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
 	if replaced != nil {
 		dst = append(append(dst, `,"prev_content":`...), replaced.Content()...)

@@ -41,6 +41,8 @@ type stateBlock struct {
 	// had is known, except where everything is told anew to a client that has
 	// something: then it is what that may be.
 	had statetrie.Root
+	// unsure says that it is not known what that may be, because it was purged.
+	unsure bool
 	// changed is how final differs from known. If members are loaded lazily, it has
 	// those in which final differs from had.
 	changed map[event.Tuple]stateres.Num
@@ -98,7 +100,7 @@ func (b *stateBlock) difference(ctx context.Context) (changed map[event.Tuple]st
 		return changed, err
 	}
 	err = b.Rooms.StateButMembers(ctx, b.w.num, b.final, func(t event.Tuple, n stateres.Num) { changed[t] = n })
-	if err != nil || b.had == (statetrie.Root{}) {
+	if err != nil || b.had == (statetrie.Root{}) && !b.unsure {
 		return changed, err
 	}
 	diff, err := b.Rooms.StateDiff(ctx, b.w.num, b.had, b.final)
@@ -120,11 +122,11 @@ func (b *stateBlock) startOfTimeline(ctx context.Context) (statetrie.Root, error
 	if b.timeline.whole && b.known != (statetrie.Root{}) {
 		return b.known, nil
 	}
-	before, err := b.Rooms.Back(ctx, b.w.id, b.timeline.items[0].Place-1, 1)
-	if err != nil || len(before) == 0 {
-		return statetrie.Root{}, err
+	root, ok, err := b.Rooms.StateBehind(ctx, b.w.id, b.timeline.items[0].Place-1)
+	if !ok { // the room begins there, or what is left of it
+		root = b.timeline.items[0].Before
 	}
-	return before[0].Current, nil
+	return root, err
 }
 
 // concernsNames reports whether anything changed by which a room is named.

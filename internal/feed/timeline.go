@@ -34,6 +34,14 @@ func (w window) sees(place int64) bool {
 	return w.sight.Sees(place)
 }
 
+// seen returns the places whose events the user may see.
+func (w window) seen() []room.Interval {
+	if w.sight == nil {
+		return []room.Interval{{First: 1, Last: room.Last}}
+	}
+	return w.sight.Intervals
+}
+
 // membership returns what the user was to the room in a place.
 func (w window) membership(place int64) string {
 	if w.sight == nil {
@@ -48,6 +56,7 @@ type timeline struct {
 	limited bool        // there are others before them that the client has not
 	behind  int64       // the place that they are behind
 	whole   bool        // nothing after the last answer is left out
+	hidden  int64       // how many events are left out because of who sent them
 }
 
 // chunk is how many events are read at once when a filter leaves most of them
@@ -71,6 +80,7 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		if err != nil {
 			return t, err
 		}
+		items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < w.first })
 		var related map[id.EventID]bool
 		if f.WantsRelated() {
 			if related, err = a.Rooms.Related(ctx, w.id, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
@@ -81,7 +91,13 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 			t.items = items[:0] // what passes stays where it is
 		}
 		for _, it := range items {
+			if it.Place != t.behind {
+				t.whole = false // something in between is too old to be shown
+			}
 			switch {
+			case Hidden(a.ignored, it.Event):
+				t.whole = false
+				t.hidden++
 			case !w.sees(it.Place), related != nil && !related[it.Event.ID()],
 				!f.Match(it.Event.Type(), it.Event.Sender(), it.Event.Content()):
 				t.whole = false
@@ -96,7 +112,7 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 		}
 		if scanned += len(items); scanned > mostScanned || len(items) == 0 {
 			t.limited = t.behind >= w.first && len(items) > 0
-			t.whole = t.whole && !t.limited
+			t.whole = t.whole && t.behind < w.first
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func FormatPlace(place int64) string { return "t1_" + strconv.FormatInt(place, 1
 func ParsePlace(s string) (int64, error) {
 	text, ok := strings.CutPrefix(s, "t1_")
 	place, err := strconv.ParseInt(text, 10, 64)
-	if !ok || err != nil {
+	if !ok || err != nil || place < 0 || place == math.MaxInt64 {
 		return 0, mxerr.New(mxerr.InvalidParam, "The token is not one that this server gave out")
 	}
 	return place, nil

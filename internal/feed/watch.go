@@ -275,6 +275,22 @@ func (w *watch) during(from, to journal.Position) map[room.Num]id.RoomID {
 	return rooms
 }
 
+// split calls one function for the rooms that the user was in all the time from
+// one position to another, and another one for those that the user came into
+// meanwhile. They must not call anything of the watch.
+func (w *watch) split(from, to journal.Position, stayed, entered func(room.Num)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for num, s := range w.rooms {
+		switch {
+		case s.throughout(from, to):
+			stayed(num)
+		case s.throughout(to, to):
+			entered(num)
+		}
+	}
+}
+
 // read returns the entries that concern the user behind one position up to
 // another.
 func (w *watch) read(ctx context.Context, j *journal.Journal, from, to journal.Position) ([]journal.Entry, error) {

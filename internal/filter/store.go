@@ -128,6 +128,18 @@ func (s *Store) Get(ctx context.Context, user id.UserID, filterID string) (*Filt
 	return f, nil
 }
 
+// Remove removes the filters of a user whose account was deactivated.
+func (s *Store) Remove(ctx context.Context, user id.UserID) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM filters WHERE user_id = $1", user)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing the filters of %s: %w", user, err)
+	}
+	return nil
+}
+
 func notFound() error { return mxerr.New(mxerr.NotFound, "There is no such filter") }
 
 // Resolve returns the filter that a query parameter of /sync means: the JSON of

@@ -18,7 +18,7 @@ func token(sync canonjson.Value) string {
 }
 
 func syncPath(since string, wait time.Duration) string {
-	return fmt.Sprintf("/_matrix/client/v3/sync?since=%s&timeout=%d", url.QueryEscape(since), wait.Milliseconds())
+	return fmt.Sprintf("/_matrix/client/v3/sync?set_presence=offline&since=%s&timeout=%d", url.QueryEscape(since), wait.Milliseconds())
 }
 
 // bodies returns the messages of a room in a sync.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"parley/internal/openapi"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
@@ -132,6 +133,11 @@ func (s *Server) try(method, path, token string, body any) (int, canonjson.Value
 	content, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, nil, err
+	}
+	if t.spec != nil {
+		t.spec().Expect(t, openapi.Response{
+			Method: method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Status: resp.StatusCode, Header: resp.Header, Body: content,
+		})
 	}
 	value, err := canonjson.Canonical(content, canonjson.Lenient)
 	if err != nil {

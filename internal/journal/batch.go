@@ -48,6 +48,9 @@ func (b *Batch) Query(query string, args ...any) iter.Seq2[store.Cursor, error] 
 	return b.tx.Query(query, args...)
 }
 
+// Read runs a function of queries, which must not change anything.
+func (b *Batch) Read(f func(*store.Tx) error) error { return f(b.tx) }
+
 // Append adds an entry and returns its position. The position is given out
 // only if the batch commits; until then nobody must learn of it.
 func (b *Batch) Append(scope Scope, kind Kind, ref int64) Position {
@@ -56,6 +59,9 @@ func (b *Batch) Append(scope Scope, kind Kind, ref int64) Position {
 	b.entries = append(b.entries, e)
 	return e.Pos
 }
+
+// Last returns the last position that was given out so far.
+func (b *Batch) Last() Position { return b.next - 1 }
 
 // Insert adds a row. All rows of the batch that go into one table are inserted
 // together, before the writes.

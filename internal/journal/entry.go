@@ -58,12 +58,13 @@ type Kind int64
 
 // All kinds are listed here so that no two have one number.
 const (
-	KindEvent       Kind = 1 // scope room; ref is the number of an event (room)
-	KindMembership  Kind = 2 // scope user; ref is the number of the room in which the user's membership changed (room)
-	KindForget      Kind = 3 // scope user; ref is the number of a room (room)
-	KindReceipt     Kind = 4 // scope room, or user for private ones; the rows have the position (receipt)
-	KindAccountData Kind = 5 // scope user; the rows have the position, ref is 1 for push rules (accountdata)
-	KindRedaction   Kind = 6 // scope room; ref is the number of an event that was redacted (room)
+	KindEvent       Kind = 1  // scope room; ref is the number of an event (room)
+	KindMembership  Kind = 2  // scope user; ref is the number of the room in which the user's membership changed (room)
+	KindForget      Kind = 3  // scope user; ref is the number of a room (room)
+	KindReceipt     Kind = 4  // scope room, or user for private ones; the rows have the position (receipt)
+	KindAccountData Kind = 5  // scope user; the rows have the position, ref is 1 for push rules (accountdata)
+	KindRedaction   Kind = 6  // scope room; ref is the number of an event that was redacted (room)
+	KindPurge       Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
 )
 
 // An Entry is one line of the journal.

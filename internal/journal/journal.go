@@ -138,13 +138,14 @@ func (j *Journal) Refresh(ctx context.Context) error {
 // catchUp reads what the database has behind the head. The caller holds
 // catchUpMu.
 func (j *Journal) catchUp(ctx context.Context) error {
-	var last Position
+	var last, floor Position
 	err := j.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT pos FROM journal_head").Scan(&last)
+		return tx.Row("SELECT pos, floor FROM journal_head").Scan(&last, &floor)
 	})
 	if err != nil {
 		return fmt.Errorf("reading the head of the journal: %w", err)
 	}
+	j.raiseFloor(floor)
 	entries, err := j.load(ctx, j.Head(), last)
 	if err != nil {
 		return err

@@ -26,6 +26,9 @@ func (j *Journal) ReadScopes(ctx context.Context, scopes []Scope, after, upTo Po
 		return entries, err
 	}
 	err = j.db.View(ctx, func(tx *store.Tx) error {
+		if err := expectKept(tx, after); err != nil {
+			return err
+		}
 		in, list := tx.In(3, scopes)
 		return scanEntries(&entries, tx,
 			"SELECT pos, scope, kind, ref FROM journal WHERE pos > $1 AND pos <= $2 AND scope "+in+" ORDER BY pos",
@@ -35,6 +38,19 @@ func (j *Journal) ReadScopes(ctx context.Context, scopes []Scope, after, upTo Po
 		return nil, fmt.Errorf("reading %d scopes of the journal from %d to %d: %w", len(scopes), after, upTo, err)
 	}
 	return entries, nil
+}
+
+// expectKept refuses to read entries behind a position when some were trimmed. It is
+// asked in the transaction that reads them: they may be trimmed just now.
+func expectKept(tx *store.Tx, after Position) error {
+	var floor Position
+	if err := tx.Row("SELECT floor FROM journal_head").Scan(&floor); err != nil {
+		return err
+	}
+	if after < floor {
+		return ErrGone
+	}
+	return nil
 }
 
 // recent asks the window, if it has everything behind a position. Otherwise the
@@ -49,29 +65,4 @@ func (j *Journal) recent(after Position, ask func(*window) []Entry) (entries []E
 		err = ErrGone
 	}
 	return entries, j.window.head, err
-}
-
-// Trim removes entries up to and including a position, as far as no cursor
-// still needs them, and tells how far.
-func (j *Journal) Trim(ctx context.Context, upTo Position) (Position, error) {
-	err := j.db.Update(ctx, func(tx *store.Tx) error {
-		var least Position
-		err := tx.Row("SELECT coalesce(min(pos), $1) FROM journal_cursors", upTo).Scan(&least)
-		if err != nil {
-			return err
-		}
-		upTo = min(upTo, least, j.Head())
-		if _, err := tx.Exec("UPDATE journal_head SET floor = $1 WHERE floor < $1", upTo); err != nil {
-			return err
-		}
-		_, err = tx.Exec("DELETE FROM journal WHERE pos <= $1", upTo)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("trimming the journal up to %d: %w", upTo, err)
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.floor = max(j.floor, upTo)
-	return j.floor, nil
 }

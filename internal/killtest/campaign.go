@@ -116,6 +116,7 @@ func New(s Server, seed uint64) (*Campaign, error) {
 	}
 	k.workers = append(k.workers,
 		&sessions{who: people[members+guests], left: perLife},
+		&refresher{who: people[members+guests]},
 		&founder{who: people[members+guests+1], left: perLife, rooms: make(map[string]string)})
 	return k, nil
 }

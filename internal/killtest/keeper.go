@@ -23,13 +23,16 @@ func newKeeper(v *view, rooms []string) *keeper {
 	a, room := v.account, rooms[0]
 	k.json("account data", at("user", a.userID, "account_data", "com.example.note"), "note")
 	k.json("account data of a room", at("user", a.userID, "rooms", room, "account_data", "com.example.note"), "note")
-	k.json("displayname", at("profile", a.userID, "displayname"), "displayname")
+	k.named()
 	k.json("profile field", at("profile", a.userID, "com.example.field"), "com.example.field")
 	k.json("name of a device", at("devices", a.device), "display_name")
 	rule := k.json("push rule", at("pushrules", "global", "content", "kill"), "pattern")
 	rule.put = func(value string) request {
 		return request{"PUT", at("pushrules", "global", "content", "kill"), a.token, object{"pattern": value, "actions": []string{"notify"}}}
 	}
+	// What is unread must not depend on it.
+	count := counter()
+	rule.next = func(r *rand.Rand) string { return "unsaid" + count(r) }
 	marker := k.json("read marker", at("user", a.userID, "rooms", room, "account_data", "m.fully_read"), "event_id")
 	marker.put = func(eventID string) request {
 		return request{"POST", at("rooms", room, "read_markers"), a.token, object{"m.fully_read": eventID}}
@@ -59,6 +62,11 @@ func (k *keeper) json(name, path, member string) *register {
 		read: func(v canonjson.Value) string { return text(v, member) },
 		next: counter(),
 	})
+}
+
+// named adds the displayname, which is the localpart at first.
+func (k *keeper) named() {
+	k.json("displayname", at("profile", k.who.userID, "displayname"), "displayname").value = k.who.name
 }
 
 // displayname returns what the user is called.
@@ -174,7 +182,7 @@ func newMover(guest *view, owners []*account, rooms []string) *keeper {
 	k := &keeper{who: guest.account, rooms: rooms}
 	k.json("account data", at("user", guest.userID, "account_data", "com.example.note"), "note")
 	k.json("account data of a room", at("user", guest.userID, "rooms", rooms[0], "account_data", "com.example.note"), "note")
-	k.json("displayname", at("profile", guest.userID, "displayname"), "displayname")
+	k.named()
 	for i, room := range rooms {
 		k.add(membershipRegister(guest.account, owners[i], room))
 	}

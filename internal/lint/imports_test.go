@@ -45,22 +45,24 @@ var layers = []layer{
 	{"endpoint", "it is the frame around every route: authentication, limits, decoding, errors", []string{
 		"internal/endpoint"}},
 	{"consumers", "a consumer reads the journal behind a cursor of its own and never decides; what decides must not wait for it", []string{
-		"internal/feed", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
+		"internal/feed", "internal/inherit", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
 	{"domains", "a domain decides what is true about its own subject and can be understood without the others", []string{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
-		"internal/profile", "internal/filter", "internal/alias", "internal/report", "internal/inbound", "internal/ephemeral", "internal/media", "internal/rtc"}},
+		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/media", "internal/rtc"}},
 	{"ground", "it carries facts for the domains without knowing what they mean", []string{
 		"internal/journal", "internal/statetrie", "internal/remote"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
 		"internal/store/storetest"}},
+	{"responses of the specification", "tests ask it what is wrong with a response; what runs does not contain it", []string{
+		"internal/openapi"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/cache", "internal/termlog"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, lines on a terminal", []string{
+		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

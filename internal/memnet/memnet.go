@@ -5,9 +5,12 @@ package memnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // A Network is a network of its own. It is safe for concurrent use.
@@ -75,7 +78,7 @@ func (n *Network) Dial(ctx context.Context, name string) (net.Conn, error) {
 	}
 	select {
 	case l.waiting <- served:
-		return client, nil
+		return &caller{Conn: client}, nil
 	case <-l.closed:
 		served.Close()
 		return nil, fmt.Errorf("memnet: nobody listens as %s any more", name)
@@ -151,6 +154,28 @@ func (l *Listener) add(c *conn) bool {
 		l.conns[c] = struct{}{}
 	}
 	return !l.gone
+}
+
+// caller is the end of a connection that dialled it. What it writes when the
+// other end is closed is lost without an error, as it is on a real network until
+// the other end complains; so that there is time to read what was answered to the
+// first half of a request.
+type caller struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *caller) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, io.ErrClosedPipe) && !c.closed.Load() {
+		return len(p), nil
+	}
+	return n, err
+}
+
+func (c *caller) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // conn is the listener's end of a connection.

@@ -55,3 +55,38 @@ func TestSeveredConnectionsBreak(t *testing.T) {
 		t.Error("the connection is still there")
 	}
 }
+
+func TestWhoWritesTooMuchCanReadTheAnswer(t *testing.T) {
+	n := New()
+	l := n.Listen("a.test")
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		io.ReadFull(c, make([]byte, 5))
+		io.WriteString(c, "enough")
+		c.Close()
+	}()
+	c, err := n.Dial(t.Context(), "a.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(c)
+		answer <- string(text)
+	}()
+	for range 3 {
+		if n, err := io.WriteString(c, "0123456789"); n != 10 || err != nil {
+			t.Errorf("writing: got %d, %v", n, err)
+		}
+	}
+	if got := <-answer; got != "enough" {
+		t.Errorf("got %q", got)
+	}
+	c.Close()
+	if _, err := io.WriteString(c, "x"); err == nil {
+		t.Error("who has closed the connection can write")
+	}
+}

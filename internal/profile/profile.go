@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -20,11 +21,16 @@ const (
 	AvatarURL   = "avatar_url"
 )
 
+// TimeZone is the field with a name of the IANA time zone database. Whether there
+// is such a zone is not looked up: the database changes.
+const TimeZone = "m.tz"
+
 // Limits of a profile. Those of the whole and of the names of fields are the
 // specification's.
 const (
 	maxDisplayname = 256 // characters
 	maxAvatarURL   = 1000
+	maxTimeZone    = 255
 	maxKey         = 255
 	maxProfile     = 64 << 10
 )
@@ -46,7 +52,8 @@ type Keeper struct {
 	db    *store.DB
 	rooms Rooms
 	log   *slog.Logger
-	queue *queue
+	queue *errand.Queue[id.UserID]
+	holds holds
 }
 
 // New returns the profiles in a database. Run tells rooms of their changes. The
@@ -55,7 +62,7 @@ func New(db *store.DB, rooms Rooms, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{db: db, rooms: rooms, log: log, queue: newQueue()}
+	return &Keeper{db: db, rooms: rooms, log: log, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
 }
 
 // Get returns the fields of a user's profile, an empty object for a user who has
@@ -108,6 +115,20 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 	return k.change(ctx, user, key, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
 }
 
+// Begin gives a user who is new a displayname, in the transaction that makes the
+// account. There is nobody to be told.
+func Begin(tx *store.Tx, user id.UserID, displayname string) error {
+	_, err := tx.Exec(`
+		INSERT INTO profiles (user_id, fields, changed) VALUES ($1, $2, 0)
+		ON CONFLICT (user_id) DO NOTHING`, user, []byte(canonjson.Value("{}").With(Displayname, canonjson.Text(displayname))))
+	return err
+}
+
+// Clear removes all fields from a user's profile.
+func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
+	return k.change(ctx, user, Displayname, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })
+}
+
 // checkKey refuses what cannot be the name of a field.
 func checkKey(key string) error {
 	switch {
@@ -122,10 +143,12 @@ func checkKey(key string) error {
 func checkValue(key string, value canonjson.Value) error {
 	text, isText := value.Text()
 	switch {
-	case key == Displayname && !isText, key == AvatarURL && !isText:
+	case key == Displayname && !isText, key == AvatarURL && !isText, key == TimeZone && !isText:
 		return mxerr.New(mxerr.BadJSON, "%s has to be a string", key)
 	case key == Displayname && utf8.RuneCountInString(text) > maxDisplayname:
 		return mxerr.New(mxerr.InvalidParam, "A displayname may have %d characters", maxDisplayname)
+	case key == TimeZone && (text == "" || len(text) > maxTimeZone):
+		return mxerr.New(mxerr.InvalidParam, "A time zone has from 1 to %d bytes", maxTimeZone)
 	case key == Displayname && strings.ContainsRune(text, 0):
 		return mxerr.New(mxerr.InvalidParam, "A displayname has no NUL")
 	case key == AvatarURL && len(text) > maxAvatarURL:
@@ -166,7 +189,7 @@ func (k *Keeper) change(ctx context.Context, user id.UserID, key string, edit fu
 	if telling {
 		// Whoever comes too soon, or in vain because the outcome is unknown,
 		// finds out from the database.
-		k.queue.add(user)
+		k.queue.Add(user)
 	}
 	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		return fmt.Errorf("changing the profile of %s: %w", user, err)
@@ -184,7 +207,7 @@ func (k *Keeper) Retell(ctx context.Context, user id.UserID) error {
 		}
 		return note(tx, user, changed)
 	})
-	k.queue.add(user)
+	k.queue.Add(user)
 	if err != nil {
 		return fmt.Errorf("noting that the profile of %s has to be told: %w", user, err)
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -22,45 +22,9 @@ const (
 // Run tells rooms of changed profiles until the context ends: of what was left
 // from before, then of each change. It must run once.
 func (k *Keeper) Run(ctx context.Context) {
-	k.recall(ctx)
-	var wg sync.WaitGroup
-	for range usersAtOnce {
-		wg.Go(func() {
-			for {
-				user, ok := k.queue.next(ctx)
-				if !ok {
-					return
-				}
-				err := k.tell(ctx, user)
-				if err != nil && ctx.Err() == nil {
-					k.log.ErrorContext(ctx, "rooms were not told of a profile, trying again later", "user", user, "err", err)
-				}
-				k.queue.done(user, err != nil)
-			}
-		})
-	}
-	wg.Wait()
-	k.queue.stop()
-}
-
-// recall takes up what was left from before. It is all that lets a note be found
-// whose user nobody added to the queue, so it goes on until it succeeds.
-func (k *Keeper) recall(ctx context.Context) {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		users, err := k.noted(ctx)
-		if err == nil {
-			k.queue.add(users...)
-			return
-		}
-		if ctx.Err() == nil {
-			k.log.ErrorContext(ctx, "trying again later", "err", err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
-		}
-	}
+	k.queue.Run(ctx, errand.Work[id.UserID]{
+		What: "telling rooms of a profile", Recall: k.noted, Do: k.tell, AtOnce: usersAtOnce, Log: k.log,
+	})
 }
 
 func (k *Keeper) noted(ctx context.Context) (users []id.UserID, err error) {
@@ -90,11 +54,13 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 	if err != nil || !noted {
 		return err
 	}
+	// Who is held from now on reads this change or a later one.
+	held := k.holds.owe(user)
 	rooms, err := k.rooms.Joined(ctx, user)
 	if err != nil {
 		return fmt.Errorf("looking for the rooms of %s: %w", user, err)
 	}
-	if err := k.tellRooms(ctx, user, rooms); err != nil {
+	if err := k.tellRooms(ctx, user, rooms); err != nil || held {
 		return err
 	}
 	again := false
@@ -106,7 +72,7 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 		return fmt.Errorf("noting that the rooms of %s were told: %w", user, err)
 	}
 	if again {
-		k.queue.add(user)
+		k.queue.Add(user)
 	}
 	return nil
 }

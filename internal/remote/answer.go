@@ -76,12 +76,12 @@ type answer struct {
 
 func (a *answer) Read(p []byte) (int, error) {
 	if a.left < 0 {
-		return 0, ErrTooLong
+		return 0, ErrTooLarge
 	}
 	// One byte more than it may have tells that it is too long.
 	n, err := a.body.Read(p[:min(int64(len(p)), a.left+1)])
 	if a.left -= int64(n); a.left < 0 {
-		return n - 1, ErrTooLong
+		return n - 1, ErrTooLarge
 	}
 	return n, err
 }

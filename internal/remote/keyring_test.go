@@ -82,7 +82,7 @@ func (in *internet) origin(o *origin) *origin {
 
 // ring returns the key ring of our side over a database.
 func (in *internet) ring(db *store.DB, notaries ...id.ServerName) *remote.KeyRing {
-	s := remote.NewServers(health(in.T, db), remote.Options{
+	s := remote.NewServers(health(in.T, db), remote.ServersOptions{
 		Server: "here.test", Key: in.key(), Resolver: in.records, Roots: in.authority.Pool(), Agent: "test",
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return in.net.Dial(ctx, addr) },
 	})

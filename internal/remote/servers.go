@@ -21,8 +21,8 @@ import (
 	"parley/matrix/xmatrix"
 )
 
-// Options are what requests to other servers need.
-type Options struct {
+// ServersOptions are what requests to other servers need.
+type ServersOptions struct {
 	// Server is the name of this server.
 	Server id.ServerName
 	// Key signs requests.
@@ -41,7 +41,7 @@ type Options struct {
 
 // Servers makes requests to other servers. It is safe for concurrent use.
 type Servers struct {
-	o         Options
+	o         ServersOptions
 	health    *Health
 	discovery *Discovery
 	client    *http.Client
@@ -59,7 +59,7 @@ const (
 
 // NewServers returns one that minds the health of servers, and keeps it up to
 // date.
-func NewServers(h *Health, o Options) *Servers {
+func NewServers(h *Health, o ServersOptions) *Servers {
 	s := &Servers{o: o, health: h, all: make(chan struct{}, mostRequests), one: make(map[id.ServerName]*queue)}
 	plain := &http.Transport{
 		DialContext:           o.Dial,
@@ -129,12 +129,9 @@ func Path(prefix string, segments ...string) string {
 // yet.
 var ErrDown = errors.New("the server could not be reached lately")
 
-// ErrTooLong is that a server's answer has more bytes than it may.
-var ErrTooLong = errors.New("the answer is too long")
-
 // Do makes a request and returns the answer, which is JSON. The error is a
 // *[Refusal] if the server answered with anything but success, ErrDown or
-// ErrTooLong.
+// ErrTooLarge.
 func (s *Servers) Do(ctx context.Context, c Call) (canonjson.Value, error) {
 	if c.Timeout == 0 {
 		c.Timeout = callTime
@@ -157,7 +154,7 @@ func (s *Servers) Do(ctx context.Context, c Call) (canonjson.Value, error) {
 	return value, nil
 }
 
-// Open makes a request and returns the answer to be read, which ends in ErrTooLong
+// Open makes a request and returns the answer to be read, which ends in ErrTooLarge
 // where it is longer than it may be. The caller closes it. The timeout of the
 // call is not looked at: the context has to end.
 func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {

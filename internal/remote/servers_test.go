@@ -51,7 +51,7 @@ func (in *internet) key() signing.Key {
 
 // asker returns our side.
 func (in *internet) asker() *remote.Servers {
-	s := remote.NewServers(health(in.T, storetest.Open(in.T, in.TempDir()+"/parley.db")), remote.Options{
+	s := remote.NewServers(health(in.T, storetest.Open(in.T, in.TempDir()+"/parley.db")), remote.ServersOptions{
 		Server: "here.test", Key: in.key(), Resolver: in.records, Roots: in.authority.Pool(), Agent: "test",
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			in.dials.Add(1)
@@ -249,7 +249,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		s := in.asker()
 		call := ask("endless.test")
 		call.Limit = 100 << 10
-		if _, err := s.Do(t.Context(), call); !errors.Is(err, remote.ErrTooLong) {
+		if _, err := s.Do(t.Context(), call); !errors.Is(err, remote.ErrTooLarge) {
 			t.Errorf("an endless answer: %v", err)
 		}
 		for _, server := range []id.ServerName{"slow.test", "silent.test"} {
@@ -261,7 +261,7 @@ func TestAnswersAreBounded(t *testing.T) {
 				t.Errorf("%s: it took %s", server, took)
 			}
 		}
-		for limit, want := range map[int64]error{11: nil, 10: remote.ErrTooLong} {
+		for limit, want := range map[int64]error{11: nil, 10: remote.ErrTooLarge} {
 			call := ask("exact.test")
 			call.Limit = limit
 			if _, err := s.Do(t.Context(), call); !errors.Is(err, want) {

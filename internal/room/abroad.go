@@ -237,7 +237,7 @@ func (g *Engine) knockAbroad(ctx context.Context, roomID id.RoomID, m Move) (sen
 			return err
 		}
 		sent, err = g.noteOutside(ctx, roomID, Outside{
-			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Through: server, Event: knock, Preview: preview(answer.Get("knock_room_state")),
+			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Through: server, Event: knock, Preview: strip(answer.Get("knock_room_state")),
 		})
 		return err
 	})

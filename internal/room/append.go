@@ -28,6 +28,7 @@ type entry struct {
 	// redacts is the event that it takes effect on, if it is a redaction; awaits
 	// is the event that it names, if the room does not have that yet.
 	redacts stateres.Num
+	target  *event.Event // what it takes effect on, as it was
 	awaits  id.EventID
 	// thread is the root of the thread that it is in, empty for the main timeline.
 	thread id.EventID
@@ -47,8 +48,11 @@ type entry struct {
 	merges   bool
 	members  []memberChange
 	sight    *Visibility // what the history visibility is from now on, if that changed
-	tally    tally
-	row      record // the room with it
+	summary  *Summary    // what the room's is from now on, if it may have changed
+	// unwelcome says that guests cannot be in the room from now on.
+	unwelcome bool
+	tally     tally
+	row       record // the room with it
 }
 
 // memberChange is what a user has become by the current state.
@@ -57,6 +61,7 @@ type memberChange struct {
 	num        stateres.Num // of the member event; that of the one before, if there is none any more
 	before     string       // empty: nothing
 	membership string
+	inherits   bool // what the user has set for the room that this one replaces
 }
 
 // advance moves the room on to an event, which is the state that made.current
@@ -70,8 +75,22 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 	}
 	row.place++
 	made.place = row.place
-	if err := r.note(ctx, &made, &row); err != nil {
+	summarised, err := r.note(ctx, &made, &row)
+	if err != nil {
 		return entry{}, err
+	}
+	if made.redacts != 0 && !summarised {
+		target, err := r.event(ctx, made.redacts)
+		if err != nil {
+			return entry{}, err
+		}
+		t, isState := target.Tuple()
+		summarised = isState && isSummarised(t)
+	}
+	if summarised {
+		if made.summary, err = r.summarise(ctx, row.root); err != nil {
+			return entry{}, err
+		}
 	}
 	tally, err := r.tally(ctx, made.event, row)
 	if err != nil {
@@ -93,32 +112,33 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 }
 
 // note finds out what the event changes of the room's state, and whether it is
-// what the event says.
-func (r *live) note(ctx context.Context, made *entry, row *record) error {
+// what the event says. summarised says that the room's summary depends on it.
+func (r *live) note(ctx context.Context, made *entry, row *record) (summarised bool, err error) {
 	own, isState := made.event.Tuple()
 	if isState {
 		n, err := statetrie.Get(ctx, r.nodes, made.before, statetrie.Key(own))
 		if err != nil {
-			return fmt.Errorf("reading the state of %s: %w", r.id, err)
+			return false, fmt.Errorf("reading the state of %s: %w", r.id, err)
 		}
 		made.replaces = stateres.Num(n)
 	}
 	won := !isState
 	for c, err := range statetrie.Diff(ctx, r.nodes, r.row.root, made.current) {
 		if err != nil {
-			return fmt.Errorf("comparing states of %s: %w", r.id, err)
+			return false, fmt.Errorf("comparing states of %s: %w", r.id, err)
 		}
 		if isState && c.Key == statetrie.Key(own) && c.New == uint64(made.num) {
 			won = true
 		} else {
 			made.merges = true
 		}
+		summarised = summarised || isSummarised(event.Tuple(c.Key))
 		if err := r.noteChange(ctx, c, made, row); err != nil {
-			return err
+			return false, err
 		}
 	}
 	made.merges = made.merges || !won
-	return nil
+	return summarised, nil
 }
 
 // noteChange keeps account of one change of the state.
@@ -133,6 +153,10 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 		v := VisibilityOf(e)
 		made.sight = &v
 		return nil
+	case c.Type == typeGuestAccess && c.StateKey == "":
+		e, err := r.eventOrNil(ctx, stateres.Num(c.New))
+		made.unwelcome = c.Old != 0 && !admitsGuests(e)
+		return err
 	default:
 		return nil
 	}
@@ -158,9 +182,18 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 	} else if m.membership = after.Membership(); m.membership == "" {
 		m.membership = event.MembershipLeave
 	}
+	if m.inherits, err = r.inherits(ctx, m, made.current); err != nil {
+		return err
+	}
 	made.members = append(made.members, m)
 	return nil
 }
+
+const typeGuestAccess = "m.room.guest_access"
+
+// admitsGuests reports whether guests can join by a guest access event, nil if
+// there is none. https://spec.matrix.org/v1.19/client-server-api/#guest-access
+func admitsGuests(e *event.Event) bool { return e != nil && text(e, "guest_access") == "can_join" }
 
 // isUser reports whether a state key is that of a user's member event. The
 // authorization rules let member events pass that make nobody a member.
@@ -205,6 +238,15 @@ func (r *live) finish(before record, entries []entry) appended {
 	a := appended{room: r, entries: entries, nodes: r.nodes.fresh, before: before, creates: !r.exists}
 	r.nodes.fresh = nil
 	r.exists = true
+	r.row.events += int64(len(entries))
+	for _, m := range entries {
+		r.row.bytes += int64(len(m.event.JSON()))
+	}
+	for _, n := range a.nodes {
+		r.row.bytes += int64(len(n.Bytes))
+	}
+	last := &entries[len(entries)-1].row
+	last.events, last.bytes = r.row.events, r.row.bytes
 	return a
 }
 
@@ -248,7 +290,7 @@ func (a appended) expect(b *journal.Batch) (journal.Position, error) {
 
 func (a appended) writeNodes(b *journal.Batch) {
 	for _, n := range a.nodes {
-		b.Insert(insertNodes, a.room.num, n.Address, n.Bytes)
+		b.Insert(insertNodes, a.room.num, n.Address, n.Bytes, b.Last())
 	}
 }
 
@@ -276,6 +318,9 @@ func (a appended) show(items []Item) {
 		}
 		m.remember(r)
 		r.engine.movedServers(r, m.members, row.pos)
+		if m.unwelcome && r.engine.unwelcome != nil {
+			r.engine.unwelcome(r.id)
+		}
 	}
 	r.engine.appended(r, a.creates)
 }
@@ -298,12 +343,19 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
 		}
+		if c.inherits {
+			r.writeHeir(b, c)
+		}
+		if r.engine.gone != nil && c.membership != event.MembershipJoin {
+			b.Durable(func() { r.engine.gone(r.num, c.user) })
+		}
 	}
 	if m.sight != nil {
 		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
 	}
 	m.writeReads(b, r)
 	m.writeGap(b, r)
+	m.writeSummary(b, r)
 }
 
 // writeAside adds to the batch an event that does not become part of what is

@@ -153,6 +153,11 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 	}
 	// The state is another than that after the last event that was seen.
 	made.merges = r.exists
+	if made.summary, err = r.summarise(ctx, r.row.root); err != nil {
+		r.row, r.head = before, head
+		delete(r.pending, made.num)
+		return a, nil, err
+	}
 	r.pending[made.num] = made
 	a = r.finish(before, []entry{made})
 	return a, r.engine.journal.Submit(a.change), nil

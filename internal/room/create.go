@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strconv"
 
+	"parley/internal/journal"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
@@ -40,13 +42,15 @@ type NewRoom struct {
 	Topic   string
 	Invites []id.UserID
 	Direct  bool // the invites are to a direct chat
+	// With, if not nil, adds to the batch that makes the room what is to be made
+	// with it, or refuses it.
+	With func(b *journal.Batch, roomID id.RoomID) error
 	// Profiles is what the member events of the creator and the invited say
 	// beside the membership.
 	Profiles map[id.UserID]canonjson.Value
 }
 
-// Create makes a room with all that is wanted of it, in one append. The aliases
-// are not its matter.
+// Create makes a room with all that is wanted of it, in one append.
 func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error) {
 	if n.Version == "" {
 		n.Version = roomver.Default
@@ -81,7 +85,7 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 			return "", Sent{}, err
 		}
 	}
-	a, wait, err := r.submit(ctx, drafts, transactionKey{})
+	a, wait, err := r.begin(ctx, drafts, n.With)
 	if err != nil {
 		return "", Sent{}, invalidState(err)
 	}
@@ -90,6 +94,27 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 		return "", Sent{}, fmt.Errorf("creating room %s: %w", r.id, err)
 	}
 	return r.id, Sent{EventID: a.entries[0].event.ID(), Pos: pos}, nil
+}
+
+// begin builds the first events of a room and hands them to the journal, with what
+// is to be made together with the room.
+func (r *live) begin(
+	ctx context.Context, drafts []Draft, with func(*journal.Batch, id.RoomID) error,
+) (a appended, wait func() (journal.Position, error), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.row
+	made, err := r.buildAll(ctx, drafts)
+	if err != nil {
+		return a, nil, err
+	}
+	a = r.finish(before, made)
+	return a, r.engine.journal.Submit(func(b *journal.Batch) error {
+		if err := a.change(b); err != nil || with == nil {
+			return err
+		}
+		return with(b, r.id)
+	}), nil
 }
 
 // invalidState is what a client is told when its room contradicts itself.
@@ -112,7 +137,7 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 	d.state(event.TypeMember, string(n.Creator), n.member(n.Creator, event.MembershipJoin))
 	d.state(event.TypePowerLevels, "", n.levels(rules))
 	if n.Alias != "" {
-		d.state("m.room.canonical_alias", "", object("alias", canonjson.Text(string(n.Alias))))
+		d.state(typeCanonicalAlias, "", object("alias", canonjson.Text(string(n.Alias))))
 	}
 	n.preset(&d)
 	for _, s := range n.State {
@@ -129,12 +154,18 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 		d.state("m.room.name", "", object("name", canonjson.Text(n.Name)))
 	}
 	if n.Topic != "" {
-		d.state("m.room.topic", "", object("topic", canonjson.Text(n.Topic)))
+		d.state("m.room.topic", "", topicContent(n.Topic))
 	}
 	for _, user := range n.Invites {
 		d.state(event.TypeMember, string(user), n.member(user, event.MembershipInvite))
 	}
 	return d.drafts, nil
+}
+
+// topicContent is the content of a topic event, for clients of old and of new.
+func topicContent(text string) canonjson.Value {
+	plain := object("body", canonjson.Text(text)).With("mimetype", canonjson.Text("text/plain"))
+	return object("m.topic", object("m.text", array([]canonjson.Value{plain}))).With("topic", canonjson.Text(text))
 }
 
 // drafting collects state events of one sender.
@@ -145,6 +176,12 @@ type drafting struct {
 
 func (d *drafting) state(eventType, stateKey string, content canonjson.Value) {
 	d.drafts = append(d.drafts, Draft{Type: eventType, StateKey: &stateKey, Sender: d.sender, Content: content})
+}
+
+// optional is state for something that the room may refuse.
+func (d *drafting) optional(eventType, stateKey string, content canonjson.Value) {
+	d.state(eventType, stateKey, content)
+	d.drafts[len(d.drafts)-1].optional = true
 }
 
 // preset adds the state that the preset stands for, less what the initial state
@@ -178,18 +215,14 @@ func (n NewRoom) createContent(rules *roomver.Rules) (canonjson.Value, error) {
 	if rules.CreatorInContent {
 		content = content.With("creator", canonjson.Text(string(n.Creator)))
 	}
-	if !rules.PrivilegedCreators || n.Preset != TrustedPrivateChat || len(n.Invites) == 0 {
+	if !rules.PrivilegedCreators {
 		return content, nil
 	}
-	// The invitees of a trusted chat are creators as well.
-	var creators []string
-	for v := range content.Get("additional_creators").Elements() {
-		user, ok := v.Text()
-		if !ok {
-			return nil, mxerr.New(mxerr.BadJSON, "additional_creators must be a list of user IDs")
-		}
-		creators = append(creators, user)
+	creators, err := furtherCreators(content)
+	if err != nil || n.Preset != TrustedPrivateChat || len(n.Invites) == 0 {
+		return content, err
 	}
+	// The invitees of a trusted chat are creators as well.
 	for _, user := range n.Invites {
 		if !slices.Contains(creators, string(user)) {
 			creators = append(creators, string(user))
@@ -197,6 +230,22 @@ func (n NewRoom) createContent(rules *roomver.Rules) (canonjson.Value, error) {
 	}
 	list, err := canonjson.Marshal(creators)
 	return content.With("additional_creators", list), err
+}
+
+// furtherCreators returns the creators that the content of a create event names.
+func furtherCreators(content canonjson.Value) (creators []string, err error) {
+	list := content.Get("additional_creators")
+	if list != nil && list.Kind() != canonjson.Array {
+		return nil, mxerr.New(mxerr.BadJSON, "additional_creators is not a list")
+	}
+	for v := range list.Elements() {
+		user, _ := v.Text()
+		if _, err := id.ParseUserID(user); err != nil {
+			return nil, mxerr.New(mxerr.BadJSON, "additional_creators must be a list of user IDs").Wrap(err)
+		}
+		creators = append(creators, user)
+	}
+	return creators, nil
 }
 
 // levels returns the first power levels: the creator may do everything, others
@@ -216,7 +265,7 @@ func (n NewRoom) levels(rules *roomver.Rules) canonjson.Value {
 	}
 	events := canonjson.Value("{}")
 	for eventType, required := range map[string]int{
-		"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50,
+		"m.room.name": 50, "m.room.avatar": 50, typeCanonicalAlias: 50,
 		event.TypePowerLevels: 100, event.TypeHistoryVisibility: 100, event.TypeServerACL: 100,
 		"m.room.encryption": 100, "m.room.tombstone": tombstone,
 	} {
@@ -232,7 +281,22 @@ func (n NewRoom) levels(rules *roomver.Rules) canonjson.Value {
 	for key, value := range n.Levels.Members() {
 		content = content.With(key.String(), value)
 	}
+	if rules.PrivilegedCreators && n.Levels.Get("events").Get(typeTombstone) == nil {
+		content = withTombstone(content, tombstone)
+	}
 	return content
+}
+
+// withTombstone returns levels in which a tombstone takes more than other state:
+// whoever may send one can become the creator of the next room.
+func withTombstone(content canonjson.Value, tombstone int) canonjson.Value {
+	events := content.Get("events")
+	least, isLevel := content.Get("state_default").Int()
+	if events.Kind() != canonjson.Object || !isLevel {
+		return content // it is refused
+	}
+	level := max(int64(tombstone), min(least, maxLevel-1)+1)
+	return content.With("events", events.With(typeTombstone, number(eventauth.Level(level))))
 }
 
 func level(n int) canonjson.Value { return canonjson.Value(strconv.Itoa(n)) }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -45,6 +46,26 @@ type Options struct {
 	// Memory is how many bytes rooms, events and states in memory may take,
 	// roughly; 0 means 64 MiB.
 	Memory int
+	// Unwelcome, if not nil, is called when this node has committed that guests
+	// cannot be in a room any more. It must not block.
+	Unwelcome func(id.RoomID)
+	// Gone, if not nil, is called when somebody is not in a room, after a change
+	// of what the user is to it and before that becomes visible. It must be
+	// quick.
+	Gone func(room Num, user id.UserID)
+	// MayInvite, if not nil, refuses invites that a local user does not want, with
+	// M_INVITE_BLOCKED. It must be quick.
+	MayInvite func(ctx context.Context, sender, target id.UserID) error
+	// Retention says for how long messages are kept.
+	Retention Retention
+	// Purges is what the deletion of rooms needs of others.
+	Purges PurgeHooks
+	// MayDecline, unless nil, refuses a user who wants to decline an invite.
+	MayDecline func(ctx context.Context, room id.RoomID, user id.UserID) error
+	// Grace is how long rows stay that nobody is to see any more, so that those can
+	// end who began to read before; 0 means ten seconds, and less that they do not
+	// stay.
+	Grace time.Duration
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
@@ -53,7 +74,16 @@ type Engine struct {
 	journal *journal.Journal
 	server  id.ServerName
 	key     signing.Key
+	gone    func(Num, id.UserID)
+	invites func(ctx context.Context, sender, target id.UserID) error // nil: all are wanted
 	numbers *numbers
+	// unwelcome is Options.Unwelcome.
+	unwelcome func(id.RoomID)
+	purges    *purges
+	// retention is that of the options, and so is what follows.
+	retention Retention
+	// mayDecline is that of the options.
+	mayDecline func(context.Context, id.RoomID, id.UserID) error
 
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
@@ -66,10 +96,15 @@ type Engine struct {
 	items  *cache.Cache[stateres.Num, Item]
 	graph  *cache.Cache[stateres.Num, known]
 	reads  *cache.Cache[readKey, readState]
-	sent   *cache.Cache[transactionKey, id.EventID]
+	// notified is what notifies users whose rules say something else of each event.
+	notified *cache.Cache[readKey, notes]
+	sent     *cache.Cache[transactionKey, id.EventID]
 	// servers are those that have members in a room.
 	servers *cache.Cache[Num, servers]
 	memory  int // of rooms
+
+	// heirs has room for one signal that there are new heirs.
+	heirs chan struct{}
 
 	// arriving is the rooms that are being handed over, filling those for which
 	// missing events are being fetched.
@@ -110,6 +145,8 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	}
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
+		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome,
+		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
@@ -121,7 +158,9 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		servers:   cache.New[Num](o.Memory/16, servers.weight),
+		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
+		heirs:     make(chan struct{}, 1),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),
@@ -260,7 +299,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 	defer g.mu.Unlock()
 	changed := false
 	for _, e := range entries {
-		if e.Kind != journal.KindEvent {
+		if e.Kind != journal.KindEvent && e.Kind != journal.KindPurge {
 			continue
 		}
 		changed = true
@@ -277,6 +316,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.drop(g.rooms[roomID])
 	}
 	if changed {
+		g.graph.Clear()
 		g.reads.Clear()
 		g.items.Clear()
 		g.servers.Clear()
@@ -287,9 +327,13 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	var row record
 	var head []*event.Event
 	var rules *roomver.Rules
+	var left remains
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
 		if row, err = readRoom(tx, roomID); err != nil {
 			return err
+		}
+		if left, err = readRemains(tx, row.num); err != nil || left.deleted {
+			return cmp.Or(err, store.ErrNoRows)
 		}
 		var ok bool
 		if rules, ok = roomver.Lookup(row.version); !ok {
@@ -308,7 +352,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
 	}
 	r := newLive(g, row.num, rules)
-	r.id, r.exists, r.row, r.head = roomID, true, row, head
+	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
 	r.recent.moments = []Moment{row.moment()}
 	return r, nil
 }

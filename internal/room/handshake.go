@@ -145,7 +145,7 @@ func (g *Engine) HandOver(ctx context.Context, join *event.Event, members bool) 
 	if err != nil {
 		return h, err
 	}
-	n, err := g.numOf(ctx, r, join.ID())
+	n, err := g.numByID(ctx, r, join.ID())
 	if err != nil {
 		return h, err
 	}

@@ -25,7 +25,7 @@ func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Se
 	if err != nil {
 		return Sent{}, err
 	}
-	preview, err := g.PreviewFor(ctx, invite)
+	preview, err := g.StrippedFor(ctx, invite)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -111,7 +111,7 @@ func (g *Engine) TakeInvite(ctx context.Context, e *event.Event, version roomver
 		return signed, err
 	}
 	_, err = g.noteOutside(ctx, e.RoomID(), Outside{
-		User: user, Membership: event.MembershipInvite, Version: version, Through: e.Sender().Server(), Event: signed.WithUnsigned(nil), Preview: preview(state),
+		User: user, Membership: event.MembershipInvite, Version: version, Through: e.Sender().Server(), Event: signed.WithUnsigned(nil), Preview: strip(state),
 	})
 	if errors.Is(err, errConflict) {
 		err = nil // the server has come into the room meanwhile

@@ -118,6 +118,8 @@ type Moment struct {
 	// Total and Threaded are those of the last event.
 	Total
 	Threaded Total
+	// gone is up to where the room's history was purged, nil for nowhere.
+	gone *Mark
 }
 
 // recent is what became of a room lately, as it is committed. It follows the
@@ -204,6 +206,18 @@ func (c *recent) at(pos journal.Position) (m Moment, ok bool) {
 		return Moment{}, false
 	}
 	return c.moments[i-1], true
+}
+
+// byID returns an item; ok is false when it is not in memory.
+func (c *recent) byID(eventID id.EventID) (it Item, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := len(c.items) - 1; i >= 0; i-- {
+		if c.items[i].Event.ID() == eventID {
+			return c.items[i], true
+		}
+	}
+	return Item{}, false
 }
 
 // upTo returns up to limit items up to a place, newest first, as far as they are

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/internal/statetrie"
@@ -24,6 +25,11 @@ type live struct {
 	rules  *roomver.Rules
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
+	// remains is what is left of the room. It does not change: of a room of which
+	// something is purged this copy is forgotten.
+	remains remains
+	// lifetime is for how long messages are kept, nil if it is not known yet.
+	lifetime atomic.Pointer[lifetime]
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent
@@ -167,6 +173,9 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if err := r.allow(ctx, e, before, r.row.root); err != nil {
 		return entry{}, err
 	}
+	if err := r.engine.wanted(ctx, e); err != nil {
+		return entry{}, err
+	}
 	num, err := r.engine.numbers.above(ctx, auth)
 	return entry{num: num, event: e, auth: auth, before: before, status: accepted, transaction: d.Transaction}, err
 }
@@ -184,6 +193,20 @@ func (r *live) allow(ctx context.Context, e *event.Event, roots ...statetrie.Roo
 		}
 	}
 	return nil
+}
+
+// wanted refuses an invite that whom it is for does not want.
+// https://spec.matrix.org/v1.19/client-server-api/#invite-permission
+func (g *Engine) wanted(ctx context.Context, e *event.Event) error {
+	if g.invites == nil || e.Type() != event.TypeMember || e.Membership() != event.MembershipInvite {
+		return nil
+	}
+	t, _ := e.Tuple()
+	target := id.UserID(t.StateKey)
+	if target.Server() != g.server {
+		return nil
+	}
+	return g.invites(ctx, e.Sender(), target)
 }
 
 // follow makes an accepted event one of the room's forward extremities, beside

@@ -52,6 +52,40 @@ func (g *Engine) Rooms(ctx context.Context, user id.UserID) ([]Membership, error
 	return rooms, nil
 }
 
+// An Activity is a room that a user is in or invited to, and when something
+// happened in it last.
+type Activity struct {
+	RoomID id.RoomID
+	Room   Num
+	Pos    journal.Position
+}
+
+// Activities returns the rooms that a user is in or invited to, the one in which
+// something happened last first.
+func (g *Engine) Activities(ctx context.Context, user id.UserID) (rooms []Activity, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT rooms.room_id, rooms.room, rooms.pos
+			FROM memberships JOIN rooms ON rooms.room = memberships.room
+			WHERE memberships.user_id = $1 AND memberships.membership IN ($2, $3) ORDER BY rooms.pos DESC`,
+			user, event.MembershipJoin, event.MembershipInvite) {
+			if err != nil {
+				return err
+			}
+			var a Activity
+			if err := row.Scan(&a.RoomID, &a.Room, &a.Pos); err != nil {
+				return err
+			}
+			rooms = append(rooms, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading where something happened for %s: %w", user, err)
+	}
+	return rooms, nil
+}
+
 // Joined returns the rooms that a user is in, in no order.
 func (g *Engine) Joined(ctx context.Context, user id.UserID) ([]id.RoomID, error) {
 	rooms, err := g.Rooms(ctx, user)
@@ -62,6 +96,33 @@ func (g *Engine) Joined(ctx context.Context, user id.UserID) ([]id.RoomID, error
 		}
 	}
 	return joined, err
+}
+
+// LocalMembers returns the users of this server who are joined to a room, in no
+// order. It costs a look at all members.
+func (g *Engine) LocalMembers(ctx context.Context, roomID id.RoomID) ([]id.UserID, error) {
+	users := []id.UserID{}
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT memberships.user_id FROM memberships JOIN rooms ON rooms.room = memberships.room
+			WHERE rooms.room_id = $1 AND memberships.membership = $2`, roomID, event.MembershipJoin) {
+			if err != nil {
+				return err
+			}
+			var user id.UserID
+			if err := row.Scan(&user); err != nil {
+				return err
+			}
+			if user.Server() == g.server {
+				users = append(users, user)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the members of %s: %w", roomID, err)
+	}
+	return users, nil
 }
 
 // Membership returns what a user is to a room, empty if nothing.

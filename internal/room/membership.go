@@ -152,12 +152,12 @@ func (g *Engine) UpdateMember(ctx context.Context, roomID id.RoomID, user id.Use
 			Content: content.Without(authorisedVia, "reason", "third_party_invite"),
 		})
 		switch {
-		case errors.Is(err, errSuperseded): // perhaps the user has left: look again
+		case errors.Is(err, ErrSuperseded): // perhaps the user has left: look again
 		case errors.Is(err, mxerr.Forbidden): // somebody who is banned needs no new profile
 			return nil
 		default:
 			return err
 		}
 	}
-	return fmt.Errorf("updating the member event of %s in %s: %w", user, roomID, errSuperseded)
+	return fmt.Errorf("updating the member event of %s in %s: %w", user, roomID, ErrSuperseded)
 }

@@ -219,11 +219,12 @@ func (g *Engine) storeState(ctx context.Context, r *live, state map[event.Tuple]
 	if err != nil {
 		return root, fmt.Errorf("building the state of %s: %w", r.id, err)
 	}
+	pos := g.journal.Head()
 	for chunk := range slices.Chunk(n.fresh, chainStep) {
 		err := g.db.Update(ctx, func(tx *store.Tx) error {
 			rows := make([][]any, len(chunk))
 			for i, node := range chunk {
-				rows[i] = []any{r.num, node.Address, node.Bytes}
+				rows[i] = []any{r.num, node.Address, node.Bytes, pos}
 			}
 			return tx.QueueAll(insertNodes, rows)
 		})

@@ -35,8 +35,8 @@ const (
 	previewSize = 64 << 10
 )
 
-// preview reads what another server lets a user see of a room.
-func preview(list canonjson.Value) (stripped []canonjson.Value) {
+// strip reads what another server lets a user see of a room.
+func strip(list canonjson.Value) (stripped []canonjson.Value) {
 	size := 0
 	for e := range list.Elements() {
 		one := canonjson.Value("{}")
@@ -142,7 +142,8 @@ func (r *live) submitOutside(ctx context.Context, o Outside) (a appended, wait f
 	}
 	before := r.row
 	r.row.change, r.row.place = int64(num), r.row.place+1
-	a = r.finish(before, nil)
+	a = appended{room: r, before: before, creates: !r.exists}
+	r.exists = true
 	after := r.row
 	return a, r.engine.journal.Submit(func(b *journal.Batch) error { return a.outside(b, o, after) }), nil
 }

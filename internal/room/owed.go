@@ -11,9 +11,9 @@ import (
 	"parley/matrix/stateres"
 )
 
-// Own returns an event of a room by its number; ok is false if it was sent by
+// SentHere returns an event of a room by its number; ok is false if it was sent by
 // another server.
-func (g *Engine) Own(ctx context.Context, num Num, n int64) (e *event.Event, ok bool, err error) {
+func (g *Engine) SentHere(ctx context.Context, num Num, n int64) (e *event.Event, ok bool, err error) {
 	roomID, err := g.RoomID(ctx, num)
 	if err != nil {
 		return nil, false, err

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
 )
 
@@ -140,6 +142,9 @@ func (b *bustle) write(n *node, user id.UserID, random *rand.Rand) {
 			d.Content = d.Content.With("m.mentions", canonjson.Value(`{"user_ids":["`+dave+`"]}`))
 		}
 		sent, err := n.Send(ctx, b.roomID, d)
+		if errors.Is(err, mxerr.Unknown) {
+			continue // a thread does not begin from what relates to another event
+		}
 		if err != nil {
 			b.t.Error(err)
 			return

@@ -1,10 +1,12 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -26,7 +28,7 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 		return Moment{}, err
 	}
 	if m, ok := r.recent.at(pos); ok {
-		return m, nil
+		return r.moment(m), nil
 	}
 	m, err := g.longAgo(ctx, r, pos)
 	if err != nil {
@@ -44,13 +46,18 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 }
 
 // Before is At without Joined and Invited, which are dear for a moment long ago.
+// Of a moment that the room does not remember, see [Engine.Remembers], only the
+// place of the last event that was purged is known.
 func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Position) (Moment, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return Moment{}, err
 	}
+	if pos < r.remains.pos {
+		return r.moment(Moment{Place: r.remains.gone.Place}), nil
+	}
 	if m, ok := r.recent.at(pos); ok {
-		return m, nil
+		return r.moment(m), nil
 	}
 	return g.longAgo(ctx, r, pos)
 }
@@ -69,7 +76,7 @@ func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Mo
 		return Moment{}, err
 	}
 	it := found[0]
-	return Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}, nil
+	return r.moment(Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}), nil
 }
 
 // Now returns a room as it is.
@@ -77,8 +84,27 @@ func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
 	return g.At(ctx, roomID, g.journal.Head())
 }
 
+// Own returns a member event of somebody in its place; ok is false when it is
+// gone. Unlike others it is there even where the history was purged, as long as it
+// is what the user is to the room. The states before and after it are not known
+// any more then, unless it is an invite or a knock of a local user.
+func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Item, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return Item{}, false, err
+	}
+	list := r.recent.upTo(place, 1)
+	if len(list) == 0 || list[0].Place != place {
+		if list, err = g.readItems(ctx, r, "WHERE e.room = $1 AND e.place = $2", r.num, place); err != nil || len(list) == 0 {
+			return Item{}, false, err
+		}
+	}
+	return list[0], true, nil
+}
+
 // Item returns an event of a room by its ID; ok is false when the room has none
-// such, or it was not accepted.
+// such, or it was not accepted. State that is still needed is there even where the
+// history was purged.
 func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID) (it Item, ok bool, err error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
@@ -88,7 +114,38 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 	if err != nil || len(found) == 0 {
 		return Item{}, false, err
 	}
-	return found[0], true, nil
+	it = found[0]
+	if cutoff, err := r.cutoff(ctx); err != nil || expired(it, cutoff) {
+		return Item{}, false, err
+	}
+	if _, isState := it.Event.Tuple(); it.Place < r.remains.place && !isState {
+		return Item{}, false, nil // its row is about to go
+	} else if it.Place < r.remains.place {
+		it.Before, it.Current = statetrie.Root{}, statetrie.Root{}
+	}
+	return it, true, nil
+}
+
+// RoomsWith returns the rooms that have an event with an ID: one, unless servers
+// choose the IDs of their events and this one was chosen twice.
+func (g *Engine) RoomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID) {
+			if err != nil {
+				return err
+			}
+			var roomID id.RoomID
+			if err := row.Scan(&roomID); err != nil {
+				return err
+			}
+			rooms = append(rooms, roomID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the room of %s: %w", eventID, err)
+	}
+	return rooms, nil
 }
 
 // Items returns events of a room by their numbers. That one is missing is an
@@ -101,7 +158,32 @@ func (g *Engine) Items(ctx context.Context, roomID id.RoomID, nums []stateres.Nu
 	return g.itemsOf(ctx, r, nums)
 }
 
+// ItemsLeft is Items without those that were purged.
+func (g *Engine) ItemsLeft(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.itemsFound(ctx, r, nums)
+	return slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil }), err
+}
+
 func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
+	list, err := g.itemsFound(ctx, r, nums)
+	if err != nil {
+		return nil, err
+	}
+	for i, it := range list {
+		if it.Event == nil {
+			return nil, fmt.Errorf("reading event %d of %s: %w", nums[i], r.id, store.ErrNoRows)
+		}
+	}
+	return list, nil
+}
+
+// itemsFound returns events by their numbers, without an event where one is
+// missing.
+func (g *Engine) itemsFound(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
 	list := make([]Item, len(nums))
 	missing := make(map[stateres.Num]uint64) // with the versions in the cache
 	for i, n := range nums {
@@ -137,25 +219,35 @@ func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]I
 		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
 	}
 	for i, n := range nums {
-		if list[i].Event != nil {
-			continue
+		if list[i].Event == nil {
+			list[i] = found[n]
 		}
-		it, ok := found[n]
-		if !ok {
-			return nil, fmt.Errorf("reading event %d of %s: %w", n, r.id, store.ErrNoRows)
-		}
-		list[i] = it
 	}
 	return list, nil
 }
 
 // Back returns up to limit events of a room in its own order, from a place
-// backwards, that of the place first.
+// backwards, that of the place first. They may be further back than that by more
+// than limit, as with Forward.
 func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	for {
+		raw, err := g.back(ctx, r, place, limit)
+		if err != nil || len(raw) == 0 {
+			return raw, err
+		}
+		place = raw[len(raw)-1].Place - 1
+		if list, err := r.unexpired(ctx, raw); err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+}
+
+// back is Back with what is too old to be shown.
+func (g *Engine) back(ctx context.Context, r *live, place int64, limit int) ([]Item, error) {
 	list := r.recent.upTo(place, limit)
 	if n := len(list); n > 0 {
 		place = list[n-1].Place - 1
@@ -164,16 +256,48 @@ func (g *Engine) Back(ctx context.Context, roomID id.RoomID, place int64, limit 
 		return list, nil
 	}
 	rest, err := g.readItems(ctx, r,
-		"WHERE e.room = $1 AND e.place <= $2 ORDER BY e.place DESC LIMIT $3", r.num, place, limit-len(list))
+		"WHERE e.room = $1 AND e.place <= $2 AND e.place >= $4 ORDER BY e.place DESC LIMIT $3",
+		r.num, place, limit-len(list), r.remains.place)
 	return append(list, rest...), err
 }
 
+// StateBehind returns the state of a room behind a place; ok is false where there is
+// nothing before it, or nothing left.
+func (g *Engine) StateBehind(ctx context.Context, roomID id.RoomID, place int64) (root statetrie.Root, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return statetrie.Root{}, false, err
+	}
+	list, err := g.back(ctx, r, place, 1)
+	if err != nil || len(list) == 0 {
+		return statetrie.Root{}, false, err
+	}
+	return list[0].Current, true, nil
+}
+
 // Forward returns up to limit events of a room in its own order, from a place on.
+// They may be further on than that by more than limit: what was purged, and what is
+// too old to be shown, is passed over.
 func (g *Engine) Forward(ctx context.Context, roomID id.RoomID, place int64, limit int) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	for {
+		raw, err := g.forward(ctx, r, place, limit)
+		if err != nil || len(raw) == 0 {
+			return raw, err
+		}
+		place = raw[len(raw)-1].Place + 1
+		if list, err := r.unexpired(ctx, raw); err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+}
+
+// forward is Forward with what is too old to be shown.
+func (g *Engine) forward(ctx context.Context, r *live, place int64, limit int) ([]Item, error) {
+	place = max(place, r.remains.place)
 	if list, ok := r.recent.from(place, limit); ok {
 		return list, nil
 	}
@@ -225,6 +349,78 @@ func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.R
 		}
 	}
 	return g.itemsOf(ctx, r, nums)
+}
+
+// StateNums returns the numbers of a whole state or, unless it is empty, of one
+// type of events in it, in the order of the numbers.
+func (g *Engine) StateNums(ctx context.Context, roomID id.RoomID, root statetrie.Root, eventType string) ([]stateres.Num, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	entries := statetrie.All(ctx, g.committed(r.num), root)
+	if eventType != "" {
+		entries = statetrie.OfType(ctx, g.committed(r.num), root, eventType)
+	}
+	var nums []stateres.Num
+	for entry, err := range entries {
+		if err != nil {
+			return nil, fmt.Errorf("reading a state of %s: %w", roomID, err)
+		}
+		nums = append(nums, stateres.Num(entry.Number))
+	}
+	slices.Sort(nums)
+	return nums, nil
+}
+
+// Bare returns events of a room by their numbers, in the order of these, for who
+// goes through very many: each is read from the database, nothing of it is kept
+// in memory, and of an Item it has Num, Event, Place and Replaces only. Numbers
+// that the room does not have are left out.
+func (g *Engine) Bare(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Item, 0, len(nums))
+	var redacted []stateres.Num
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		// Here, and of the plainest types, so that a row costs little beside itself.
+		var num, place, replaces, because int64
+		var eventID string
+		var json []byte
+		in, arg := tx.In(1, nums)
+		for row, err := range tx.Query("SELECT event, event_id, place, replaces, redacted_by, json FROM events WHERE event "+in, arg) {
+			if err != nil {
+				return err
+			}
+			if err := row.Scan(&num, &eventID, &place, &replaces, &because, &json); err != nil {
+				return err
+			}
+			if because != 0 {
+				redacted = append(redacted, stateres.Num(num))
+				continue
+			}
+			e, err := event.Load(json, id.EventID(eventID), r.rules)
+			if err != nil {
+				return err
+			}
+			list = append(list, Item{Num: stateres.Num(num), Event: e, Place: place, Replaces: stateres.Num(replaces)})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading events of %s: %w", roomID, err)
+	}
+	if len(redacted) > 0 {
+		others, err := g.itemsOf(ctx, r, redacted)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, others...)
+	}
+	slices.SortFunc(list, func(a, b Item) int { return cmp.Compare(a.Num, b.Num) })
+	return list, nil
 }
 
 // FullState returns a whole state, in no order.

@@ -175,6 +175,57 @@ func (r *live) findAll(ctx context.Context, ids []id.EventID, onlyPlaced bool) (
 	return nums, nil
 }
 
+// purged reports whether an event, which the room has, is one that was purged, and
+// is only kept because it is part of a state, or not deleted yet. The state before
+// it is not known then.
+func (r *live) purged(ctx context.Context, n stateres.Num) (bool, error) {
+	if r.remains.place == 0 || slices.Contains(r.row.head, n) {
+		return false, nil
+	}
+	if _, pending := r.pending[n]; pending {
+		return false, nil
+	}
+	var place int64
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT place FROM events WHERE event = $1", n).Scan(&place)
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return true, nil
+	}
+	return r.remains.lost(place, n), err
+}
+
+// expectLeft refuses an event that follows what was purged. While that is being
+// deleted, it may not cite it either.
+func (r *live) expectLeft(ctx context.Context, prev, auth []stateres.Num) error {
+	cited := slices.Clone(prev)
+	if r.remains.busy {
+		state := &snapshot{ctx: ctx, room: r, root: r.row.root}
+		for _, n := range auth {
+			e, err := r.event(ctx, n)
+			if err != nil {
+				return err
+			}
+			if t, ok := e.Tuple(); !ok || state.num(t) != n { // the present state stays
+				cited = append(cited, n)
+			}
+		}
+		if state.fault != nil {
+			return state.fault
+		}
+	}
+	for _, n := range cited {
+		gone, err := r.purged(ctx, n)
+		if err != nil {
+			return fmt.Errorf("looking for what is left of %s: %w", r.id, err)
+		}
+		if gone {
+			return fmt.Errorf("%w: they were purged", ErrMissing)
+		}
+	}
+	return nil
+}
+
 // place finds where an event stands: its prev events, and the state before it.
 func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entry, prev []stateres.Num, err error) {
 	follows := slices.DeleteFunc(slices.Clone(e.PrevEvents()), func(eventID id.EventID) bool { return slices.Contains(behind.missing, eventID) })
@@ -183,6 +234,9 @@ func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entr
 	}
 	auth, err := r.findAll(ctx, e.AuthEvents(), anywhere)
 	if err != nil {
+		return made, nil, err
+	}
+	if err := r.expectLeft(ctx, prev, auth); err != nil {
 		return made, nil, err
 	}
 	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing}

@@ -43,7 +43,7 @@ func (r *live) redacts(ctx context.Context, made *entry) error {
 	}
 	applies, err := r.applies(ctx, redaction, made.before, target)
 	if applies {
-		made.redacts = n
+		made.redacts, made.target = n, target
 	}
 	return err
 }
@@ -110,6 +110,7 @@ func (m entry) writeRedactions(b *journal.Batch, r *live) {
 	if m.redacts != 0 {
 		b.Append(r.num.Scope(), journal.KindRedaction, int64(m.redacts))
 		markRedacted(b, m.redacts, m.num)
+		breakRelation(b, r.num, m.redacts, m.target)
 	}
 	if m.awaits != "" {
 		b.Insert(insertEarlyRedactions, r.num, m.awaits, m.num)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
 )
 
 // authoriser returns the local user in whose name somebody may join a room
@@ -22,13 +24,10 @@ func (g *Engine) authoriser(ctx context.Context, roomID id.RoomID, user id.UserI
 		return "", err
 	}
 	rule, err := g.State(ctx, roomID, now.Root, event.Tuple{Type: event.TypeJoinRules})
-	if err != nil || rule == nil || !rule.Rules().Restricted {
+	if err != nil || rule == nil {
 		return "", err
 	}
-	switch name, _ := rule.Content().Get("join_rule").Text(); {
-	case name == "restricted":
-	case name == "knock_restricted" && rule.Rules().KnockRestricted:
-	default:
+	if name, _ := rule.Content().Get("join_rule").Text(); !isRestricted(name, rule.Rules()) {
 		return "", nil
 	}
 	admitted, err := g.admitted(ctx, rule, user)
@@ -41,17 +40,31 @@ func (g *Engine) authoriser(ctx context.Context, roomID id.RoomID, user id.UserI
 	return g.inviter(ctx, roomID)
 }
 
+// isRestricted reports whether a join rule lets members of other rooms in, where
+// the version knows it.
+func isRestricted(rule string, rules *roomver.Rules) bool {
+	return rule == "restricted" && rules.Restricted || rule == "knock_restricted" && rules.KnockRestricted
+}
+
+// allowedBy yields the rooms whose members a restricted join rule lets in.
+func allowedBy(rule *event.Event) iter.Seq[id.RoomID] {
+	return func(yield func(id.RoomID) bool) {
+		for condition := range rule.Content().Get("allow").Elements() {
+			text, _ := condition.Get("room_id").Text()
+			roomID, err := id.ParseRoomID(text)
+			if err == nil && condition.Get("type").Is("m.room_membership") && !yield(roomID) {
+				return
+			}
+		}
+	}
+}
+
 // admitted reports whether a user is in one of the rooms that a join rule names.
 // It is M_UNABLE_TO_AUTHORISE_JOIN when this server does not know all of them and
 // the user is in none that it knows.
 func (g *Engine) admitted(ctx context.Context, rule *event.Event, user id.UserID) (bool, error) {
 	unknown := false
-	for condition := range rule.Content().Get("allow").Elements() {
-		text, _ := condition.Get("room_id").Text()
-		roomID, err := id.ParseRoomID(text)
-		if err != nil || !condition.Get("type").Is("m.room_membership") {
-			continue
-		}
+	for roomID := range allowedBy(rule) {
 		membership, err := g.Membership(ctx, roomID, user)
 		if err != nil {
 			return false, err
@@ -115,6 +128,16 @@ func (g *Engine) MaySend(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	}
 	membership, err := g.Membership(ctx, roomID, user)
 	return membership == event.MembershipJoin && levels.User(user) >= levels.Send(eventType, state), err
+}
+
+// MayInvite reports whether the power levels of a room let a member invite.
+func (g *Engine) MayInvite(ctx context.Context, roomID id.RoomID, user id.UserID) (bool, error) {
+	levels, err := g.levels(ctx, roomID)
+	if err != nil {
+		return false, err
+	}
+	membership, err := g.Membership(ctx, roomID, user)
+	return membership == event.MembershipJoin && levels.User(user) >= levels.Invite(), err
 }
 
 // MayRedact reports whether the power levels of a room let a member redact what

@@ -24,14 +24,18 @@ type Draft struct {
 	Time     int64           // origin_server_ts; 0 for the present
 	// Instead, unless empty, is the event that must be in the place in the state:
 	// a change of what somebody has seen there. Otherwise nothing is sent and the
-	// error is errSuperseded.
+	// error is ErrSuperseded.
 	Instead id.EventID
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
 
+	// evicts says that the sender has no say in it.
+	evicts bool
 	// authoriser is the local user in whose name the sender joins, if anybody.
 	authoriser id.UserID
+	// optional: if the room refuses it, it is left out of what is sent together.
+	optional bool
 }
 
 // authorisedVia names the user in whose name somebody joins. This server vouches
@@ -79,6 +83,9 @@ const attempts = 50
 // no such room, that the rules forbid it, that the event is malformed.
 func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, error) {
 	d.Content = d.content()
+	if err := g.mayMove(ctx, roomID, d); err != nil {
+		return Sent{}, err
+	}
 	for range attempts {
 		r, err := g.room(ctx, roomID)
 		if err != nil {
@@ -136,47 +143,77 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 	if err := r.expected(ctx, drafts); err != nil {
 		return a, r.barrier(err), err
 	}
-	before, head := r.row, r.head
-	var made []entry
 	for _, d := range drafts {
-		e, err := r.build(ctx, d)
-		if err != nil {
-			r.row, r.head = before, head
-			for _, m := range made {
-				r.withdraw(m)
-			}
-			return a, nil, err
+		if err := r.mayRelate(ctx, d); err != nil {
+			return a, r.barrier(err), err
 		}
-		made = append(made, e)
+	}
+	before := r.row
+	made, err := r.buildAll(ctx, drafts)
+	if err != nil {
+		return a, nil, err
 	}
 	a = r.finish(before, made)
 	change := r.engine.once(a.change, key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
 }
 
+// buildAll builds events, each on the one before. After an error the room is as
+// it was. The caller holds mu.
+func (r *live) buildAll(ctx context.Context, drafts []Draft) (made []entry, err error) {
+	before, head := r.row, r.head
+	for _, d := range drafts {
+		e, err := r.build(ctx, d)
+		refusal := (*mxerr.Error)(nil)
+		switch {
+		case err == nil:
+			made = append(made, e)
+		case !d.optional || !errors.As(err, &refusal):
+			r.rewind(before, head, made)
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// rewind takes back events that were built and not handed to the journal. The
+// caller holds mu.
+func (r *live) rewind(before record, head []*event.Event, made []entry) {
+	r.row, r.head = before, head
+	for _, m := range made {
+		r.withdraw(m)
+	}
+}
+
 // barrier returns what waits until that is durable which a draft was refused for:
 // an event that it repeats, or one that came before it. It is nil if that is
 // durable already. Waiting fails when it did not come about. The caller holds mu.
 func (r *live) barrier(refusal error) (wait func() (journal.Position, error)) {
-	earlier := (errRepeated{})
-	repeated := errors.As(refusal, &earlier)
-	if !repeated && !errors.Is(refusal, errSuperseded) {
+	var because id.EventID // empty: whatever came before it
+	earlier, duplicate := errRepeated{}, errDuplicate{}
+	switch {
+	case errors.As(refusal, &earlier):
+		because = earlier.eventID
+	case errors.As(refusal, &duplicate):
+		because = duplicate.eventID
+	case !errors.Is(refusal, ErrSuperseded):
 		return nil
 	}
 	for n, m := range r.pending {
-		if !repeated || m.event.ID() == earlier.eventID {
+		if because == "" || m.event.ID() == because {
 			return r.confirm(n)
 		}
 	}
 	return nil
 }
 
-// errSuperseded: the state has another event in a place than was expected.
-var errSuperseded = errors.New("the state has changed meanwhile")
+// ErrSuperseded is the error of a draft that was to come instead of an event: the
+// state has another one in its place.
+var ErrSuperseded = errors.New("the state has changed meanwhile")
 
 // expected holds a single piece of state against what the room has in its place.
 // The error is errRepeated if the same sender says the same again, by which
-// nothing is gained, and errSuperseded if it comes instead of another event.
+// nothing is gained, and ErrSuperseded if it comes instead of another event.
 func (r *live) expected(ctx context.Context, drafts []Draft) error {
 	d := drafts[0]
 	if len(drafts) != 1 || d.StateKey == nil {
@@ -189,7 +226,7 @@ func (r *live) expected(ctx context.Context, drafts []Draft) error {
 	case state.fault != nil:
 		return state.fault
 	case d.Instead != "" && (e == nil || e.ID() != d.Instead):
-		return errSuperseded
+		return ErrSuperseded
 	case e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
 		return nil
 	case d.Type != event.TypeMember && eventauth.Check(e, state) != nil:

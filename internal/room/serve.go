@@ -183,7 +183,7 @@ func readServerMemberships(tx *store.Tx, room Num, server id.ServerName, upTo in
 			continue
 		}
 		users[user] = m.Membership
-		if m.Membership = together(users); m.Membership != best {
+		if m.Membership = asOne(users); m.Membership != best {
 			best = m.Membership
 			list = append(list, m)
 		}
@@ -191,8 +191,8 @@ func readServerMemberships(tx *store.Tx, room Num, server id.ServerName, upTo in
 	return list, nil
 }
 
-// together returns what users are to a room as if they were one.
-func together(users map[id.UserID]string) string {
+// asOne returns what users are to a room as if they were one.
+func asOne(users map[id.UserID]string) string {
 	best := event.MembershipLeave
 	for _, m := range users {
 		switch m {
@@ -260,7 +260,7 @@ func (g *Engine) ServeAuthChain(ctx context.Context, roomID id.RoomID, server id
 	if err != nil {
 		return nil, err
 	}
-	n, err := g.numOf(ctx, r, eventID)
+	n, err := g.numByID(ctx, r, eventID)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (g *Engine) ServeAuthChain(ctx context.Context, roomID id.RoomID, server id
 	return g.authChain(ctx, r, []stateres.Num{n})
 }
 
-func (g *Engine) numOf(ctx context.Context, r *live, eventID id.EventID) (n stateres.Num, err error) {
+func (g *Engine) numByID(ctx context.Context, r *live, eventID id.EventID) (n stateres.Num, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		n, err = findEvent(tx, r.num, eventID)
 		return err

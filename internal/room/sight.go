@@ -131,11 +131,10 @@ func (g *Engine) StateRoot(ctx context.Context, roomID id.RoomID, s Sight) (stat
 		return s.At.Root, nil
 	}
 	if place := s.Left(); place != 0 && !s.Forgotten {
-		list, err := g.Back(ctx, roomID, place, 1)
-		if err != nil {
-			return statetrie.Root{}, err
+		root, ok, err := g.StateBehind(ctx, roomID, place)
+		if err != nil || ok { // otherwise it was purged
+			return root, err
 		}
-		return list[0].Current, nil
 	}
 	return statetrie.Root{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 }

@@ -112,6 +112,7 @@ func (s *simulation) compare(i int) {
 	if joined, invited := counts(v.state); now.Joined != joined || now.Invited != invited {
 		s.t.Fatalf("server %d: %d are joined and %d invited, want %d and %d", i, now.Joined, now.Invited, joined, invited)
 	}
+	s.compareSummary(i)
 	if got, want := len(n.heads(s.roomID)), len(v.heads()); got != want {
 		s.t.Fatalf("server %d has %d forward extremities, want %d", i, got, want)
 	}
@@ -188,7 +189,7 @@ func (s *simulation) draft(server int) Draft {
 	case 4:
 		d = member(sender, target, "invite")
 	case 5, 6:
-		d = state(sender, pick("m.room.topic", "m.room.name"), "", `{"topic":"`+number()+`"}`)
+		d = state(sender, pick("m.room.topic", "m.room.name"), "", `{"name":"`+number()+`","topic":"`+number()+`"}`)
 	case 7:
 		d = state(sender, event.TypeJoinRules, "", `{"join_rule":"`+pick("public", "public", "invite")+`"}`)
 	case 8, 9:

@@ -40,7 +40,8 @@ var (
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},
-	}, Conflict: "ON CONFLICT (room, address) DO NOTHING"}
+		{Name: "pos", Type: store.Int},
+	}, Conflict: "ON CONFLICT (room, address) DO UPDATE SET pos = excluded.pos"}
 	insertSights = &store.Insert{Table: "sights", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "user_id", Type: store.Text}, {Name: "place", Type: store.Int},
 		{Name: "pos", Type: store.Int}, {Name: "event", Type: store.Int}, {Name: "value", Type: store.Text},
@@ -58,6 +59,7 @@ type record struct {
 	place           int64
 	joined, invited int64
 	total, threaded Total
+	events, bytes   int64 // that were stored, ever
 }
 
 // moment returns the room as its row says, which must be committed.
@@ -69,10 +71,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
 	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes
 		FROM rooms WHERE room_id = $1`, roomID).
 		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
-			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud)
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes)
 	if err != nil {
 		return record{}, err
 	}
@@ -83,10 +85,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 func writeRoom(tx *store.Tx, r record) error {
 	err := tx.Queue(`
 		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8,
-			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12
+			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14
 		WHERE room = $1`,
 		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -96,10 +98,10 @@ func writeRoom(tx *store.Tx, r record) error {
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
-			unread, loud, threaded_unread, threaded_loud)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			unread, loud, threaded_unread, threaded_loud, published, events, bytes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}

@@ -71,13 +71,11 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 }
 
 // Save implements statetrie.Store. The nodes are written by the append that
-// needs them.
+// needs them, those again that are there already: they may be about to be swept,
+// because nobody needed them any more.
 func (n *nodes) Save(_ context.Context, made []statetrie.Node) error {
 	for _, node := range made {
 		if n.uncommitted[node.Address] != nil {
-			continue
-		}
-		if _, known := n.engine.nodes.Get(nodeKey{n.room, node.Address}); known {
 			continue
 		}
 		n.uncommitted[node.Address] = node.Bytes

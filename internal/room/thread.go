@@ -32,7 +32,7 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 	switch {
 	case !ok:
 		return "", nil
-	case kind == "m.thread":
+	case kind == relThread:
 		return parent, nil // whether the room has it or not
 	}
 	for _, m := range r.pending {
@@ -40,8 +40,8 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 			return m.thread, nil
 		}
 	}
-	if thread, ok := r.recent.threadOf(parent); ok {
-		return thread, nil
+	if it, ok := r.recent.byID(parent); ok {
+		return it.Thread, nil
 	}
 	var thread id.EventID
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
@@ -51,19 +51,6 @@ func (r *live) threadOf(ctx context.Context, e *event.Event) (id.EventID, error)
 		return "", fmt.Errorf("looking for the thread of %s: %w", parent, err)
 	}
 	return thread, nil
-}
-
-// threadOf returns the root of the thread of an event; ok is false when the event
-// is not in memory.
-func (c *recent) threadOf(eventID id.EventID) (thread id.EventID, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.items) - 1; i >= 0; i-- {
-		if c.items[i].Event.ID() == eventID {
-			return c.items[i].Thread, true
-		}
-	}
-	return "", false
 }
 
 // countThread adds an event to the total of a thread, and returns that. The caller
@@ -77,6 +64,12 @@ func (r *live) countThread(ctx context.Context, thread id.EventID, counted Total
 				SELECT thread_unread, thread_loud FROM events WHERE room = $1 AND thread = $2
 				ORDER BY place DESC LIMIT 1`, r.num, thread).Scan(&total.Unread, &total.Loud)
 		})
+		if errors.Is(err, store.ErrNoRows) && r.remains.place > 0 {
+			err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+				return tx.Row("SELECT gone_unread, gone_loud FROM threads WHERE room = $1 AND thread = $2", r.num, thread).
+					Scan(&total.Unread, &total.Loud)
+			})
+		}
 		if err != nil && !errors.Is(err, store.ErrNoRows) {
 			return Total{}, fmt.Errorf("counting what is in thread %s: %w", thread, err)
 		}
@@ -101,20 +94,57 @@ type threadKey struct {
 	thread id.EventID
 }
 
-// writeThread adds to the batch that there is something to read in a thread.
+// threadGrowth is what a batch adds to a thread.
+type threadGrowth struct {
+	place, last int64 // 0: as before
+	count       int64
+}
+
+// writeThread adds to the batch that there is more in a thread.
 func (m entry) writeThread(b *journal.Batch, r *live) {
-	if m.thread == "" || m.tally.total() == (Total{}) {
+	if m.thread == "" {
 		return
 	}
-	b.Write(threadKey{r.num, m.thread}, func(tx *store.Tx) error {
-		err := tx.Queue(`
-			INSERT INTO threads (room, thread, place) VALUES ($1, $2, $3)
-			ON CONFLICT (room, thread) DO UPDATE SET place = excluded.place`, r.num, m.thread, m.place)
-		if err != nil {
-			return fmt.Errorf("storing thread %s of room %d: %w", m.thread, r.num, err)
-		}
-		return nil
-	})
+	key := threadKey{r.num, m.thread}
+	earlier, _ := b.Memo(key)
+	before, _ := earlier.(threadGrowth)
+	after := before
+	if m.tally.total() != (Total{}) {
+		after.place = m.place
+	}
+	if relType, _, ok := relation(m.event); ok && relType == relThread && m.because.event == nil {
+		after.last, after.count = m.place, after.count+1
+	}
+	if after == before {
+		return
+	}
+	b.Remember(key, after)
+	b.Write(key, func(tx *store.Tx) error { return growThread(tx, key, after) })
+}
+
+func growThread(tx *store.Tx, key threadKey, g threadGrowth) error {
+	err := tx.Queue(`
+		INSERT INTO threads (room, thread, place, last, count) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (room, thread) DO UPDATE SET count = threads.count + excluded.count,
+			place = CASE WHEN excluded.place > 0 THEN excluded.place ELSE threads.place END,
+			last = coalesce(excluded.last, threads.last)`, key.room, key.thread, g.place, optional(g.last), g.count)
+	if err != nil {
+		return fmt.Errorf("storing thread %s of room %d: %w", key.thread, key.room, err)
+	}
+	return nil
+}
+
+// shrinkThread takes out of a thread an event that is not related to its root any
+// more.
+func shrinkThread(tx *store.Tx, key threadKey) error {
+	_, err := tx.Exec(`
+		UPDATE threads SET count = count - 1,
+			last = (SELECT max(place) FROM relations r WHERE r.room = $1 AND r.parent = $2 AND r.rel_type = $3)
+		WHERE room = $1 AND thread = $2`, key.room, key.thread, relThread)
+	if err != nil {
+		return fmt.Errorf("taking an event out of thread %s of room %d: %w", key.thread, key.room, err)
+	}
+	return nil
 }
 
 // A threadNews is what a thread has counted at a moment, and at an earlier place.
@@ -129,8 +159,8 @@ func readThreads(tx *store.Tx, room Num, after, upTo int64) (list []threadNews, 
 	const of = " FROM events e WHERE e.room = $1 AND e.thread = t.thread AND e.place <= "
 	const last = " ORDER BY e.place DESC LIMIT 1), "
 	for row, err := range tx.Query(`
-		SELECT (SELECT e.thread_unread`+of+`$2`+last+`(SELECT e.thread_loud`+of+`$2`+last+`
-			(SELECT e.thread_unread`+of+`$3`+last+`(SELECT e.thread_loud`+of+`$3`+last+`t.thread
+		SELECT coalesce((SELECT e.thread_unread`+of+`$2`+last+`t.gone_unread), coalesce((SELECT e.thread_loud`+of+`$2`+last+`t.gone_loud),
+			coalesce((SELECT e.thread_unread`+of+`$3`+last+`t.gone_unread), coalesce((SELECT e.thread_loud`+of+`$3`+last+`t.gone_loud), t.thread
 		FROM threads t WHERE t.room = $1 AND t.place > $2`, room, after, upTo) {
 		if err != nil {
 			return nil, err

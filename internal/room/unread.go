@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -23,6 +24,18 @@ type Reads struct {
 	// Threads is by their roots. The total is that of the thread, and Threaded is
 	// not used.
 	Threads map[id.EventID]Mark
+	// Ignored are the users whose messages do not count.
+	Ignored map[id.UserID]bool
+}
+
+// Ignores reports whether an event is hidden from the reader because of its sender:
+// what is no state, and invites.
+func (r Reads) Ignores(e *event.Event) bool {
+	if len(r.Ignored) == 0 || !r.Ignored[e.Sender()] {
+		return false
+	}
+	_, isState := e.Tuple()
+	return !isState || e.Type() == event.TypeMember && e.Membership() == event.MembershipInvite
 }
 
 // Counts is how many events notify a user, and how many are a highlight.
@@ -55,7 +68,7 @@ type Unread struct {
 // has read everything:
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 //
-// The rules are the default ones.
+// The rules are the default ones; UnreadBy counts by those of a user.
 func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment, receipts Reads, byThread bool) (Unread, error) {
 	r, err := g.reader(ctx, readKey{user, room}, at, receipts)
 	if err != nil {
@@ -64,10 +77,14 @@ func (g *Engine) Unread(ctx context.Context, user id.UserID, room Num, at Moment
 	u := Unread{Counts: r.main(), Own: r.own()}
 	if byThread {
 		u.Threads, err = r.byThread(ctx)
-		return u, err
+	} else {
+		var threads Counts
+		threads, err = r.together(ctx)
+		u.Counts = u.plus(threads)
 	}
-	threads, err := r.together(ctx)
-	u.Counts = u.plus(threads)
+	if err == nil && len(receipts.Ignored) > 0 {
+		err = r.uncount(ctx, &u)
+	}
 	return u, err
 }
 
@@ -90,6 +107,9 @@ func (g *Engine) reader(ctx context.Context, key readKey, at Moment, receipts Re
 	}
 	r := &reader{readState: s, engine: g, key: key, at: at, receipts: receipts}
 	all := further(s.spoken.All, receipts.All)
+	if at.gone != nil {
+		all = further(all, *at.gone) // nobody will read it any more
+	}
 	r.timeline = further(all, further(s.spoken.Main, receipts.Main))
 	r.threads = further(all, s.caughtUp)
 	return r, nil
@@ -202,11 +222,15 @@ func (r *reader) markIn(thread id.EventID) Mark {
 
 // counts reports whether a highlight is unread.
 func (r *reader) counts(h highlight) bool {
-	mark := r.timeline
-	if h.thread != "" {
-		mark = further(r.threads, r.markIn(h.thread))
+	return h.place > r.markOf(h.thread).Place && h.place <= r.at.Place
+}
+
+// markOf returns up to where a thread is read, or the main timeline.
+func (r *reader) markOf(thread id.EventID) Mark {
+	if thread == "" {
+		return r.timeline
 	}
-	return h.place > mark.Place && h.place <= r.at.Place
+	return further(r.threads, r.markIn(thread))
 }
 
 func (g *Engine) threadNews(ctx context.Context, room Num, after, upTo int64) (list []threadNews, err error) {

@@ -20,6 +20,13 @@ CREATE TABLE journal (
 );
 CREATE INDEX journal_by_scope ON journal (scope, pos);
 
+-- Where the journal was at some times, so that it can be trimmed by age.
+CREATE TABLE journal_times (
+	pos    bigint NOT NULL PRIMARY KEY,
+	at     bigint NOT NULL -- milliseconds since 1970
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- How far each consumer has come.
 CREATE TABLE journal_cursors (
 	name   text   NOT NULL PRIMARY KEY,

@@ -22,8 +22,14 @@ CREATE TABLE rooms (
 	unread     bigint NOT NULL, -- of the last event, as in events
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
-	threaded_loud   bigint NOT NULL
+	threaded_loud   bigint NOT NULL,
+	published  boolean NOT NULL, -- it is in the server's directory
+	events     bigint NOT NULL, -- how many were stored, ever
+	bytes      bigint NOT NULL  -- of their JSON and of the nodes of states that were stored with them
 );
+-- In the order of the directory. Last is what is the same everywhere, so that
+-- counting need not look into the table.
+CREATE INDEX rooms_published ON rooms (joined DESC, room_id, published) WHERE published;
 
 CREATE TABLE events (
 	-- event: greater than those of its auth events
@@ -58,17 +64,24 @@ CREATE TABLE events (
 -- one for several rooms.
 CREATE UNIQUE INDEX events_by_id ON events (event_id, room);
 CREATE UNIQUE INDEX events_by_place ON events (room, place) WHERE place IS NOT NULL;
+CREATE INDEX events_aside ON events (room, event) WHERE place IS NULL;
 CREATE INDEX events_by_thread ON events (room, thread, place) WHERE thread IS NOT NULL;
 
--- The threads of rooms in which an event notifies everybody.
+-- The threads of rooms.
 CREATE TABLE threads (
 	room       bigint NOT NULL,
-	thread     text   NOT NULL, -- its root
-	place      bigint NOT NULL, -- of the last such event
+	thread     text   NOT NULL, -- its root, which the room need not have
+	place      bigint NOT NULL, -- of the last event in it that notifies everybody; 0: none does
+	last       bigint,          -- of the last event that says that it is in it, and is not redacted
+	count      bigint NOT NULL, -- how many such there are
+	-- What the last event of the thread that was purged had counted.
+	gone_unread bigint NOT NULL DEFAULT 0,
+	gone_loud   bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (room, thread)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX threads_by_place ON threads (room, place);
+CREATE INDEX threads_by_last ON threads (room, last) WHERE last IS NOT NULL;
 
 -- Where events are missing in a room: before the one in a place, which follows
 -- events that the room does not have.
@@ -94,6 +107,7 @@ CREATE TABLE state_nodes (
 	room       bigint NOT NULL,
 	address    bytea  NOT NULL,
 	node       bytea  NOT NULL,
+	pos        bigint NOT NULL, -- the last that the journal had given out when somebody needed the node to be there
 	PRIMARY KEY (room, address)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
@@ -136,6 +150,15 @@ CREATE TABLE outside (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
+-- Users of this server who joined a room that replaces another, and have not got
+-- there yet what they have set for the other.
+CREATE TABLE heirs (
+	user_id    text   NOT NULL,
+	room       bigint NOT NULL, -- the one that was joined
+	PRIMARY KEY (user_id, room)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- What decides who may see which part of the history: every member event under
 -- its user, and every change of the history visibility under ''.
 CREATE TABLE sights (
@@ -174,13 +197,27 @@ CREATE TABLE highlights (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- What relates to which event.
+-- What relates to which event. What is redacted relates to nothing.
 CREATE TABLE relations (
 	room       bigint NOT NULL,
 	parent     text   NOT NULL, -- an event ID; the room need not have the event
-	child      bigint NOT NULL, -- the event that relates to it
 	rel_type   text   NOT NULL,
+	place      bigint NOT NULL, -- of the child, the event that relates to the parent
+	child      bigint NOT NULL,
+	type       text   NOT NULL, -- of the child
 	sender     text   NOT NULL, -- of the child
-	PRIMARY KEY (room, parent, child)
+	ts         bigint NOT NULL, -- when the child was sent, as its sender says
+	edits      boolean NOT NULL, -- by its form the child may take the place of what its sender said
+	PRIMARY KEY (room, parent, rel_type, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+CREATE INDEX relations_by_sender ON relations (room, sender, rel_type, parent);
+
+-- What is told of rooms to those who look for one, by their current state.
+CREATE TABLE summaries (
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
+	summary    bytea  NOT NULL, -- a JSON object
+	room_type  text   NOT NULL, -- empty: an ordinary room
+	words      text   NOT NULL  -- what searches look through, as it is compared
+);

@@ -8,10 +8,3 @@ CREATE TABLE aliases (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX aliases_by_room ON aliases (room_id);
-
--- The rooms that are in the public directory.
-CREATE TABLE published_rooms (
-	room_id     text    NOT NULL PRIMARY KEY,
-	published   bigint  NOT NULL
-) WITHOUT ROWID; -- only: sqlite
-); -- only: postgres

@@ -31,7 +31,8 @@ type Network struct {
 
 // internet returns the network of a configuration.
 func internet(c config.Config) (Network, error) {
-	n := Network{Dial: new(net.Dialer).DialContext, Resolver: net.DefaultResolver}
+	out := remote.New(remote.Options{AllowPrivate: c.Federation.AllowPrivateNetworks})
+	n := Network{Dial: out.Dial, Resolver: net.DefaultResolver}
 	if c.Federation.ExtraCA == "" {
 		return n, nil
 	}
@@ -66,7 +67,7 @@ func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key si
 	if f.keys, err = remote.OpenOwnKeys(ctx, db, name, key); err != nil {
 		return f, err
 	}
-	f.servers = remote.NewServers(f.health, remote.Options{
+	f.servers = remote.NewServers(f.health, remote.ServersOptions{
 		Server: name, Key: key, Dial: n.Dial, Resolver: n.Resolver, Roots: n.Roots, Agent: "parley",
 	})
 	f.ring = remote.NewKeyRing(db, f.servers, nil, f.keys)

@@ -3,11 +3,16 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
+	"parley/internal/adminapi"
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
@@ -15,12 +20,19 @@ import (
 	"parley/internal/fedsend"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/identity"
 	"parley/internal/inbound"
+	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/notice"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/receipt"
+	"parley/internal/remote"
+	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/signing"
@@ -29,16 +41,23 @@ import (
 // parts are the domains of a server over what they stand on.
 type parts struct {
 	name id.ServerName
+	log  *slog.Logger
 
 	journal  *journal.Journal
 	accounts *account.Accounts
+	doorman  *account.Doorman
 	rooms    *room.Engine
 	receipts *receipt.Book
 	typing   *ephemeral.Board
+	presence *ephemeral.Presence // nil if nobody is to know of it
 	data     *accountdata.Store
 	filters  *filter.Store
+	reports  *report.Store
+	notices  *notice.Sender // nil: there are none
 	profiles *profile.Keeper
 	aliases  *alias.Directory
+	heirs    *inherit.Keeper
+	outbound *remote.Client
 	feed     *feed.Feed
 
 	federation federation
@@ -49,69 +68,154 @@ type parts struct {
 }
 
 // newParts makes the domains, each after those it needs.
-func newParts(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network, log *slog.Logger) (p parts, err error) {
-	p.name = name
+func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n Network, log *slog.Logger) (p parts, err error) {
+	c, name := o.Config, o.Config.ServerName
+	p.name, p.log = name, log
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
-	p.accounts = account.New(db, account.Options{Server: name, Log: log})
+	p.accounts = account.New(db, account.Options{
+		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
+		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
+		// Nobody has to be called by their whole ID.
+		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Departed: p.depart, Log: log,
+	})
 	if p.federation, err = newFederation(ctx, db, name, key, n); err != nil {
 		return p, err
 	}
-	p.rooms = room.New(db, p.journal, room.Options{Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Log: log})
-	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.data = accountdata.New(db, p.journal)
+	var doorman *account.Doorman // made of the rooms that it is told of
+	p.rooms = room.New(db, p.journal, room.Options{
+		Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Log: log,
+		Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
+		MayInvite: p.mayInvite,
+		Grace:     o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
+	})
+	doorman = p.accounts.NewDoorman(account.GuestRooms{
+		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
+	})
+	p.doorman = doorman
+	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
+	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
-	p.feed = feed.New(feed.Parts{Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing})
+	p.reports = report.New(db)
+	if localpart := c.Notices.Localpart; localpart != "" {
+		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
+	}
+	if c.Presence.Enabled {
+		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
+		p.loops = append(p.loops, p.presence.Run)
+	}
+	p.feed = feed.New(feed.Parts{
+		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
+		Erased: p.accounts.Erased,
+	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers, Log: log,
 	})
-	p.loops = []loop{
+	p.loops = append(p.loops,
 		p.federation.inbox.Run,
 		p.federation.sender.Run,
 		p.accounts.Run,
+		p.doorman.Run,
 		p.profiles.Run,
+		p.heirs.Run,
+		p.rooms.RunPurges,
+		func(ctx context.Context) {
+			if err := p.ensureNotifier(ctx, c.Notices.DisplayName); err != nil && ctx.Err() == nil {
+				log.Error("there can be no notices", "err", err)
+			}
+		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
-	}
+		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "removing old messages", p.rooms.Prune),
+		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
+	)
 	return p, nil
 }
 
 // clientAPI is the client-server API over the domains.
-func (p *parts) clientAPI(c config.Config) *csapi.Server {
+func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
+	settings, err := clientSettings(c)
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings: %w", err)
+	}
+	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
 		Name:        p.name,
-		Settings:    clientSettings(c),
+		Settings:    settings,
 		Rooms:       p.rooms,
 		Remote:      p.federation.servers,
 		Accounts:    p.accounts,
 		Users:       p.accounts,
+		Doorman:     p.doorman,
 		Receipts:    p.receipts,
 		Typing:      p.typing,
+		Presence:    p.presence,
 		Profiles:    p.profiles,
 		Aliases:     p.aliases,
+		Heirs:       p.heirs,
+		Identity:    identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:     p.filters,
+		Reports:     p.reports,
 		AccountData: p.data,
 		Feed:        p.feed,
+		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
+	}), nil
+}
+
+// adminAPI is what administrators do over the domains.
+func (p *parts) adminAPI() *adminapi.Server {
+	return adminapi.New(adminapi.Parts{
+		Name: p.name, Version: version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Reports: p.reports, Notify: p.notify(),
 	})
 }
 
-func clientSettings(c config.Config) csapi.Settings {
+func clientSettings(c config.Config) (csapi.Settings, error) {
 	modes := map[config.RegistrationMode]csapi.RegistrationMode{
 		config.RegistrationClosed: csapi.RegistrationClosed,
 		config.RegistrationToken:  csapi.RegistrationToken,
 		config.RegistrationOpen:   csapi.RegistrationOpen,
 	}
-	return csapi.Settings{
-		Registration:     modes[c.Registration.Mode],
-		SharedSecret:     string(c.Registration.SharedSecret),
-		Guests:           c.Registration.Guests,
-		BaseURL:          publicURL(c),
-		UnstableFeatures: map[string]bool{"org.matrix.msc4222": true},
+	s := csapi.Settings{
+		Registration: modes[c.Registration.Mode],
+		SharedSecret: string(c.Registration.SharedSecret),
+		Guests:       c.Registration.Guests,
+		LoginTokens:  c.Tokens.Login,
+		BaseURL:      publicURL(c),
+		ProfileFields: csapi.ProfileFields{
+			Allowed:    c.Profiles.Allowed.Names(),
+			Disallowed: c.Profiles.Disallowed.Names(),
+		},
+		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		UnstableFeatures: map[string]bool{
+			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
+			"org.matrix.msc4155":               true,
+			"org.matrix.msc4222":               true,
+			"org.matrix.msc4380":               true,
+
+			"uk.half-shot.msc2666.query_mutual_rooms": true,
+		},
 	}
+	if c.Registration.Terms != "" {
+		if err := json.Unmarshal([]byte(c.Registration.Terms), &s.Terms); err != nil {
+			return s, fmt.Errorf("registration.terms: %w", err)
+		}
+	}
+	if c.Support.Contacts != "" {
+		if err := json.Unmarshal([]byte(c.Support.Contacts), &s.Support.Contacts); err != nil {
+			return s, fmt.Errorf("support.contacts: %w", err)
+		}
+	}
+	s.Support.Page = c.Support.Page
+	return s, nil
 }
 
 // publicURL is where clients reach the server, empty if that is not known.
@@ -136,6 +240,40 @@ func (p *parts) close() {
 	if p.typing != nil {
 		p.typing.Close()
 	}
+	if p.outbound != nil {
+		p.outbound.Close()
+	}
+}
+
+// mayInvite refuses an invite that a local user does not want.
+func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
+	what, err := p.data.Invite(ctx, target, sender)
+	if err == nil && what == accountdata.InviteBlocked {
+		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
+	}
+	return err
+}
+
+// about finds out what presence has to know of a user.
+func (p *parts) about(ctx context.Context, user id.UserID) (ephemeral.About, error) {
+	rooms, err := p.rooms.Rooms(ctx, user)
+	if err != nil {
+		return ephemeral.About{}, err
+	}
+	fields, err := p.profiles.Get(ctx, user)
+	about := ephemeral.About{Displayname: fields.Get(profile.Displayname), AvatarURL: fields.Get(profile.AvatarURL)}
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			about.Rooms = append(about.Rooms, m.Room.Scope())
+		}
+	}
+	return about, err
+}
+
+// lately returns who may have been online when the server was ended.
+func (p *parts) lately(ctx context.Context) ([]id.UserID, error) {
+	// Where devices were seen is written every few minutes.
+	return p.accounts.SeenLately(ctx, 15*time.Minute, ephemeral.MostOffline)
 }
 
 // locate finds events for receipts.
@@ -163,4 +301,24 @@ func (p *parts) locate(ctx context.Context, roomID id.RoomID, eventID id.EventID
 		at.InThread = receipt.Mark{Place: it.Place, Unread: it.Own.Unread, Loud: it.Own.Loud}
 	}
 	return at, nil
+}
+
+func retention(c config.Config) room.Retention {
+	r := c.Retention
+	return room.Retention{Enabled: r.Enabled, Default: r.Default, Least: r.Least, Most: r.Most}
+}
+
+// purgeHooks is what the deletion of rooms needs of others.
+func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
+	return room.PurgeHooks{
+		Closing: func(ctx context.Context, roomID, instead id.RoomID) ([]id.RoomAlias, error) {
+			if err := p.rooms.Publish(ctx, roomID, false); err != nil && !errors.Is(err, mxerr.NotFound) {
+				return nil, err
+			}
+			return p.aliases.Redirect(ctx, roomID, instead)
+		},
+		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
+		Profile: p.memberProfile,
+		Log:     log,
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"parley/internal/account"
 	"parley/internal/config"
@@ -38,6 +39,8 @@ type Options struct {
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
 	Fault func(store.Point) error
+	// Grace is [room.Options.Grace].
+	Grace time.Duration
 }
 
 // A Server is a whole server. All of it is there from New on, but before Run
@@ -107,11 +110,15 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.parts, err = newParts(ctx, s.db, s.config.ServerName, key, n, s.log); err != nil {
+	if s.parts, err = newParts(ctx, s.db, o, key, n, s.log); err != nil {
 		return err
 	}
 	s.metrics = newMetrics(s.journal)
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(s.clientAPI(s.config).Routes(), s.serverAPI().Routes(), s.ownRoutes()))
+	api, err := s.clientAPI(s.config)
+	if err != nil {
+		return err
+	}
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.serverAPI().Routes(), s.adminAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }
@@ -128,7 +135,7 @@ func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
 		Users:       csapi.Users(s.accounts),
 		Servers:     ssapi.Servers(s.name, s.federation.ring, s.federation.health),
-		QueryTokens: true,
+		QueryTokens: s.config.QueryTokens,
 		// A reverse proxy is on the same machine, or in front of TLS that it
 		// does not terminate.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
@@ -178,6 +185,13 @@ func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) 
 
 // Accounts are the accounts of the server.
 func (s *Server) Accounts() *account.Accounts { return s.accounts }
+
+// TrimJournal removes all that it may of the journal, however young, see
+// [journal.Journal.Trim]. It is for tests.
+func (s *Server) TrimJournal(ctx context.Context) error {
+	_, err := s.journal.Trim(ctx, s.journal.Head())
+	return err
+}
 
 // Handler serves all that the server has to offer.
 func (s *Server) Handler() http.Handler { return s.handler }

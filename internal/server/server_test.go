@@ -104,6 +104,18 @@ func TestLimitsCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
+// TestTokensInTheURL: a token that is not looked at is none.
+func TestTokensInTheURL(t *testing.T) {
+	for allowed, want := range map[bool]string{true: "M_UNKNOWN_TOKEN", false: "M_MISSING_TOKEN"} {
+		c := defaults(t, t.TempDir())
+		c.QueryTokens = allowed
+		w := request(t, open(t, c), "GET", "/_matrix/client/v3/account/whoami?access_token=x")
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("allowed: %v, got %s, want %s", allowed, w.Body, want)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	s := open(t, defaults(t, t.TempDir()))
 	if w := request(t, s, "GET", "/health"); w.Code != 200 || w.Body.String() != "OK\n" {

@@ -58,6 +58,7 @@ func (e event) redacts() string {
 type client struct {
 	since       string
 	accountData map[string]canonjson.Value
+	presence    map[string]string
 	rooms       map[string]*room
 }
 
@@ -83,12 +84,12 @@ type room struct {
 type receiptKey struct{ user, kind, thread string }
 
 func newClient() *client {
-	return &client{accountData: make(map[string]canonjson.Value), rooms: make(map[string]*room)}
+	return &client{accountData: make(map[string]canonjson.Value), presence: make(map[string]string), rooms: make(map[string]*room)}
 }
 
 // clone is a backup.
 func (c *client) clone() *client {
-	copied := &client{since: c.since, accountData: maps.Clone(c.accountData), rooms: make(map[string]*room)}
+	copied := &client{since: c.since, accountData: maps.Clone(c.accountData), presence: maps.Clone(c.presence), rooms: make(map[string]*room)}
 	for id, r := range c.rooms {
 		other := *r
 		other.state, other.timeline = maps.Clone(r.state), slices.Clone(r.timeline)
@@ -128,6 +129,7 @@ func (c *client) in(section string) map[string]*room {
 func (c *client) apply(response canonjson.Value, stateAfter string) error {
 	c.since = text(response, "next_batch")
 	replace(c.accountData, response.Get("account_data"))
+	c.applyPresence(response.Get("presence"))
 	for _, section := range []string{"join", "leave", "invite", "knock"} {
 		for name, v := range response.Get("rooms").Get(section).Members() {
 			id, _ := name.Text()

@@ -163,7 +163,7 @@ func (w *world) deed() deed {
 	}
 	r := w.place()
 	for {
-		switch n := w.rng.IntN(100); {
+		switch n := w.rng.IntN(105); {
 		case n < 30:
 			return w.message(r)
 		case n < 40:
@@ -186,6 +186,10 @@ func (w *world) deed() deed {
 			return w.keep(r)
 		case n < 98:
 			return w.pushRule()
+		case n < 101:
+			return w.ignore()
+		case n < 103:
+			return w.presence()
 		default:
 			return w.alias(r)
 		}

@@ -12,8 +12,10 @@
 //
 // Now and then, and at the end, a client is compared with one that has just
 // asked for everything with the same filter, and both with what other endpoints
-// say (oracle.go): the rooms and their state, members, summaries, counts,
-// receipts, typing, account data, and the history, without hole or duplicate.
+// say (oracle.go): the rooms and their state, members, summaries, counts, by
+// what notified the user, too, receipts, typing, presence, account data, and the
+// history, without hole or duplicate. Of users who were ever ignored clients may
+// miss messages, and have old ones, and it is not looked at these.
 // Each response by itself is held against what must be true of any (check.go).
 //
 // All that is random comes from one seed, which is printed. What goes on at once

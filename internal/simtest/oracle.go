@@ -22,6 +22,7 @@ func (w *world) compare(s *stream) {
 		}
 		c := comparison{stream: s, fresh: fresh}
 		c.all()
+		c.counts()
 		if again, _ := s.fresh(); again.since != fresh.since {
 			continue
 		}
@@ -49,7 +50,7 @@ func (c *comparison) differ(format string, args ...any) {
 func (c *comparison) all() {
 	c.maps("account data", c.client.accountData, c.fresh.accountData)
 	for _, section := range []string{"join", "invite", "knock"} {
-		mine, theirs := c.client.in(section), c.fresh.in(section)
+		mine, theirs := c.roomsIn(section), c.fresh.in(section)
 		if a, b := slices.Sorted(maps.Keys(mine)), slices.Sorted(maps.Keys(theirs)); !slices.Equal(a, b) {
 			c.differ("rooms in %s: %v, fresh %v", section, a, b)
 		}
@@ -60,6 +61,7 @@ func (c *comparison) all() {
 		}
 	}
 	c.left()
+	c.presence()
 }
 
 func (c *comparison) room(id string, r, fresh *room) {
@@ -68,7 +70,7 @@ func (c *comparison) room(id string, r, fresh *room) {
 		return
 	}
 	c.maps(id+": account data", r.accountData, fresh.accountData)
-	c.maps(id+": receipts", r.receipts, fresh.receipts)
+	c.maps(id+": receipts", c.withoutIgnored(r.receipts), fresh.receipts)
 	for k := range r.receipts {
 		if k.kind == "m.read.private" && k.user != c.person.id {
 			c.differ("%s: a private receipt of %s", id, k.user)
@@ -116,6 +118,42 @@ func (c *comparison) totals(id string, r *room) {
 	}
 }
 
+// counts holds what is unread of rooms against the list of what notified the user
+// and is not read.
+func (c *comparison) counts() {
+	type counts struct{ notifications, highlights int64 }
+	listed := make(map[string]counts)
+	for from := ""; ; {
+		status, page := c.w.get(c.person.watcher, "/_matrix/client/v3/notifications?limit=500"+from)
+		if status != 200 {
+			c.differ("what notified: %d %s", status, page)
+			return
+		}
+		for n := range page.Get("notifications").Elements() {
+			if n.Get("read").True() {
+				continue
+			}
+			of := listed[text(n, "room_id")]
+			of.notifications++
+			if strings.Contains(string(n.Get("actions")), "highlight") {
+				of.highlights++
+			}
+			listed[text(n, "room_id")] = of
+		}
+		next := text(page, "next_token")
+		if next == "" {
+			break
+		}
+		from = "&from=" + next
+	}
+	for id, r := range c.client.in("join") {
+		var got counts
+		if got.notifications, got.highlights = r.total(); got != listed[id] {
+			c.differ("%s: unread and highlights %v, listed %v", id, got, listed[id])
+		}
+	}
+}
+
 // left compares the rooms that the user has left. They are told of in passing,
 // and to begin with only where the filter wants them.
 func (c *comparison) left() {
@@ -125,6 +163,9 @@ func (c *comparison) left() {
 	}
 	for id, r := range mine {
 		if c.person.forgot[id] {
+			continue
+		}
+		if c.invitedUnheard(id) {
 			continue
 		}
 		if theirs[id] == nil && c.filter.Room.IncludeLeave {
@@ -200,7 +241,7 @@ func (c *comparison) state(id, whose string, r *room, truth map[tuple]event) {
 
 // suffix demands that the fresh timeline is the end of what the client has.
 func (c *comparison) suffix(id string, r, fresh *room) {
-	mine, theirs := r.timeline, fresh.timeline
+	mine, theirs := c.person.heard(r.timeline), c.person.heard(fresh.timeline)
 	if c.filter.Room.Timeline.ContainsURL != nil {
 		return // what is redacted has no URL any more
 	}
@@ -227,7 +268,7 @@ func (c *comparison) tellsRedactions(room string) bool {
 			return false // it was redacted itself, and does not say what it redacts
 		}
 	}
-	return c.filter.EventFields == nil && f.Senders == nil && f.NotSenders == nil && f.ContainsURL == nil &&
+	return len(c.person.ignored) == 0 && c.filter.EventFields == nil && f.Senders == nil && f.NotSenders == nil && f.ContainsURL == nil &&
 		f.passes(room, event{kind: "m.room.redaction"})
 }
 

@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"parley/matrix/canonjson"
@@ -56,14 +57,16 @@ func (w *world) visibility() string {
 // send sends an event and notes it.
 func (w *world) send(r *place, p *person, kind string, content object) deed {
 	device, txn := w.device(p), w.nextTxn()
-	thread := ""
-	if relation, ok := content["m.relates_to"].(object); ok && relation["rel_type"] == "m.thread" {
-		thread = relation["event_id"].(string)
+	thread, relates := "", false
+	if relation, ok := content["m.relates_to"].(object); ok && relation["rel_type"] != nil {
+		if relates = true; relation["rel_type"] == "m.thread" {
+			thread = relation["event_id"].(string)
+		}
 	}
 	return deed{
 		who: device, method: "PUT", path: roomPath(r.id, "send", kind, txn), body: content, txn: txn, again: w.chance(4),
 		done: func(v canonjson.Value) {
-			w.known(r, v, known{sender: p.id, kind: kind, thread: thread}, sending{device, txn})
+			w.known(r, v, known{sender: p.id, kind: kind, relates: relates, thread: thread}, sending{device, txn})
 		},
 	}
 }
@@ -109,13 +112,13 @@ func (w *world) message(r *place) deed {
 		content["m.new_content"] = object{"msgtype": "m.text", "body": "edited"}
 	case n < 58:
 		content["m.relates_to"] = object{"m.in_reply_to": object{"event_id": earlier}}
-	case n < 69:
+	case n < 69 && (parent.thread != "" || !parent.relates):
 		if parent.thread != "" {
 			earlier = parent.thread
 		}
 		content["m.relates_to"] = object{"rel_type": "m.thread", "event_id": earlier}
 	default:
-		return w.send(r, p, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": earlier, "key": "+"}})
+		return w.send(r, p, "m.reaction", object{"m.relates_to": object{"rel_type": "m.annotation", "event_id": earlier, "key": fmt.Sprint("+", w.txns)}})
 	}
 	if w.chance(20) {
 		return w.send(r, p, "org.sim.silent", content) // it notifies whom it mentions only
@@ -270,16 +273,35 @@ func (w *world) keep(r *place) deed {
 func (w *world) pushRule() deed {
 	p := pick(w.rng, w.people)
 	const rules = "/_matrix/client/v3/pushrules/global/"
-	d := deed{who: w.device(p), method: "PUT", done: w.counts("push rules")}
-	switch w.rng.IntN(4) {
+	d := deed{who: w.device(p), method: "PUT", done: func(canonjson.Value) {
+		w.count("push rules")
+		w.recounted = p.id
+	}}
+	nothing, notify := []string{}, []string{"notify"}
+	actions := pick(w.rng, [][]string{nothing, notify})
+	room := w.place().id
+	in := object{"kind": "event_match", "key": "room_id", "pattern": room}
+	switch w.rng.IntN(12) {
 	case 0:
-		d.path, d.body = rules+"content/sim", object{"pattern": fmt.Sprint("word", w.rng.IntN(3)), "actions": []string{"notify"}}
+		d.path, d.body = rules+"content/sim", object{"pattern": fmt.Sprint("word", w.rng.IntN(3)), "actions": notify}
 	case 1:
 		d.method, d.path = "DELETE", rules+"content/sim"
 	case 2:
-		d.path, d.body = rules+"override/.m.rule.master/enabled", object{"enabled": w.chance(50)}
+		d.path, d.body = rules+"override/.m.rule.master/enabled", object{"enabled": w.chance(20)}
+	case 3:
+		d.path, d.body = rules+"underride/.m.rule.message/actions", object{"actions": actions}
+	case 4:
+		d.path, d.body = rules+"underride/.m.rule.room_one_to_one/actions", object{"actions": actions}
+	case 5, 6: // a room is muted
+		d.path, d.body = rules+"override/mute", object{"conditions": []object{in}, "actions": nothing}
+	case 7:
+		d.method, d.path = "DELETE", rules+"override/mute"
+	case 8, 9: // mentions only, or everything
+		d.path, d.body = rules+"room/"+url.PathEscape(room), object{"actions": actions}
+	case 10:
+		d.method, d.path = "DELETE", rules+"room/"+url.PathEscape(room)
 	default:
-		d.path, d.body = rules+"underride/.m.rule.message/actions", object{"actions": []string{"notify"}}
+		d.path, d.body = rules+"sender/"+url.PathEscape(pick(w.rng, w.people).id), object{"actions": actions}
 	}
 	return d
 }

@@ -1,6 +1,10 @@
 package simtest
 
-import "testing"
+import (
+	"net/url"
+	"slices"
+	"testing"
+)
 
 // Run simulates: a number of steps, with what a seed says. The database is a
 // postgres:// URL, or empty for SQLite. It returns a line about what was done.
@@ -24,6 +28,13 @@ func Run(t testing.TB, seed uint64, steps int, database string) string {
 
 // act does one step.
 func (w *world) act() {
+	if user := w.recounted; user != "" {
+		// What is unread is another number in all rooms, until somebody says
+		// something in them.
+		w.recounted = ""
+		w.compare(w.streamOf(user))
+		return
+	}
 	switch n := w.rng.IntN(1000); {
 	case n < 560:
 		w.do(w.deed())
@@ -43,8 +54,14 @@ func (w *world) act() {
 		w.burst(w.deeds(), false)
 	case n < 985:
 		w.burst(w.deeds(), true)
-	case n < 990:
+	case n < 988:
 		w.restart()
+	case n < 991:
+		w.trim()
+	case n < 995:
+		w.purge()
+	case n < 997:
+		w.deleteRoom()
 	default:
 		if s := pick(w.rng, w.streams); s.poll == nil {
 			s.restore()
@@ -98,6 +115,63 @@ func (w *world) read(s *stream) {
 	if w.chance(10) && s.poll == nil {
 		s.backup()
 	}
+}
+
+// trim removes the journal, so that all tokens of before are too old.
+func (w *world) trim() {
+	w.note("the journal is trimmed")
+	w.count("trims")
+	if err := w.server.TrimJournal(w.Context()); err != nil {
+		w.fail("trimming the journal: %v", err)
+	}
+}
+
+// purge removes the history of a room before one of its events, late ones more
+// often, while streams wait.
+func (w *world) purge() {
+	r := w.place()
+	if len(r.events) == 0 {
+		return
+	}
+	e := r.events[max(w.rng.IntN(len(r.events)), w.rng.IntN(len(r.events)))]
+	const admin = "/_synapse/admin/v1/"
+	status, v, err := w.admin.Try("POST", admin+"purge_history/"+url.PathEscape(r.id)+"/"+url.PathEscape(e.id), `{"delete_local_events":true}`)
+	if err != nil || status != 200 && status != 404 {
+		w.fail("purging %s: %d %s %v", r.id, status, v, err)
+	}
+	w.note("the history of %s is purged before %s: %d", r.id, e.id, status)
+	if status != 200 {
+		return
+	}
+	w.count("purges")
+	r.purged = true
+	for {
+		status, v := w.get(w.admin, admin+"purge_history_status/"+text(v, "purge_id"))
+		switch what := text(v, "status"); {
+		case status != 200 || what == "failed":
+			w.fail("purging %s: %d %s", r.id, status, v)
+		case what == "complete":
+			return
+		}
+	}
+}
+
+// deleteRoom removes a room, so that nobody is in it any more.
+func (w *world) deleteRoom() {
+	if len(w.rooms) < 4 {
+		return
+	}
+	r := w.place()
+	status, v, err := w.admin.Try("DELETE", "/_synapse/admin/v1/rooms/"+url.PathEscape(r.id), `{}`)
+	w.note("%s is deleted: %d", r.id, status)
+	if err != nil || status != 200 {
+		w.fail("deleting %s: %d %s %v", r.id, status, v, err)
+	}
+	w.count("rooms deleted")
+	for _, p := range w.people {
+		p.forgot[r.id] = true
+	}
+	w.rooms = slices.DeleteFunc(w.rooms, func(other *place) bool { return other == r })
 }
 
 // restart ends the server as its operator would.

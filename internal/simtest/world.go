@@ -23,17 +23,20 @@ type world struct {
 	rng    *rand.Rand // decides what happens
 	checks *rand.Rand // decides what of it is looked at closely
 	server *hstest.Server
+	admin  *hstest.User
 
 	people  []*person
 	rooms   []*place
 	streams []*stream
 
-	sent  map[string]sending // by event ID
-	last  string             // who did something last
-	txns  int
-	step  int
-	stats map[string]int
-	trace []string
+	sent map[string]sending // by event ID
+	last string             // who did something last
+	// recounted is a user who has just changed a push rule, or empty.
+	recounted string
+	txns      int
+	step      int
+	stats     map[string]int
+	trace     []string
 }
 
 // A person has devices, and one that nobody but the oracle uses.
@@ -42,6 +45,7 @@ type person struct {
 	devices []*hstest.User
 	watcher *hstest.User
 	forgot  map[string]bool // rooms, perhaps
+	ignored map[string]bool // users, ever, and perhaps
 }
 
 // A place is a room as those who act in it know it, roughly.
@@ -51,11 +55,14 @@ type place struct {
 	members map[string]string // what users are to it
 	events  []known
 	aliases []string
+	// purged says that something of its history is gone.
+	purged bool
 }
 
 type known struct {
 	id, sender, kind string
 	state            bool
+	relates          bool   // to another event
 	thread           string // its root; empty for the main timeline
 }
 
@@ -72,9 +79,13 @@ func newWorld(t testing.TB, seed uint64, database string) *world {
 		sent: make(map[string]sending), stats: make(map[string]int),
 	}
 	w.server = hstest.New(t).Server("sim.test", func(c *config.Config) { c.Database = config.Secret(database) })
+	w.admin = w.server.Register("admin")
+	if err := w.server.Accounts().SetAdmin(t.Context(), w.admin.ID, true); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 6 + w.rng.IntN(3) {
 		u := w.server.Register(fmt.Sprintf("u%d", i))
-		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool)}
+		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool), ignored: make(map[string]bool)}
 		if w.chance(40) {
 			p.devices = append(p.devices, u.Login())
 		}

@@ -242,6 +242,6 @@ func (s *Server) sendKnock(ctx context.Context, c endpoint.Caller, req signedEve
 	if err != nil {
 		return knockResponse{}, err
 	}
-	state, err := s.Rooms.PreviewFor(ctx, e)
+	state, err := s.Rooms.StrippedFor(ctx, e)
 	return knockResponse{state}, err
 }

@@ -312,8 +312,9 @@ func (s *sqliteSession) query(query string, args []any) (rows, error) {
 }
 
 type sqliteRows struct {
-	stmt *sqlite.Stmt
-	err  error
+	stmt   *sqlite.Stmt
+	err    error
+	column sqliteColumn // that is being read
 }
 
 func (r *sqliteRows) next() bool {
@@ -334,7 +335,8 @@ func (r *sqliteRows) scan(dest []any) error {
 		return fmt.Errorf("%d columns for %d destinations", n, len(dest))
 	}
 	for i, d := range dest {
-		if err := assign(d, sqliteColumn{r.stmt, i}); err != nil {
+		r.column = sqliteColumn{r.stmt, i}
+		if err := assign(d, &r.column); err != nil {
 			return fmt.Errorf("column %d: %w", i, err)
 		}
 	}

@@ -66,7 +66,7 @@ func start(binary, dir string) (*Server, error) {
 	}
 	defer log.Close()
 	c := exec.Command(binary, "serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
-	c.Env = append(environment(), "PARLEY_REGISTRATION_MODE=open", "PARLEY_RATE_LIMITS_ENABLED=false")
+	c.Env = append(environment(), "PARLEY_REGISTRATION_MODE=open", "PARLEY_REGISTRATION_GUESTS=true", "PARLEY_RATE_LIMITS_ENABLED=false")
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {
 		return nil, err

@@ -21,6 +21,17 @@ export async function newUser(t, name) {
     return user;
 }
 
+// newGuest is the device of somebody who has no account to come back to.
+export async function newGuest(t) {
+    const login = await anybody(t).registerGuest();
+    const user = new User(t, "guest", login.user_id);
+    user.id = login.user_id;
+    const device = new Device(user, "tab", login, {});
+    device.client.setGuest(true);
+    await device.wakesUp();
+    return device;
+}
+
 // anybody is a client that has not logged in.
 export function anybody(t) {
     return createClient({ baseUrl, logger: quiet(), fetchFn: watchful(t) });

@@ -1,0 +1,69 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// A StageState is how far a stage of a session is, for the page on which a user
+// does it whose client does not know how to.
+type StageState struct {
+	// Done says that it is completed. Otherwise it is the next of some flow.
+	Done bool
+	// User is who has to do it, empty if that is not known.
+	User id.UserID
+}
+
+// Stage returns the state of a stage. It refuses with [mxerr.NotFound] if there is
+// no such session, or the stage is not one that can be done in it now.
+func (a *Accounts) Stage(ctx context.Context, session string, stage Stage) (StageState, error) {
+	s, err := a.stageOf(ctx, session, stage)
+	if err != nil {
+		return StageState{}, err
+	}
+	return StageState{slices.Contains(s.completed, stage), s.user}, nil
+}
+
+// DoStage does a stage with what a user has filled in, which is as in the member
+// auth of a request. The client goes on with the session alone. Terms are those
+// that the user saw. The refusals are those of [Accounts.Stage], and that of the
+// stage, after which the user may try again.
+func (a *Accounts) DoStage(ctx context.Context, session string, stage Stage, auth canonjson.Value, terms Terms) error {
+	s, err := a.stageOf(ctx, session, stage)
+	if err != nil || slices.Contains(s.completed, stage) {
+		return err
+	}
+	before := len(s.completed)
+	if stage == StageTerms {
+		s.terms = terms.Versions()
+	}
+	if err := a.try(ctx, s, &attempt{session, stage, auth}); err != nil {
+		return err
+	}
+	return a.advance(ctx, s, before)
+}
+
+func (a *Accounts) stageOf(ctx context.Context, session string, stage Stage) (*interaction, error) {
+	gone := mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
+	if strings.IndexByte(session, 0) >= 0 || !utf8.ValidString(session) {
+		return nil, gone
+	}
+	s, err := a.readInteraction(ctx, session)
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		return nil, gone
+	case err != nil:
+		return nil, err
+	case !slices.Contains(s.completed, stage) && !flows(s.flows).next(s.completed, stage):
+		return nil, mxerr.New(mxerr.NotFound, "This is not what is to be done next")
+	}
+	return s, nil
+}

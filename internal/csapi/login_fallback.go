@@ -1,0 +1,36 @@
+package csapi
+
+import (
+	_ "embed"
+	"net/http"
+
+	"parley/internal/endpoint"
+)
+
+// loginFallbackRoutes are the page on which users log in whose client does not
+// know any way to do so.
+// https://spec.matrix.org/v1.19/client-server-api/#login-fallback
+func (s *Server) loginFallbackRoutes() []endpoint.Route {
+	p := newPage(loginForm, loginScript, "; connect-src 'self'")
+	return []endpoint.Route{
+		endpoint.Stream("GET /_matrix/static/client/login/{$}", endpoint.Policy{Auth: endpoint.None, Class: classRead},
+			func(w http.ResponseWriter, _ *http.Request, _ endpoint.Caller) error {
+				return p.write(w, http.StatusOK, "Log in to "+string(s.Name), nil)
+			}),
+	}
+}
+
+const loginForm = `<p class="error" id="error" hidden></p>
+<p id="done" hidden>You are logged in. You can go back to your client.</p>
+<form id="login">
+<label>Username <input name="user" required autofocus autocomplete="username"></label>
+<label>Password <input name="password" type="password" required autocomplete="current-password"></label>
+<button>Log in</button>
+</form>
+<noscript><p class="error">This page needs JavaScript.</p></noscript>`
+
+// loginScript logs in, with the parameters of the page that are no credentials,
+// and gives the answer to the client.
+//
+//go:embed login.js
+var loginScript string

@@ -1,0 +1,66 @@
+package csapi
+
+import (
+	"context"
+
+	"parley/internal/endpoint"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+	"parley/matrix/roomver"
+)
+
+func (s *Server) roomSummaryRoutes() []endpoint.Route {
+	policy := endpoint.Policy{Auth: endpoint.Optional, Class: classRead}
+	return []endpoint.Route{
+		endpoint.On("GET /_matrix/client/v1/room_summary/{roomIDOrAlias}", policy, s.roomSummary),
+		// As it was called before it was part of the specification, in both places
+		// where it has been.
+		endpoint.On("GET /_matrix/client/unstable/im.nheko.summary/summary/{roomIDOrAlias}", policy, s.unstableRoomSummary),
+		endpoint.On("GET /_matrix/client/unstable/im.nheko.summary/rooms/{roomIDOrAlias}/summary", policy, s.unstableRoomSummary),
+	}
+}
+
+type roomSummaryRequest struct {
+	Room string `path:"roomIDOrAlias"`
+}
+
+type roomSummaryResponse struct {
+	roomSummary
+	Membership string `json:"membership,omitempty"`
+}
+
+// roomSummary serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1room_summaryroomidoralias
+func (s *Server) roomSummary(ctx context.Context, c endpoint.Caller, req roomSummaryRequest) (roomSummaryResponse, error) {
+	roomID, _, err := s.named(ctx, req.Room)
+	if err != nil {
+		return roomSummaryResponse{}, err
+	}
+	found, err := s.Rooms.Previews(ctx, c.UserID, []id.RoomID{roomID})
+	if err != nil {
+		return roomSummaryResponse{}, err
+	}
+	p, ok := found[roomID]
+	if !ok {
+		return roomSummaryResponse{}, mxerr.New(mxerr.NotFound, "There is no room %s that you may see", req.Room)
+	}
+	resp := roomSummaryResponse{newRoomSummary(p.Summary), p.Membership}
+	if c.UserID != "" && resp.Membership == "" {
+		resp.Membership = event.MembershipLeave
+	}
+	return resp, nil
+}
+
+type unstableRoomSummaryResponse struct {
+	roomSummaryResponse
+	UnstableEncryption string          `json:"im.nheko.summary.encryption,omitempty"`
+	UnstableVersion    roomver.Version `json:"im.nheko.summary.room_version,omitempty"`
+}
+
+func (s *Server) unstableRoomSummary(ctx context.Context, c endpoint.Caller, req roomSummaryRequest) (unstableRoomSummaryResponse, error) {
+	stable, err := s.roomSummary(ctx, c, req)
+	resp := unstableRoomSummaryResponse{stable, stable.Encryption, stable.Version}
+	// Some clients take the two names for one member, which cannot be there twice.
+	resp.Encryption, resp.Version = "", ""
+	return resp, err
+}

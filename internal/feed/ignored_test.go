@@ -1,0 +1,208 @@
+package feed_test
+
+import (
+	"fmt"
+	"testing"
+
+	"parley/internal/hstest"
+	"parley/matrix/canonjson"
+)
+
+// wants puts account data of no room.
+func wants(u *hstest.User, kind, content string) {
+	u.Must("PUT", "/_matrix/client/v3/user/"+string(u.ID)+"/account_data/"+kind, content)
+}
+
+// ignores has a user ignore others, and only those.
+func ignores(u *hstest.User, others ...*hstest.User) {
+	list := canonjson.Value("{}")
+	for _, other := range others {
+		list = list.With(string(other.ID), canonjson.Value("{}"))
+	}
+	wants(u, "m.ignored_user_list", `{"ignored_users":`+string(list)+`}`)
+}
+
+// unread is how many events of a room notify.
+func (a answer) unread(room string) string {
+	return string(a.in("join", room).Get("unread_notifications").Get("notification_count"))
+}
+
+func (a answer) rooms(section string) (list []string) {
+	for name := range a.Get("rooms").Get(section).Members() {
+		room, _ := name.Text()
+		list = append(list, room)
+	}
+	return list
+}
+
+func TestIgnoredUsersAreNotHeard(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	c := quietly(t, s.carol, "")
+	c.sync()
+	s.say(s.bob, room, "before")
+	c.sync().has("join", room, "timeline", "before")
+	ignores(s.carol, s.bob, s.carol)
+	a := c.sync()
+	if got := a.unread(room); got != "0" {
+		t.Errorf("what was unread of him counts %s", got)
+	}
+
+	hidden := s.say(s.bob, room, "hidden")
+	if a := c.sync(); len(a.rooms("join")) != 0 {
+		t.Errorf("of a hidden message the client is told %s", a.Value)
+	}
+	s.say(s.alice, room, "one")
+	s.say(s.bob, room, "hidden too")
+	s.say(s.carol, room, "mine")
+	s.say(s.alice, room, "two")
+	s.alice.Must("PUT", path(room, "state", "m.room.power_levels")+"/", fmt.Sprintf(`{"users":{%q:50}}`, s.bob.ID))
+	s.put(s.bob, room, "m.room.name", `{"name":"his"}`)
+	a = c.sync()
+	a.has("join", room, "timeline", "one", "mine", "two", "power_levels", "name his")
+	if got := a.unread(room); got != "1" {
+		t.Errorf("%s are unread, want the one after her own", got)
+	}
+	s.say(s.bob, room, "hidden again")
+	s.say(s.alice, room, "three")
+	a = c.sync()
+	a.has("join", room, "timeline", "three")
+	if got := a.unread(room); got != "2" {
+		t.Errorf("%s are unread, want 2", got)
+	}
+
+	// Nor where history is read.
+	v := s.carol.Must("GET", path(room, "messages")+"?dir=b&limit=7", nil)
+	same(t, "history", brief(canonjson.Value(`{"events":`+string(v.Get("chunk"))+`}`)), "three", "name his", "power_levels", "two", "mine", "one", "carol join")
+	for _, call := range []string{"event", "context"} {
+		if status, got := s.carol.Do("GET", path(room, call, hidden), nil); status != 404 {
+			t.Errorf("%s: got %d %s", call, status, got)
+		}
+	}
+	initial := quietly(t, s.carol, `{"room":{"timeline":{"limit":4}}}`).sync()
+	initial.has("join", room, "timeline", "two", "power_levels", "name his", "three")
+
+	// Who is heard again is so from now on.
+	ignores(s.carol)
+	a = c.sync()
+	a.has("join", room, "timeline")
+	if got := a.unread(room); got != "3" {
+		t.Errorf("%s are unread with his, want 3", got)
+	}
+	s.say(s.bob, room, "heard")
+	c.sync().has("join", room, "timeline", "heard")
+}
+
+func TestWhatIgnoredUsersDoIsNotSeen(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	said := s.say(s.alice, room, "hello")
+	ignores(s.carol, s.bob)
+	c := quietly(t, s.carol, "")
+	c.sync()
+	s.bob.Must("PUT", path(room, "typing", string(s.bob.ID)), `{"typing":true}`)
+	s.alice.Must("PUT", path(room, "typing", string(s.alice.ID)), `{"typing":true}`)
+	s.bob.Must("POST", path(room, "receipt", "m.read", said), `{}`)
+	a := c.sync()
+	a.has("join", room, "ephemeral", "m.typing")
+	e := a.in("join", room).Get("ephemeral").Get("events")
+	if want := `[{"content":{"user_ids":["@alice:a.test"]},"type":"m.typing"}]`; string(e) != want {
+		t.Errorf("got %s, want %s", e, want)
+	}
+	quietly(t, s.carol, "").sync().has("join", room, "ephemeral", "m.typing")
+
+	ignores(s.carol)
+	a = c.sync()
+	a.has("join", room, "ephemeral", "m.receipt", "m.typing")
+}
+
+func TestInvitesOfIgnoredUsersAreHidden(t *testing.T) {
+	s := newScene(t)
+	room := text(s.bob.Must("POST", "/_matrix/client/v3/createRoom", `{}`), "room_id")
+	for _, tt := range []struct{ name, kind, content, open string }{
+		{"an ignored user", "m.ignored_user_list", `{"ignored_users":{"@bob:a.test":{}}}`, `{"ignored_users":{}}`},
+		{"no invites at all", "m.invite_permission_config", `{"default_action":"block"}`, `{}`},
+		{"an ignored server", "org.matrix.msc4155.invite_permission_config", `{"ignored_servers":["a.*"]}`, `{"allowed_users":["@bob:*"],"blocked_servers":["*"]}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := quietly(t, s.carol, "")
+			s.to(s.bob, room, "invite", s.carol)
+			same(t, "invites", c.sync().rooms("invite"), room)
+			wants(s.carol, tt.kind, tt.content)
+			same(t, "invites of an initial sync", quietly(t, s.carol, "").sync().rooms("invite"))
+			wants(s.carol, tt.kind, tt.open)
+			same(t, "invites afterwards", c.sync().rooms("invite"), room)
+			s.leave(s.carol, room)
+			wants(s.carol, tt.kind, `{}`)
+			c.sync()
+		})
+	}
+}
+
+func TestInvitesMayBeBlocked(t *testing.T) {
+	s := newScene(t)
+	room := s.room()
+	status := func(want int, method, path, body string) {
+		t.Helper()
+		got, answer := s.alice.Do(method, path, body)
+		if code := text(answer, "errcode"); got != want || want != 200 && code != "M_INVITE_BLOCKED" {
+			t.Errorf("%s %s: got %d %s, want %d", method, path, got, answer, want)
+		}
+	}
+	invite, create := path(room, "invite"), "/_matrix/client/v3/createRoom"
+	member := path(room, "state", "m.room.member", string(s.bob.ID))
+	bob := fmt.Sprintf(`{"user_id":%q}`, s.bob.ID)
+	for _, tt := range []struct{ kind, content, open string }{
+		{"m.invite_permission_config", `{"default_action":"block"}`, `{"default_action":"allow"}`},
+		{"org.matrix.msc4380.invite_permission_config", `{"default_action":"block"}`, `{}`},
+		{"org.matrix.msc4155.invite_permission_config", `{"blocked_users":["@ALICE:*"]}`, `{"enabled":false,"blocked_users":["@alice:*"]}`},
+		{"org.matrix.msc4155.invite_permission_config", `{"blocked_servers":["?.test"]}`, `{"allowed_users":["@alice:a.test"],"blocked_servers":["*"]}`},
+	} {
+		wants(s.bob, tt.kind, tt.content)
+		status(403, "POST", invite, bob)
+		status(403, "PUT", member, `{"membership":"invite"}`)
+		status(403, "POST", create, fmt.Sprintf(`{"invite":[%q]}`, s.bob.ID))
+		status(200, "POST", invite, fmt.Sprintf(`{"user_id":%q}`, s.carol.ID))
+		wants(s.bob, tt.kind, tt.open)
+		status(200, "POST", invite, bob)
+		s.leave(s.bob, room)
+	}
+	// Whoever may not invite is not told more than that.
+	wants(s.bob, "m.invite_permission_config", `{"default_action":"block"}`)
+	if code, answer := s.carol.Do("POST", invite, bob); code != 403 || text(answer, "errcode") != "M_FORBIDDEN" {
+		t.Errorf("a stranger gets %d %s", code, answer)
+	}
+}
+
+func TestThreadsAreCountedWithoutIgnoredUsers(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	root := s.say(s.alice, room, "root")
+	in := func(u *hstest.User, body string) {
+		s.send(u, room, "m.room.message", fmt.Sprintf(`{"msgtype":"m.text","body":%q,"m.relates_to":{"rel_type":"m.thread","event_id":%q}}`, body, root))
+	}
+	for range 3 {
+		in(s.bob, "in the thread")
+		s.say(s.bob, room, "in the main timeline")
+	}
+	in(s.alice, "in the thread")
+	other := s.say(s.alice, room, "another root")
+	s.send(s.bob, room, "m.room.message", fmt.Sprintf(`{"msgtype":"m.text","body":"x","m.relates_to":{"rel_type":"m.thread","event_id":%q}}`, other))
+	counts := func() string {
+		a := quietly(t, s.carol, `{"room":{"timeline":{"unread_thread_notifications":true}}}`).sync().in("join", room)
+		return fmt.Sprint(a.Get("unread_notifications").Get("notification_count"), a.Get("unread_thread_notifications").Get(root).Get("notification_count"),
+			a.Get("unread_thread_notifications").Get(other).Get("notification_count"))
+	}
+	together := func() string { return quietly(t, s.carol, "").sync().unread(room) }
+	if got := counts() + " " + together(); got != "5 4 1 10" {
+		t.Errorf("got %s", got)
+	}
+	ignores(s.carol, s.bob)
+	if got := counts() + " " + together(); got != "2 1  3" {
+		t.Errorf("without bob, got %s", got)
+	}
+	s.say(s.bob, room, "hey carol")
+	if got := counts() + " " + together(); got != "2 1  3" {
+		t.Errorf("with a highlight of his, got %s", got)
+	}
+}

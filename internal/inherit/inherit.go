@@ -1,0 +1,132 @@
+// Package inherit gives users of this server what they have set for a room in the
+// room that replaces it, once they have joined that: tags, direct chats, push
+// rules. https://spec.matrix.org/v1.19/client-server-api/#room-upgrades
+//
+// Who joins a room that says it replaces another is noted in the append of the
+// join, see [room.Heir]; [Keeper.Run] deals with the notes in the background. A
+// note goes only when everything is done, and to do it twice changes nothing, so a
+// crash in between costs nothing.
+//
+// That a room says so is not enough: anybody can make such a room. The old room has
+// to name it as its replacement, as far as this server knows.
+package inherit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"parley/internal/accountdata"
+	"parley/internal/room"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// Keeper hands on what users have set for rooms. It is safe for concurrent use.
+type Keeper struct {
+	rooms *room.Engine
+	data  *accountdata.Store
+	log   *slog.Logger
+}
+
+// New returns a keeper. The log gets what went wrong and is tried again; nil:
+// nobody does.
+func New(rooms *room.Engine, data *accountdata.Store, log *slog.Logger) *Keeper {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Keeper{rooms, data, log}
+}
+
+// How long it takes until what went wrong is tried again: doubling from the first
+// to the last.
+const (
+	firstWait = time.Second
+	lastWait  = 5 * time.Minute
+)
+
+// Run deals with the notes that are left from before, and then with new ones, until
+// the context ends.
+func (k *Keeper) Run(ctx context.Context) {
+	wait := firstWait
+	for {
+		var later <-chan time.Time
+		if k.pass(ctx) {
+			wait = firstWait
+		} else {
+			later = time.After(wait)
+			wait = min(2*wait, lastWait)
+		}
+		select {
+		case <-k.rooms.HeirsCame():
+		case <-later:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pageSize is how many notes are read at once.
+const pageSize = 100
+
+// pass deals with all notes once, and tells whether nothing went wrong.
+func (k *Keeper) pass(ctx context.Context) (well bool) {
+	well = true
+	var last room.Heir
+	for {
+		heirs, err := k.rooms.Heirs(ctx, last, pageSize)
+		if err != nil {
+			return k.failed(ctx, err)
+		}
+		for _, h := range heirs {
+			if err := k.Settle(ctx, h); err != nil {
+				well = k.failed(ctx, err, "user", h.User, "room", h.Room)
+			}
+			last = h
+		}
+		if len(heirs) < pageSize {
+			return well
+		}
+	}
+}
+
+func (k *Keeper) failed(ctx context.Context, err error, about ...any) bool {
+	if ctx.Err() == nil {
+		k.log.ErrorContext(ctx, "settings were not handed on to the room that replaces another, trying again later", append(about, "err", err)...)
+	}
+	return false
+}
+
+// Settle gives one heir everything, who gets nothing after leaving again.
+func (k *Keeper) Settle(ctx context.Context, h room.Heir) error {
+	from, err := k.inheritsFrom(ctx, h.Room)
+	if err != nil {
+		return err
+	}
+	membership, err := k.rooms.Membership(ctx, h.Room, h.User)
+	if err != nil {
+		return err
+	}
+	if from != "" && membership == event.MembershipJoin {
+		if err := k.data.Succeed(ctx, h.User, from, h.Room); err != nil {
+			return err
+		}
+	}
+	return k.rooms.Inherited(ctx, h)
+}
+
+// inheritsFrom returns the room that a room replaces by the word of both, empty if
+// there is none.
+func (k *Keeper) inheritsFrom(ctx context.Context, roomID id.RoomID) (id.RoomID, error) {
+	from, err := k.rooms.Predecessor(ctx, roomID)
+	if err != nil || from == "" {
+		return "", err
+	}
+	replacement, err := k.rooms.Replacement(ctx, from)
+	if errors.Is(err, mxerr.NotFound) || err == nil && replacement != roomID {
+		return "", nil
+	}
+	return from, err
+}

@@ -1,0 +1,95 @@
+package openapi
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"parley/matrix/mxerr"
+)
+
+// common reports whether any operation may be refused with a status and code,
+// whether its documentation says so or not.
+// https://spec.matrix.org/v1.19/client-server-api/#common-error-codes
+func common(status int, code mxerr.Code) bool {
+	switch status {
+	case http.StatusBadRequest: // there are many ways to ask for what makes no sense
+		return true
+	case http.StatusUnauthorized:
+		return code == mxerr.MissingToken || code == mxerr.UnknownToken || code == mxerr.UserLocked
+	case http.StatusForbidden:
+		switch code {
+		case mxerr.Forbidden, mxerr.UserSuspended, mxerr.GuestAccessForbidden:
+			return true
+		case mxerr.CannotLeaveServerNoticeRoom: // the prose has it
+			return true
+		}
+		return false
+	case http.StatusNotFound:
+		return code == mxerr.NotFound || code == mxerr.Unrecognized
+	case http.StatusMethodNotAllowed:
+		return code == mxerr.Unrecognized
+	case http.StatusRequestTimeout: // the body did not come
+		return code == mxerr.Unknown
+	case http.StatusRequestEntityTooLarge: // or too much of it
+		return code == mxerr.TooLarge
+	case http.StatusTooManyRequests:
+		return code == mxerr.LimitExceeded
+	}
+	return false
+}
+
+// isPage reports whether a path is that of a page for people, which is HTML
+// whatever happens.
+// https://spec.matrix.org/v1.19/client-server-api/#fallback
+func isPage(path string) bool {
+	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
+}
+
+// passedOn reports whether an operation is one that asks a server which the caller
+// names, and a refusal says that this one gave no answer of use: the fault is not
+// ours, so the statuses are those that the specification has where an application
+// service is asked in the same way.
+func passedOn(key string, status int, code mxerr.Code) bool {
+	return (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && code.Status() == status && asks[key] != ""
+}
+
+// asks are the operations that ask another server, with what for.
+var asks = map[string]string{
+	"POST /_matrix/client/v3/createRoom":            "an identity server, for who is invited by mail",
+	"POST /_matrix/client/v3/rooms/{roomId}/invite": "as above",
+}
+
+// loose are the operations whose schema the answer does not have to follow, with
+// the reason. Most of them give back what clients sent, whatever that is.
+var loose = map[string]string{
+	"GET /_matrix/client/v3/user/{userId}/filter/{filterId}":             "a filter is kept as it was sent",
+	"GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}": "the content of an event may be anything",
+	"GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags":           "what there is about a tag is for clients to understand",
+	"GET /_matrix/client/v3/events":                                      "the schema has events of rooms only, and the stream presence and who is typing, too",
+}
+
+// cut reports whether a request is for events in another form than that of the
+// schemas: as other servers see them, or without some of their members. Of a
+// filter that is named by its ID only the server knows.
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3useruseridfilter
+func cut(query string) bool {
+	q, err := url.ParseQuery(query)
+	filter := q.Get("filter")
+	return err != nil || filter != "" && (filter[0] != '{' || strings.Contains(filter, "event_f"))
+}
+
+// additional are the members beyond the schemas that answers have here, by
+// operation, with the reason.
+var additional = map[string]map[string]string{
+	"GET /_matrix/client/v3/sync": {
+		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
+	},
+	"GET /_matrix/client/v3/initialSync": {
+		"receipts": "a client that begins here has no other way to learn of them",
+	},
+	"GET /_matrix/client/v3/rooms/{roomId}/initialSync": {
+		"receipts": "as above",
+		"presence": "as above",
+	},
+}

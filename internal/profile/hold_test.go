@@ -1,0 +1,70 @@
+package profile
+
+import (
+	"testing"
+	"time"
+
+	"parley/internal/store"
+	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+)
+
+// TestAChangeDuringAJoinSurvivesACrash: the profile changes while somebody joins
+// with the one of before, and the server dies before the room was told.
+func TestAChangeDuringAJoinSurvivesACrash(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := newRooms(t, 3, alice)
+		k, stop := run(t, db, r)
+		k.Hold(alice) // and is never released
+		set(t, k, alice, "Alice")
+		r.agree(k, alice)
+		r.join(alice, "!late")
+		stop()
+
+		k, _ = run(t, db, r)
+		settle(t, time.Millisecond, k, r, alice)
+	})
+}
+
+func TestAChangeDuringAJoinIsToldAfterIt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := newRooms(t, 3, alice)
+		k, _ := run(t, db, r)
+		one, other := k.Hold(alice), k.Hold(alice)
+		set(t, k, alice, "Alice")
+		r.agree(k, alice)
+		r.join(alice, "!late")
+		one()
+		other()
+		settle(t, time.Millisecond, k, r, alice)
+		if len(k.holds.users) != 0 {
+			t.Errorf("%d holds stay", len(k.holds.users))
+		}
+		k.Hold(alice)() // for nothing
+		settle(t, time.Millisecond, k, r, alice)
+	})
+}
+
+// agree waits until all rooms have what the profile says.
+func (r *rooms) agree(k *Keeper, user id.UserID) {
+	r.t.Helper()
+	fields, err := k.Get(ctx, user)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for range 20_000 {
+		if _, differs := r.differ(user, fields); !differs {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	r.t.Fatal("the rooms were never told")
+}
+
+// join has a user in one more room, with a profile of before.
+func (r *rooms) join(user id.UserID, room id.RoomID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.members[user][room] = canonjson.Value(`{"displayname":"before","membership":"join"}`)
+}

@@ -1,0 +1,85 @@
+package room
+
+import (
+	"context"
+
+	"parley/matrix/event"
+	"parley/matrix/eventauth"
+	"parley/matrix/id"
+	"parley/matrix/pushrule"
+)
+
+// Judge evaluates push rules of a user on events of a room, as what they said
+// before they were redacted, if they are. The members of the room are counted, and
+// the user is named, as they are at the moment; what the sender may do is what it
+// was when the event was appended. It does not ask whether the user may see them.
+func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, rules *pushrule.Evaluator, at Moment, items []Item) ([]pushrule.Result, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	about := pushrule.Context{MemberCount: int(at.Joined)}
+	self, err := g.State(ctx, roomID, at.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	if err != nil {
+		return nil, err
+	}
+	if self != nil {
+		about.DisplayName = text(self, "displayname")
+	}
+	results := make([]pushrule.Result, len(items))
+	for i, it := range items {
+		e := it.Event
+		if e.Unsigned().Get("redacted_because") != nil {
+			if e, err = g.event(ctx, it.Num, r.rules); err != nil {
+				return nil, err
+			}
+		}
+		about := about
+		if e.Content().Get("m.mentions").Get("room").True() {
+			if err := g.levelsAt(ctx, roomID, it, &about); err != nil {
+				return nil, err
+			}
+		}
+		results[i] = rules.Evaluate(e.JSON(), about)
+	}
+	return results, nil
+}
+
+// levelsAt fills in what decides whether the sender of an event may notify the
+// room.
+func (g *Engine) levelsAt(ctx context.Context, roomID id.RoomID, it Item, about *pushrule.Context) error {
+	create, err := g.State(ctx, roomID, it.Current, event.Tuple{Type: event.TypeCreate})
+	if err != nil {
+		return err
+	}
+	power, err := g.State(ctx, roomID, it.Current, event.Tuple{Type: event.TypePowerLevels})
+	if err != nil {
+		return err
+	}
+	levels := eventauth.NewLevels(create, power)
+	sender := levels.User(it.Event.Sender())
+	about.SenderLevel, about.SenderIsCreator = int64(sender), sender == eventauth.Creator
+	about.NotificationLevel = func(key string) int64 { return int64(levels.Notification(key)) }
+	return nil
+}
+
+// text returns a text of an event's content, empty if there is none.
+func text(e *event.Event, key string) string {
+	s, _ := e.Content().Get(key).Text()
+	return s
+}
+
+// HasRead returns which of some events of a room a user has read, by receipts or by
+// speaking.
+func (g *Engine) HasRead(ctx context.Context, user id.UserID, room Num, receipts Reads, items []Item) ([]bool, error) {
+	r, err := g.reader(ctx, readKey{user, room}, Moment{}, receipts)
+	if err != nil {
+		return nil, err
+	}
+	r.threads = further(r.spoken.All, receipts.All) // that they have nothing that counts does not make them read
+	read := make([]bool, len(items))
+	for i, it := range items {
+		read[i] = it.Place <= r.markOf(it.Thread).Place
+	}
+	return read, nil
+}

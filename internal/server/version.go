@@ -1,0 +1,18 @@
+package server
+
+import "runtime/debug"
+
+// version names the source that the binary was made from, as far as the toolchain
+// recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
