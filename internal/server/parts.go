@@ -85,6 +85,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		return p, err
 	}
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.typing.OnTyping(p.tellTyping)
 	p.data = accountdata.New(db, p.journal)
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
@@ -108,7 +109,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
 	}
 	if c.Presence.Enabled {
-		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
+		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{
+			Load: p.about, Recall: p.lately, Announce: p.tellPresence, Log: log,
+		})
 		p.loops = append(p.loops, p.presence.Run)
 	}
 	p.feed = feed.New(feed.Parts{
@@ -117,7 +120,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
-		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers, Log: log,
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
+		Receipts: p.receipts, Status: p.presence.Status, Log: log,
 	})
 	p.loops = append(p.loops,
 		p.federation.inbox.Run,

@@ -29,6 +29,7 @@ type Parts struct {
 	Inbox    *inbound.Inbox
 	Receipts *receipt.Book
 	Typing   *ephemeral.Board
+	Presence *ephemeral.Presence // nil if nobody is to know of it
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
