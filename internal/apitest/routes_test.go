@@ -19,6 +19,7 @@ func withEverything(c *config.Config) {
 	c.Tokens.Login = true
 	c.Support.Page = "https://a.test/help"
 	c.Notices.Localpart = "notices"
+	c.Federation.Delegate = "a.test:8448"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {
