@@ -73,6 +73,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.handshakeRoutes(),
 		s.inviteRoutes(),
 		s.transactionRoutes(),
+		s.timestampRoutes(),
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
 		s.wellKnownRoutes(),
