@@ -34,6 +34,9 @@ type entry struct {
 	thread id.EventID
 	// outlier says that it is in the database already, without its place.
 	outlier bool
+	// past is what was counted before the gap that it is put into, nil if it is not
+	// put into one. Others are behind it then, and it is no news.
+	past *counted
 	// gap is what it follows and the room does not have, if that is so.
 	gap []id.EventID
 	// because is the redaction that was there before the event, if there was one.
@@ -265,6 +268,10 @@ func (a appended) change(b *journal.Batch) error {
 			m.writeAside(b, r)
 			continue
 		}
+		if m.past != nil {
+			m.writePast(b, r)
+			continue
+		}
 		after.pos = b.Append(r.num.Scope(), journal.KindEvent, int64(m.num))
 		items = append(items, m.item(after.pos))
 		m.write(b, r, after.pos)
@@ -296,9 +303,13 @@ func (a appended) writeNodes(b *journal.Batch) {
 
 // item returns the event in its place.
 func (m entry) item(pos journal.Position) Item {
+	count := counted{m.row.total, m.row.threaded}
+	if m.past != nil {
+		count = *m.past
+	}
 	return Item{
 		Num: m.num, Event: shown(m.event, m.because.event), Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
-		Replaces: m.replaces, Total: m.row.total, Threaded: m.row.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction,
+		Replaces: m.replaces, Total: count.all, Threaded: count.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction,
 	}
 }
 
@@ -306,15 +317,24 @@ func (m entry) item(pos journal.Position) Item {
 func (a appended) show(items []Item) {
 	r := a.room
 	for _, m := range a.entries {
+		if m.outlier {
+			r.engine.placed(m)
+		}
 		if m.status != accepted {
 			continue // nobody can
+		}
+		if m.redacts != 0 {
+			r.redacted(m.redacts, m.event)
+		}
+		if m.past != nil {
+			continue
 		}
 		row := m.row
 		row.pos = items[0].Pos
 		r.recent.push(items[0], row.moment())
 		items = items[1:]
-		if m.redacts != 0 {
-			r.redacted(m.redacts, m.event)
+		if m.gap != nil {
+			r.recent.moveGap(0, m.place)
 		}
 		m.remember(r)
 		r.engine.movedServers(r, m.members, row.pos)
@@ -323,6 +343,18 @@ func (a appended) show(items []Item) {
 		}
 	}
 	r.engine.appended(r, a.creates)
+}
+
+// placed changes what is in memory of an event that was an outlier.
+func (g *Engine) placed(m entry) {
+	g.graph.Change(m.num, func(known) known { return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows} })
+	g.items.Change(m.num, func(it Item) Item {
+		now := m.item(it.Pos)
+		if now.Transaction = it.Transaction; it.Event != nil {
+			now.Event = it.Event // redacted, if it was
+		}
+		return now
+	})
 }
 
 // write adds to the batch what the event leaves in the database.

@@ -129,6 +129,7 @@ type recent struct {
 	moments []Moment // in order; the first is from before the first of items, or older
 	items   []Item   // in order
 	bytes   int      // of the items, roughly
+	gaps    gaps
 }
 
 // push adds an event that was committed.
