@@ -41,6 +41,8 @@ type entry struct {
 	gap []id.EventID
 	// because is the redaction that was there before the event, if there was one.
 	because cause
+	// relays says that other servers are told of it though it is another's.
+	relays bool
 	// transaction is the request of its sender that it comes from.
 	transaction Transaction
 
@@ -309,7 +311,7 @@ func (m entry) item(pos journal.Position) Item {
 	}
 	return Item{
 		Num: m.num, Event: shown(m.event, m.because.event), Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
-		Replaces: m.replaces, Total: count.all, Threaded: count.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction,
+		Replaces: m.replaces, Total: count.all, Threaded: count.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction, Relays: m.relays,
 	}
 }
 
@@ -365,7 +367,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	}
 	m.insert(b, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
 		m.row.total.Unread, m.row.total.Loud, m.row.threaded.Unread, m.row.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
-		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
+		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID), m.relays)
 	m.writeRelation(b, r)
 	m.writeRedactions(b, r)
 	for _, c := range m.members {
@@ -394,7 +396,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 // shown of the room.
 func (m entry) writeAside(b *journal.Batch, r *live) {
 	m.insert(b, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
-		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
+		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil, false)
 }
 
 // insert adds the row of the event to the batch, in place of the one that it has as
