@@ -196,8 +196,8 @@ func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sen
 	if err != nil {
 		return Sent{}, err
 	}
-	if before.Event == nil {
-		return Sent{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
+	if before.Event == nil { // it is refused, for the reason that there is
+		return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
 	}
 	var leave *event.Event
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
