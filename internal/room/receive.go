@@ -150,7 +150,7 @@ func (r *live) findOutlier(ctx context.Context, eventID id.EventID) (outlier boo
 		}
 	}
 	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
-		err := tx.Row("SELECT event, before IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
+		err := tx.Row("SELECT event, before IS NULL AND place IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}
