@@ -44,6 +44,9 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 type gap struct {
 	before  statetrie.Root
 	missing []id.EventID // nil: there is no gap
+	// unsure says that the state is not known whole. What it does not allow is not
+	// rejected then: rejected is for good, and the rest may come.
+	unsure bool
 	// relay is for an event that its server sends by this one.
 	relay bool
 }
@@ -102,6 +105,9 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	}
 	if outcome, err = r.judge(ctx, e, made); err != nil {
 		return 0, a, nil, err
+	}
+	if outcome == Rejected && behind.unsure {
+		return 0, a, nil, fmt.Errorf("%w: of the state before it", ErrMissing)
 	}
 	before := r.row
 	if outcome == Accepted {
