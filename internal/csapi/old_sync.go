@@ -7,6 +7,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
+	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -111,11 +112,11 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	resp := initialSyncResponse{
 		End: now.token.String(), Rooms: []roomInfo{}, AccountData: now.data[""], Receipts: []canonjson.Value{},
 	}
-	if resp.Presence, err = now.presence(ctx); err != nil {
-		return resp, err
-	}
 	rooms, err := s.Rooms.Rooms(ctx, c.UserID)
 	if err != nil {
+		return resp, err
+	}
+	if resp.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, joinedOf(rooms)); err != nil {
 		return resp, err
 	}
 	for _, m := range rooms {
@@ -142,6 +143,15 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	return resp, nil
 }
 
+func joinedOf(rooms []room.Membership) (joined []room.Num) {
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			joined = append(joined, m.Room)
+		}
+	}
+	return joined
+}
+
 func isGone(membership string) bool {
 	return membership == event.MembershipLeave || membership == event.MembershipBan
 }
@@ -164,7 +174,16 @@ func (s *Server) roomInitialSync(ctx context.Context, c endpoint.Caller, req roo
 	if err != nil {
 		return info, err
 	}
-	info.Presence, err = now.presence(ctx)
+	// Who only looks in is in no room with those who are in there.
+	var shared []room.Num
+	if sight.Membership() == event.MembershipJoin {
+		num, err := s.Rooms.Num(ctx, req.RoomID)
+		if err != nil {
+			return info, err
+		}
+		shared = append(shared, num)
+	}
+	info.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, shared)
 	return info, err
 }
 

@@ -121,12 +121,6 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 	return events, err
 }
 
-// presence returns the presence of those whom the caller shares rooms with. This
-// server does not know of anybody's.
-func (g *roomGlance) presence(context.Context) ([]canonjson.Value, error) {
-	return []canonjson.Value{}, nil
-}
-
 // invite shows a room that the caller is invited to.
 func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, err error) {
 	info = roomInfo{RoomID: roomID, Membership: sight.Membership()}
