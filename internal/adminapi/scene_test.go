@@ -3,6 +3,7 @@ package adminapi_test
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -500,5 +501,58 @@ func TestNoticesOfTheServer(t *testing.T) {
 func TestWithoutSettingsThereAreNoNotices(t *testing.T) {
 	play(t, func(s *scene) {
 		s.refused(s.admin, "POST", a+"v1/send_server_notice", `{"user_id":"@alice:a.test","content":{}}`, 400)
+	})
+}
+
+// TestDeactivationGoesBackAndForth: who was erased and is let in again is somebody
+// whom people hear, and what is left of a deactivation does not befall them.
+func TestDeactivationGoesBackAndForth(t *testing.T) {
+	play(t, func(s *scene) {
+		roomID := s.room("Room", s.bob)
+		s.say(s.bob, roomID, "before")
+		notice := map[string]any{"user_id": s.bob.ID, "content": map[string]string{"msgtype": "m.text", "body": "Beware"}}
+		s.admin.Must("POST", a+"v1/send_server_notice", notice)
+		s.admin.Must("POST", a+"v1/deactivate/@bob:a.test", `{"erase":true}`)
+		synctest.Wait()
+		bob := a + "v2/users/@bob:a.test"
+		if v := s.admin.Must("GET", bob, nil); !v.Get("erased").True() || !v.Get("deactivated").True() {
+			t.Errorf("erased is shown as %s", v)
+		}
+		for room, membership := range s.admin.Must("GET", a+"v1/users/@bob:a.test/memberships", nil).Get("memberships").Members() {
+			if !membership.Is("leave") {
+				t.Errorf("in %s Bob is %s", room, membership)
+			}
+		}
+		s.refused(s.admin, "POST", a+"v1/send_server_notice", notice, 404)
+
+		if v := s.admin.Must("PUT", bob, `{"deactivated":false,"password":"a new long one"}`); v.Get("erased").True() || v.Get("deactivated").True() {
+			t.Errorf("let in again, that is %s", v)
+		}
+		again := s.Login("bob", "a new long one")
+		again.Must("POST", c+"join/"+roomID, `{}`)
+		s.say(again, roomID, "after")
+		dave := s.Register("dave")
+		dave.Must("POST", c+"join/"+roomID, `{}`)
+		said := ""
+		for e := range dave.Must("GET", c+"rooms/"+roomID+"/messages?dir=f&limit=100", nil).Get("chunk").Elements() {
+			if text(e, "type") == "m.room.message" {
+				said += text(e, "content", "body") + " "
+			}
+		}
+		if said != "before after " {
+			t.Errorf("Dave hears %q", said)
+		}
+	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
+}
+
+func TestAdministratorsSeeWithWhichClientsUsersCame(t *testing.T) {
+	play(t, func(s *scene) {
+		time.Sleep(time.Hour)
+		s.bob.Must("GET", c+"account/whoami", nil)
+		v := s.admin.Must("GET", a+"v1/whois/@bob:a.test", nil)
+		own := s.bob.Must("GET", c+"admin/whois/@bob:a.test", nil)
+		if agent := `"user_agent":"Go-http-client/1.1"`; !strings.Contains(string(v), agent) || !strings.Contains(string(own), agent) {
+			t.Errorf("got %s, and Bob %s", v, own)
+		}
 	})
 }

@@ -56,9 +56,9 @@ type user struct {
 	Locked      bool      `json:"locked"`
 	Suspended   bool      `json:"suspended"`
 	Created     int64     `json:"creation_ts"`
+	Erased      bool      `json:"erased"`
 	// What there is none of here, and tools ask for.
 	Type         *string `json:"user_type"`
-	Erased       bool    `json:"erased"`
 	ShadowBanned bool    `json:"shadow_banned"`
 }
 
@@ -72,7 +72,8 @@ func (s *Server) userOf(ctx context.Context, info account.Info) (user, error) {
 	}
 	return user{
 		Name: info.UserID, Displayname: field(profile.Displayname), AvatarURL: field(profile.AvatarURL), Guest: info.Guest, Admin: info.Admin,
-		Deactivated: info.Deactivated, Locked: info.Locked, Suspended: info.Suspended, Created: info.Created.UnixMilli(),
+		Deactivated: info.Deactivated, Locked: info.Locked, Suspended: info.Suspended, Erased: info.Erased,
+		Created: info.Created.UnixMilli(),
 	}, err
 }
 
@@ -350,7 +351,7 @@ func (s *Server) whois(ctx context.Context, _ endpoint.Caller, req userRequest) 
 	}
 	devices, err := s.Accounts.Devices(ctx, req.UserID)
 	for _, d := range devices {
-		resp.Devices[d.ID] = sessions{[]session{{[]connection{{IP: d.SeenAddr, LastSeen: d.Seen.UnixMilli()}}}}}
+		resp.Devices[d.ID] = sessions{[]session{{[]connection{{d.SeenAddr, d.Seen.UnixMilli(), d.SeenAgent}}}}}
 	}
 	return resp, err
 }
