@@ -498,6 +498,28 @@ func TestNoticesOfTheServer(t *testing.T) {
 	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
 }
 
+// TestNoticesReachWhoWantsNoInvites: but not who does not want notices.
+func TestNoticesReachWhoWantsNoInvites(t *testing.T) {
+	play(t, func(s *scene) {
+		for _, u := range []*hstest.User{s.alice, s.bob} {
+			u.Must("PUT", c+"user/"+string(u.ID)+"/account_data/m.invite_permission_config", `{"default_action":"block"}`)
+			u.Must("PUT", c+"user/"+string(u.ID)+"/account_data/org.matrix.msc4155.invite_permission_config", `{"blocked_users":["*"]}`)
+		}
+		s.refused(s.bob, "POST", c+"createRoom", map[string]any{"invite": []id.UserID{s.alice.ID}}, 403)
+		s.bob.Must("PUT", c+"user/@bob:a.test/account_data/m.ignored_user_list", `{"ignored_users":{"@notices:a.test":{}}}`)
+		for u, want := range map[*hstest.User]int{s.alice: 1, s.bob: 0} {
+			s.admin.Must("POST", a+"v1/send_server_notice", map[string]any{"user_id": u.ID, "content": map[string]string{"msgtype": "m.text", "body": "Beware"}})
+			invites := 0
+			for range u.Must("GET", c+"sync", nil).Get("rooms").Get("invite").Members() {
+				invites++
+			}
+			if invites != want {
+				t.Errorf("%s has %d invites, want %d", u.ID, invites, want)
+			}
+		}
+	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
+}
+
 func TestWithoutSettingsThereAreNoNotices(t *testing.T) {
 	play(t, func(s *scene) {
 		s.refused(s.admin, "POST", a+"v1/send_server_notice", `{"user_id":"@alice:a.test","content":{}}`, 400)

@@ -78,7 +78,11 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 		Departed: p.depart, Log: log,
 	})
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
-	p.data = accountdata.New(db, p.journal)
+	var official []id.UserID
+	if c.Notices.Localpart != "" {
+		official = append(official, id.UserID("@"+c.Notices.Localpart+":"+string(name)))
+	}
+	p.data = accountdata.New(db, p.journal, official...)
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
 		Server: name, Key: key,
@@ -97,8 +101,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, log
 	p.heirs = inherit.New(p.rooms, p.data, log)
 	p.filters = filter.NewStore(db)
 	p.reports = report.New(db)
-	if localpart := c.Notices.Localpart; localpart != "" {
-		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
+	if len(official) > 0 {
+		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: official[0], Room: c.Notices.RoomName})
 	}
 	if c.Presence.Enabled {
 		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
