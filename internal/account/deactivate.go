@@ -139,7 +139,7 @@ func (a *Accounts) readErased(ctx context.Context, users []id.UserID) (map[id.Us
 	found := make(map[id.UserID]bool)
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, users)
-		erased, err := selectUsers(tx, "SELECT user_id FROM accounts WHERE erased AND user_id "+in, list)
+		erased, err := store.List[id.UserID](tx, "SELECT user_id FROM accounts WHERE erased AND user_id "+in, list)
 		for _, user := range erased {
 			found[user] = true
 		}

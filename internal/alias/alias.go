@@ -141,13 +141,13 @@ func notFound(alias id.RoomAlias) error {
 func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, error) {
 	var aliases []id.RoomAlias
 	err := d.db.View(ctx, func(tx *store.Tx) (err error) {
-		aliases, err = selectAliases(tx, "SELECT alias FROM aliases WHERE room_id = $1 ORDER BY created, alias", room)
+		aliases, err = store.List[id.RoomAlias](tx, "SELECT alias FROM aliases WHERE room_id = $1 ORDER BY created, alias", room)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the aliases of %s: %w", room, err)
 	}
-	return aliases, nil
+	return append([]id.RoomAlias{}, aliases...), nil
 }
 
 // move has what leads to one room lead to another.
@@ -167,22 +167,6 @@ func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
 	})
 }
 
-// selectAliases returns the aliases that a statement gives, never nil.
-func selectAliases(tx *store.Tx, statement string, args ...any) ([]id.RoomAlias, error) {
-	all := []id.RoomAlias{}
-	for row, err := range tx.Query(statement, args...) {
-		if err != nil {
-			return nil, err
-		}
-		var one id.RoomAlias
-		if err := row.Scan(&one); err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, nil
-}
-
 // Redirect has all aliases that lead to a room lead to another, or removes them if that
 // is empty, and returns them, never nil.
 func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.RoomAlias, error) {
@@ -192,12 +176,12 @@ func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.Room
 	}
 	var aliases []id.RoomAlias
 	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
-		aliases, err = selectAliases(tx, statement+" RETURNING alias", args...)
+		aliases, err = store.List[id.RoomAlias](tx, statement+" RETURNING alias", args...)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("moving the aliases of %s to %q: %w", from, to, err)
 	}
 	slices.Sort(aliases)
-	return aliases, nil
+	return append([]id.RoomAlias{}, aliases...), nil
 }

@@ -184,19 +184,10 @@ func (g *Engine) threaded(ctx context.Context, roomID id.RoomID, room Num, from,
 		return nil, nil
 	}
 	var nums []stateres.Num
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(
-			"SELECT event FROM events WHERE room = $1 AND place > $2 AND place <= $3 AND thread IS NOT NULL ORDER BY place", room, from, upTo) {
-			if err != nil {
-				return err
-			}
-			var n stateres.Num
-			if err := row.Scan(&n); err != nil {
-				return err
-			}
-			nums = append(nums, n)
-		}
-		return nil
+	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
+		nums, err = store.List[stateres.Num](tx,
+			"SELECT event FROM events WHERE room = $1 AND place > $2 AND place <= $3 AND thread IS NOT NULL ORDER BY place", room, from, upTo)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading what is in threads of %s: %w", roomID, err)
