@@ -125,20 +125,23 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 			return resp, err
 		}
 		var info roomInfo
+		ok := true
 		switch membership := sight.Membership(); {
 		case membership == event.MembershipJoin, req.Archived && sight.Left() != 0 && !sight.Forgotten && isGone(membership):
 			info, err = now.room(ctx, m.RoomID, sight)
 			resp.Receipts = append(resp.Receipts, info.Receipts...)
 			info.Receipts = nil
 		case membership == event.MembershipInvite:
-			info, err = now.invite(ctx, m.RoomID, sight)
+			info, ok, err = now.invite(ctx, m.RoomID, sight)
 		default:
-			continue
+			ok = false
 		}
 		if err != nil {
 			return resp, err
 		}
-		resp.Rooms = append(resp.Rooms, info)
+		if ok {
+			resp.Rooms = append(resp.Rooms, info)
+		}
 	}
 	return resp, nil
 }

@@ -98,7 +98,7 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
+	if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
 		return err
 	}
 	root := own.Current
