@@ -101,7 +101,7 @@ func (g *Engine) unreadVarious(
 		return Unread{}, err
 	}
 	// That the threads were found to be read was by the rules of everybody.
-	r.threads = further(r.spoken.All, receipts.All)
+	r.threads = r.all
 	self, err := g.StateNum(ctx, key.room, at.Root, event.Tuple{Type: event.TypeMember, StateKey: string(key.user)})
 	if err != nil {
 		return Unread{}, err
