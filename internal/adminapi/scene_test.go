@@ -395,6 +395,11 @@ func TestUsersAreAdministered(t *testing.T) {
 		s.refused(s.admin, "PUT", "/_parley/admin/v1/lock/"+me, `{"lock":true}`, 403)
 		s.refused(s.admin, "GET", a+"v2/users/@none:a.test", nil, 404)
 		s.refused(s.admin, "PUT", a+"v2/users/@dave:b.test", `{}`, 400)
+		s.refused(s.admin, "PUT", a+"v2/users/@ERIN:a.test", `{}`, 400)
+		s.refused(s.admin, "GET", a+"v2/users/@erin:a.test", nil, 404)
+		if status, v := s.admin.Do("PUT", a+"v2/users/@frank:a.test", `{"deactivated":true}`); status != 201 || !v.Get("deactivated").True() {
+			t.Errorf("got %d %s", status, v)
+		}
 		s.refused(s.admin, "POST", a+"v1/reset_password/@none:a.test", `{"new_password":"x"}`, 404)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -196,6 +197,9 @@ func (s *Server) putUser(ctx context.Context, c endpoint.Caller, req putUserRequ
 }
 
 func (s *Server) createUser(ctx context.Context, req putUserRequest) (err error) {
+	if strings.ToLower(string(req.UserID)) != string(req.UserID) {
+		return mxerr.New(mxerr.InvalidUsername, "The IDs of new users have no capitals")
+	}
 	n := account.NewAccount{Localpart: req.UserID.Localpart(), Admin: req.Admin != nil && *req.Admin}
 	if req.Password != nil {
 		if n.Password, err = s.Accounts.HashPassword(ctx, *req.Password); err != nil {
@@ -209,6 +213,9 @@ func (s *Server) createUser(ctx context.Context, req putUserRequest) (err error)
 		if err := set(ctx); err != nil {
 			return err
 		}
+	}
+	if req.Deactivated != nil && *req.Deactivated {
+		return s.Accounts.Deactivate(ctx, req.UserID, false)
 	}
 	return nil
 }
