@@ -64,6 +64,30 @@ func TestOldClientsAreToldWhoIsOnline(t *testing.T) {
 	})
 }
 
+// TestOldClientsStreamWhatIsOfNoRoom too, as they do what is of one without being an
+// event of it.
+func TestOldClientsStreamWhatIsOfNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		from := text(s.bob.Must("GET", v3+"events", nil), "end")
+		online(s.alice, "at work")
+		s.bob.Must("PUT", v3+"user/@bob:a.test/account_data/m.mine", `{"a":1}`)
+		s.bob.Must("PUT", v3+"user/@bob:a.test/rooms/"+s.room+"/tags/u.mine", `{}`)
+		chunk := s.bob.Must("GET", v3+"events?from="+from, nil).Get("chunk")
+		if text(present(chunk, s.alice.ID), "status_msg") != "at work" {
+			t.Errorf("Bob is told %s of Alice", chunk)
+		}
+		for _, want := range []string{
+			`{"content":{"a":1},"type":"m.mine"}`,
+			`{"content":{"tags":{"u.mine":{}}},"room_id":"` + s.room + `","type":"m.tag"}`,
+		} {
+			if !strings.Contains(string(chunk), want) {
+				t.Errorf("%s is missing in %s", want, chunk)
+			}
+		}
+	})
+}
+
 // TestPresenceKnowsNewNames: whoever gives it.
 func TestPresenceKnowsNewNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
