@@ -576,6 +576,7 @@ func TestAdministratorsSeeWithWhichClientsUsersCame(t *testing.T) {
 	play(t, func(s *scene) {
 		time.Sleep(time.Hour)
 		s.bob.Must("GET", c+"account/whoami", nil)
+		time.Sleep(time.Hour) // until it is written
 		v := s.admin.Must("GET", a+"v1/whois/@bob:a.test", nil)
 		own := s.bob.Must("GET", c+"admin/whois/@bob:a.test", nil)
 		if agent := `"user_agent":"Go-http-client/1.1"`; !strings.Contains(string(v), agent) || !strings.Contains(string(own), agent) {
