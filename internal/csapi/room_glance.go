@@ -21,6 +21,8 @@ type roomGlance struct {
 	token  feed.Token
 	limit  int                          // of messages
 	data   map[id.RoomID][]typedContent // account data by room, that of none under ""
+	// ignored is of whom the caller does not want to hear.
+	ignored map[id.UserID]bool
 }
 
 func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roomGlance, error) {
@@ -28,6 +30,9 @@ func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roo
 	data, err := s.AccountData.All(ctx, c.UserID, g.token.Pos)
 	for _, d := range data {
 		g.data[d.Room] = append(g.data[d.Room], typedContent{d.Type, d.Content})
+	}
+	if err == nil {
+		g.ignored, err = s.Feed.Ignored(ctx, c.UserID)
 	}
 	return g, err
 }
@@ -114,32 +119,30 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 		return nil, err
 	}
 	said, err := g.Receipts.All(ctx, []int64{int64(num)}, g.caller.UserID, g.token.Pos)
-	for _, content := range receipt.Contents(said[int64(num)]) {
+	list := slices.DeleteFunc(said[int64(num)], func(r receipt.Receipt) bool { return g.ignored[r.User] })
+	for _, content := range receipt.Contents(list) {
 		events = append(events, canonjson.Value(nil).With("content", content).
 			With("room_id", canonjson.Text(string(roomID))).With("type", canonjson.Text("m.receipt")))
 	}
 	return events, err
 }
 
-// presence returns the presence of those whom the caller shares rooms with. This
-// server does not know of anybody's.
-func (g *roomGlance) presence(context.Context) ([]canonjson.Value, error) {
-	return []canonjson.Value{}, nil
-}
-
-// invite shows a room that the caller is invited to.
-func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, err error) {
+// invite shows a room that the caller is invited to, if it is by somebody who may.
+func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, ok bool, err error) {
 	info = roomInfo{RoomID: roomID, Membership: sight.Membership()}
 	if info.Visibility, err = g.visibilityIn(ctx, roomID); err != nil {
-		return info, err
+		return info, false, err
 	}
 	items, err := g.Rooms.Back(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place, 1)
 	if err != nil || len(items) == 0 {
-		return info, err
+		return info, err == nil, err
+	}
+	if hidden, err := g.Feed.HidesInvite(ctx, g.caller.UserID, items[0].Event.Sender()); err != nil || hidden {
+		return info, false, err
 	}
 	shown, err := g.show(ctx, g.caller, roomID, sight, items)
 	if err == nil {
 		info.Invite = shown[0]
 	}
-	return info, err
+	return info, err == nil, err
 }

@@ -37,7 +37,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipJoin:
 		return a.stays(ctx, n, was != event.MembershipJoin)
 	case event.MembershipInvite, event.MembershipKnock:
-		return a.waits(ctx, n, is)
+		return a.waits(ctx, n, was, is)
 	case event.MembershipLeave, event.MembershipBan:
 		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
@@ -93,13 +93,15 @@ var strippedTypes = [...]string{
 }
 
 // waits tells of a room that the user is invited to or has knocked on.
-func (a *answer) waits(ctx context.Context, n *news, membership string) error {
+func (a *answer) waits(ctx context.Context, n *news, was, membership string) error {
 	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
 	if err != nil || !ok {
 		return err
 	}
-	if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
+	if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil {
 		return err
+	} else if hidden && membership == event.MembershipInvite {
+		return a.invitedUnheard(ctx, n, was)
 	}
 	root := own.Current
 	if root == (statetrie.Root{}) { // what was then was purged
@@ -129,6 +131,23 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
 	if a.q.stream {
 		return a.streamOwn(ctx, n, []room.Item{own})
+	}
+	return nil
+}
+
+// invitedUnheard tells of a room to which somebody has invited the user who is not
+// heard: that the user had left it, if that is news. Of the invite nothing is told.
+func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error {
+	if was == "" || isGone(was) {
+		return nil
+	}
+	for i, m := range slices.Backward(n.sight.Memberships) {
+		if isGone(m.Membership) && m.Pos > a.since.Pos {
+			until := *n.sight
+			until.Memberships = until.Memberships[:i+1]
+			n.sight = &until
+			return a.gone(ctx, n, was)
+		}
 	}
 	return nil
 }
