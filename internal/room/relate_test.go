@@ -45,7 +45,7 @@ func TestWhatOthersRelateTo(t *testing.T) {
 			{"a thread of alice", []string{"m.thread"}, []id.UserID{alice}, nil},
 			{"nothing", []string{}, nil, nil},
 		} {
-			got, err := n.Related(ctx, roomID, items, row.relTypes, row.senders)
+			got, err := n.Related(ctx, roomID, items, row.relTypes, row.senders, []Interval{{1, Last}})
 			if err != nil {
 				t.Fatal(err)
 			}

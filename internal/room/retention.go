@@ -119,8 +119,34 @@ func expired(it Item, cutoff int64) bool {
 	return cutoff != 0 && !isState && it.Event.OriginServerTS() < cutoff
 }
 
+// extant is what there still is of a room's history to be shown: the places from
+// first on, and there what was not sent before the cutoff.
+type extant struct {
+	first  int64
+	cutoff int64 // 0: nothing is too old
+}
+
+func (r *live) extant(ctx context.Context) (extant, error) {
+	cutoff, err := r.cutoff(ctx)
+	return extant{r.remains.place, cutoff}, err
+}
+
+// of returns what there still is of some places.
+func (x extant) of(places []Interval) []Interval {
+	if x.first == 0 {
+		return places
+	}
+	var left []Interval
+	for _, in := range places {
+		if in.First = max(in.First, x.first); in.First <= in.Last {
+			left = append(left, in)
+		}
+	}
+	return left
+}
+
 // Unexpired returns those events of a room that are not too old to be shown. Back,
-// Forward and Item leave out the others.
+// Forward and Item leave out the others, and what is too old relates to nothing.
 func (g *Engine) Unexpired(ctx context.Context, roomID id.RoomID, items []Item) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
