@@ -206,3 +206,34 @@ func TestThreadsAreCountedWithoutIgnoredUsers(t *testing.T) {
 		t.Errorf("with a highlight of his, got %s", got)
 	}
 }
+
+func TestAnInviteThatIsNotSeenLeavesWhatWasBefore(t *testing.T) {
+	s := newScene(t)
+	knocked, invited := s.room(s.bob), s.room(s.bob)
+	s.put(s.alice, knocked, "m.room.join_rules", `{"join_rule":"knock"}`)
+	s.carol.Must("POST", "/_matrix/client/v3/knock/"+knocked, `{}`)
+	s.to(s.alice, invited, "invite", s.carol)
+	ignores(s.carol, s.bob)
+	c := newClient(t, s.carol, "")
+	check := func(a answer) {
+		t.Helper()
+		if a.in("knock", knocked) == nil || a.in("invite", invited) == nil || len(a.rooms("invite")) != 1 {
+			t.Errorf("got %s", a)
+		}
+	}
+	check(c.sync())
+	s.to(s.bob, knocked, "invite", s.carol)
+	s.to(s.bob, invited, "invite", s.carol)
+	if a := c.sync(); len(a.rooms("leave")) != 0 || len(a.rooms("invite")) > 1 {
+		t.Errorf("of invites that are not seen the client is told %s", a)
+	}
+	a := newClient(t, s.carol, "").sync()
+	check(a)
+	if got := brief(a.in("invite", invited).Get("invite_state")); len(got) < 2 || got[1] != "alice join" {
+		t.Errorf("the invite is that of %q", got)
+	}
+	ignores(s.carol)
+	if a := c.sync(); len(a.rooms("invite")) != 2 {
+		t.Errorf("when nobody is ignored any more, the client is told %s", a)
+	}
+}

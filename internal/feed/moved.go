@@ -37,7 +37,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipJoin:
 		return a.stays(ctx, n, was != event.MembershipJoin)
 	case event.MembershipInvite, event.MembershipKnock:
-		return a.waits(ctx, n, is)
+		return a.waits(ctx, n)
 	case event.MembershipLeave, event.MembershipBan:
 		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
@@ -92,13 +92,28 @@ var strippedTypes = [...]string{
 	"m.room.canonical_alias", "m.room.encryption",
 }
 
-// waits tells of a room that the user is invited to or has knocked on.
-func (a *answer) waits(ctx context.Context, n *news, membership string) error {
-	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
-	if err != nil || !ok {
-		return err
+// waiting returns the invite or the knock by which the user waits before a room:
+// the last, or if that is an invite which the user is not to see, what it came
+// after. ok is false if there is none.
+func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok bool, err error) {
+	for _, m := range slices.Backward(n.sight.Memberships) {
+		if m.Membership != event.MembershipInvite && m.Membership != event.MembershipKnock {
+			return own, false, nil
+		}
+		if own, ok, err = a.Rooms.Own(ctx, n.id, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
+			return own, ok, err
+		}
+		if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || !hidden {
+			return own, err == nil, err
+		}
 	}
-	if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || hidden && membership == event.MembershipInvite {
+	return own, false, nil
+}
+
+// waits tells of a room that the user is invited to or has knocked on.
+func (a *answer) waits(ctx context.Context, n *news) error {
+	own, ok, err := a.waiting(ctx, n)
+	if err != nil || !ok {
 		return err
 	}
 	root := own.Current
@@ -123,7 +138,7 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 		}
 	}
 	part, name := &a.invite, `{"invite_state":`
-	if membership == event.MembershipKnock {
+	if own.Event.Membership() == event.MembershipKnock {
 		part, name = &a.knock, `{"knock_state":`
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
