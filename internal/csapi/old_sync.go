@@ -7,6 +7,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
+	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -120,6 +121,9 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	}
 	for _, m := range rooms {
 		sight, err := s.Rooms.SightAt(ctx, m.RoomID, c.UserID, now.token.Pos)
+		if room.IsGone(err) {
+			continue // it was deleted, perhaps just now
+		}
 		if err != nil {
 			return resp, err
 		}
@@ -132,6 +136,9 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 		case membership == event.MembershipInvite:
 			info, err = now.invite(ctx, m.RoomID, sight)
 		default:
+			continue
+		}
+		if room.IsGone(err) {
 			continue
 		}
 		if err != nil {
