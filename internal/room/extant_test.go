@@ -121,6 +121,8 @@ func TestWhatIsTooOldRelatesToNothing(t *testing.T) {
 		o.Retention = Retention{Enabled: true, Default: 24 * time.Hour}
 		n := start(t, storetest.Open(t, location), o)
 		r := newRelatives(n, func() { time.Sleep(20 * time.Hour) })
+		n.send(r.roomID, join(bob))
+		n.send(r.roomID, message(alice, "later"))
 		var old []Item
 		for _, eventID := range []id.EventID{r.root, r.edited, r.early} {
 			it, ok, err := n.Item(ctx, r.roomID, eventID)
@@ -137,9 +139,29 @@ func TestWhatIsTooOldRelatesToNothing(t *testing.T) {
 		if got := r.children(r.early, 1); !slices.Equal(got, []id.EventID{r.late}) {
 			t.Errorf("what is left relates to %v", got)
 		}
+		unread := func(want int64) {
+			t.Helper()
+			at, err := n.Now(ctx, r.roomID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			num, err := n.Num(ctx, r.roomID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := n.Unread(ctx, bob, num, at, Reads{}, false)
+			if err != nil || u.Notifications != want {
+				t.Errorf("%d are unread, %v, want %d", u.Notifications, err, want)
+			}
+		}
+		unread(1)
 		left, err := n.Unexpired(ctx, r.roomID, slices.Clone(old))
 		if err != nil || len(left) > 0 {
 			t.Errorf("too old is not %v, %v", left, err)
 		}
+		time.Sleep(20 * time.Hour)
+		unread(0) // not even the last of the room, which is never removed
+		n.send(r.roomID, message(alice, "new"))
+		unread(1)
 	})
 }

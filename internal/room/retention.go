@@ -102,6 +102,58 @@ func (g *Engine) lifetimeIn(ctx context.Context, r *live, root statetrie.Root) (
 	return g.retention.lifetime(list[0].Event.Content()), nil
 }
 
+// fading is up to where the messages of a room were too old to be shown.
+type fading struct {
+	cutoff int64
+	mark   *Mark // nil: nowhere
+}
+
+// faded returns up to where about all messages are too old to be shown, nil for
+// nowhere: what nobody can read is not unread. It looks again when a twentieth of
+// the time has gone by for which messages are kept, or a minute.
+func (r *live) faded(ctx context.Context) (*Mark, error) {
+	cutoff, err := r.cutoff(ctx)
+	if err != nil || cutoff == 0 {
+		return nil, err
+	}
+	step := min(r.lifetime.Load().life/20, time.Minute).Milliseconds()
+	first, last := max(1, r.remains.place), r.recent.place()
+	known := r.fading.Load()
+	switch {
+	case known == nil || cutoff < known.cutoff:
+	case cutoff <= known.cutoff+step:
+		return known.mark, nil
+	case known.mark != nil:
+		first = max(first, known.mark.Place)
+	}
+	now := &fading{cutoff: cutoff}
+	for first <= last { // nothing before first is young, and nothing behind last is old
+		middle := first + (last-first)/2
+		items, err := r.engine.forward(ctx, r, middle, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 0 || items[0].Event.OriginServerTS() >= cutoff {
+			last = middle - 1
+			continue
+		}
+		it := items[0]
+		first, now.mark = max(middle, it.Place)+1, &Mark{Place: it.Place, Total: it.Total, Threaded: it.Threaded}
+	}
+	r.fading.Store(now)
+	return now.mark, nil
+}
+
+// place returns the last place of the room.
+func (c *recent) place() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.moments) == 0 {
+		return 0
+	}
+	return c.moments[len(c.moments)-1].Place
+}
+
 // root returns the current state, as it is committed.
 func (c *recent) root() statetrie.Root {
 	c.mu.RLock()
