@@ -57,5 +57,11 @@ func TestWhatOthersRelateTo(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", row.name, got, want)
 			}
 		}
+		// What the reader may not see is nothing to go by.
+		for _, seen := range [][]Interval{nil, {{1, items[len(items)-1].Place}}} {
+			if got, err := n.Related(ctx, roomID, items, nil, nil, seen); err != nil || len(got) > 0 {
+				t.Errorf("for who sees %v: got %v, %v", seen, got, err)
+			}
+		}
 	})
 }
