@@ -19,6 +19,7 @@ type tale struct {
 	// Of old there are a root with a thread, and an event that is edited and referred
 	// to; both are then gone. A young event refers to what is gone, and has a thread.
 	old, young []string
+	from       string // a token of before
 }
 
 const v1 = "/_matrix/client/v1/"
@@ -40,6 +41,7 @@ func (s *tale) send(u *hstest.User, relType, to string) string {
 func (s *scene) tell(then func(roomID string)) *tale {
 	s.Helper()
 	l := &tale{scene: s, roomID: s.room("Room", s.bob)}
+	l.from = text(s.bob.Must("GET", c+"sync", nil), "next_batch")
 	root, edited := l.send(s.alice, "", ""), l.send(s.alice, "", "")
 	l.old = []string{root, edited, l.send(s.bob, "m.thread", root), l.send(s.alice, "m.replace", edited), l.send(s.bob, "m.reference", edited)}
 	s.bob.Must("POST", c+"rooms/"+l.roomID+"/receipt/m.read/"+url.PathEscape(root), `{}`)
@@ -68,6 +70,7 @@ func (s *tale) onlyYoung() {
 		v1 + "rooms/" + s.roomID + "/threads", c + "notifications", c + "sync",
 		v1 + "rooms/" + s.roomID + "/relations/" + url.PathEscape(s.young[0]),
 		v1 + "rooms/" + s.roomID + "/timestamp_to_event?dir=f&ts=0",
+		c + "sync?since=" + s.from, c + "events?timeout=0&from=" + s.from, c + "events?timeout=0&room_id=" + s.roomID + "&from=" + s.from,
 	} {
 		got := s.bob.Must("GET", path, nil)
 		for _, eventID := range s.old {
@@ -147,7 +150,13 @@ func TestADeletedRoomIsNamedInVain(t *testing.T) {
 		if n := rooms(s.bob); n != 4 {
 			t.Errorf("before, the space has %d rooms for a member", n)
 		}
-		s.admin.Must("DELETE", a+"v1/rooms/"+next, `{}`)
+		task := text(s.admin.Must("DELETE", a+"v2/rooms/"+next, `{}`), "delete_id")
+		synctest.Wait() // it has begun, and the rows are still there
+		s.refused(s.bob, "GET", v1+"room_summary/"+next, nil, 404)
+		if n := rooms(s.bob); n != 2 {
+			t.Errorf("meanwhile, the space has %d rooms", n)
+		}
+		s.until(a + "v2/rooms/delete_status/" + task)
 		if n := rooms(s.bob); n != 2 {
 			t.Errorf("afterwards, the space has %d rooms", n)
 		}

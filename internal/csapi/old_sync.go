@@ -112,13 +112,11 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	resp := initialSyncResponse{
 		End: now.token.String(), Rooms: []roomInfo{}, AccountData: now.data[""], Receipts: []canonjson.Value{},
 	}
-	if resp.Presence, err = now.presence(ctx); err != nil {
-		return resp, err
-	}
 	rooms, err := s.Rooms.Rooms(ctx, c.UserID)
 	if err != nil {
 		return resp, err
 	}
+	var joined []room.Num
 	for _, m := range rooms {
 		sight, err := s.Rooms.SightAt(ctx, m.RoomID, c.UserID, now.token.Pos)
 		if room.IsGone(err) {
@@ -128,13 +126,17 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 			return resp, err
 		}
 		var info roomInfo
+		ok := true
 		switch membership := sight.Membership(); {
 		case membership == event.MembershipJoin, req.Archived && sight.Left() != 0 && !sight.Forgotten && isGone(membership):
 			info, err = now.room(ctx, m.RoomID, sight)
 			resp.Receipts = append(resp.Receipts, info.Receipts...)
 			info.Receipts = nil
+			if membership == event.MembershipJoin {
+				joined = append(joined, m.Room)
+			}
 		case membership == event.MembershipInvite:
-			info, err = now.invite(ctx, m.RoomID, sight)
+			info, ok, err = now.invite(ctx, m.RoomID, sight)
 		default:
 			continue
 		}
@@ -144,8 +146,11 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 		if err != nil {
 			return resp, err
 		}
-		resp.Rooms = append(resp.Rooms, info)
+		if ok {
+			resp.Rooms = append(resp.Rooms, info)
+		}
 	}
+	resp.Presence = now.presence(joined...)
 	return resp, nil
 }
 
@@ -171,8 +176,15 @@ func (s *Server) roomInitialSync(ctx context.Context, c endpoint.Caller, req roo
 	if err != nil {
 		return info, err
 	}
-	info.Presence, err = now.presence(ctx)
-	return info, err
+	info.Presence = []canonjson.Value{}
+	if sight.Membership() == event.MembershipJoin {
+		num, err := s.Rooms.Num(ctx, req.RoomID)
+		if err != nil {
+			return info, err
+		}
+		info.Presence = now.presence(num)
+	}
+	return info, nil
 }
 
 type roomInitialSyncRequest struct {

@@ -2,7 +2,9 @@ package feed_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -235,5 +237,48 @@ func TestAnInviteThatIsNotSeenLeavesWhatWasBefore(t *testing.T) {
 	ignores(s.carol)
 	if a := c.sync(); len(a.rooms("invite")) != 2 {
 		t.Errorf("when nobody is ignored any more, the client is told %s", a)
+	}
+}
+
+func TestIgnoredUsersAreNotHeardByOldClients(t *testing.T) { synctest.Test(t, ignoredByOldClients) }
+
+func ignoredByOldClients(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	s.say(s.alice, room, "hello")
+	said := s.say(s.bob, room, "never mind")
+	s.bob.Must("POST", path(room, "receipt", "m.read", said), `{}`)
+	invited := s.room(s.bob)
+	s.to(s.bob, invited, "invite", s.carol)
+	for _, u := range []*hstest.User{s.alice, s.bob} {
+		says(u, `{"presence":"online"}`)
+	}
+	later()
+	from := text(newClient(t, s.carol, "").sync().Value, "next_batch")
+	look := func() string {
+		return string(s.carol.Must("GET", "/_matrix/client/v3/initialSync", nil)) + string(s.carol.Must("GET", path(room, "initialSync"), nil))
+	}
+	const rooms, present = `"membership":"invite"`, `"sender":"@bob:a.test","type":"m.presence"`
+	all := look()
+	for _, what := range []string{"never mind", rooms, present, `"m.read":{"@bob:a.test"`} {
+		if !strings.Contains(all, what) {
+			t.Errorf("before, %s is not in %s", what, all)
+		}
+	}
+	ignores(s.carol, s.bob)
+	less := look()
+	for _, what := range []string{"never mind", rooms, present, `"m.read":{"@bob:a.test"`} {
+		if strings.Contains(less, what) {
+			t.Errorf("of somebody who is ignored %s is in %s", what, less)
+		}
+	}
+	if !strings.Contains(less, `"sender":"@alice:a.test","type":"m.presence"`) {
+		t.Errorf("the presence of Alice is not in %s", less)
+	}
+	s.say(s.bob, room, "never mind")
+	s.say(s.alice, room, "news")
+	got := string(s.carol.Must("GET", "/_matrix/client/v3/events?timeout=0&room_id="+room+"&from="+from, nil))
+	if strings.Contains(got, "never mind") || !strings.Contains(got, "news") {
+		t.Errorf("who looks into the room gets %s", got)
 	}
 }

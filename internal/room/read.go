@@ -168,6 +168,19 @@ func (g *Engine) ItemsLeft(ctx context.Context, roomID id.RoomID, nums []statere
 	return slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil }), err
 }
 
+// ItemsShown is Items with only those that are shown, in the timeline.
+func (g *Engine) ItemsShown(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.itemsFound(ctx, r, nums)
+	if err != nil {
+		return nil, err
+	}
+	return r.unexpired(ctx, slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil || it.Place < r.remains.place }))
+}
+
 func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {
 	list, err := g.itemsFound(ctx, r, nums)
 	if err != nil {

@@ -135,6 +135,12 @@ func (g *Engine) changeRemains(ctx context.Context, roomID id.RoomID, room Num, 
 			if _, err := tx.Exec("UPDATE rooms SET change = $2 WHERE room = $1", room, change); err != nil {
 				return err
 			}
+			if put.deleted {
+				// Who looks for rooms reads it past the room itself.
+				if _, err := tx.Exec("DELETE FROM summaries WHERE room = $1", room); err != nil {
+					return err
+				}
+			}
 			return putRemains(tx, room, put)
 		})
 		b.Durable(func() { g.purged(roomID) })
