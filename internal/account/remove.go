@@ -65,20 +65,8 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 }
 
 func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) ([]id.DeviceID, error) {
-	var devices []id.DeviceID
-	for row, err := range tx.Query("SELECT device_id FROM devices WHERE user_id = $1 ORDER BY device_id", user) {
-		if err != nil {
-			return nil, err
-		}
-		var d id.DeviceID
-		if err := row.Scan(&d); err != nil {
-			return nil, err
-		}
-		if which(d) {
-			devices = append(devices, d)
-		}
-	}
-	return devices, nil
+	devices, err := store.List[id.DeviceID](tx, "SELECT device_id FROM devices WHERE user_id = $1 ORDER BY device_id", user)
+	return slices.DeleteFunc(devices, func(d id.DeviceID) bool { return !which(d) }), err
 }
 
 // deleteTokens removes the tokens of devices, and returns those devices. Like

@@ -35,16 +35,18 @@ type Store struct {
 	db       *store.DB
 	journal  *journal.Journal
 	maxTotal int64
+	official []id.UserID
 	// personal has the push rules of users as they are evaluated.
 	personal *cache.Cache[id.UserID, personal]
 	wishes   *cache.Cache[journal.Scope, *wishes] // nil for those that have changed
 }
 
 // New returns a store over a database and its journal. It must be made before the
-// journal runs.
-func New(db *store.DB, j *journal.Journal) *Store {
+// journal runs. Official are the users who speak for the server, so that it does not
+// depend on who wants to be invited whether they reach everybody.
+func New(db *store.DB, j *journal.Journal, official ...id.UserID) *Store {
 	s := &Store{
-		db: db, journal: j, maxTotal: maxTotal,
+		db: db, journal: j, maxTotal: maxTotal, official: official,
 		personal: cache.New[id.UserID](personalMemory, personal.weight),
 		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
 	}

@@ -116,7 +116,9 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	if err != nil {
 		return resp, err
 	}
-	var joined []room.Num
+	if resp.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, joinedOf(rooms)); err != nil {
+		return resp, err
+	}
 	for _, m := range rooms {
 		sight, err := s.Rooms.SightAt(ctx, m.RoomID, c.UserID, now.token.Pos)
 		if room.IsGone(err) {
@@ -132,13 +134,10 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 			info, err = now.room(ctx, m.RoomID, sight)
 			resp.Receipts = append(resp.Receipts, info.Receipts...)
 			info.Receipts = nil
-			if membership == event.MembershipJoin {
-				joined = append(joined, m.Room)
-			}
 		case membership == event.MembershipInvite:
 			info, ok, err = now.invite(ctx, m.RoomID, sight)
 		default:
-			continue
+			ok = false
 		}
 		if room.IsGone(err) {
 			continue
@@ -150,8 +149,16 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 			resp.Rooms = append(resp.Rooms, info)
 		}
 	}
-	resp.Presence = now.presence(joined...)
 	return resp, nil
+}
+
+func joinedOf(rooms []room.Membership) (joined []room.Num) {
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			joined = append(joined, m.Room)
+		}
+	}
+	return joined
 }
 
 func isGone(membership string) bool {
@@ -176,15 +183,17 @@ func (s *Server) roomInitialSync(ctx context.Context, c endpoint.Caller, req roo
 	if err != nil {
 		return info, err
 	}
-	info.Presence = []canonjson.Value{}
+	// Who only looks in is in no room with those who are in there.
+	var shared []room.Num
 	if sight.Membership() == event.MembershipJoin {
 		num, err := s.Rooms.Num(ctx, req.RoomID)
 		if err != nil {
 			return info, err
 		}
-		info.Presence = now.presence(num)
+		shared = append(shared, num)
 	}
-	return info, nil
+	info.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, shared)
+	return info, err
 }
 
 type roomInitialSyncRequest struct {

@@ -3,11 +3,8 @@ package csapi
 import (
 	"context"
 	"slices"
-	"time"
 
-	"parley/internal/accountdata"
 	"parley/internal/endpoint"
-	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
 	"parley/internal/receipt"
@@ -24,7 +21,7 @@ type roomGlance struct {
 	token  feed.Token
 	limit  int                          // of messages
 	data   map[id.RoomID][]typedContent // account data by room, that of none under ""
-	// ignored is of whom the caller wants to hear nothing.
+	// ignored is of whom the caller does not want to hear.
 	ignored map[id.UserID]bool
 }
 
@@ -37,6 +34,9 @@ func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roo
 	data, err := s.AccountData.All(ctx, c.UserID, g.token.Pos)
 	for _, d := range data {
 		g.data[d.Room] = append(g.data[d.Room], typedContent{d.Type, d.Content})
+	}
+	if err == nil {
+		g.ignored, err = s.Feed.Ignored(ctx, c.UserID)
 	}
 	return g, err
 }
@@ -123,43 +123,21 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 		return nil, err
 	}
 	said, err := g.Receipts.All(ctx, []int64{int64(num)}, g.caller.UserID, g.token.Pos)
-	heard := slices.DeleteFunc(said[int64(num)], func(r receipt.Receipt) bool { return g.ignored[r.User] })
-	for _, content := range receipt.Contents(heard) {
+	list := slices.DeleteFunc(said[int64(num)], func(r receipt.Receipt) bool { return g.ignored[r.User] })
+	for _, content := range receipt.Contents(list) {
 		events = append(events, canonjson.Value(nil).With("content", content).
 			With("room_id", canonjson.Text(string(roomID))).With("type", canonjson.Text("m.receipt")))
 	}
 	return events, err
 }
 
-// presence returns the presence of who is in some rooms, all of which the caller is
-// in.
-func (g *roomGlance) presence(rooms ...room.Num) []canonjson.Value {
-	list := []canonjson.Value{}
-	if g.Presence == nil || len(rooms) == 0 {
-		return list
-	}
-	look := ephemeral.Look{User: g.caller.UserID, Everything: true}
-	for _, num := range rooms {
-		look.Rooms = append(look.Rooms, num.Scope())
-	}
-	now := time.Now()
-	for _, shown := range g.Presence.See(look) {
-		if !g.ignored[shown.User] {
-			list = append(list, shown.Append(nil, now))
-		}
-	}
-	return list
-}
-
-// invite shows a room that the caller is invited to; ok is false if the caller is
-// not to see that.
+// invite shows a room that the caller is invited to, if it is by somebody who may.
 func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, ok bool, err error) {
-	own, found, err := g.Rooms.Own(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place)
-	if err != nil || !found {
+	own, ok, err := g.Rooms.Own(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place)
+	if err != nil || !ok {
 		return info, false, err
 	}
-	what, err := g.AccountData.Invite(ctx, g.caller.UserID, own.Event.Sender())
-	if err != nil || what != accountdata.InviteShown {
+	if hidden, err := g.Feed.HidesInvite(ctx, g.caller.UserID, own.Event.Sender()); err != nil || hidden {
 		return info, false, err
 	}
 	info = roomInfo{RoomID: roomID, Membership: sight.Membership()}

@@ -62,6 +62,9 @@ func (f *Feed) Events(ctx context.Context, q StreamRequest) (Stream, error) {
 	if a.since == (Token{}) {
 		return s, nil // what is behind the token is gone by now
 	}
+	for _, e := range slices.Concat(a.accountData, a.presence) {
+		a.stream = append(a.stream, streamed{a.now.Pos, e})
+	}
 	slices.SortStableFunc(a.stream, func(a, b streamed) int { return int(a.pos - b.pos) })
 	for _, e := range a.stream {
 		s.Events = append(s.Events, e.event)
@@ -120,8 +123,13 @@ func (a *answer) streamOwn(ctx context.Context, n *news, own []room.Item) error 
 	return err
 }
 
-// streamEphemeral adds receipts and who is typing.
-func (a *answer) streamEphemeral(n *news, events []canonjson.Value) {
+// streamOfRoom adds what is of a room and no event of it: receipts, who is typing, and
+// account data.
+func (a *answer) streamOfRoom(n *news, ephemeral []canonjson.Value) {
+	events := slices.Clone(ephemeral)
+	for _, d := range n.data {
+		events = append(events, typed(d.Type, d.Content))
+	}
 	for _, e := range events {
 		a.stream = append(a.stream, streamed{a.now.Pos, e.With("room_id", canonjson.Text(string(n.id)))})
 	}

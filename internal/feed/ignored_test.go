@@ -141,6 +141,35 @@ func TestInvitesOfIgnoredUsersAreHidden(t *testing.T) {
 	}
 }
 
+// TestWhoLeftIsToldThoughAHiddenInviteFollows: or the client would go on to show the
+// room as one that the user is in, or is invited to.
+func TestWhoLeftIsToldThoughAHiddenInviteFollows(t *testing.T) {
+	s := newScene(t)
+	room := s.room()
+	s.join(s.carol, room)
+	wants(s.bob, "m.ignored_user_list", `{"ignored_users":{"@carol:a.test":{}}}`)
+	for _, tt := range []struct {
+		name  string
+		first func()
+	}{
+		{"who was in the room", func() { s.join(s.bob, room) }},
+		{"who was invited", func() { s.to(s.alice, room, "invite", s.bob) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.first()
+			c := quietly(t, s.bob, "")
+			c.sync()
+			s.leave(s.bob, room)
+			s.to(s.carol, room, "invite", s.bob)
+			told := c.sync()
+			same(t, "rooms that were left", told.rooms("leave"), room)
+			same(t, "invites", told.rooms("invite"))
+			same(t, "rooms that were left, once more", c.sync().rooms("leave"))
+			s.leave(s.bob, room)
+		})
+	}
+}
+
 func TestInvitesMayBeBlocked(t *testing.T) {
 	s := newScene(t)
 	room := s.room()

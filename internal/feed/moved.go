@@ -37,7 +37,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipJoin:
 		return a.stays(ctx, n, was != event.MembershipJoin)
 	case event.MembershipInvite, event.MembershipKnock:
-		return a.waits(ctx, n)
+		return a.waits(ctx, n, was)
 	case event.MembershipLeave, event.MembershipBan:
 		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
@@ -94,27 +94,30 @@ var strippedTypes = [...]string{
 
 // waiting returns the invite or the knock by which the user waits before a room:
 // the last, or if that is an invite which the user is not to see, what it came
-// after. ok is false if there is none.
-func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok bool, err error) {
+// after. unheard says that there is only the one that is not seen.
+func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok, unheard bool, err error) {
 	for _, m := range slices.Backward(n.sight.Memberships) {
 		if m.Membership != event.MembershipInvite && m.Membership != event.MembershipKnock {
-			return own, false, nil
+			break
 		}
 		if own, ok, err = a.Rooms.Own(ctx, n.id, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
-			return own, ok, err
+			return own, ok, false, err
 		}
-		if hidden, err := a.hidesInvite(ctx, own.Event.Sender()); err != nil || !hidden {
-			return own, err == nil, err
+		if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil || !hidden {
+			return own, err == nil, false, err
 		}
 	}
-	return own, false, nil
+	return room.Item{}, false, true, nil
 }
 
 // waits tells of a room that the user is invited to or has knocked on.
-func (a *answer) waits(ctx context.Context, n *news) error {
-	own, ok, err := a.waiting(ctx, n)
-	if err != nil || !ok {
+func (a *answer) waits(ctx context.Context, n *news, was string) error {
+	own, ok, unheard, err := a.waiting(ctx, n)
+	switch {
+	case err != nil || !ok && !unheard:
 		return err
+	case unheard:
+		return a.invitedUnheard(ctx, n, was)
 	}
 	root := own.Current
 	if root == (statetrie.Root{}) { // what was then was purged
@@ -144,6 +147,23 @@ func (a *answer) waits(ctx context.Context, n *news) error {
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
 	if a.q.stream {
 		return a.streamOwn(ctx, n, []room.Item{own})
+	}
+	return nil
+}
+
+// invitedUnheard tells of a room to which somebody has invited the user who is not
+// heard: that the user had left it, if that is news. Of the invite nothing is told.
+func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error {
+	if was == "" || isGone(was) {
+		return nil
+	}
+	for i, m := range slices.Backward(n.sight.Memberships) {
+		if isGone(m.Membership) && m.Pos > a.since.Pos {
+			until := *n.sight
+			until.Memberships = until.Memberships[:i+1]
+			n.sight = &until
+			return a.gone(ctx, n, was)
+		}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ type Server struct {
 	Config config.Config
 
 	world    *World
-	dead     *atomic.Bool // nothing is committed any more
+	dead     atomic.Pointer[atomic.Bool] // of the process: nothing is committed any more
 	listener *memnet.Listener
 	stop     context.CancelFunc
 	done     chan error
@@ -134,7 +134,8 @@ func (s *Server) start() {
 		t.Fatalf("starting %s: %v", s.Name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.Server, s.dead, s.listener = opened, dead, t.Net.Listen(string(s.Name))
+	s.Server, s.listener = opened, t.Net.Listen(string(s.Name))
+	s.dead.Store(dead)
 	s.stop, s.done = stop, make(chan error, 1)
 	go func() { s.done <- opened.Run(ctx, s.listener) }()
 }
@@ -149,7 +150,7 @@ func (s *Server) Stop() {
 // committed by now never is.
 func (s *Server) Kill() {
 	s.world.Helper()
-	s.dead.Store(true)
+	s.dead.Load().Store(true)
 	s.listener.Sever()
 	s.end()
 }
@@ -173,7 +174,7 @@ func (s *Server) end() {
 	s.stop = nil
 	// A listener that is severed fails the server, perhaps before it was told
 	// to stop.
-	if err := <-s.done; err != nil && !s.dead.Load() {
+	if err := <-s.done; err != nil && !s.dead.Load().Load() {
 		s.world.Errorf("%s ended: %v", s.Name, err)
 	}
 	// Or a client would find out with its next request only.

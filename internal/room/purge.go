@@ -254,6 +254,8 @@ func (g *Engine) RunPurges(ctx context.Context) {
 		waiting, err := g.selectPurges(ctx, "ended = 0")
 		if err != nil && ctx.Err() == nil {
 			g.purges.Log.ErrorContext(ctx, "purges cannot be read", "err", err)
+			pause(ctx, purgePause)
+			continue
 		}
 		for _, p := range waiting {
 			g.runPurge(ctx, p)

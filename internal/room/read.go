@@ -130,17 +130,8 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 // choose the IDs of their events and this one was chosen twice.
 func (g *Engine) RoomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID) {
-			if err != nil {
-				return err
-			}
-			var roomID id.RoomID
-			if err := row.Scan(&roomID); err != nil {
-				return err
-			}
-			rooms = append(rooms, roomID)
-		}
-		return nil
+		rooms, err = store.List[id.RoomID](tx, "SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the room of %s: %w", eventID, err)
