@@ -250,6 +250,11 @@ func TestADeletedRoomIsGoneForEverybody(t *testing.T) {
 		for _, path := range []string{"messages?dir=b", "state", "members", "joined_members"} {
 			s.refused(s.bob, "GET", c+"rooms/"+roomID+"/"+path, nil, 403)
 		}
+		for _, query := range []string{"", "?archived=true"} {
+			if v := s.bob.Must("GET", c+"initialSync"+query, nil); count(v.Get("rooms")) != 1 {
+				t.Errorf("Bob begins anew as he did of old, and is told %s", v)
+			}
+		}
 		s.refused(s.bob, "POST", c+"rooms/"+roomID+"/forget", `{}`, 400)
 		s.refused(s.admin, "GET", a+"v1/rooms/"+roomID, nil, 404)
 		s.refused(s.admin, "DELETE", a+"v2/rooms/"+roomID, `{}`, 404)

@@ -121,6 +121,9 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	}
 	for _, m := range rooms {
 		sight, err := s.Rooms.SightAt(ctx, m.RoomID, c.UserID, now.token.Pos)
+		if room.IsGone(err) {
+			continue // it was deleted, perhaps just now
+		}
 		if err != nil {
 			return resp, err
 		}
@@ -135,6 +138,9 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 			info, ok, err = now.invite(ctx, m.RoomID, sight)
 		default:
 			ok = false
+		}
+		if room.IsGone(err) {
+			continue
 		}
 		if err != nil {
 			return resp, err

@@ -27,6 +27,10 @@ type roomGlance struct {
 
 func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roomGlance, error) {
 	g := &roomGlance{Server: s, caller: c, token: s.Feed.Now(), limit: limit, data: map[id.RoomID][]typedContent{"": {}}}
+	var err error
+	if g.ignored, err = s.AccountData.Ignored(ctx, c.UserID); err != nil {
+		return nil, err
+	}
 	data, err := s.AccountData.All(ctx, c.UserID, g.token.Pos)
 	for _, d := range data {
 		g.data[d.Room] = append(g.data[d.Room], typedContent{d.Type, d.Content})
@@ -94,7 +98,7 @@ func (g *roomGlance) messages(ctx context.Context, roomID id.RoomID, sight room.
 	if left := sight.Left(); left != 0 && sight.Visibility != room.WorldReadable {
 		last = left
 	}
-	w := &walk{room: roomID, sight: sight, back: true, at: last}
+	w := &walk{room: roomID, sight: sight, back: true, at: last, ignored: g.ignored}
 	if len(sight.Intervals) > 0 {
 		w.to = sight.Intervals[0].First - 1
 	}
@@ -129,20 +133,21 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 
 // invite shows a room that the caller is invited to, if it is by somebody who may.
 func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, ok bool, err error) {
+	own, ok, err := g.Rooms.Own(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place)
+	if err != nil || !ok {
+		return info, false, err
+	}
+	if hidden, err := g.Feed.HidesInvite(ctx, g.caller.UserID, own.Event.Sender()); err != nil || hidden {
+		return info, false, err
+	}
 	info = roomInfo{RoomID: roomID, Membership: sight.Membership()}
 	if info.Visibility, err = g.visibilityIn(ctx, roomID); err != nil {
 		return info, false, err
 	}
-	items, err := g.Rooms.Back(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place, 1)
-	if err != nil || len(items) == 0 {
-		return info, err == nil, err
-	}
-	if hidden, err := g.Feed.HidesInvite(ctx, g.caller.UserID, items[0].Event.Sender()); err != nil || hidden {
+	shown, err := g.show(ctx, g.caller, roomID, sight, []room.Item{own})
+	if err != nil {
 		return info, false, err
 	}
-	shown, err := g.show(ctx, g.caller, roomID, sight, items)
-	if err == nil {
-		info.Invite = shown[0]
-	}
-	return info, err == nil, err
+	info.Invite = shown[0]
+	return info, true, nil
 }

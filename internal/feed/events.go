@@ -204,11 +204,15 @@ func (f *Feed) peek(ctx context.Context, q StreamRequest, roomID id.RoomID, sub 
 	if err != nil {
 		return all, err
 	}
-	items, err := f.Rooms.Items(ctx, roomID, nums)
+	items, err := f.Rooms.ItemsShown(ctx, roomID, nums) // what was purged has entries still
 	if err != nil {
 		return all, err
 	}
-	items = slices.DeleteFunc(items, func(it room.Item) bool { return !sight.Sees(it.Place) })
+	ignored, err := f.Ignored(ctx, q.User)
+	if err != nil {
+		return all, err
+	}
+	items = slices.DeleteFunc(items, func(it room.Item) bool { return !sight.Sees(it.Place) || Hidden(ignored, it.Event) })
 	s.Events, err = f.Show(ctx, Viewer{User: q.User, Device: q.Device, Membership: sight.MembershipAt}, roomID, items)
 	return all, err
 }

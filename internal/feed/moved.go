@@ -37,7 +37,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipJoin:
 		return a.stays(ctx, n, was != event.MembershipJoin)
 	case event.MembershipInvite, event.MembershipKnock:
-		return a.waits(ctx, n, was, is)
+		return a.waits(ctx, n, was)
 	case event.MembershipLeave, event.MembershipBan:
 		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
@@ -92,15 +92,31 @@ var strippedTypes = [...]string{
 	"m.room.canonical_alias", "m.room.encryption",
 }
 
-// waits tells of a room that the user is invited to or has knocked on.
-func (a *answer) waits(ctx context.Context, n *news, was, membership string) error {
-	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
-	if err != nil || !ok {
-		return err
+// waiting returns the invite or the knock by which the user waits before a room:
+// the last, or if that is an invite which the user is not to see, what it came
+// after. unheard says that there is only the one that is not seen.
+func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok, unheard bool, err error) {
+	for _, m := range slices.Backward(n.sight.Memberships) {
+		if m.Membership != event.MembershipInvite && m.Membership != event.MembershipKnock {
+			break
+		}
+		if own, ok, err = a.Rooms.Own(ctx, n.id, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
+			return own, ok, false, err
+		}
+		if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil || !hidden {
+			return own, err == nil, false, err
+		}
 	}
-	if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil {
+	return room.Item{}, false, true, nil
+}
+
+// waits tells of a room that the user is invited to or has knocked on.
+func (a *answer) waits(ctx context.Context, n *news, was string) error {
+	own, ok, unheard, err := a.waiting(ctx, n)
+	switch {
+	case err != nil || !ok && !unheard:
 		return err
-	} else if hidden && membership == event.MembershipInvite {
+	case unheard:
 		return a.invitedUnheard(ctx, n, was)
 	}
 	root := own.Current
@@ -125,7 +141,7 @@ func (a *answer) waits(ctx context.Context, n *news, was, membership string) err
 		}
 	}
 	part, name := &a.invite, `{"invite_state":`
-	if membership == event.MembershipKnock {
+	if own.Event.Membership() == event.MembershipKnock {
 		part, name = &a.knock, `{"knock_state":`
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})

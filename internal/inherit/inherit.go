@@ -55,6 +55,9 @@ func (k *Keeper) Run(ctx context.Context) {
 // Settle gives one heir everything, who gets nothing after leaving again.
 func (k *Keeper) Settle(ctx context.Context, h room.Heir) error {
 	from, err := k.inheritsFrom(ctx, h.Room)
+	if room.IsGone(err) {
+		return k.rooms.Inherited(ctx, h) // the room was deleted meanwhile
+	}
 	if err != nil {
 		return err
 	}

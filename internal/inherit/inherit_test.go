@@ -185,3 +185,23 @@ func TestWhoHasLeftAgainGetsNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestTheNewRoomIsDeletedBeforeItsSettingsAreThere(t *testing.T) {
+	in(t, func(h *house) {
+		old := h.create(`{}`)
+		h.tag(old, bob)
+		next := h.upgrade(old)
+		h.join(next, bob)
+		ctx, cancel := context.WithCancel(h.ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { h.rooms.RunPurges(ctx) })
+		_, err := h.rooms.Delete(h.ctx, next, room.Deletion{Purge: true})
+		h.do(err)
+		synctest.Wait() // the room is gone, and its rows are not yet
+		stop := h.keep()
+		h.want(next, bob, `{}`)
+		stop()
+		cancel()
+		wg.Wait()
+	})
+}

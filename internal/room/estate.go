@@ -43,6 +43,7 @@ var inherited = [...]struct {
 	{eventType: "m.room.avatar"},
 	{eventType: "m.room.topic"},
 	{eventType: "m.room.policy"},
+	{eventType: TypeRetention},
 	{eventType: "m.space.child", keyed: true, needs: "via"},
 	{eventType: "m.space.parent", keyed: true, needs: "via"},
 	{eventType: "m.policy.rule.user", keyed: true, needs: "recommendation"},

@@ -307,7 +307,16 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			return p.aliases.Redirect(ctx, roomID, instead)
 		},
-		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
+		Deleted: func(ctx context.Context, roomID id.RoomID, num room.Num) error {
+			err := p.receipts.Delete(ctx, int64(num))
+			if err == nil {
+				err = p.data.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.notices != nil {
+				err = p.notices.Forget(ctx, roomID)
+			}
+			return err
+		},
 		Profile: p.memberProfile,
 		Log:     log,
 	}
