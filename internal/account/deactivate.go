@@ -85,7 +85,7 @@ func (a *Accounts) seeOff(ctx context.Context, user id.UserID) error {
 	return nil
 }
 
-// An erasure is what is remembered of whether a user was erased. Who was stays so.
+// An erasure is what is remembered of whether a user was erased, and until when.
 type erasure struct {
 	erased bool
 	until  time.Time
@@ -113,10 +113,10 @@ func (a *Accounts) Erased(ctx context.Context, users []id.UserID) (map[id.UserID
 			continue
 		}
 		switch e, ok := a.erased.Get(user); {
-		case ok && e.erased:
-			note(user)
 		case !ok || !now.Before(e.until):
 			unknown, versions[user] = append(unknown, user), a.erased.Version(user)
+		case e.erased:
+			note(user)
 		}
 	}
 	if len(unknown) == 0 {
@@ -139,7 +139,7 @@ func (a *Accounts) readErased(ctx context.Context, users []id.UserID) (map[id.Us
 	found := make(map[id.UserID]bool)
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, users)
-		erased, err := selectUsers(tx, "SELECT user_id FROM accounts WHERE erased AND user_id "+in, list)
+		erased, err := store.List[id.UserID](tx, "SELECT user_id FROM accounts WHERE erased AND user_id "+in, list)
 		for _, user := range erased {
 			found[user] = true
 		}

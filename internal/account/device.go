@@ -61,22 +61,30 @@ func checkDeviceName(name string) error {
 	return nil
 }
 
-// insert stores the tokens, and the device if it is new.
+// insert stores the tokens, and the device if it is new. The device comes first:
+// its row is locked by who changes tokens, see settle, and whoever deleted some
+// without that would wait for somebody who waits for them.
 func (l Login) insert(tx *store.Tx) error {
-	if err := deleteTokens(tx, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
+	if _, err := tx.Exec(insertingDevice+"UPDATE SET seen = devices.seen", deviceRow(l.UserID, l.DeviceID, l.name, l.addr)...); err != nil {
 		return err
 	}
-	if _, err := insertDevice(tx, l.UserID, l.DeviceID, l.name, l.addr); err != nil {
+	if _, err := deleteTokens(tx, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
 		return err
 	}
 	return l.Tokens.insert(tx, l.UserID, l.DeviceID, tokensInUse)
 }
 
+const insertingDevice = `
+	INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created) VALUES ($1, $2, $3, $4, $5, '', $4)
+	ON CONFLICT (user_id, device_id) DO `
+
+func deviceRow(user id.UserID, device id.DeviceID, name string, addr netip.Addr) []any {
+	return []any{user, device, name, time.Now().UnixMilli(), addrText(addr)}
+}
+
+// insertDevice stores a device, and reports whether it was not there.
 func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string, addr netip.Addr) (made bool, err error) {
-	n, err := tx.Exec(`
-		INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created) VALUES ($1, $2, $3, $4, $5, '', $4)
-		ON CONFLICT (user_id, device_id) DO NOTHING`,
-		user, device, name, time.Now().UnixMilli(), addrText(addr))
+	n, err := tx.Exec(insertingDevice+"NOTHING", deviceRow(user, device, name, addr)...)
 	return n == 1, err
 }
 

@@ -124,7 +124,7 @@ func (d *Doorman) clear(ctx context.Context, room id.RoomID) error {
 func (a *Accounts) guestsAmong(ctx context.Context, users []id.UserID) (guests []id.UserID, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, users)
-		guests, err = selectUsers(tx, "SELECT user_id FROM accounts WHERE guest AND user_id "+in, list)
+		guests, err = store.List[id.UserID](tx, "SELECT user_id FROM accounts WHERE guest AND user_id "+in, list)
 		return err
 	})
 	if err != nil {
@@ -136,27 +136,11 @@ func (a *Accounts) guestsAmong(ctx context.Context, users []id.UserID) (guests [
 // users reads a column of user IDs in a transaction of its own.
 func (a *Accounts) users(ctx context.Context, query string) (users []id.UserID, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {
-		users, err = selectUsers(tx, query)
+		users, err = store.List[id.UserID](tx, query)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for accounts: %w", err)
-	}
-	return users, nil
-}
-
-// selectUsers reads a column of user IDs.
-func selectUsers(tx *store.Tx, query string, args ...any) ([]id.UserID, error) {
-	var users []id.UserID
-	for row, err := range tx.Query(query, args...) {
-		if err != nil {
-			return nil, err
-		}
-		var user id.UserID
-		if err := row.Scan(&user); err != nil {
-			return nil, err
-		}
-		users = append(users, user)
 	}
 	return users, nil
 }

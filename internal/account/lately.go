@@ -13,19 +13,10 @@ import (
 // a time before the last one was, as far as that was written.
 func (a *Accounts) SeenLately(ctx context.Context, within time.Duration, limit int) (users []id.UserID, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(`
+		users, err = store.List[id.UserID](tx, `
 			SELECT user_id FROM devices WHERE seen > (SELECT max(seen) FROM devices) - $1
-			GROUP BY user_id ORDER BY max(seen) DESC LIMIT $2`, within.Milliseconds(), limit) {
-			if err != nil {
-				return err
-			}
-			var user id.UserID
-			if err := row.Scan(&user); err != nil {
-				return err
-			}
-			users = append(users, user)
-		}
-		return nil
+			GROUP BY user_id ORDER BY max(seen) DESC LIMIT $2`, within.Milliseconds(), limit)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the users who were seen last: %w", err)

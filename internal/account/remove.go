@@ -41,7 +41,7 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 		if devices, err = selectDevices(tx, user, which); err != nil {
 			return err
 		}
-		if err := deleteTokens(tx, user, devices); err != nil {
+		if _, err := deleteTokens(tx, user, devices); err != nil {
 			return err
 		}
 		return also(tx)
@@ -56,16 +56,25 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 	return a.db.Update(ctx, func(tx *store.Tx) error {
 		// Once more the tokens: somebody may have logged in again meanwhile,
 		// with a device that is known to nobody else any more.
-		if err := deleteTokens(tx, user, devices); err != nil {
+		there, err := deleteTokens(tx, user, devices)
+		if err != nil {
 			return err
 		}
-		return deleteOf(tx, "devices", user, devices)
+		return deleteOf(tx, "devices", user, there)
 	})
 }
 
 func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) ([]id.DeviceID, error) {
-	var devices []id.DeviceID
-	for row, err := range tx.Query("SELECT device_id FROM devices WHERE user_id = $1 ORDER BY device_id", user) {
+	devices, err := store.List[id.DeviceID](tx, "SELECT device_id FROM devices WHERE user_id = $1 ORDER BY device_id", user)
+	return slices.DeleteFunc(devices, func(d id.DeviceID) bool { return !which(d) }), err
+}
+
+// deleteTokens removes the tokens of devices, and returns those devices. Like
+// settle, it locks the devices first, or each could wait for the other; so it leaves
+// alone one that is not there, or was not when it was to be locked.
+func deleteTokens(tx *store.Tx, user id.UserID, devices []id.DeviceID) (there []id.DeviceID, err error) {
+	in, list := tx.In(2, devices)
+	for row, err := range tx.Query("UPDATE devices SET seen = seen WHERE user_id = $1 AND device_id "+in+" RETURNING device_id", user, list) {
 		if err != nil {
 			return nil, err
 		}
@@ -73,24 +82,12 @@ func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) (
 		if err := row.Scan(&d); err != nil {
 			return nil, err
 		}
-		if which(d) {
-			devices = append(devices, d)
-		}
+		there = append(there, d)
 	}
-	return devices, nil
-}
-
-// deleteTokens removes the tokens of devices. Like settle, it locks the devices
-// first, or each could wait for the other.
-func deleteTokens(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
-	in, list := tx.In(2, devices)
-	if _, err := tx.Exec("UPDATE devices SET seen = seen WHERE user_id = $1 AND device_id "+in, user, list); err != nil {
-		return err
+	if err := deleteOf(tx, "access_tokens", user, there); err != nil {
+		return nil, err
 	}
-	if err := deleteOf(tx, "access_tokens", user, devices); err != nil {
-		return err
-	}
-	return deleteOf(tx, "refresh_tokens", user, devices)
+	return there, deleteOf(tx, "refresh_tokens", user, there)
 }
 
 func deleteOf(tx *store.Tx, table string, user id.UserID, devices []id.DeviceID) error {

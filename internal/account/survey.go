@@ -87,8 +87,12 @@ func (a *Accounts) Survey(ctx context.Context, q Query) (list []Info, total int6
 }
 
 // Reactivate opens an account again that was deactivated. It has no password then.
+// Who was erased is so no longer: what the user says from now on is for everybody.
+// What has not been cleared up by now stays as it is.
 func (a *Accounts) Reactivate(ctx context.Context, user id.UserID) error {
-	return a.set(ctx, user, "UPDATE accounts SET deactivated = $2 WHERE user_id = $1", false)
+	err := a.set(ctx, user, "UPDATE accounts SET deactivated = $2, departing = $2, erased = $2 WHERE user_id = $1", false)
+	a.erased.Change(user, func(erasure) erasure { return erasure{} }) // asked again
+	return err
 }
 
 // RegistrationTokenInfo returns a registration token, or a M_NOT_FOUND.

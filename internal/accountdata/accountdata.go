@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley/internal/cache"
@@ -34,16 +35,18 @@ type Store struct {
 	db       *store.DB
 	journal  *journal.Journal
 	maxTotal int64
+	official []id.UserID
 	// personal has the push rules of users as they are evaluated.
 	personal *cache.Cache[id.UserID, personal]
 	wishes   *cache.Cache[journal.Scope, *wishes] // nil for those that have changed
 }
 
 // New returns a store over a database and its journal. It must be made before the
-// journal runs.
-func New(db *store.DB, j *journal.Journal) *Store {
+// journal runs. Official are the users who speak for the server, so that it does not
+// depend on who wants to be invited whether they reach everybody.
+func New(db *store.DB, j *journal.Journal, official ...id.UserID) *Store {
 	s := &Store{
-		db: db, journal: j, maxTotal: maxTotal,
+		db: db, journal: j, maxTotal: maxTotal, official: official,
 		personal: cache.New[id.UserID](personalMemory, personal.weight),
 		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
 	}
@@ -175,6 +178,44 @@ func (s *Store) Remove(ctx context.Context, user id.UserID) error {
 	})
 	if err != nil {
 		return fmt.Errorf("removing the account data of %s: %w", user, err)
+	}
+	return nil
+}
+
+// DeleteRoom removes what all users have for a room that was deleted, some at a
+// time, so that others can write in between. Nobody sees that it is gone: a client
+// is told of it with the room, and that is left.
+func (s *Store) DeleteRoom(ctx context.Context, room id.RoomID) error {
+	var places []place
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		// There is no index for this, and who only reads is in nobody's way.
+		for row, err := range tx.Query("SELECT user_id, type FROM account_data WHERE room_id = $1", room) {
+			if err != nil {
+				return err
+			}
+			p := place{room: room}
+			if err := row.Scan(&p.user, &p.dataType); err != nil {
+				return err
+			}
+			places = append(places, p)
+		}
+		return nil
+	})
+	for chunk := range slices.Chunk(places, 100) {
+		if err != nil {
+			break
+		}
+		err = s.db.Update(ctx, func(tx *store.Tx) error {
+			for _, p := range chunk {
+				if err := tx.Queue("DELETE FROM account_data WHERE user_id = $1 AND room_id = $2 AND type = $3", p.user, room, p.dataType); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("deleting the account data of %s: %w", room, err)
 	}
 	return nil
 }

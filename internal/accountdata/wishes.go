@@ -3,6 +3,7 @@ package accountdata
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -79,17 +80,20 @@ func (s *Store) Ignored(ctx context.Context, user id.UserID) (map[id.UserID]bool
 	return w.ignored, nil
 }
 
-// Invite returns what becomes of an invite of a user by another.
+// Invite returns what becomes of an invite of a user by another. Those who speak
+// for the server can be ignored by name only.
 // https://spec.matrix.org/v1.19/client-server-api/#invite-permission
 func (s *Store) Invite(ctx context.Context, user, by id.UserID) (Invite, error) {
 	w, err := s.wishesOf(ctx, user)
 	switch {
 	case err != nil:
 		return 0, err
-	case w.blocked:
+	case w.blocked && !slices.Contains(s.official, by):
 		return InviteBlocked, nil
 	case w.ignored[by]:
 		return InviteHidden, nil
+	case slices.Contains(s.official, by):
+		return InviteShown, nil
 	}
 	name, server := glob.Fold(nil, []byte(by)), glob.Fold(nil, []byte(by.Server()))
 	for _, r := range w.invites {

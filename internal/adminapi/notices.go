@@ -39,7 +39,11 @@ func (s *Server) sendNotice(ctx context.Context, c endpoint.Caller, req noticeRe
 	case len(req.TxnID) > 255:
 		return noticeResponse{}, mxerr.New(mxerr.InvalidParam, "The transaction ID has more than 255 bytes")
 	}
-	if err := s.known(ctx, req.UserID); err != nil {
+	info, err := s.Accounts.Info(ctx, req.UserID)
+	if err == nil && info.Deactivated {
+		err = mxerr.New(mxerr.NotFound, "The account %s was deactivated", req.UserID)
+	}
+	if err != nil {
 		return noticeResponse{}, err
 	}
 	if req.Type == "" {

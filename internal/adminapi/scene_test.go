@@ -3,6 +3,7 @@ package adminapi_test
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +250,11 @@ func TestADeletedRoomIsGoneForEverybody(t *testing.T) {
 		for _, path := range []string{"messages?dir=b", "state", "members", "joined_members"} {
 			s.refused(s.bob, "GET", c+"rooms/"+roomID+"/"+path, nil, 403)
 		}
+		for _, query := range []string{"", "?archived=true"} {
+			if v := s.bob.Must("GET", c+"initialSync"+query, nil); count(v.Get("rooms")) != 1 {
+				t.Errorf("Bob begins anew as he did of old, and is told %s", v)
+			}
+		}
 		s.refused(s.bob, "POST", c+"rooms/"+roomID+"/forget", `{}`, 400)
 		s.refused(s.admin, "GET", a+"v1/rooms/"+roomID, nil, 404)
 		s.refused(s.admin, "DELETE", a+"v2/rooms/"+roomID, `{}`, 404)
@@ -394,6 +400,11 @@ func TestUsersAreAdministered(t *testing.T) {
 		s.refused(s.admin, "PUT", "/_parley/admin/v1/lock/"+me, `{"lock":true}`, 403)
 		s.refused(s.admin, "GET", a+"v2/users/@none:a.test", nil, 404)
 		s.refused(s.admin, "PUT", a+"v2/users/@dave:b.test", `{}`, 400)
+		s.refused(s.admin, "PUT", a+"v2/users/@ERIN:a.test", `{}`, 400)
+		s.refused(s.admin, "GET", a+"v2/users/@erin:a.test", nil, 404)
+		if status, v := s.admin.Do("PUT", a+"v2/users/@frank:a.test", `{"deactivated":true}`); status != 201 || !v.Get("deactivated").True() {
+			t.Errorf("got %d %s", status, v)
+		}
 		s.refused(s.admin, "POST", a+"v1/reset_password/@none:a.test", `{"new_password":"x"}`, 404)
 	})
 }
@@ -497,8 +508,84 @@ func TestNoticesOfTheServer(t *testing.T) {
 	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
 }
 
+// TestNoticesReachWhoWantsNoInvites: but not who does not want notices.
+func TestNoticesReachWhoWantsNoInvites(t *testing.T) {
+	play(t, func(s *scene) {
+		for _, u := range []*hstest.User{s.alice, s.bob} {
+			u.Must("PUT", c+"user/"+string(u.ID)+"/account_data/m.invite_permission_config", `{"default_action":"block"}`)
+			u.Must("PUT", c+"user/"+string(u.ID)+"/account_data/org.matrix.msc4155.invite_permission_config", `{"blocked_users":["*"]}`)
+		}
+		s.refused(s.bob, "POST", c+"createRoom", map[string]any{"invite": []id.UserID{s.alice.ID}}, 403)
+		s.bob.Must("PUT", c+"user/@bob:a.test/account_data/m.ignored_user_list", `{"ignored_users":{"@notices:a.test":{}}}`)
+		for u, want := range map[*hstest.User]int{s.alice: 1, s.bob: 0} {
+			s.admin.Must("POST", a+"v1/send_server_notice", map[string]any{"user_id": u.ID, "content": map[string]string{"msgtype": "m.text", "body": "Beware"}})
+			invites := 0
+			for range u.Must("GET", c+"sync", nil).Get("rooms").Get("invite").Members() {
+				invites++
+			}
+			if invites != want {
+				t.Errorf("%s has %d invites, want %d", u.ID, invites, want)
+			}
+		}
+	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
+}
+
 func TestWithoutSettingsThereAreNoNotices(t *testing.T) {
 	play(t, func(s *scene) {
 		s.refused(s.admin, "POST", a+"v1/send_server_notice", `{"user_id":"@alice:a.test","content":{}}`, 400)
+	})
+}
+
+// TestDeactivationGoesBackAndForth: who was erased and is let in again is somebody
+// whom people hear, and what is left of a deactivation does not befall them.
+func TestDeactivationGoesBackAndForth(t *testing.T) {
+	play(t, func(s *scene) {
+		roomID := s.room("Room", s.bob)
+		s.say(s.bob, roomID, "before")
+		notice := map[string]any{"user_id": s.bob.ID, "content": map[string]string{"msgtype": "m.text", "body": "Beware"}}
+		s.admin.Must("POST", a+"v1/send_server_notice", notice)
+		s.admin.Must("POST", a+"v1/deactivate/@bob:a.test", `{"erase":true}`)
+		synctest.Wait()
+		bob := a + "v2/users/@bob:a.test"
+		if v := s.admin.Must("GET", bob, nil); !v.Get("erased").True() || !v.Get("deactivated").True() {
+			t.Errorf("erased is shown as %s", v)
+		}
+		for room, membership := range s.admin.Must("GET", a+"v1/users/@bob:a.test/memberships", nil).Get("memberships").Members() {
+			if !membership.Is("leave") {
+				t.Errorf("in %s Bob is %s", room, membership)
+			}
+		}
+		s.refused(s.admin, "POST", a+"v1/send_server_notice", notice, 404)
+
+		if v := s.admin.Must("PUT", bob, `{"deactivated":false,"password":"a new long one"}`); v.Get("erased").True() || v.Get("deactivated").True() {
+			t.Errorf("let in again, that is %s", v)
+		}
+		again := s.Login("bob", "a new long one")
+		again.Must("POST", c+"join/"+roomID, `{}`)
+		s.say(again, roomID, "after")
+		dave := s.Register("dave")
+		dave.Must("POST", c+"join/"+roomID, `{}`)
+		said := ""
+		for e := range dave.Must("GET", c+"rooms/"+roomID+"/messages?dir=f&limit=100", nil).Get("chunk").Elements() {
+			if text(e, "type") == "m.room.message" {
+				said += text(e, "content", "body") + " "
+			}
+		}
+		if said != "before after " {
+			t.Errorf("Dave hears %q", said)
+		}
+	}, func(c *config.Config) { c.Notices.Localpart = "notices" })
+}
+
+func TestAdministratorsSeeWithWhichClientsUsersCame(t *testing.T) {
+	play(t, func(s *scene) {
+		time.Sleep(time.Hour)
+		s.bob.Must("GET", c+"account/whoami", nil)
+		time.Sleep(time.Hour) // until it is written
+		v := s.admin.Must("GET", a+"v1/whois/@bob:a.test", nil)
+		own := s.bob.Must("GET", c+"admin/whois/@bob:a.test", nil)
+		if agent := `"user_agent":"Go-http-client/1.1"`; !strings.Contains(string(v), agent) || !strings.Contains(string(own), agent) {
+			t.Errorf("got %s, and Bob %s", v, own)
+		}
 	})
 }

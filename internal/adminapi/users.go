@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -56,9 +57,9 @@ type user struct {
 	Locked      bool      `json:"locked"`
 	Suspended   bool      `json:"suspended"`
 	Created     int64     `json:"creation_ts"`
+	Erased      bool      `json:"erased"`
 	// What there is none of here, and tools ask for.
 	Type         *string `json:"user_type"`
-	Erased       bool    `json:"erased"`
 	ShadowBanned bool    `json:"shadow_banned"`
 }
 
@@ -72,7 +73,8 @@ func (s *Server) userOf(ctx context.Context, info account.Info) (user, error) {
 	}
 	return user{
 		Name: info.UserID, Displayname: field(profile.Displayname), AvatarURL: field(profile.AvatarURL), Guest: info.Guest, Admin: info.Admin,
-		Deactivated: info.Deactivated, Locked: info.Locked, Suspended: info.Suspended, Created: info.Created.UnixMilli(),
+		Deactivated: info.Deactivated, Locked: info.Locked, Suspended: info.Suspended, Erased: info.Erased,
+		Created: info.Created.UnixMilli(),
 	}, err
 }
 
@@ -195,6 +197,9 @@ func (s *Server) putUser(ctx context.Context, c endpoint.Caller, req putUserRequ
 }
 
 func (s *Server) createUser(ctx context.Context, req putUserRequest) (err error) {
+	if strings.ToLower(string(req.UserID)) != string(req.UserID) {
+		return mxerr.New(mxerr.InvalidUsername, "The IDs of new users have no capitals")
+	}
 	n := account.NewAccount{Localpart: req.UserID.Localpart(), Admin: req.Admin != nil && *req.Admin}
 	if req.Password != nil {
 		if n.Password, err = s.Accounts.HashPassword(ctx, *req.Password); err != nil {
@@ -208,6 +213,9 @@ func (s *Server) createUser(ctx context.Context, req putUserRequest) (err error)
 		if err := set(ctx); err != nil {
 			return err
 		}
+	}
+	if req.Deactivated != nil && *req.Deactivated {
+		return s.Accounts.Deactivate(ctx, req.UserID, false)
 	}
 	return nil
 }
@@ -350,7 +358,7 @@ func (s *Server) whois(ctx context.Context, _ endpoint.Caller, req userRequest) 
 	}
 	devices, err := s.Accounts.Devices(ctx, req.UserID)
 	for _, d := range devices {
-		resp.Devices[d.ID] = sessions{[]session{{[]connection{{IP: d.SeenAddr, LastSeen: d.Seen.UnixMilli()}}}}}
+		resp.Devices[d.ID] = sessions{[]session{{[]connection{{d.SeenAddr, d.Seen.UnixMilli(), d.SeenAgent}}}}}
 	}
 	return resp, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -138,12 +139,19 @@ func notFound(alias id.RoomAlias) error {
 
 // Of returns the aliases that lead to a room, oldest first, never nil.
 func (d *Directory) Of(ctx context.Context, room id.RoomID) ([]id.RoomAlias, error) {
-	aliases, err := list[id.RoomAlias](ctx, d.db, "SELECT alias FROM aliases WHERE room_id = $1 ORDER BY created, alias", room)
+	var aliases []id.RoomAlias
+	err := d.db.View(ctx, func(tx *store.Tx) (err error) {
+		aliases, err = store.List[id.RoomAlias](tx, "SELECT alias FROM aliases WHERE room_id = $1 ORDER BY created, alias", room)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the aliases of %s: %w", room, err)
 	}
-	return aliases, nil
+	return append([]id.RoomAlias{}, aliases...), nil
 }
+
+// move has what leads to one room lead to another.
+const move = "UPDATE aliases SET room_id = $2 WHERE room_id = $1"
 
 // moveKey names what moves from a room, in a batch.
 type moveKey struct{ from id.RoomID }
@@ -152,50 +160,28 @@ type moveKey struct{ from id.RoomID }
 // on.
 func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
 	b.Write(moveKey{from}, func(tx *store.Tx) error {
-		if err := tx.Queue("UPDATE aliases SET room_id = $2 WHERE room_id = $1", from, to); err != nil {
+		if err := tx.Queue(move, from, to); err != nil {
 			return fmt.Errorf("moving what leads to %s to %s: %w", from, to, err)
 		}
 		return nil
 	})
 }
 
-// list returns the one column that a query gives.
-func list[T any](ctx context.Context, db *store.DB, query string, args ...any) ([]T, error) {
-	all := []T{}
-	err := db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(query, args...) {
-			if err != nil {
-				return err
-			}
-			var one T
-			if err := row.Scan(&one); err != nil {
-				return err
-			}
-			all = append(all, one)
-		}
-		return nil
-	})
-	return all, err
-}
-
 // Redirect has all aliases that lead to a room lead to another, or removes them if that
 // is empty, and returns them, never nil.
 func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.RoomAlias, error) {
-	aliases, err := d.Of(ctx, from)
-	if err != nil {
-		return nil, err
+	statement, args := "DELETE FROM aliases WHERE room_id = $1", []any{from}
+	if to != "" {
+		statement, args = move, []any{from, to}
 	}
-	err = d.db.Update(ctx, func(tx *store.Tx) (err error) {
-		in, arg := tx.In(2, aliases)
-		if to == "" {
-			_, err = tx.Exec("DELETE FROM aliases WHERE room_id = $1 AND alias "+in, from, arg)
-		} else {
-			_, err = tx.Exec("UPDATE aliases SET room_id = $3 WHERE room_id = $1 AND alias "+in, from, arg, to)
-		}
+	var aliases []id.RoomAlias
+	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
+		aliases, err = store.List[id.RoomAlias](tx, statement+" RETURNING alias", args...)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("moving the aliases of %s to %q: %w", from, to, err)
 	}
-	return aliases, nil
+	slices.Sort(aliases)
+	return append([]id.RoomAlias{}, aliases...), nil
 }

@@ -196,7 +196,7 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 		scanned += len(items)
 		var related map[id.EventID]bool
 		if f.WantsRelated() {
-			if related, err = rooms.Related(ctx, w.room, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
+			if related, err = rooms.Related(ctx, w.room, items, f.RelatedByRelTypes, f.RelatedBySenders, w.sight.Intervals); err != nil {
 				return found, err
 			}
 		}

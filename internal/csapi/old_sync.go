@@ -7,6 +7,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
+	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -111,35 +112,53 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 	resp := initialSyncResponse{
 		End: now.token.String(), Rooms: []roomInfo{}, AccountData: now.data[""], Receipts: []canonjson.Value{},
 	}
-	if resp.Presence, err = now.presence(ctx); err != nil {
-		return resp, err
-	}
 	rooms, err := s.Rooms.Rooms(ctx, c.UserID)
 	if err != nil {
 		return resp, err
 	}
+	if resp.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, joinedOf(rooms)); err != nil {
+		return resp, err
+	}
 	for _, m := range rooms {
 		sight, err := s.Rooms.SightAt(ctx, m.RoomID, c.UserID, now.token.Pos)
+		if room.IsGone(err) {
+			continue // it was deleted, perhaps just now
+		}
 		if err != nil {
 			return resp, err
 		}
 		var info roomInfo
+		ok := true
 		switch membership := sight.Membership(); {
 		case membership == event.MembershipJoin, req.Archived && sight.Left() != 0 && !sight.Forgotten && isGone(membership):
 			info, err = now.room(ctx, m.RoomID, sight)
 			resp.Receipts = append(resp.Receipts, info.Receipts...)
 			info.Receipts = nil
 		case membership == event.MembershipInvite:
-			info, err = now.invite(ctx, m.RoomID, sight)
+			info, ok, err = now.invite(ctx, m.RoomID, sight)
 		default:
+			ok = false
+		}
+		if room.IsGone(err) {
 			continue
 		}
 		if err != nil {
 			return resp, err
 		}
-		resp.Rooms = append(resp.Rooms, info)
+		if ok {
+			resp.Rooms = append(resp.Rooms, info)
+		}
 	}
 	return resp, nil
+}
+
+func joinedOf(rooms []room.Membership) (joined []room.Num) {
+	for _, m := range rooms {
+		if m.Membership == event.MembershipJoin {
+			joined = append(joined, m.Room)
+		}
+	}
+	return joined
 }
 
 func isGone(membership string) bool {
@@ -164,7 +183,16 @@ func (s *Server) roomInitialSync(ctx context.Context, c endpoint.Caller, req roo
 	if err != nil {
 		return info, err
 	}
-	info.Presence, err = now.presence(ctx)
+	// Who only looks in is in no room with those who are in there.
+	var shared []room.Num
+	if sight.Membership() == event.MembershipJoin {
+		num, err := s.Rooms.Num(ctx, req.RoomID)
+		if err != nil {
+			return info, err
+		}
+		shared = append(shared, num)
+	}
+	info.Presence, err = s.Feed.PresenceIn(ctx, c.UserID, shared)
 	return info, err
 }
 

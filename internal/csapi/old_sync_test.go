@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/internal/accountdata"
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
@@ -276,6 +277,49 @@ func TestInitialSync(t *testing.T) {
 			{"less than nothing", "bob", "GET initialSync?limit=-1", "", mxerr.InvalidParam, 0},
 			{"a room with an invite only", "bob", "GET rooms/" + string(declined) + "/initialSync", "", mxerr.Forbidden, 0},
 		})
+	})
+}
+
+// TestInitialSyncHasNothingOfWhomOneIgnores: neither invites nor receipts.
+func TestInitialSyncHasNothingOfWhomOneIgnores(t *testing.T) {
+	playSocial(t, func(s *socialScene) {
+		roomID := s.create(room.NewRoom{Preset: room.PublicChat}, userBob)
+		invited := s.create(room.NewRoom{Preset: room.PublicChat, Invites: []id.UserID{userBob}})
+		said := s.text(roomID, userBob, "hello")
+		if err := s.Receipts.Put(s.ctx, roomID, receipt.Receipt{User: userAlice, Type: receipt.TypeRead, EventID: said}); err != nil {
+			t.Fatal(err)
+		}
+		all, ofRoom := "GET initialSync", "GET rooms/"+string(roomID)+"/initialSync"
+		for _, wish := range []struct{ dataType, content, invites, receipts string }{
+			{accountdata.IgnoredUsers, `{"ignored_users":{}}`, "shown", "shown"},
+			{accountdata.InvitePermission, `{"default_action":"block"}`, "hidden", "shown"},
+			{accountdata.InvitePermission, `{}`, "shown", "shown"},
+			{accountdata.IgnoredUsers, `{"ignored_users":{"@alice:a.test":{}}}`, "hidden", "hidden"},
+		} {
+			if err := s.AccountData.Put(s.ctx, userBob, "", wish.dataType, canonjson.Value(wish.content)); err != nil {
+				t.Fatal(err)
+			}
+			has := func(call, part string) string {
+				got := s.get("bob", call, "")
+				if call == all {
+					got = append(got.Get("rooms"), got.Get("receipts")...)
+				} else {
+					got = got.Get("receipts")
+				}
+				if strings.Contains(string(got), part) {
+					return "shown"
+				}
+				return "hidden"
+			}
+			if got := has(all, string(invited)); got != wish.invites {
+				t.Errorf("%s: the invite is %s", wish.content, got)
+			}
+			for _, call := range []string{all, ofRoom} {
+				if got := has(call, `"m.receipt"`); got != wish.receipts {
+					t.Errorf("%s: %s: the receipt is %s", wish.content, call, got)
+				}
+			}
+		}
 	})
 }
 

@@ -43,6 +43,8 @@ func (s *Server) setPresence(_ context.Context, c endpoint.Caller, req setPresen
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "status_msg is not a string")
 	case len(message) > maxStatus:
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "status_msg may have %d bytes", maxStatus)
+	case message != "" && c.Suspended:
+		return endpoint.Empty{}, notSuspended(c) // it is something to say
 	}
 	if s.Presence != nil {
 		s.Presence.Set(c.UserID, c.DeviceID, state, message)

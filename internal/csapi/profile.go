@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
-	"parley/internal/profile"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -103,9 +102,7 @@ func (s *Server) setProfileField(ctx context.Context, c endpoint.Caller, req set
 	if value == nil {
 		return endpoint.Empty{}, mxerr.New(mxerr.MissingParam, "The body has to have the field that the path names")
 	}
-	err := s.Profiles.Set(ctx, c.UserID, req.Key, value)
-	s.renamed(c.UserID, req.Key)
-	return endpoint.Empty{}, err
+	return endpoint.Empty{}, s.Profiles.Set(ctx, c.UserID, req.Key, value)
 }
 
 // deleteProfileField serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
@@ -113,16 +110,7 @@ func (s *Server) deleteProfileField(ctx context.Context, c endpoint.Caller, req 
 	if err := s.mayChangeProfile(c, req); err != nil {
 		return endpoint.Empty{}, err
 	}
-	err := s.Profiles.Delete(ctx, c.UserID, req.Key)
-	s.renamed(c.UserID, req.Key)
-	return endpoint.Empty{}, err
-}
-
-// renamed has presence, which names the user, look at the profile again.
-func (s *Server) renamed(user id.UserID, key string) {
-	if s.Presence != nil && (key == profile.Displayname || key == profile.AvatarURL) {
-		s.Presence.Renamed(user)
-	}
+	return endpoint.Empty{}, s.Profiles.Delete(ctx, c.UserID, req.Key)
 }
 
 // mayChangeProfile refuses who may not change a field of a profile. Guests may

@@ -21,13 +21,22 @@ type roomGlance struct {
 	token  feed.Token
 	limit  int                          // of messages
 	data   map[id.RoomID][]typedContent // account data by room, that of none under ""
+	// ignored is of whom the caller does not want to hear.
+	ignored map[id.UserID]bool
 }
 
 func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roomGlance, error) {
 	g := &roomGlance{Server: s, caller: c, token: s.Feed.Now(), limit: limit, data: map[id.RoomID][]typedContent{"": {}}}
+	var err error
+	if g.ignored, err = s.AccountData.Ignored(ctx, c.UserID); err != nil {
+		return nil, err
+	}
 	data, err := s.AccountData.All(ctx, c.UserID, g.token.Pos)
 	for _, d := range data {
 		g.data[d.Room] = append(g.data[d.Room], typedContent{d.Type, d.Content})
+	}
+	if err == nil {
+		g.ignored, err = s.Feed.Ignored(ctx, c.UserID)
 	}
 	return g, err
 }
@@ -89,7 +98,7 @@ func (g *roomGlance) messages(ctx context.Context, roomID id.RoomID, sight room.
 	if left := sight.Left(); left != 0 && sight.Visibility != room.WorldReadable {
 		last = left
 	}
-	w := &walk{room: roomID, sight: sight, back: true, at: last, fills: mostFills} // what is here is enough
+	w := &walk{room: roomID, sight: sight, back: true, at: last, ignored: g.ignored, fills: mostFills} // what is here is enough
 	if len(sight.Intervals) > 0 {
 		w.to = sight.Intervals[0].First - 1
 	}
@@ -114,32 +123,31 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 		return nil, err
 	}
 	said, err := g.Receipts.All(ctx, []int64{int64(num)}, g.caller.UserID, g.token.Pos)
-	for _, content := range receipt.Contents(said[int64(num)]) {
+	list := slices.DeleteFunc(said[int64(num)], func(r receipt.Receipt) bool { return g.ignored[r.User] })
+	for _, content := range receipt.Contents(list) {
 		events = append(events, canonjson.Value(nil).With("content", content).
 			With("room_id", canonjson.Text(string(roomID))).With("type", canonjson.Text("m.receipt")))
 	}
 	return events, err
 }
 
-// presence returns the presence of those whom the caller shares rooms with. This
-// server does not know of anybody's.
-func (g *roomGlance) presence(context.Context) ([]canonjson.Value, error) {
-	return []canonjson.Value{}, nil
-}
-
-// invite shows a room that the caller is invited to.
-func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, err error) {
+// invite shows a room that the caller is invited to, if it is by somebody who may.
+func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, ok bool, err error) {
+	own, ok, err := g.Rooms.Own(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place)
+	if err != nil || !ok {
+		return info, false, err
+	}
+	if hidden, err := g.Feed.HidesInvite(ctx, g.caller.UserID, own.Event.Sender()); err != nil || hidden {
+		return info, false, err
+	}
 	info = roomInfo{RoomID: roomID, Membership: sight.Membership()}
 	if info.Visibility, err = g.visibilityIn(ctx, roomID); err != nil {
-		return info, err
+		return info, false, err
 	}
-	items, err := g.Rooms.Back(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place, 1)
-	if err != nil || len(items) == 0 {
-		return info, err
+	shown, err := g.show(ctx, g.caller, roomID, sight, []room.Item{own})
+	if err != nil {
+		return info, false, err
 	}
-	shown, err := g.show(ctx, g.caller, roomID, sight, items)
-	if err == nil {
-		info.Invite = shown[0]
-	}
-	return info, err
+	info.Invite = shown[0]
+	return info, true, nil
 }

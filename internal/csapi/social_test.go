@@ -95,14 +95,17 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		}
 		users := someCallers()
 		typing := ephemeral.NewBoard("epoch", j.Poke)
+		var heirs *inherit.Keeper
 		rooms := room.New(db, j, room.Options{
-			Server: "a.test", Key: key, Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
+			Server: "a.test", Key: key, Inherits: func(h room.Heir) { heirs.Expect(h) },
+			Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
 		})
 		data := accountdata.New(db, j)
+		heirs = inherit.New(rooms, data, nil)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
 			Reports:  report.New(db),
-			Heirs:    inherit.New(rooms, data, nil),
+			Heirs:    heirs,
 			Identity: identity.New(remote.New(remote.Options{}), nil),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   typing,

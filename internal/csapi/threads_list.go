@@ -9,6 +9,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/stateres"
 )
 
 func (s *Server) threadRoutes() []endpoint.Route {
@@ -99,9 +100,17 @@ func (w *threadWalk) collect(ctx context.Context, rooms *room.Engine, limit int)
 		if err != nil {
 			return nil, err
 		}
+		left, err := rooms.Unexpired(ctx, w.room, items)
+		if err != nil {
+			return nil, err
+		}
+		fresh := make(map[stateres.Num]bool, len(left))
+		for _, it := range left {
+			fresh[it.Num] = true
+		}
 		for _, root := range roots {
 			b := bundles[root.Num]
-			if b != nil && b.Thread != nil && w.sight.Sees(root.Place) && (!w.participated || b.Thread.Participated) {
+			if b != nil && b.Thread != nil && w.sight.Sees(root.Place) && fresh[root.Num] && (!w.participated || b.Thread.Participated) {
 				if len(found) == limit {
 					return found, nil
 				}

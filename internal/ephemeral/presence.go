@@ -28,7 +28,8 @@ type About struct {
 // PresenceOptions are what presence needs of the rest of the server.
 type PresenceOptions struct {
 	// Load finds out about a user. What is durable when it is called is taken
-	// into account.
+	// into account. It is asked again when a room is told of the user: of a
+	// membership, and so of a new name, too.
 	Load func(ctx context.Context, user id.UserID) (About, error)
 	// Recall returns users who may have been online when the server was ended
 	// last. Nil: nobody.
@@ -199,16 +200,6 @@ func (p *Presence) Report(user id.UserID, r Report) {
 	per.act(now.Add(-r.Ago))
 	per.stale = true // nothing says into which rooms users of other servers come
 	p.touch(per, now)
-}
-
-// Renamed takes in that the profile of a user has changed.
-func (p *Presence) Renamed(user id.UserID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if per := p.people[user]; per != nil {
-		per.stale = true
-		p.touch(per, time.Now())
-	}
 }
 
 // Status returns the presence of a user as it is at this moment.

@@ -285,7 +285,7 @@ func TestTheEventOfPresence(t *testing.T) {
 		c.mu.Unlock()
 		b := c.onlooker(bob, 1)
 		b.since = c.board.Seq()
-		c.Renamed(alice)
+		c.move(alice, 1) // as a room is told of the name
 		c.after(5 * time.Second)
 		b.sees(`alice online now (a "b")`)
 	})

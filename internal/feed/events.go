@@ -62,6 +62,9 @@ func (f *Feed) Events(ctx context.Context, q StreamRequest) (Stream, error) {
 	if a.since == (Token{}) {
 		return s, nil // what is behind the token is gone by now
 	}
+	for _, e := range slices.Concat(a.accountData, a.presence) {
+		a.stream = append(a.stream, streamed{a.now.Pos, e})
+	}
 	slices.SortStableFunc(a.stream, func(a, b streamed) int { return int(a.pos - b.pos) })
 	for _, e := range a.stream {
 		s.Events = append(s.Events, e.event)
@@ -124,8 +127,13 @@ func (a *answer) streamOwn(ctx context.Context, n *news) error {
 	return err
 }
 
-// streamEphemeral adds receipts and who is typing.
-func (a *answer) streamEphemeral(n *news, events []canonjson.Value) {
+// streamOfRoom adds what is of a room and no event of it: receipts, who is typing, and
+// account data.
+func (a *answer) streamOfRoom(n *news, ephemeral []canonjson.Value) {
+	events := slices.Clone(ephemeral)
+	for _, d := range n.data {
+		events = append(events, typed(d.Type, d.Content))
+	}
 	for _, e := range events {
 		a.stream = append(a.stream, streamed{a.now.Pos, e.With("room_id", canonjson.Text(string(n.id)))})
 	}
@@ -200,11 +208,15 @@ func (f *Feed) peek(ctx context.Context, q StreamRequest, roomID id.RoomID, sub 
 	if err != nil {
 		return all, err
 	}
-	items, err := f.Rooms.Items(ctx, roomID, nums)
+	items, err := f.Rooms.ItemsShown(ctx, roomID, nums) // what was purged has entries still
 	if err != nil {
 		return all, err
 	}
-	items = slices.DeleteFunc(items, func(it room.Item) bool { return !sight.Sees(it.Place) })
+	ignored, err := f.Ignored(ctx, q.User)
+	if err != nil {
+		return all, err
+	}
+	items = slices.DeleteFunc(items, func(it room.Item) bool { return !sight.Sees(it.Place) || Hidden(ignored, it.Event) })
 	s.Events, err = f.Show(ctx, Viewer{User: q.User, Device: q.Device, Membership: sight.MembershipAt}, roomID, items)
 	return all, err
 }

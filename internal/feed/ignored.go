@@ -26,9 +26,10 @@ func Hidden(ignored map[id.UserID]bool, e *event.Event) bool {
 	return !isState
 }
 
-// hidesInvite reports whether an invite is not for the user to see.
-func (a *answer) hidesInvite(ctx context.Context, by id.UserID) (bool, error) {
-	what, err := a.AccountData.Invite(ctx, a.q.User, by)
+// HidesInvite reports whether an invite of a user by another is not for the user to
+// see.
+func (f *Feed) HidesInvite(ctx context.Context, user, by id.UserID) (bool, error) {
+	what, err := f.AccountData.Invite(ctx, user, by)
 	return what != accountdata.InviteShown, err
 }
 

@@ -2,7 +2,9 @@ package feed_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -139,6 +141,35 @@ func TestInvitesOfIgnoredUsersAreHidden(t *testing.T) {
 	}
 }
 
+// TestWhoLeftIsToldThoughAHiddenInviteFollows: or the client would go on to show the
+// room as one that the user is in, or is invited to.
+func TestWhoLeftIsToldThoughAHiddenInviteFollows(t *testing.T) {
+	s := newScene(t)
+	room := s.room()
+	s.join(s.carol, room)
+	wants(s.bob, "m.ignored_user_list", `{"ignored_users":{"@carol:a.test":{}}}`)
+	for _, tt := range []struct {
+		name  string
+		first func()
+	}{
+		{"who was in the room", func() { s.join(s.bob, room) }},
+		{"who was invited", func() { s.to(s.alice, room, "invite", s.bob) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.first()
+			c := quietly(t, s.bob, "")
+			c.sync()
+			s.leave(s.bob, room)
+			s.to(s.carol, room, "invite", s.bob)
+			told := c.sync()
+			same(t, "rooms that were left", told.rooms("leave"), room)
+			same(t, "invites", told.rooms("invite"))
+			same(t, "rooms that were left, once more", c.sync().rooms("leave"))
+			s.leave(s.bob, room)
+		})
+	}
+}
+
 func TestInvitesMayBeBlocked(t *testing.T) {
 	s := newScene(t)
 	room := s.room()
@@ -204,5 +235,79 @@ func TestThreadsAreCountedWithoutIgnoredUsers(t *testing.T) {
 	s.say(s.bob, room, "hey carol")
 	if got := counts() + " " + together(); got != "2 1  3" {
 		t.Errorf("with a highlight of his, got %s", got)
+	}
+}
+
+func TestAnInviteThatIsNotSeenLeavesWhatWasBefore(t *testing.T) {
+	s := newScene(t)
+	knocked, invited := s.room(s.bob), s.room(s.bob)
+	s.put(s.alice, knocked, "m.room.join_rules", `{"join_rule":"knock"}`)
+	s.carol.Must("POST", "/_matrix/client/v3/knock/"+knocked, `{}`)
+	s.to(s.alice, invited, "invite", s.carol)
+	ignores(s.carol, s.bob)
+	c := newClient(t, s.carol, "")
+	check := func(a answer) {
+		t.Helper()
+		if a.in("knock", knocked) == nil || a.in("invite", invited) == nil || len(a.rooms("invite")) != 1 {
+			t.Errorf("got %s", a)
+		}
+	}
+	check(c.sync())
+	s.to(s.bob, knocked, "invite", s.carol)
+	s.to(s.bob, invited, "invite", s.carol)
+	if a := c.sync(); len(a.rooms("leave")) != 0 || len(a.rooms("invite")) > 1 {
+		t.Errorf("of invites that are not seen the client is told %s", a)
+	}
+	a := newClient(t, s.carol, "").sync()
+	check(a)
+	if got := brief(a.in("invite", invited).Get("invite_state")); len(got) < 2 || got[1] != "alice join" {
+		t.Errorf("the invite is that of %q", got)
+	}
+	ignores(s.carol)
+	if a := c.sync(); len(a.rooms("invite")) != 2 {
+		t.Errorf("when nobody is ignored any more, the client is told %s", a)
+	}
+}
+
+func TestIgnoredUsersAreNotHeardByOldClients(t *testing.T) { synctest.Test(t, ignoredByOldClients) }
+
+func ignoredByOldClients(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	s.say(s.alice, room, "hello")
+	said := s.say(s.bob, room, "never mind")
+	s.bob.Must("POST", path(room, "receipt", "m.read", said), `{}`)
+	invited := s.room(s.bob)
+	s.to(s.bob, invited, "invite", s.carol)
+	for _, u := range []*hstest.User{s.alice, s.bob} {
+		says(u, `{"presence":"online"}`)
+	}
+	later()
+	from := text(newClient(t, s.carol, "").sync().Value, "next_batch")
+	look := func() string {
+		return string(s.carol.Must("GET", "/_matrix/client/v3/initialSync", nil)) + string(s.carol.Must("GET", path(room, "initialSync"), nil))
+	}
+	const rooms, present = `"membership":"invite"`, `"sender":"@bob:a.test","type":"m.presence"`
+	all := look()
+	for _, what := range []string{"never mind", rooms, present, `"m.read":{"@bob:a.test"`} {
+		if !strings.Contains(all, what) {
+			t.Errorf("before, %s is not in %s", what, all)
+		}
+	}
+	ignores(s.carol, s.bob)
+	less := look()
+	for _, what := range []string{"never mind", rooms, present, `"m.read":{"@bob:a.test"`} {
+		if strings.Contains(less, what) {
+			t.Errorf("of somebody who is ignored %s is in %s", what, less)
+		}
+	}
+	if !strings.Contains(less, `"sender":"@alice:a.test","type":"m.presence"`) {
+		t.Errorf("the presence of Alice is not in %s", less)
+	}
+	s.say(s.bob, room, "never mind")
+	s.say(s.alice, room, "news")
+	got := string(s.carol.Must("GET", "/_matrix/client/v3/events?timeout=0&room_id="+room+"&from="+from, nil))
+	if strings.Contains(got, "never mind") || !strings.Contains(got, "news") {
+		t.Errorf("who looks into the room gets %s", got)
 	}
 }

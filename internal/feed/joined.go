@@ -44,7 +44,7 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 		return nil, err
 	}
 	if s.ephemeral = a.ephemeral(n); a.q.stream {
-		a.streamEphemeral(n, s.ephemeral)
+		a.streamOfRoom(n, s.ephemeral)
 	}
 	if !s.hasNews() {
 		return nil, nil

@@ -37,7 +37,7 @@ func (a *answer) moved(ctx context.Context, num room.Num, roomID id.RoomID) erro
 	case event.MembershipJoin:
 		return a.stays(ctx, n, was != event.MembershipJoin)
 	case event.MembershipInvite, event.MembershipKnock:
-		return a.waits(ctx, n, is)
+		return a.waits(ctx, n, was)
 	case event.MembershipLeave, event.MembershipBan:
 		if was == "" && is == event.MembershipLeave && a.since != (Token{}) && sight.Left() == 0 && !a.q.Filter.Room.IncludeLeave {
 			return nil // came and went without having been told of the room
@@ -85,14 +85,35 @@ func (a *answer) stays(ctx context.Context, n *news, fresh bool) error {
 	return err
 }
 
+// waiting returns the invite or the knock by which the user waits before a room:
+// the last, or if that is an invite which the user is not to see, what it came
+// after. unheard says that there is only the one that is not seen.
+func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok, unheard bool, err error) {
+	for _, m := range slices.Backward(n.sight.Memberships) {
+		if m.Membership != event.MembershipInvite && m.Membership != event.MembershipKnock {
+			break
+		}
+		if own, ok, err = a.Rooms.Own(ctx, n.id, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
+			return own, ok, false, err
+		}
+		if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil || !hidden {
+			return own, err == nil, false, err
+		}
+	}
+	return room.Item{}, false, true, nil
+}
+
 // waits tells of a room that the user is invited to or has knocked on.
-func (a *answer) waits(ctx context.Context, n *news, membership string) error {
-	stripped, err := a.stripped(ctx, n, membership)
-	if err != nil || stripped == nil {
+func (a *answer) waits(ctx context.Context, n *news, was string) error {
+	own, stripped, unheard, err := a.stripped(ctx, n)
+	switch {
+	case unheard:
+		return a.invitedUnheard(ctx, n, was)
+	case err != nil || own == nil:
 		return err
 	}
 	part, name := &a.invite, `{"invite_state":`
-	if membership == event.MembershipKnock {
+	if own.Membership() == event.MembershipKnock {
 		part, name = &a.knock, `{"knock_state":`
 	}
 	*part = append(*part, section{n.id, append(appendEvents([]byte(name), stripped), '}')})
@@ -102,36 +123,50 @@ func (a *answer) waits(ctx context.Context, n *news, membership string) error {
 	return nil
 }
 
-// stripped returns what the user gets to see of a room without being in it, nil if
-// there is nothing that the user wants to see.
-func (a *answer) stripped(ctx context.Context, n *news, membership string) ([]canonjson.Value, error) {
+// stripped returns what the user gets to see of a room without being in it, and the
+// invite or knock by which that is: nil if it is not known. unheard is as for waiting.
+func (a *answer) stripped(ctx context.Context, n *news) (member *event.Event, state []canonjson.Value, unheard bool, err error) {
 	outside, ok, err := a.Rooms.Outside(ctx, n.id, a.q.User)
 	if err != nil {
-		return nil, err
-	}
-	member, root := outside.Event, statetrie.Root{}
-	if !ok {
-		own, there, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
-		if err != nil || !there {
-			return nil, err
-		}
-		if member, root = own.Event, own.Current; root == (statetrie.Root{}) { // what was then was purged
-			root = n.sight.At.Root
-		}
-	}
-	hidden, err := a.hidesInvite(ctx, member.Sender())
-	if err != nil || hidden && membership == event.MembershipInvite {
-		return nil, err
+		return nil, nil, false, err
 	}
 	if ok {
-		return append(outside.Preview, member.AppendStripped(nil)), nil
+		member = outside.Event
+		if member.Membership() == event.MembershipInvite {
+			unheard, err = a.HidesInvite(ctx, a.q.User, member.Sender())
+		}
+		return member, append(outside.Preview, member.AppendStripped(nil)), unheard, err
 	}
-	events, err := a.Rooms.StrippedState(ctx, n.id, root, member)
-	var stripped []canonjson.Value
+	own, ok, unheard, err := a.waiting(ctx, n)
+	if err != nil || !ok || unheard {
+		return nil, nil, unheard, err
+	}
+	root := own.Current
+	if root == (statetrie.Root{}) { // what was then was purged
+		root = n.sight.At.Root
+	}
+	events, err := a.Rooms.StrippedState(ctx, n.id, root, own.Event)
 	for _, e := range events {
-		stripped = append(stripped, e.AppendStripped(nil))
+		state = append(state, e.AppendStripped(nil))
 	}
-	return stripped, err
+	return own.Event, state, false, err
+}
+
+// invitedUnheard tells of a room to which somebody has invited the user who is not
+// heard: that the user had left it, if that is news. Of the invite nothing is told.
+func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error {
+	if was == "" || isGone(was) {
+		return nil
+	}
+	for i, m := range slices.Backward(n.sight.Memberships) {
+		if isGone(m.Membership) && m.Pos > a.since.Pos {
+			until := *n.sight
+			until.Memberships = until.Memberships[:i+1]
+			n.sight = &until
+			return a.gone(ctx, n, was)
+		}
+	}
+	return nil
 }
 
 // gone tells of a room that the user has left: of what happened until then, and

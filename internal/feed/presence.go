@@ -1,11 +1,14 @@
 package feed
 
 import (
+	"context"
 	"time"
 
 	"parley/internal/ephemeral"
 	"parley/internal/journal"
 	"parley/internal/room"
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
 )
 
 // tellPresence tells of the presence of those who share a room with the user: in
@@ -42,4 +45,28 @@ func (a *answer) tellPresence() {
 			a.Response.presence = append(a.Response.presence, memory[start:len(memory):len(memory)])
 		}
 	}
+}
+
+// PresenceIn returns who is online of a user and of the members of rooms that the
+// user is in, without those whom the user ignores.
+func (f *Feed) PresenceIn(ctx context.Context, user id.UserID, rooms []room.Num) ([]canonjson.Value, error) {
+	events := []canonjson.Value{}
+	if f.Presence == nil || len(rooms) == 0 {
+		return events, nil
+	}
+	ignored, err := f.Ignored(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	look := ephemeral.Look{User: user, Everything: true}
+	for _, n := range rooms {
+		look.Rooms = append(look.Rooms, n.Scope())
+	}
+	now := time.Now()
+	for _, s := range f.Presence.See(look) {
+		if !ignored[s.User] {
+			events = append(events, s.Append(nil, now))
+		}
+	}
+	return events, nil
 }

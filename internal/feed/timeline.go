@@ -92,7 +92,7 @@ func (a *answer) timeline(ctx context.Context, w window) (t timeline, err error)
 		items = slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < w.first })
 		var related map[id.EventID]bool
 		if f.WantsRelated() {
-			if related, err = a.Rooms.Related(ctx, w.id, items, f.RelatedByRelTypes, f.RelatedBySenders); err != nil {
+			if related, err = a.Rooms.Related(ctx, w.id, items, f.RelatedByRelTypes, f.RelatedBySenders, w.seen()); err != nil {
 				return t, err
 			}
 		}

@@ -106,7 +106,7 @@ type Server struct {
 	Config config.Config
 
 	world    *World
-	dead     *atomic.Bool // nothing is committed any more
+	dead     atomic.Pointer[atomic.Bool] // of the process: nothing is committed any more
 	listener *memnet.Listener
 	secure   *memnet.Listener // for other servers
 	stop     context.CancelFunc
@@ -166,7 +166,8 @@ func (s *Server) start() {
 		t.Fatalf("starting %s: %v", s.Name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.Server, s.dead, s.listener = opened, dead, t.Net.Listen(string(s.Name))
+	s.Server, s.listener = opened, t.Net.Listen(string(s.Name))
+	s.dead.Store(dead)
 	s.secure = t.Net.Listen(string(s.Name) + ":8448")
 	secure := tls.NewListener(s.secure, &tls.Config{Certificates: []tls.Certificate{t.certificate(s.Name)}})
 	s.stop, s.done = stop, make(chan error, 1)
@@ -183,7 +184,7 @@ func (s *Server) Stop() {
 // committed by now never is.
 func (s *Server) Kill() {
 	s.world.Helper()
-	s.dead.Store(true)
+	s.dead.Load().Store(true)
 	s.listener.Sever()
 	s.secure.Sever()
 	s.end()
@@ -208,7 +209,7 @@ func (s *Server) end() {
 	s.stop = nil
 	// A listener that is severed fails the server, perhaps before it was told
 	// to stop.
-	if err := <-s.done; err != nil && !s.dead.Load() {
+	if err := <-s.done; err != nil && !s.dead.Load().Load() {
 		s.world.Errorf("%s ended: %v", s.Name, err)
 	}
 	// Or a client would find out with its next request only.

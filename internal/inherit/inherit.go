@@ -15,9 +15,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"parley/internal/accountdata"
+	"parley/internal/errand"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -28,80 +28,36 @@ import (
 type Keeper struct {
 	rooms *room.Engine
 	data  *accountdata.Store
+	queue *errand.Queue[room.Heir]
 	log   *slog.Logger
 }
 
-// New returns a keeper. The log gets what went wrong and is tried again; nil:
+// New returns a keeper, which Expect has to be told of new heirs. The log gets what went wrong and is tried again; nil:
 // nobody does.
 func New(rooms *room.Engine, data *accountdata.Store, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{rooms, data, log}
+	return &Keeper{rooms, data, errand.New[room.Heir](), log}
 }
 
-// How long it takes until what went wrong is tried again: doubling from the first
-// to the last.
-const (
-	firstWait = time.Second
-	lastWait  = 5 * time.Minute
-)
+// Expect takes in that there is an heir. It does not wait.
+func (k *Keeper) Expect(h room.Heir) { k.queue.Add(h) }
 
-// Run deals with the notes that are left from before, and then with new ones, until
-// the context ends.
+// Run deals with the notes that are left from before, and then with those of which
+// Expect tells, until the context ends. It must run once.
 func (k *Keeper) Run(ctx context.Context) {
-	wait := firstWait
-	for {
-		var later <-chan time.Time
-		if k.pass(ctx) {
-			wait = firstWait
-		} else {
-			later = time.After(wait)
-			wait = min(2*wait, lastWait)
-		}
-		select {
-		case <-k.rooms.HeirsCame():
-		case <-later:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// pageSize is how many notes are read at once.
-const pageSize = 100
-
-// pass deals with all notes once, and tells whether nothing went wrong.
-func (k *Keeper) pass(ctx context.Context) (well bool) {
-	well = true
-	var last room.Heir
-	for {
-		heirs, err := k.rooms.Heirs(ctx, last, pageSize)
-		if err != nil {
-			return k.failed(ctx, err)
-		}
-		for _, h := range heirs {
-			if err := k.Settle(ctx, h); err != nil {
-				well = k.failed(ctx, err, "user", h.User, "room", h.Room)
-			}
-			last = h
-		}
-		if len(heirs) < pageSize {
-			return well
-		}
-	}
-}
-
-func (k *Keeper) failed(ctx context.Context, err error, about ...any) bool {
-	if ctx.Err() == nil {
-		k.log.ErrorContext(ctx, "settings were not handed on to the room that replaces another, trying again later", append(about, "err", err)...)
-	}
-	return false
+	k.queue.Run(ctx, errand.Work[room.Heir]{
+		What: "handing settings on to the room that replaces another", Recall: k.rooms.Heirs, Do: k.Settle, AtOnce: 1, Log: k.log,
+	})
 }
 
 // Settle gives one heir everything, who gets nothing after leaving again.
 func (k *Keeper) Settle(ctx context.Context, h room.Heir) error {
 	from, err := k.inheritsFrom(ctx, h.Room)
+	if room.IsGone(err) {
+		return k.rooms.Inherited(ctx, h) // the room was deleted meanwhile
+	}
 	if err != nil {
 		return err
 	}

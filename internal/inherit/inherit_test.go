@@ -29,6 +29,7 @@ type house struct {
 	ctx   context.Context
 	rooms *room.Engine
 	data  *accountdata.Store
+	now   *Keeper // the one that runs, if any
 }
 
 // in runs f in a bubble, in which synctest.Wait waits for what the keeper does.
@@ -46,7 +47,12 @@ func in(t *testing.T, f func(h *house)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &house{t, ctx, room.New(db, j, room.Options{Server: "a.test", Key: key}), accountdata.New(db, j)}
+		h := &house{t: t, ctx: ctx, data: accountdata.New(db, j)}
+		h.rooms = room.New(db, j, room.Options{Server: "a.test", Key: key, Inherits: func(heir room.Heir) {
+			if h.now != nil {
+				h.now.Expect(heir)
+			}
+		}})
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })
 		f(h)
@@ -60,10 +66,12 @@ func in(t *testing.T, f func(h *house)) {
 func (h *house) keep() (stop func()) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { New(h.rooms, h.data, nil).Run(ctx) })
+	h.now = New(h.rooms, h.data, nil)
+	wg.Go(func() { h.now.Run(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()
+		h.now = nil
 	}
 }
 
@@ -105,7 +113,7 @@ func (h *house) want(roomID id.RoomID, user id.UserID, want string) {
 	if got, err := h.data.Tags(h.ctx, user, roomID); err != nil || string(got) != want {
 		h.t.Errorf("the tags of %s are %s, %v, want %s", user, got, err, want)
 	}
-	if heirs, err := h.rooms.Heirs(h.ctx, room.Heir{}, 10); err != nil || len(heirs) > 0 {
+	if heirs, err := h.rooms.Heirs(h.ctx); err != nil || len(heirs) > 0 {
 		h.t.Errorf("there is something left to do: %v, %v", heirs, err)
 	}
 }
@@ -175,5 +183,25 @@ func TestWhoHasLeftAgainGetsNothing(t *testing.T) {
 		if membership, err := h.rooms.Membership(h.ctx, next, bob); err != nil || membership != event.MembershipLeave {
 			t.Errorf("bob is %s, %v", membership, err)
 		}
+	})
+}
+
+func TestTheNewRoomIsDeletedBeforeItsSettingsAreThere(t *testing.T) {
+	in(t, func(h *house) {
+		old := h.create(`{}`)
+		h.tag(old, bob)
+		next := h.upgrade(old)
+		h.join(next, bob)
+		ctx, cancel := context.WithCancel(h.ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { h.rooms.RunPurges(ctx) })
+		_, err := h.rooms.Delete(h.ctx, next, room.Deletion{Purge: true})
+		h.do(err)
+		synctest.Wait() // the room is gone, and its rows are not yet
+		stop := h.keep()
+		h.want(next, bob, `{}`)
+		stop()
+		cancel()
+		wg.Wait()
 	})
 }

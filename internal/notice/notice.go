@@ -140,6 +140,19 @@ func (s *Sender) RoomOf(ctx context.Context, user id.UserID) (room id.RoomID, er
 	return room, nil
 }
 
+// Forget has the user whose room for notices this is, if it is any, get the next
+// one in a new room.
+func (s *Sender) Forget(ctx context.Context, room id.RoomID) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM notice_rooms WHERE room_id = $1", room)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting the notices room %s: %w", room, err)
+	}
+	return nil
+}
+
 // MayDecline refuses a user who wants to decline the invite to the own notices room.
 func (s *Sender) MayDecline(ctx context.Context, room id.RoomID, user id.UserID) error {
 	own, err := s.RoomOf(ctx, user)

@@ -29,17 +29,8 @@ func (k *Keeper) Run(ctx context.Context) {
 
 func (k *Keeper) noted(ctx context.Context) (users []id.UserID, err error) {
 	err = k.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT user_id FROM profile_updates ORDER BY user_id") {
-			if err != nil {
-				return err
-			}
-			var user id.UserID
-			if err := row.Scan(&user); err != nil {
-				return err
-			}
-			users = append(users, user)
-		}
-		return nil
+		users, err = store.List[id.UserID](tx, "SELECT user_id FROM profile_updates ORDER BY user_id")
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading whose profiles have to be told: %w", err)

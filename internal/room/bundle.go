@@ -20,11 +20,6 @@ type Audience struct {
 	Ignored map[id.UserID]bool
 }
 
-// sees reports whether the user gets to see an event.
-func (a *Audience) sees(place int64, sender id.UserID) bool {
-	return a.within(place, place) && !a.Ignored[sender]
-}
-
 // within reports whether the user may see what is between two places.
 func (a *Audience) within(first, last int64) bool {
 	return slices.ContainsFunc(a.Seen, func(in Interval) bool { return in.First <= first && last <= in.Last })
@@ -50,6 +45,7 @@ type Thread struct {
 	root  Item
 	last  stateres.Num // Latest
 	place int64        // of that
+	ts    int64        // when that was sent
 }
 
 // mostReferences bounds Bundle.References: of an event to which very many refer,
@@ -74,6 +70,10 @@ func (g *Engine) Bundles(ctx context.Context, roomID id.RoomID, a Audience, item
 		return nil, err
 	}
 	b.room = r.num
+	if b.left, err = r.extant(ctx); err != nil {
+		return nil, err
+	}
+	b.Seen = b.left.of(b.Seen)
 	if err = g.db.View(ctx, b.read); err == nil {
 		err = b.resolve(func(nums []stateres.Num) ([]Item, error) { return g.itemsOf(ctx, r, nums) })
 	}
@@ -87,6 +87,7 @@ func (g *Engine) Bundles(ctx context.Context, roomID id.RoomID, a Audience, item
 type bundler struct {
 	Audience
 	room    Num
+	left    extant
 	ids     []id.EventID
 	parents map[id.EventID]Item
 
@@ -99,6 +100,11 @@ type bundler struct {
 type edit struct {
 	num stateres.Num
 	ts  int64
+}
+
+// sees reports whether the user gets to see an event.
+func (b *bundler) sees(place int64, sender id.UserID, ts int64) bool {
+	return b.within(place, place) && !b.Ignored[sender] && ts >= b.left.cutoff
 }
 
 // bundle returns what relates to an event, to be filled in.
@@ -146,7 +152,7 @@ func (b *bundler) readEdits(tx *store.Tx) (referred []id.EventID, err error) {
 			return nil, err
 		}
 		switch original := b.parents[parent].Event; {
-		case !b.sees(place, sender):
+		case !b.sees(place, sender, e.ts):
 		case relType == relReference:
 			if n := len(referred); n == 0 || referred[n-1] != parent {
 				referred = append(referred, parent)
@@ -181,18 +187,18 @@ func (b *bundler) edit(parent id.EventID, e edit) {
 func (b *bundler) readReferences(tx *store.Tx, to []id.EventID) error {
 	in, list := tx.In(2, to)
 	for row, err := range tx.Query(`
-		SELECT r.parent, r.place, r.sender, e.event_id FROM relations r JOIN events e ON e.event = r.child
+		SELECT r.parent, r.place, r.sender, r.ts, e.event_id FROM relations r JOIN events e ON e.event = r.child
 		WHERE r.room = $1 AND r.parent `+in+` AND r.rel_type = 'm.reference' ORDER BY r.place`, b.room, list) {
 		if err != nil {
 			return err
 		}
 		var parent, child id.EventID
-		var place int64
+		var place, ts int64
 		var sender id.UserID
-		if err := row.Scan(&parent, &place, &sender, &child); err != nil {
+		if err := row.Scan(&parent, &place, &sender, &ts, &child); err != nil {
 			return err
 		}
-		if refs := &b.bundle(parent).References; b.sees(place, sender) && len(*refs) < mostReferences {
+		if refs := &b.bundle(parent).References; b.sees(place, sender, ts) && len(*refs) < mostReferences {
 			*refs = append(*refs, child)
 		}
 	}
@@ -204,15 +210,15 @@ func (b *bundler) readReferences(tx *store.Tx, to []id.EventID) error {
 func (b *bundler) readThreads(tx *store.Tx) error {
 	in, list := tx.In(2, b.ids)
 	for row, err := range tx.Query(`
-		SELECT t.thread, t.count, t.last,
-			(SELECT r.child FROM relations r WHERE r.room = t.room AND r.parent = t.thread AND r.rel_type = 'm.thread' AND r.place = t.last)
-		FROM threads t WHERE t.room = $1 AND t.last IS NOT NULL AND t.thread `+in, b.room, list) {
+		SELECT t.thread, t.count, t.last, r.child, r.ts
+		FROM threads t JOIN relations r ON r.room = t.room AND r.parent = t.thread AND r.rel_type = 'm.thread' AND r.place = t.last
+		WHERE t.room = $1 AND t.last IS NOT NULL AND t.thread `+in, b.room, list) {
 		if err != nil {
 			return err
 		}
 		var root id.EventID
 		t := new(Thread)
-		if err := row.Scan(&root, &t.Count, &t.place, &t.last); err != nil {
+		if err := row.Scan(&root, &t.Count, &t.place, &t.last, &t.ts); err != nil {
 			return err
 		}
 		t.root = b.parents[root]
@@ -257,7 +263,7 @@ func (b *bundler) recount(tx *store.Tx) error {
 	threads := make(map[id.EventID]*Thread)
 	var roots []id.EventID
 	for _, t := range b.threads {
-		if root := t.root.Event.ID(); len(b.Ignored) > 0 || !b.within(min(t.root.Place, t.place), t.place) {
+		if root := t.root.Event.ID(); len(b.Ignored) > 0 || t.ts < b.left.cutoff || !b.within(min(t.root.Place, t.place), t.place) {
 			t.Count, t.last = 0, 0
 			threads[root] = t
 			roots = append(roots, root)
@@ -268,19 +274,19 @@ func (b *bundler) recount(tx *store.Tx) error {
 	}
 	in, list := tx.In(2, roots)
 	for row, err := range tx.Query(`
-		SELECT r.parent, r.place, r.sender, r.child FROM relations r
+		SELECT r.parent, r.place, r.sender, r.ts, r.child FROM relations r
 		WHERE r.room = $1 AND r.parent `+in+` AND r.rel_type = 'm.thread' ORDER BY r.place`, b.room, list) {
 		if err != nil {
 			return err
 		}
 		var root id.EventID
-		var place int64
+		var place, ts int64
 		var sender id.UserID
 		var child stateres.Num
-		if err := row.Scan(&root, &place, &sender, &child); err != nil {
+		if err := row.Scan(&root, &place, &sender, &ts, &child); err != nil {
 			return err
 		}
-		if t := threads[root]; b.sees(place, sender) {
+		if t := threads[root]; b.sees(place, sender, ts) {
 			t.Count, t.last = t.Count+1, child
 		}
 	}

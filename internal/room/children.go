@@ -38,16 +38,22 @@ type ChildQuery struct {
 }
 
 // Children returns events of a room that relate to another one, in the room's own
-// order. What was redacted relates to nothing. The work does not grow with the room.
+// order. What was redacted relates to nothing, and neither does what was purged or is
+// too old to be shown. The work does not grow with the room.
 // https://spec.matrix.org/v1.19/client-server-api/#relationships-api
 func (g *Engine) Children(ctx context.Context, roomID id.RoomID, q ChildQuery) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	left, err := r.extant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q.Seen = left.of(q.Seen)
 	var found []child
 	err = g.db.View(ctx, func(tx *store.Tx) (err error) {
-		s := childSearch{ChildQuery: q, tx: tx, room: r.num}
+		s := childSearch{ChildQuery: q, tx: tx, room: r.num, left: left}
 		found, err = s.run()
 		return err
 	})
@@ -72,6 +78,7 @@ type childSearch struct {
 	ChildQuery
 	tx   *store.Tx
 	room Num
+	left extant
 }
 
 // run goes from depth to depth. At each it takes what may be part of the answer,
@@ -153,7 +160,7 @@ func (s *childSearch) follow(parents []id.EventID) (found []id.EventID, err erro
 		return nil, err
 	}
 	for _, relType := range relTypes {
-		query, args := s.query(parents, relType, Interval{0, s.Last}, true, mostFollowed)
+		query, args := s.query(parents, relType, Interval{s.left.first, s.Last}, true, mostFollowed)
 		for row, err := range s.tx.Query("SELECT c.place, e.event_id FROM ("+query+") c JOIN events e ON e.event = c.child", args...) {
 			if err != nil {
 				return nil, err
@@ -213,6 +220,10 @@ func (s *childSearch) query(parents []id.EventID, relType string, in Interval, b
 			args = append(args, by.value)
 			query += fmt.Sprintf(" AND r.%s = $%d", by.column, len(args))
 		}
+	}
+	if s.left.cutoff != 0 {
+		args = append(args, s.left.cutoff)
+		query += fmt.Sprintf(" AND r.ts >= $%d", len(args))
 	}
 	query += " ORDER BY r.place"
 	if back {

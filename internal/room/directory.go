@@ -219,18 +219,8 @@ func (q listQuery) read(tx *store.Tx, rooms *[]Summary, place Listed, backwards 
 }
 
 // nums reads the numbers of up to limit rooms.
-func (q listQuery) nums(tx *store.Tx, limit int) (nums []Num, err error) {
-	for row, err := range tx.Query(fmt.Sprintf("SELECT r.room%s LIMIT %d", q.from, limit), q.args...) {
-		if err != nil {
-			return nil, err
-		}
-		var num Num
-		if err := row.Scan(&num); err != nil {
-			return nil, err
-		}
-		nums = append(nums, num)
-	}
-	return nums, nil
+func (q listQuery) nums(tx *store.Tx, limit int) ([]Num, error) {
+	return store.List[Num](tx, fmt.Sprintf("SELECT r.room%s LIMIT %d", q.from, limit), q.args...)
 }
 
 // any reports whether there is a room behind a place, or before it.

@@ -52,6 +52,9 @@ type Options struct {
 	// Unwelcome, if not nil, is called when this node has committed that guests
 	// cannot be in a room any more. It must not block.
 	Unwelcome func(id.RoomID)
+	// Inherits, if not nil, is called when this node has committed that there is an
+	// heir, who is among [Engine.Heirs]. It must not block.
+	Inherits func(Heir)
 	// Gone, if not nil, is called when somebody is not in a room, after a change
 	// of what the user is to it and before that becomes visible. It must be
 	// quick.
@@ -80,8 +83,9 @@ type Engine struct {
 	gone    func(Num, id.UserID)
 	invites func(ctx context.Context, sender, target id.UserID) error // nil: all are wanted
 	numbers *numbers
-	// unwelcome is Options.Unwelcome.
+	// These are Options.Unwelcome and Options.Inherits.
 	unwelcome func(id.RoomID)
+	inherits  func(Heir)
 	purges    *purges
 	// retention is that of the options, and so is what follows.
 	retention Retention
@@ -105,9 +109,6 @@ type Engine struct {
 	// servers are those that have members in a room.
 	servers *cache.Cache[Num, servers]
 	memory  int // of rooms
-
-	// heirs has room for one signal that there are new heirs.
-	heirs chan struct{}
 
 	// arriving is the rooms that are being handed over, filling those for which
 	// missing events are being fetched, and backfilling those of which history is.
@@ -150,7 +151,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	}
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
-		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome,
+		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
 		keys:      o.Keys,
@@ -167,7 +168,6 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		servers:   cache.New[Num](o.Memory/16, servers.weight),
 		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
-		heirs:     make(chan struct{}, 1),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),

@@ -43,6 +43,7 @@ var inherited = [...]struct {
 	{eventType: "m.room.avatar"},
 	{eventType: "m.room.topic"},
 	{eventType: "m.room.policy"},
+	{eventType: TypeRetention},
 	{eventType: "m.space.child", keyed: true, needs: "via"},
 	{eventType: "m.space.parent", keyed: true, needs: "via"},
 	{eventType: "m.policy.rule.user", keyed: true, needs: "recommendation"},
@@ -69,18 +70,10 @@ func (g *Engine) estate(ctx context.Context, r *live, now Moment) (estate, error
 // bans returns the member events of who is banned from a room, oldest first.
 func (g *Engine) bans(ctx context.Context, r *live) ([]*event.Event, error) {
 	var nums []stateres.Num
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT event FROM memberships WHERE room = $1 AND membership = $2 ORDER BY event", r.num, event.MembershipBan) {
-			if err != nil {
-				return err
-			}
-			var n stateres.Num
-			if err := row.Scan(&n); err != nil {
-				return err
-			}
-			nums = append(nums, n)
-		}
-		return nil
+	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
+		nums, err = store.List[stateres.Num](tx,
+			"SELECT event FROM memberships WHERE room = $1 AND membership = $2 ORDER BY event", r.num, event.MembershipBan)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading who is banned from %s: %w", r.id, err)

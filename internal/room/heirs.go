@@ -40,26 +40,17 @@ func (r *live) inherits(ctx context.Context, c memberChange, current statetrie.R
 // writeHeir adds to the batch that a user has to get what belongs to the old room.
 func (r *live) writeHeir(b *journal.Batch, c memberChange) {
 	b.Insert(insertHeirs, c.user, r.num)
-	b.Durable(func() {
-		select {
-		case r.engine.heirs <- struct{}{}:
-		default:
-		}
-	})
+	if r.engine.inherits != nil {
+		b.Durable(func() { r.engine.inherits(Heir{c.user, r.id}) })
+	}
 }
 
-// HeirsCame has something to receive when there may be heirs that were not there
-// before.
-func (g *Engine) HeirsCame() <-chan struct{} { return g.heirs }
-
-// Heirs returns up to limit heirs behind one, in order, who have not got what they
-// are to get.
-func (g *Engine) Heirs(ctx context.Context, after Heir, limit int) (heirs []Heir, err error) {
+// Heirs returns the heirs who have not got what they are to get.
+func (g *Engine) Heirs(ctx context.Context) (heirs []Heir, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query(`
 			SELECT heirs.user_id, rooms.room_id FROM heirs JOIN rooms ON rooms.room = heirs.room
-			WHERE heirs.user_id > $1 OR heirs.user_id = $1 AND rooms.room_id > $2
-			ORDER BY heirs.user_id, rooms.room_id LIMIT $3`, string(after.User), string(after.Room), limit) {
+			ORDER BY heirs.user_id, rooms.room_id`) {
 			if err != nil {
 				return err
 			}

@@ -514,7 +514,7 @@ func countGone(tx *store.Tx, room Num, events, bytes int64) error {
 
 // keepThreads notes what threads had counted where what is left begins.
 func (h *historyPurge) keepThreads(ctx context.Context) error {
-	after := ""
+	var after, last string
 	const of = " FROM events e WHERE e.room = $1 AND e.thread = threads.thread AND e.place < $3 ORDER BY e.place DESC LIMIT 1)"
 	err := inSteps(ctx, func(limit int) (n int, err error) {
 		err = h.db.Update(ctx, func(tx *store.Tx) error {
@@ -532,7 +532,7 @@ func (h *historyPurge) keepThreads(ctx context.Context) error {
 			if n = len(page); n == 0 {
 				return nil
 			}
-			after = page[n-1]
+			last = page[n-1]
 			in, arg := tx.In(2, page)
 			_, err := tx.Exec(`
 				UPDATE threads SET gone_unread = coalesce((SELECT e.thread_unread`+of+`, gone_unread),
@@ -540,6 +540,7 @@ func (h *historyPurge) keepThreads(ctx context.Context) error {
 				WHERE room = $1 AND thread `+in, h.num, arg, h.left.place)
 			return err
 		})
+		after = last
 		return n, err
 	})
 	if err != nil {
@@ -562,6 +563,7 @@ func (h *historyPurge) sweep(ctx context.Context) error {
 	h.forgetItems()
 	after := []byte{}
 	err := inSteps(ctx, func(limit int) (seen int, err error) {
+		last, gone := after, 0
 		err = h.db.Update(ctx, func(tx *store.Tx) error {
 			var out [][]byte
 			var bytes int64
@@ -578,7 +580,7 @@ func (h *historyPurge) sweep(ctx context.Context) error {
 					return err
 				}
 				seen++
-				after = address
+				last = address
 				if _, marked := h.marked[statetrie.Address(address)]; !marked {
 					out, bytes = append(out, address), bytes+size
 				}
@@ -586,13 +588,16 @@ func (h *historyPurge) sweep(ctx context.Context) error {
 			if len(out) == 0 {
 				return nil
 			}
-			h.Nodes += int64(len(out))
+			gone = len(out)
 			in, arg := tx.In(2, out)
 			if _, err := tx.Exec("DELETE FROM state_nodes WHERE room = $1 AND address "+in, h.num, arg); err != nil {
 				return err
 			}
 			return countGone(tx, h.num, 0, bytes)
 		})
+		if err == nil {
+			after, h.Nodes = last, h.Nodes+int64(gone)
+		}
 		return seen, err
 	})
 	if err != nil {

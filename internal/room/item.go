@@ -121,7 +121,8 @@ type Moment struct {
 	// Total and Threaded are those of the last event.
 	Total
 	Threaded Total
-	// gone is up to where the room's history was purged, nil for nowhere.
+	// gone is up to where nothing of the room's history is shown any more, nil for
+	// nowhere.
 	gone *Mark
 }
 

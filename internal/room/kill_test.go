@@ -16,8 +16,14 @@ import (
 	"parley/matrix/id"
 )
 
-// killRounds is how often a process that sends is killed, on each database.
-const killRounds = 25
+// killRounds is how often a process that sends is killed: less often on PostgreSQL,
+// which does not die with it.
+func killRounds(t *testing.T) int {
+	if onPostgres(t) {
+		return 10
+	}
+	return 25
+}
 
 // TestKill kills a process in the middle of sending, again and again, and looks
 // at what it left: everything that it had acknowledged is there, at positions
@@ -34,7 +40,7 @@ func TestKill(t *testing.T) {
 		n.db.Close()
 		random := rand.New(rand.NewPCG(1, 1))
 		var head journal.Position
-		for round := range killRounds {
+		for round := range killRounds(t) {
 			acknowledged := sendUntilKilled(t, location, roomID, 1+random.IntN(60))
 			n := start(t, storetest.Open(t, location), Options{})
 			for _, a := range acknowledged {

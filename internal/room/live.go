@@ -30,6 +30,8 @@ type live struct {
 	remains remains
 	// lifetime is for how long messages are kept, nil if it is not known yet.
 	lifetime atomic.Pointer[lifetime]
+	// fading is up to where they were too old lately, nil if nobody has looked.
+	fading atomic.Pointer[fading]
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent

@@ -77,8 +77,8 @@ type PurgeHooks struct {
 	// it lead to another room, or nowhere if that is empty. It returns the aliases,
 	// and may be called again.
 	Closing func(ctx context.Context, room, instead id.RoomID) ([]id.RoomAlias, error)
-	// Deleted removes what others keep of a room.
-	Deleted func(ctx context.Context, room Num) error
+	// Deleted removes what others keep of a room. It may be called again.
+	Deleted func(ctx context.Context, roomID id.RoomID, room Num) error
 	// Profile returns what the member events of a user say beside the membership.
 	Profile func(ctx context.Context, user id.UserID) (canonjson.Value, error)
 	// Log gets what goes wrong. Nil: nobody does.
@@ -254,6 +254,8 @@ func (g *Engine) RunPurges(ctx context.Context) {
 		waiting, err := g.selectPurges(ctx, "ended = 0")
 		if err != nil && ctx.Err() == nil {
 			g.purges.Log.ErrorContext(ctx, "purges cannot be read", "err", err)
+			pause(ctx, purgePause)
+			continue
 		}
 		for _, p := range waiting {
 			g.runPurge(ctx, p)

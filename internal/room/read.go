@@ -28,7 +28,7 @@ func (g *Engine) At(ctx context.Context, roomID id.RoomID, pos journal.Position)
 		return Moment{}, err
 	}
 	if m, ok := r.recent.at(pos); ok {
-		return r.moment(m), nil
+		return r.moment(ctx, m)
 	}
 	m, err := g.longAgo(ctx, r, pos)
 	if err != nil {
@@ -54,10 +54,10 @@ func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Posit
 		return Moment{}, err
 	}
 	if pos < r.remains.pos {
-		return r.moment(Moment{Place: r.remains.gone.Place}), nil
+		return r.moment(ctx, Moment{Place: r.remains.gone.Place})
 	}
 	if m, ok := r.recent.at(pos); ok {
-		return r.moment(m), nil
+		return r.moment(ctx, m)
 	}
 	return g.longAgo(ctx, r, pos)
 }
@@ -76,7 +76,7 @@ func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Mo
 		return Moment{}, err
 	}
 	it := found[0]
-	return r.moment(Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded}), nil
+	return r.moment(ctx, Moment{Pos: it.Pos, Place: it.Place, Root: it.Current, Total: it.Total, Threaded: it.Threaded})
 }
 
 // Now returns a room as it is.
@@ -130,17 +130,8 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 // choose the IDs of their events and this one was chosen twice.
 func (g *Engine) RoomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID) {
-			if err != nil {
-				return err
-			}
-			var roomID id.RoomID
-			if err := row.Scan(&roomID); err != nil {
-				return err
-			}
-			rooms = append(rooms, roomID)
-		}
-		return nil
+		rooms, err = store.List[id.RoomID](tx, "SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the room of %s: %w", eventID, err)
@@ -166,6 +157,19 @@ func (g *Engine) ItemsLeft(ctx context.Context, roomID id.RoomID, nums []statere
 	}
 	list, err := g.itemsFound(ctx, r, nums)
 	return slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil }), err
+}
+
+// ItemsShown is Items with only those that are shown, in the timeline.
+func (g *Engine) ItemsShown(ctx context.Context, roomID id.RoomID, nums []stateres.Num) ([]Item, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.itemsFound(ctx, r, nums)
+	if err != nil {
+		return nil, err
+	}
+	return r.unexpired(ctx, slices.DeleteFunc(list, func(it Item) bool { return it.Event == nil || it.Place < r.remains.place }))
 }
 
 func (g *Engine) itemsOf(ctx context.Context, r *live, nums []stateres.Num) ([]Item, error) {

@@ -67,17 +67,9 @@ func (r *live) redactedEarly(ctx context.Context, made *entry) error {
 		}
 	}
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT event FROM early_redactions WHERE room = $1 AND target = $2", r.num, made.event.ID()) {
-			if err != nil {
-				return err
-			}
-			var n stateres.Num
-			if err := row.Scan(&n); err != nil {
-				return err
-			}
-			waiting = append(waiting, n)
-		}
-		return nil
+		early, err := store.List[stateres.Num](tx, "SELECT event FROM early_redactions WHERE room = $1 AND target = $2", r.num, made.event.ID())
+		waiting = append(waiting, early...)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("looking for redactions of %s: %w", made.event.ID(), err)

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley/internal/journal"
@@ -94,17 +95,22 @@ type brokenKey struct{ num stateres.Num }
 
 // Related returns which of some events of a room another one relates to, that is
 // not redacted: by one of the types and from one of the senders. A nil list is
-// any. It does not ask who may see the other event.
+// any. Others count only where they are in one of the places that the reader may see.
 // https://spec.matrix.org/v1.19/client-server-api/#filtering
-func (g *Engine) Related(ctx context.Context, roomID id.RoomID, items []Item, relTypes []string, senders []id.UserID) (map[id.EventID]bool, error) {
+func (g *Engine) Related(ctx context.Context, roomID id.RoomID, items []Item, relTypes []string, senders []id.UserID, seen []Interval) (map[id.EventID]bool, error) {
 	related := make(map[id.EventID]bool)
 	if len(items) == 0 {
 		return related, nil
 	}
-	num, err := g.Num(ctx, roomID)
+	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
+	left, err := r.extant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen = left.of(seen)
 	var parents []id.EventID
 	for _, it := range items {
 		parents = append(parents, it.Event.ID())
@@ -112,7 +118,7 @@ func (g *Engine) Related(ctx context.Context, roomID id.RoomID, items []Item, re
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(2, parents)
 		query, args := `
-			SELECT DISTINCT r.parent FROM relations r WHERE r.room = $1 AND r.parent `+in, []any{num, list}
+			SELECT r.parent, r.place FROM relations r WHERE r.room = $1 AND r.ts >= $3 AND r.parent `+in, []any{r.num, list, left.cutoff}
 		if relTypes != nil {
 			in, list := tx.In(len(args)+1, relTypes)
 			query, args = query+" AND r.rel_type "+in, append(args, list)
@@ -126,10 +132,13 @@ func (g *Engine) Related(ctx context.Context, roomID id.RoomID, items []Item, re
 				return err
 			}
 			var parent id.EventID
-			if err := row.Scan(&parent); err != nil {
+			var place int64
+			if err := row.Scan(&parent, &place); err != nil {
 				return err
 			}
-			related[parent] = true
+			if slices.ContainsFunc(seen, func(in Interval) bool { return in.Contains(place) }) {
+				related[parent] = true
+			}
 		}
 		return nil
 	})

@@ -45,7 +45,7 @@ func TestWhatOthersRelateTo(t *testing.T) {
 			{"a thread of alice", []string{"m.thread"}, []id.UserID{alice}, nil},
 			{"nothing", []string{}, nil, nil},
 		} {
-			got, err := n.Related(ctx, roomID, items, row.relTypes, row.senders)
+			got, err := n.Related(ctx, roomID, items, row.relTypes, row.senders, []Interval{{1, Last}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,6 +55,12 @@ func TestWhatOthersRelateTo(t *testing.T) {
 			}
 			if !maps.Equal(got, want) {
 				t.Errorf("%s: got %v, want %v", row.name, got, want)
+			}
+		}
+		// What the reader may not see is nothing to go by.
+		for _, seen := range [][]Interval{nil, {{1, items[len(items)-1].Place}}} {
+			if got, err := n.Related(ctx, roomID, items, nil, nil, seen); err != nil || len(got) > 0 {
+				t.Errorf("for who sees %v: got %v, %v", seen, got, err)
 			}
 		}
 	})

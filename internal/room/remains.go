@@ -62,12 +62,16 @@ func putRemains(tx *store.Tx, room Num, r remains) error {
 	return nil
 }
 
-// moment adds to a moment what of the room is gone.
-func (r *live) moment(m Moment) Moment {
+// moment adds to a moment what of the room is gone: purged, or too old to be shown.
+func (r *live) moment(ctx context.Context, m Moment) (Moment, error) {
 	if r.remains.place > 0 {
 		m.gone = &r.remains.gone
 	}
-	return m
+	faded, err := r.faded(ctx)
+	if err == nil && faded != nil && faded.Place >= r.remains.place {
+		m.gone = faded
+	}
+	return m, err
 }
 
 // lost reports whether an event is one that was purged, though its row may still
@@ -130,6 +134,12 @@ func (g *Engine) changeRemains(ctx context.Context, roomID id.RoomID, room Num, 
 		b.Write(remainsKey{room}, func(tx *store.Tx) error {
 			if _, err := tx.Exec("UPDATE rooms SET change = $2 WHERE room = $1", room, change); err != nil {
 				return err
+			}
+			if put.deleted {
+				// Who looks for rooms reads it past the room itself.
+				if _, err := tx.Exec("DELETE FROM summaries WHERE room = $1", room); err != nil {
+					return err
+				}
 			}
 			return putRemains(tx, room, put)
 		})

@@ -102,6 +102,58 @@ func (g *Engine) lifetimeIn(ctx context.Context, r *live, root statetrie.Root) (
 	return g.retention.lifetime(list[0].Event.Content()), nil
 }
 
+// fading is up to where the messages of a room were too old to be shown.
+type fading struct {
+	cutoff int64
+	mark   *Mark // nil: nowhere
+}
+
+// faded returns up to where about all messages are too old to be shown, nil for
+// nowhere: what nobody can read is not unread. It looks again when a twentieth of
+// the time has gone by for which messages are kept, or a minute.
+func (r *live) faded(ctx context.Context) (*Mark, error) {
+	cutoff, err := r.cutoff(ctx)
+	if err != nil || cutoff == 0 {
+		return nil, err
+	}
+	step := min(r.lifetime.Load().life/20, time.Minute).Milliseconds()
+	first, last := max(1, r.remains.place), r.recent.place()
+	known := r.fading.Load()
+	switch {
+	case known == nil || cutoff < known.cutoff:
+	case cutoff <= known.cutoff+step:
+		return known.mark, nil
+	case known.mark != nil:
+		first = max(first, known.mark.Place)
+	}
+	now := &fading{cutoff: cutoff}
+	for first <= last { // nothing before first is young, and nothing behind last is old
+		middle := first + (last-first)/2
+		items, err := r.engine.forward(ctx, r, middle, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 0 || items[0].Event.OriginServerTS() >= cutoff {
+			last = middle - 1
+			continue
+		}
+		it := items[0]
+		first, now.mark = max(middle, it.Place)+1, &Mark{Place: it.Place, Total: it.Total, Threaded: it.Threaded}
+	}
+	r.fading.Store(now)
+	return now.mark, nil
+}
+
+// place returns the last place of the room.
+func (c *recent) place() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.moments) == 0 {
+		return 0
+	}
+	return c.moments[len(c.moments)-1].Place
+}
+
 // root returns the current state, as it is committed.
 func (c *recent) root() statetrie.Root {
 	c.mu.RLock()
@@ -119,8 +171,34 @@ func expired(it Item, cutoff int64) bool {
 	return cutoff != 0 && !isState && it.Event.OriginServerTS() < cutoff
 }
 
+// extant is what there still is of a room's history to be shown: the places from
+// first on, and there what was not sent before the cutoff.
+type extant struct {
+	first  int64
+	cutoff int64 // 0: nothing is too old
+}
+
+func (r *live) extant(ctx context.Context) (extant, error) {
+	cutoff, err := r.cutoff(ctx)
+	return extant{r.remains.place, cutoff}, err
+}
+
+// of returns what there still is of some places.
+func (x extant) of(places []Interval) []Interval {
+	if x.first == 0 {
+		return places
+	}
+	var left []Interval
+	for _, in := range places {
+		if in.First = max(in.First, x.first); in.First <= in.Last {
+			left = append(left, in)
+		}
+	}
+	return left
+}
+
 // Unexpired returns those events of a room that are not too old to be shown. Back,
-// Forward and Item leave out the others.
+// Forward and Item leave out the others, and what is too old relates to nothing.
 func (g *Engine) Unexpired(ctx context.Context, roomID id.RoomID, items []Item) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {

@@ -28,7 +28,7 @@ func (g *Engine) ThreadRoots(ctx context.Context, roomID id.RoomID, upTo int64, 
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query(`
 			SELECT t.last, e.event FROM threads t JOIN events e ON e.event_id = t.thread AND e.room = t.room
-			WHERE t.room = $1 AND t.last <= $2 AND e.place IS NOT NULL ORDER BY t.last DESC LIMIT $3`, r.num, upTo, limit) {
+			WHERE t.room = $1 AND t.last <= $2 AND t.last >= $4 AND e.place >= $4 ORDER BY t.last DESC LIMIT $3`, r.num, upTo, limit, r.remains.place) {
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,8 @@ import (
 // A Transaction names one request of a device, so that it takes effect once
 // however often it is repeated:
 // https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
-// The zero Transaction names none.
+// Users without a device, as those of application services may be, are as one
+// with an empty name. The zero Transaction names none.
 type Transaction struct {
 	Device id.DeviceID
 	ID     string
@@ -69,14 +70,15 @@ func (g *Engine) once(change journal.Change, key transactionKey, eventID id.Even
 		}
 		b.Remember(key, eventID)
 		b.Durable(func() { g.sent.Put(key, eventID) })
-		b.Insert(insertTransactions, key.user, key.txn.Device, key.txn.ID, key.room, eventID, now.UnixMilli())
+		b.Insert(insertTransactions, key.user, string(key.txn.Device), key.txn.ID, key.room, eventID, now.UnixMilli())
 		return nil
 	}
 }
 
 func expectNew(b *journal.Batch, key transactionKey) error {
 	var earlier id.EventID
-	err := b.Row(selectTransaction, key.user, key.txn.Device, key.txn.ID, key.room).Scan(&earlier)
+	// An empty device is stored as that: as an ID it would be NULL.
+	err := b.Row(selectTransaction, key.user, string(key.txn.Device), key.txn.ID, key.room).Scan(&earlier)
 	switch {
 	case err == nil:
 		return errRepeated{earlier}

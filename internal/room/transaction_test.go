@@ -50,6 +50,27 @@ func TestARepeatedRequestIsSentOnce(t *testing.T) {
 	})
 }
 
+// TestWhoHasNoDeviceRepeatsRequests: an application service may act for users that
+// have none.
+func TestWhoHasNoDeviceRepeatsRequests(t *testing.T) {
+	storetest.EachLocation(t, func(t *testing.T, location string) {
+		n := start(t, storetest.Open(t, location), Options{})
+		roomID := n.create(NewRoom{Preset: PublicChat})
+		request := message(alice, "hi")
+		request.Transaction = Transaction{ID: "1"}
+		first := n.send(roomID, request)
+		if again := n.send(roomID, request); again.EventID != first.EventID {
+			t.Errorf("repeated as %s", again.EventID)
+		}
+		n.stop()
+		n.db.Close()
+		n = start(t, storetest.Open(t, location), Options{})
+		if again := n.send(roomID, request); again.EventID != first.EventID {
+			t.Errorf("repeated after a restart as %s", again.EventID)
+		}
+	})
+}
+
 // TestRequestsAtTheSameTime: whoever comes first, all get the same event, and
 // the room goes on.
 func TestRequestsAtTheSameTime(t *testing.T) {

@@ -95,9 +95,9 @@ type reader struct {
 	key      readKey
 	at       Moment
 	receipts Reads
-	// timeline is up to where the main timeline is read, and threads up to where
-	// all threads are; some may be read further.
-	timeline, threads Mark
+	// all is up to where everything is read, or gone. The main timeline is read up to
+	// timeline, and all threads up to threads; some may be read further.
+	all, timeline, threads Mark
 }
 
 func (g *Engine) reader(ctx context.Context, key readKey, at Moment, receipts Reads) (*reader, error) {
@@ -110,6 +110,7 @@ func (g *Engine) reader(ctx context.Context, key readKey, at Moment, receipts Re
 	if at.gone != nil {
 		all = further(all, *at.gone) // nobody will read it any more
 	}
+	r.all = all
 	r.timeline = further(all, further(s.spoken.Main, receipts.Main))
 	r.threads = further(all, s.caughtUp)
 	return r, nil

@@ -101,7 +101,7 @@ func (g *Engine) unreadVarious(
 		return Unread{}, err
 	}
 	// That the threads were found to be read was by the rules of everybody.
-	r.threads = further(r.spoken.All, receipts.All)
+	r.threads = r.all
 	self, err := g.StateNum(ctx, key.room, at.Root, event.Tuple{Type: event.TypeMember, StateKey: string(key.user)})
 	if err != nil {
 		return Unread{}, err
@@ -184,19 +184,10 @@ func (g *Engine) threaded(ctx context.Context, roomID id.RoomID, room Num, from,
 		return nil, nil
 	}
 	var nums []stateres.Num
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(
-			"SELECT event FROM events WHERE room = $1 AND place > $2 AND place <= $3 AND thread IS NOT NULL ORDER BY place", room, from, upTo) {
-			if err != nil {
-				return err
-			}
-			var n stateres.Num
-			if err := row.Scan(&n); err != nil {
-				return err
-			}
-			nums = append(nums, n)
-		}
-		return nil
+	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
+		nums, err = store.List[stateres.Num](tx,
+			"SELECT event FROM events WHERE room = $1 AND place > $2 AND place <= $3 AND thread IS NOT NULL ORDER BY place", room, from, upTo)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading what is in threads of %s: %w", roomID, err)

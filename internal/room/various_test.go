@@ -5,7 +5,9 @@ import (
 	"maps"
 	"testing"
 
+	"parley/internal/store"
 	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/pushrule"
 )
@@ -98,6 +100,31 @@ func TestWhatIsFarBackIsNotCounted(t *testing.T) {
 	if got := count(); got != UnreadWindow {
 		t.Errorf("looked at anew, %d are unread", got)
 	}
+}
+
+// TestWhatWasPurgedOfThreadsIsNotUnread by anybody's rules: nobody will read it.
+func TestWhatWasPurgedOfThreadsIsNotUnread(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, Options{Grace: -1})
+		for _, which := range []int{0, 5, 7} {
+			roomID := n.create(NewRoom{Preset: PublicChat})
+			n.send(roomID, join(bob))
+			root := n.send(roomID, message(alice, "hi")).EventID
+			threaded := message(alice, "hi")
+			threaded.Content = threaded.Content.With("m.relates_to", canonjson.Value(`{"event_id":"`+string(root)+`","rel_type":"m.thread"}`))
+			n.send(roomID, threaded)
+			n.send(roomID, message(bob, "the thread is not read by this"))
+			n.send(roomID, message(alice, "hi"))
+			rules := someRules(t, roomID)[which]
+			for _, want := range []int64{2, 1} {
+				u, err := n.UnreadBy(ctx, rules, roomID, bob, n.num(roomID), mustNow(n, roomID), Reads{}, false)
+				if err != nil || u.Notifications != want {
+					t.Errorf("by rules %d there is %+v, %v, want %d", which, u, err, want)
+				}
+				n.purge(n.PurgeHistory(ctx, roomID, mustNow(n, roomID).Place, false))
+			}
+		}
+	})
 }
 
 // BenchmarkUnreadBy counts after each message what is unread for somebody whose

@@ -59,12 +59,24 @@ func (p *parts) memberProfile(ctx context.Context, user id.UserID) (canonjson.Va
 	return profile.Member(canonjson.Value("{}"), fields), err
 }
 
-// mayDecline refuses to decline the invite to a room for notices.
+// mayDecline refuses to decline the invite to a room for notices. Who is
+// deactivated has nobody to tell anything any more.
 func (p *parts) mayDecline(ctx context.Context, roomID id.RoomID, user id.UserID) error {
 	if p.notices == nil {
 		return nil
 	}
-	return p.notices.MayDecline(ctx, roomID, user)
+	err := p.notices.MayDecline(ctx, roomID, user)
+	if !errors.Is(err, mxerr.CannotLeaveServerNoticeRoom) {
+		return err
+	}
+	info, failed := p.accounts.Info(ctx, user)
+	switch {
+	case failed != nil:
+		return failed
+	case info.Deactivated:
+		return nil
+	}
+	return err
 }
 
 // notify sends a notice, for administrators. It is nil if there are none.

@@ -86,11 +86,17 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
-	p.data = accountdata.New(db, p.journal)
-	var doorman *account.Doorman // made of the rooms that it is told of
+	var official []id.UserID
+	if c.Notices.Localpart != "" {
+		official = append(official, id.UserID("@"+c.Notices.Localpart+":"+string(name)))
+	}
+	p.data = accountdata.New(db, p.journal, official...)
+	var doorman *account.Doorman // made of the rooms that they are told of
+	var heirs *inherit.Keeper
 	p.rooms = room.New(db, p.journal, room.Options{
 		Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Spaces: p.federation.servers.Hierarchy, Log: log,
 		Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
+		Inherits:  func(h room.Heir) { heirs.Expect(h) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,
 		Grace:     o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
@@ -102,11 +108,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
-	p.heirs = inherit.New(p.rooms, p.data, log)
+	heirs = inherit.New(p.rooms, p.data, log)
+	p.heirs = heirs
 	p.filters = filter.NewStore(db)
 	p.reports = report.New(db)
-	if localpart := c.Notices.Localpart; localpart != "" {
-		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
+	if len(official) > 0 {
+		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: official[0], Room: c.Notices.RoomName})
 	}
 	if c.Presence.Enabled {
 		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{
@@ -322,7 +329,16 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			return p.aliases.Redirect(ctx, roomID, instead)
 		},
-		Deleted: func(ctx context.Context, num room.Num) error { return p.receipts.Delete(ctx, int64(num)) },
+		Deleted: func(ctx context.Context, roomID id.RoomID, num room.Num) error {
+			err := p.receipts.Delete(ctx, int64(num))
+			if err == nil {
+				err = p.data.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.notices != nil {
+				err = p.notices.Forget(ctx, roomID)
+			}
+			return err
+		},
 		Profile: p.memberProfile,
 		Log:     log,
 	}

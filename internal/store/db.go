@@ -46,6 +46,9 @@ func (db *DB) failure(write bool, p Point) error {
 type backend interface {
 	// begin starts a transaction, which ends with commit or rollback.
 	begin(ctx context.Context, write bool) (session, error)
+	// again reports whether a transaction failed because others were in its way,
+	// and may succeed if it is begun anew.
+	again(err error) bool
 	// risks is [DB.Risks].
 	risks(ctx context.Context) ([]string, error)
 	close() error
@@ -118,9 +121,24 @@ func (db *DB) View(ctx context.Context, f func(*Tx) error) error {
 
 // Update runs f in a transaction that is committed when f returns nil. f must
 // not begin another transaction.
+//
+// PostgreSQL ends a transaction that waits for another which waits for it. It is
+// begun anew then, so f may be called several times, and each time must do the
+// same: what it leaves outside of the transaction has to be what its last call
+// left.
 func (db *DB) Update(ctx context.Context, f func(*Tx) error) error {
-	return db.run(ctx, true, f)
+	var err error
+	for range attempts {
+		if err = db.run(ctx, true, f); !db.backend.again(err) {
+			break
+		}
+	}
+	return err
 }
+
+// attempts is how often a transaction is begun that others are in the way of. Of
+// those that wait for each other one goes on, so there are seldom more than two.
+const attempts = 10
 
 func (db *DB) run(ctx context.Context, write bool, f func(*Tx) error) error {
 	if err := db.failure(write, BeforeBegin); err != nil {

@@ -51,6 +51,13 @@ var lossy = map[string]string{
 	"synchronous_commit": "a crash loses what users were told is sent",
 }
 
+// again is for deadlocks, and for what else PostgreSQL says to begin anew for:
+// https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+func (*postgresDB) again(err error) bool {
+	refused := (*pgconn.PgError)(nil)
+	return errors.As(err, &refused) && (refused.Code == "40P01" || refused.Code == "40001")
+}
+
 func (db *postgresDB) risks(ctx context.Context) (risks []string, err error) {
 	names := slices.Sorted(maps.Keys(lossy))
 	rs, err := db.pool.Query(ctx, "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off' ORDER BY name", names)

@@ -127,6 +127,9 @@ func (db *sqliteDB) begin(ctx context.Context, write bool) (session, error) {
 }
 
 // risks: there are none, see connectSQLite.
+// again: writers come one after the other.
+func (*sqliteDB) again(error) bool { return false }
+
 func (db *sqliteDB) risks(context.Context) ([]string, error) { return nil, nil }
 
 // close closes the writer last: the last connection copies the write-ahead log

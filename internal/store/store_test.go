@@ -272,6 +272,42 @@ func TestUpdatesOfManyGoroutines(t *testing.T) {
 	})
 }
 
+func TestUpdatesThatWaitForEachOther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		exec(t, db, "CREATE TABLE counter (name bigint PRIMARY KEY, n bigint NOT NULL)")
+		exec(t, db, "INSERT INTO counter (name, n) VALUES (0, 0), (1, 0)")
+		const rounds = 4
+		var wg sync.WaitGroup
+		for first := range 2 {
+			wg.Go(func() {
+				for range rounds {
+					err := db.Update(ctx, func(tx *store.Tx) error {
+						for _, name := range []int{first, 1 - first} {
+							if _, err := tx.Exec("UPDATE counter SET n = n + 1 WHERE name = $1", name); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for name := range 2 {
+			var n int
+			err := db.View(ctx, func(tx *store.Tx) error {
+				return tx.Row("SELECT n FROM counter WHERE name = $1", name).Scan(&n)
+			})
+			if err != nil || n != 2*rounds {
+				t.Errorf("%d was counted %d times, %v, want %d", name, n, err, 2*rounds)
+			}
+		}
+	})
+}
+
 func TestFailurePoints(t *testing.T) {
 	rows := []struct {
 		point   store.Point

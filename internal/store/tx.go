@@ -127,6 +127,22 @@ func (tx *Tx) Query(query string, args ...any) iter.Seq2[Cursor, error] {
 	}
 }
 
+// List returns the one column that a query has, nil if that gives no rows. A *T has
+// to be something that Scan takes.
+func List[T any](tx *Tx, query string, args ...any) (list []T, err error) {
+	for row, err := range tx.Query(query, args...) {
+		if err != nil {
+			return nil, err
+		}
+		var v T
+		if err := row.Scan(&v); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
 // A ColumnType is the type of a column that many rows are inserted into.
 type ColumnType string
 
