@@ -19,6 +19,7 @@ const federation = "/_matrix/federation"
 const (
 	fewEvents  = 8 << 20   // a hundred events of the largest size, and more
 	manyEvents = 512 << 20 // the state of a room with hundreds of thousands of members
+	manyIDs    = 64 << 20  // of its events, or what authorises one event
 	stateTime  = 5 * time.Minute
 )
 
@@ -80,7 +81,7 @@ func (s *Servers) Backfill(ctx context.Context, server id.ServerName, roomID id.
 func (s *Servers) StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []id.EventID, err error) {
 	answer, err := s.Do(ctx, Call{
 		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/state_ids", string(roomID)),
-		Query: url.Values{"event_id": {string(at)}}, Timeout: stateTime, Limit: manyEvents,
+		Query: url.Values{"event_id": {string(at)}}, Timeout: stateTime, Limit: manyIDs,
 	})
 	return eventIDs(answer, "pdu_ids"), eventIDs(answer, "auth_chain_ids"), err
 }
@@ -100,7 +101,7 @@ func (s *Servers) State(ctx context.Context, server id.ServerName, roomID id.Roo
 func (s *Servers) EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) ([]canonjson.Value, error) {
 	answer, err := s.Do(ctx, Call{
 		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/event_auth", string(roomID), string(eventID)),
-		Timeout: stateTime, Limit: manyEvents,
+		Timeout: stateTime, Limit: manyIDs,
 	})
 	return elements(answer, "auth_chain"), err
 }
