@@ -19,13 +19,18 @@ import (
 // nothing more to do with it, needs a server that is:
 // https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 
-// isAbroad reports whether this server is not in a room.
+// isAbroad reports whether this server is not in a room. Where nobody is left it is
+// as good as any server, if it was in the room.
 func (g *Engine) isAbroad(ctx context.Context, roomID id.RoomID) (bool, error) {
-	here, err := g.HasMembers(ctx, roomID, g.server)
+	r, err := g.room(ctx, roomID)
 	if errors.Is(err, mxerr.NotFound) {
 		return true, nil
+	} else if err != nil {
+		return false, err
 	}
-	return !here, err
+	all, err := g.serversOf(ctx, r.num)
+	here, wasHere := all[g.server]
+	return here.joined == 0 && (!wasHere || all.anybody()), err
 }
 
 // mostDoors is how many servers are asked to let a user in.

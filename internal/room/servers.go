@@ -61,6 +61,16 @@ type servers map[id.ServerName]presence
 
 func (s servers) weight() int { return 100 + 120*len(s) }
 
+// anybody reports whether anybody is joined.
+func (s servers) anybody() bool {
+	for _, p := range s {
+		if p.joined > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // ServersIn returns the servers that have joined members in a room, this one
 // included if it is one of them.
 func (g *Engine) ServersIn(ctx context.Context, room Num) ([]id.ServerName, error) {
