@@ -1,0 +1,98 @@
+package interop
+
+import (
+	"fmt"
+	"testing"
+)
+
+func (s *server) mustStop(t *testing.T) {
+	t.Helper()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) mustStart(t *testing.T) {
+	t.Helper()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAServerThatWasAwayCatchesUp(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, bob := together(t, here, there, object{})
+		bob.hears(room, alice.says(room, "hello"), "hello")
+		there.mustStop(t)
+		var said []string
+		for i := range 80 {
+			said = append(said, alice.says(room, fmt.Sprint("are you there? ", i)))
+		}
+		alice.sets(room, "m.room.topic", "", object{"topic": "bob is away"})
+		there.mustStart(t)
+		bob.sees(room, "m.room.topic", "", "topic", "bob is away")
+		bob.reads(room, said[0])
+		for i, e := range said {
+			bob.hears(room, e, fmt.Sprint("are you there? ", i))
+		}
+		alice.hears(room, bob.says(room, "I am back"), "I am back")
+		agree(t, room, alice, bob)
+	})
+}
+
+func TestAnInviteWaitsForAServerThatIsAway(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		alice, bob := here.register(t, "alice"), there.register(t, "bob")
+		room := alice.invitesOnly("10")
+		there.mustStop(t)
+		status, answer := alice.do("POST", path("rooms", room, "invite"), object{"user_id": bob.id})
+		t.Logf("%s answers %d %s", here, status, answer)
+		there.mustStart(t)
+		alice.acts("invite", room, bob)
+		bob.finds(room, "invite")
+		bob.joins(room)
+		agree(t, room, alice, bob)
+	})
+}
+
+// Each server has a time in which the other is away: one changes something
+// and goes, too, before the other is back.
+func TestBothChangeTheStateDuringACut(t *testing.T) {
+	for _, version := range []string{"1", "6", "12"} {
+		t.Run("version "+version, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, here, there *server) {
+				room, alice, bob := together(t, here, there, object{"room_version": version, "power_level_content_override": object{"state_default": 0}})
+				carol := there.register(t, "carol")
+				carol.joins(room, here)
+				alice.seesMember(room, carol, "join")
+				bob.hears(room, alice.says(room, "hello"), "hello")
+
+				there.mustStop(t)
+				mine := alice.says(room, "nobody hears me")
+				alice.sets(room, "m.room.topic", "", object{"topic": "of alice"})
+				alice.sets(room, "org.example.of", "alice", object{"of": "alice"})
+				alice.acts("ban", room, carol)
+				here.mustStop(t)
+
+				there.mustStart(t)
+				yours := bob.says(room, "me neither")
+				bob.sets(room, "m.room.topic", "", object{"topic": "of bob"})
+				bob.sets(room, "org.example.of", "bob", object{"of": "bob"})
+				carol.sets(room, "org.example.of", "carol", object{"of": "carol"})
+				here.mustStart(t)
+
+				alice.says(room, "I am back")
+				bob.says(room, "so am I")
+				alice.sees(room, "org.example.of", "bob", "of", "bob")
+				bob.sees(room, "org.example.of", "alice", "of", "alice")
+				alice.hears(room, yours, "me neither")
+				bob.reads(room, mine)
+				bob.seesMember(room, carol, "ban")
+				agree(t, room, alice, bob)
+				bob.hears(room, alice.says(room, "that is settled"), "that is settled")
+				alice.hears(room, bob.says(room, "it is"), "it is")
+				agree(t, room, alice, bob)
+			})
+		})
+	}
+}
