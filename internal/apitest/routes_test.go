@@ -19,6 +19,7 @@ func withEverything(c *config.Config) {
 	c.Tokens.Login = true
 	c.Support.Page = "https://a.test/help"
 	c.Notices.Localpart = "notices"
+	c.Federation.Delegate = "a.test:8448"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {
@@ -47,6 +48,12 @@ var beyond = map[string]string{
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}":  "as above",
 	"PUT /_matrix/client/v3/rooms/{}/state/{}/": "as above",
+
+	"GET /_matrix/key/v2/server/":                 "servers ask here for one key, as in the first versions of the specification, and may leave out which",
+	"GET /_matrix/key/v2/server/{}":               "as above",
+	"GET /_matrix/key/v2/query/{}/{}":             "as above, of a notary",
+	"PUT /_matrix/federation/v1/send_join/{}/{}":  "servers that do not get on with v2 are told to fall back to it",
+	"PUT /_matrix/federation/v1/send_leave/{}/{}": "as above",
 }
 
 // administers reports whether a route is for administrators, of which the
@@ -185,8 +192,10 @@ func TestRoutesAreForThoseWhomTheSpecificationSays(t *testing.T) {
 
 func (o operation) wantAuth() endpoint.Auth {
 	switch {
-	case o.auth == "none":
+	case o.auth == "none", o.auth == "openid token (query)":
 		return endpoint.None
+	case o.auth == "server signature":
+		return endpoint.Server
 	case o.auth == "optional access token":
 		return endpoint.Optional
 	case o.auth == "as token":

@@ -84,8 +84,9 @@ type RateLimits struct {
 }
 
 type Federation struct {
-	ExtraCA              string // federation.extra_ca, "" for none
-	AllowPrivateNetworks bool   // federation.allow_private_networks
+	Delegate             id.ServerName // federation.delegate, "" for none
+	ExtraCA              string        // federation.extra_ca, "" for none
+	AllowPrivateNetworks bool          // federation.allow_private_networks
 }
 
 type Outbound struct {
@@ -328,6 +329,13 @@ The address of a page with help for people who use this server.`,
 Whether clients and servers that ask too much are told to wait. Switch it off for load tests only.`,
 	},
 	{
+		name: "federation.delegate", example: "matrix.example.org:443",
+		value: serverName(func(c *Config) *id.ServerName { return &c.Federation.Delegate }),
+		doc: `
+Where other servers find this one, as a host with or without a port: what is served as /.well-known/matrix/server, if the
+web server of server_name passes that on. Without it nothing is served there.`,
+	},
+	{
 		name: "federation.extra_ca", example: "/etc/parley/extra-ca.pem",
 		value: path("FILE", func(c *Config) *string { return &c.Federation.ExtraCA }),
 		doc: `
@@ -390,7 +398,7 @@ means nothing where profiles.allowed is set.`,
 		name: "profiles.lookup", preset: "all",
 		value: oneOf(func(c *Config) *ProfileLookup { return &c.Profiles.Lookup }, LookupAll, LookupSharers),
 		doc: `
-Who may see a profile: everybody (all), or who shares a room with the user (sharers).
+Who may see a profile: everybody (all), or who shares a room with the user (sharers). So it is for other servers, too.
 
 Everybody still sees the profiles of those who are in a room that everybody may join or read.`,
 	},

@@ -66,6 +66,7 @@ tokens:
 rate_limits:
   enabled: false
 federation:
+  delegate: matrix.example.org:443
   extra_ca: ca.pem
   allow_private_networks: true
 outbound:
@@ -104,7 +105,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
 		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
 		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
-		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
+		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_DELEGATE=matrix.example.org:443", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
@@ -127,7 +128,7 @@ func everythingSet() Config {
 		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
 		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
 		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
-		Federation:  Federation{ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Federation:  Federation{Delegate: "matrix.example.org:443", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		AppServices: AppServices{Dir: "as"},

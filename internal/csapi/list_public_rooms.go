@@ -2,9 +2,12 @@ package csapi
 
 import (
 	"context"
+	"errors"
 
 	"parley/internal/endpoint"
+	"parley/internal/remote"
 	"parley/internal/room"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -80,107 +83,38 @@ type publicRoomsRequest struct {
 }
 
 // publicRooms serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
-func (s *Server) publicRooms(ctx context.Context, c endpoint.Caller, req publicRoomsRequest) (publicRoomsResponse, error) {
-	return s.searchPublicRooms(ctx, c, searchPublicRoomsRequest{Server: req.Server, Limit: req.Limit, Since: req.Since})
+func (s *Server) publicRooms(ctx context.Context, _ endpoint.Caller, req publicRoomsRequest) (room.PublicRooms, error) {
+	return s.publicRoomsOf(ctx, req.Server, room.PublicQuery{Limit: req.Limit, Since: req.Since})
 }
 
 type searchPublicRoomsRequest struct {
 	Server id.ServerName `query:"server"`
-	Limit  *int64        `json:"limit"`
-	Since  string        `json:"since"`
-	Filter struct {
-		Term  string    `json:"generic_search_term"`
-		Types []*string `json:"room_types"` // nil stands for rooms without a type
-	} `json:"filter"`
-	AllNetworks bool   `json:"include_all_networks"`
-	Network     string `json:"third_party_instance_id"`
+	room.PublicQuery
 }
-
-// search is what the request looks for.
-func (req searchPublicRoomsRequest) search() room.Search {
-	search := room.Search{Term: req.Filter.Term}
-	for _, t := range req.Filter.Types {
-		if t == nil {
-			t = new(string)
-		}
-		search.Types = append(search.Types, *t)
-	}
-	if search.Types == nil && req.Filter.Types != nil {
-		search.Types = []string{}
-	}
-	return search
-}
-
-type publicRoomsResponse struct {
-	Chunk     []publicRoom `json:"chunk"`
-	NextBatch string       `json:"next_batch,omitempty"`
-	PrevBatch string       `json:"prev_batch,omitempty"`
-	Total     int          `json:"total_room_count_estimate"`
-}
-
-type publicRoom struct {
-	RoomID         id.RoomID `json:"room_id"`
-	Name           string    `json:"name,omitempty"`
-	Topic          string    `json:"topic,omitempty"`
-	CanonicalAlias string    `json:"canonical_alias,omitempty"`
-	AvatarURL      string    `json:"avatar_url,omitempty"`
-	JoinRule       string    `json:"join_rule,omitempty"`
-	RoomType       string    `json:"room_type,omitempty"`
-	Joined         int64     `json:"num_joined_members"`
-	WorldReadable  bool      `json:"world_readable"`
-	GuestCanJoin   bool      `json:"guest_can_join"`
-}
-
-func newPublicRoom(r room.Summary) publicRoom {
-	return publicRoom{
-		RoomID: r.RoomID, Name: r.Name, Topic: r.Topic, CanonicalAlias: r.CanonicalAlias, AvatarURL: r.AvatarURL,
-		JoinRule: r.JoinRule, RoomType: r.RoomType, Joined: r.Joined, WorldReadable: r.WorldReadable, GuestCanJoin: r.GuestCanJoin,
-	}
-}
-
-// How many rooms there are in a page, and at most.
-const (
-	roomsPerPage     = 100
-	mostRoomsPerPage = 500
-)
 
 // searchPublicRooms serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
-func (s *Server) searchPublicRooms(ctx context.Context, _ endpoint.Caller, req searchPublicRoomsRequest) (publicRoomsResponse, error) {
-	if req.Server != "" && req.Server != s.Name {
-		return publicRoomsResponse{}, mxerr.New(mxerr.NotFound, "This server does not know the rooms of %s", req.Server)
+func (s *Server) searchPublicRooms(ctx context.Context, _ endpoint.Caller, req searchPublicRoomsRequest) (room.PublicRooms, error) {
+	return s.publicRoomsOf(ctx, req.Server, req.PublicQuery)
+}
+
+// publicRoomsOf returns a page of the directory of this server or another one.
+func (s *Server) publicRoomsOf(ctx context.Context, server id.ServerName, q room.PublicQuery) (room.PublicRooms, error) {
+	switch {
+	case server == "" || server == s.Name:
+		return s.Rooms.PublicRooms(ctx, q)
+	case s.Remote == nil:
+		return room.PublicRooms{}, mxerr.New(mxerr.NotFound, "This server does not know the rooms of %s", server)
 	}
-	if req.AllNetworks && req.Network != "" {
-		return publicRoomsResponse{}, mxerr.New(mxerr.InvalidParam, "third_party_instance_id names one network, include_all_networks all")
-	}
-	limit := int64(roomsPerPage)
-	if req.Limit != nil && *req.Limit != 0 {
-		limit = min(*req.Limit, mostRoomsPerPage)
-	}
-	if limit < 0 {
-		return publicRoomsResponse{}, mxerr.New(mxerr.InvalidParam, "limit is negative")
-	}
-	since, err := parseRoomPage(req.Since)
+	body, err := canonjson.Marshal(q)
 	if err != nil {
-		return publicRoomsResponse{}, err
+		return room.PublicRooms{}, err
 	}
-	resp := publicRoomsResponse{Chunk: []publicRoom{}}
-	// There are no networks beside Matrix, and so no rooms in one.
-	if req.Network != "" {
-		return resp, nil
+	answer, err := s.Remote.PublicRooms(ctx, server, body)
+	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && (refusal.Code == mxerr.InvalidParam || refusal.Code == mxerr.Forbidden) {
+		return room.PublicRooms{}, mxerr.New(refusal.Code, "%s refuses to say which rooms it has", server).Wrap(err)
 	}
-	page, err := s.Rooms.Directory(ctx, req.search(), since.place, since.backwards, int(limit))
 	if err != nil {
-		return resp, err
+		return room.PublicRooms{}, mxerr.New(mxerr.NotFound, "%s could not be asked for its rooms", server).Wrap(err)
 	}
-	resp.Total = page.Total
-	if page.Later {
-		resp.NextBatch = roomPage{false, page.Last()}.String()
-	}
-	if page.Earlier {
-		resp.PrevBatch = roomPage{true, page.First()}.String()
-	}
-	for _, r := range page.Rooms {
-		resp.Chunk = append(resp.Chunk, newPublicRoom(r))
-	}
-	return resp, nil
+	return room.ReadPublicRooms(answer), nil
 }

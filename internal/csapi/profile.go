@@ -18,7 +18,7 @@ type users interface {
 func (s *Server) profileRoutes() []endpoint.Route {
 	// A change is an event in each of the user's rooms.
 	change := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classSend, BodyLimit: 128 << 10}
-	look := endpoint.Policy{Auth: endpoint.None}
+	look := endpoint.Policy{Auth: endpoint.None, Class: classRead} // it may make this server ask others
 	if s.Settings.ProfilesOfSharersOnly {
 		look.Auth = endpoint.Optional
 	}
@@ -39,12 +39,10 @@ func (s *Server) profile(ctx context.Context, c endpoint.Caller, req profileRequ
 	if err := s.mayLookUp(ctx, c, req.UserID); err != nil {
 		return nil, err
 	}
-	// The profiles of other servers' users are not known here.
-	exists := req.UserID.Server() == s.Name
-	var err error
-	if exists {
-		exists, err = s.Users.Exists(ctx, req.UserID)
+	if req.UserID.Server() != s.Name && s.RemoteProfiles != nil {
+		return s.RemoteProfiles.Get(ctx, req.UserID)
 	}
+	exists, err := s.Users.Exists(ctx, req.UserID)
 	if err == nil && !exists {
 		err = mxerr.New(mxerr.NotFound, "There is no profile of %s", req.UserID)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/room"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -35,11 +36,61 @@ func (s *Server) eventByTime(ctx context.Context, c endpoint.Caller, req eventBy
 		return eventByTimeResponse{}, err
 	}
 	it, ok, err := s.Rooms.Nearest(ctx, req.RoomID, req.Time, req.Dir == "b", sight.Intervals)
-	if err == nil && !ok {
-		err = mxerr.New(mxerr.NotFound, "There is no event from %d on in this direction", req.Time)
-	}
 	if err != nil {
 		return eventByTimeResponse{}, err
 	}
-	return eventByTimeResponse{it.Event.ID(), it.Event.OriginServerTS()}, nil
+	resp := eventByTimeResponse{}
+	if ok {
+		resp = eventByTimeResponse{it.Event.ID(), it.Event.OriginServerTS()}
+	}
+	if resp, err = s.eventByTimeElsewhere(ctx, req, sight, it.Place, resp); err == nil && resp.EventID == "" {
+		err = mxerr.New(mxerr.NotFound, "There is no event from %d on in this direction", req.Time)
+	}
+	return resp, err
+}
+
+// mostHistorians is how many other servers are asked for the event of a time.
+const mostHistorians = 3
+
+// eventByTimeElsewhere asks other servers for an event that is nearer to the time
+// than that which was found here, in a place, if some are missing here. It returns
+// the nearer one.
+func (s *Server) eventByTimeElsewhere(ctx context.Context, req eventByTimeRequest, sight room.Sight, place int64, best eventByTimeResponse) (eventByTimeResponse, error) {
+	// What an event says of who may see it is not known before it is here.
+	if s.Remote == nil || sight.Visibility != room.Shared && sight.Visibility != room.WorldReadable {
+		return best, nil
+	}
+	gap, err := s.Rooms.GapBeside(ctx, req.RoomID, place, req.Dir == "b")
+	if err != nil || !gap {
+		return best, err
+	}
+	num, err := s.Rooms.Num(ctx, req.RoomID)
+	if err != nil {
+		return best, err
+	}
+	servers, err := s.Rooms.ServersIn(ctx, num)
+	if err != nil {
+		return best, err
+	}
+	asked := 0
+	for _, server := range servers {
+		if server == s.Name || asked == mostHistorians {
+			continue
+		}
+		asked++
+		eventID, ts, err := s.Remote.EventByTime(ctx, server, req.RoomID, req.Time, req.Dir)
+		if err == nil && req.nearer(ts, best) {
+			return eventByTimeResponse{eventID, ts}, nil
+		}
+	}
+	return best, ctx.Err()
+}
+
+// nearer reports whether an event of a time answers the request better than
+// another, which may be none.
+func (req eventByTimeRequest) nearer(ts int64, than eventByTimeResponse) bool {
+	if req.Dir == "b" {
+		return ts <= req.Time && (than.EventID == "" || ts > than.Time)
+	}
+	return ts >= req.Time && (than.EventID == "" || ts < than.Time)
 }

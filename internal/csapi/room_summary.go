@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -26,7 +27,7 @@ type roomSummaryRequest struct {
 }
 
 type roomSummaryResponse struct {
-	roomSummary
+	room.DescribedRoom
 	Membership string `json:"membership,omitempty"`
 }
 
@@ -44,7 +45,7 @@ func (s *Server) roomSummary(ctx context.Context, c endpoint.Caller, req roomSum
 	if !ok {
 		return roomSummaryResponse{}, mxerr.New(mxerr.NotFound, "There is no room %s that you may see", req.Room)
 	}
-	resp := roomSummaryResponse{newRoomSummary(p.Summary), p.Membership}
+	resp := roomSummaryResponse{p.Described(), p.Membership}
 	if c.UserID != "" && resp.Membership == "" {
 		resp.Membership = event.MembershipLeave
 	}

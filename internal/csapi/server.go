@@ -26,25 +26,27 @@ import (
 
 // Parts are the domains that the API is a face of.
 type Parts struct {
-	Name        id.ServerName
-	Settings    Settings
-	Rooms       *room.Engine
-	Remote      *remote.Servers
-	Accounts    *account.Accounts
-	Users       users
-	Doorman     doorman
-	Receipts    *receipt.Book
-	Typing      *ephemeral.Board
-	Presence    *ephemeral.Presence // nil if nobody is to know of it
-	Profiles    *profile.Keeper
-	Aliases     *alias.Directory
-	Heirs       *inherit.Keeper
-	Identity    *identity.Servers
-	Filters     *filter.Store
-	Reports     *report.Store
-	AccountData *accountdata.Store
-	Feed        *feed.Feed
-	Notified    *push.History
+	Name     id.ServerName
+	Settings Settings
+	Rooms    *room.Engine
+	Remote   *remote.Servers
+	// RemoteProfiles are those of users of other servers; nil: there are none.
+	RemoteProfiles *remote.Profiles
+	Accounts       *account.Accounts
+	Users          users
+	Doorman        doorman
+	Receipts       *receipt.Book
+	Typing         *ephemeral.Board
+	Presence       *ephemeral.Presence // nil if nobody is to know of it
+	Profiles       *profile.Keeper
+	Aliases        *alias.Directory
+	Heirs          *inherit.Keeper
+	Identity       *identity.Servers
+	Filters        *filter.Store
+	Reports        *report.Store
+	AccountData    *accountdata.Store
+	Feed           *feed.Feed
+	Notified       *push.History
 }
 
 // Server has the handlers of the API.

@@ -12,7 +12,6 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
-	"parley/matrix/roomver"
 )
 
 func (s *Server) spaceRoutes() []endpoint.Route {
@@ -41,20 +40,8 @@ type hierarchyResponse struct {
 }
 
 type spaceRoom struct {
-	roomSummary
+	room.DescribedRoom
 	ChildrenState []canonjson.Value `json:"children_state"`
-}
-
-// roomSummary is what is told of a room, in the directory and beyond.
-type roomSummary struct {
-	publicRoom
-	Allowed    []id.RoomID     `json:"allowed_room_ids,omitempty"`
-	Encryption string          `json:"encryption,omitempty"`
-	Version    roomver.Version `json:"room_version,omitempty"`
-}
-
-func newRoomSummary(s room.Summary) roomSummary {
-	return roomSummary{publicRoom: newPublicRoom(s), Allowed: s.Allowed, Encryption: s.Encryption, Version: s.Version}
 }
 
 // hierarchy serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidhierarchy
@@ -110,7 +97,7 @@ func (req hierarchyRequest) tree(user id.UserID) (room.Tree, error) {
 }
 
 func newSpaceRoom(r room.SpaceRoom) spaceRoom {
-	shown := spaceRoom{roomSummary: newRoomSummary(r.Summary), ChildrenState: []canonjson.Value{}}
+	shown := spaceRoom{DescribedRoom: r.Described(), ChildrenState: []canonjson.Value{}}
 	for _, e := range r.Children {
 		ts := canonjson.Value(strconv.FormatInt(e.OriginServerTS(), 10))
 		shown.ChildrenState = append(shown.ChildrenState, canonjson.Value(e.AppendStripped(nil)).With("origin_server_ts", ts))

@@ -28,6 +28,7 @@ type Board struct {
 	epoch string
 	poke  func(journal.Scope)
 	idle  int // how many rooms are remembered in which nobody types
+	watch func(scope journal.Scope, user id.UserID, typing bool)
 
 	mu     sync.Mutex
 	seq    uint64
@@ -47,14 +48,28 @@ type room struct {
 
 // typist is somebody who types, until the timer ends it. A typist who says so
 // again becomes another.
-type typist struct{ timer *time.Timer }
+type typist struct {
+	timer *time.Timer
+	said  time.Time // when it was said last to who watches
+}
 
 // NewBoard returns an empty board. The epoch must be one that no other board had.
 // After each change the scope of the room is poked, see [journal.Journal.Poke].
 // Close ends it.
 func NewBoard(epoch string, poke func(journal.Scope)) *Board {
-	return &Board{epoch: epoch, poke: poke, idle: MostIdle, rooms: make(map[journal.Scope]*room), quiet: list.New()}
+	return &Board{
+		epoch: epoch, poke: poke, idle: MostIdle, rooms: make(map[journal.Scope]*room), quiet: list.New(),
+		watch: func(journal.Scope, id.UserID, bool) {},
+	}
 }
+
+// sayAgain is after how long it is said again that somebody types who goes on.
+const sayAgain = 20 * time.Second
+
+// OnTyping sets what is called when somebody begins to type in a room, still does
+// so after a while, and ends: in the order in which that happens. It must not
+// block, nor call the board. It is set before anybody types.
+func (b *Board) OnTyping(f func(scope journal.Scope, user id.UserID, typing bool)) { b.watch = f }
 
 // Epoch names the sequence of the numbers.
 func (b *Board) Epoch() string { return b.epoch }
@@ -133,7 +148,12 @@ func (b *Board) begin(scope journal.Scope, user id.UserID, timeout time.Duration
 	if earlier != nil {
 		earlier.timer.Stop()
 	}
-	t := &typist{}
+	t := &typist{said: time.Now()}
+	if earlier != nil && time.Since(earlier.said) < sayAgain {
+		t.said = earlier.said
+	} else {
+		b.watch(scope, user, true)
+	}
 	t.timer = time.AfterFunc(timeout, func() { b.end(scope, user, t) })
 	r.typing[user] = t
 	if earlier != nil {
@@ -162,6 +182,7 @@ func (b *Board) remove(scope journal.Scope, user id.UserID, only *typist) (chang
 	}
 	r.typing[user].timer.Stop()
 	delete(r.typing, user)
+	b.watch(scope, user, false)
 	b.change(r)
 	return true
 }

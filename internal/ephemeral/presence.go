@@ -33,6 +33,9 @@ type PresenceOptions struct {
 	// Recall returns users who may have been online when the server was ended
 	// last. Nil: nobody.
 	Recall func(ctx context.Context) ([]id.UserID, error)
+	// Announce is called when something is shown of a user, with the rooms of those who
+	// see it. It must not block, nor call the presence. Nil: nobody wants to know.
+	Announce func(user id.UserID, rooms []journal.Scope, s Status)
 	// Log gets what keeps users from being told of. Nil: nobody does.
 	Log *slog.Logger
 }
@@ -67,6 +70,7 @@ type person struct {
 	user    id.UserID
 	scope   journal.Scope
 	devices map[id.DeviceID]*device
+	report  *report // of a user of another server
 	message string
 	// since is when the user has done something last, in milliseconds since 1970.
 	// It is read without the lock by who has what is shown.
@@ -163,6 +167,37 @@ func (p *Presence) Active(user id.UserID, name id.DeviceID) {
 	}
 	d.state, d.active = max(d.state, Online), now
 	per.act(now)
+	p.touch(per, now)
+}
+
+// A Report is what another server says of one of its users.
+type Report struct {
+	State     State
+	Ago       time.Duration // since the user has done something
+	Currently bool
+	Message   string
+}
+
+// reportTime is how long a report is believed that nothing is heard after.
+const reportTime = 30 * time.Minute
+
+// report is one, until it is not believed any more.
+type report struct {
+	Report
+	until time.Time
+}
+
+// Report takes in what another server says of one of its users.
+func (p *Presence) Report(user id.UserID, r Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.people[user] == nil && r.State == Offline {
+		return // as it was believed
+	}
+	per, now := p.person(user), time.Now()
+	per.message, per.report = r.Message, &report{r, now.Add(reportTime)}
+	per.act(now.Add(-r.Ago))
+	per.stale = true // nothing says into which rooms users of other servers come
 	p.touch(per, now)
 }
 

@@ -102,6 +102,9 @@ type Status struct {
 // status puts together what the devices of a user are, and returns from when on
 // it may be something else. Devices that are gone are forgotten.
 func (p *person) status(now time.Time) (s Status, until time.Time) {
+	if p.report != nil {
+		return p.reported(now)
+	}
 	for name, d := range p.devices {
 		state, end := d.at(now)
 		if state == Offline && d.syncs == 0 {
@@ -118,6 +121,19 @@ func (p *person) status(now time.Time) (s Status, until time.Time) {
 		}
 	}
 	return s, until
+}
+
+// reported is status for a user of another server.
+func (p *person) reported(now time.Time) (s Status, until time.Time) {
+	s = Status{State: p.report.State, Active: p.active(), Message: p.message}
+	if !now.Before(p.report.until) {
+		s.State = Offline
+	}
+	if s.State == Offline {
+		return s, time.Time{}
+	}
+	s.Currently = s.State == Online && p.report.Currently
+	return s, p.report.until
 }
 
 // device returns a device of the user's, which may be new.

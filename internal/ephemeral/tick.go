@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -249,6 +250,9 @@ func (p *Presence) tell(per *person, s Status, scopes map[journal.Scope]struct{}
 	per.shown, per.absent = newShown(per, s), time.Time{}
 	per.changed = p.board.number()
 	scopes[per.scope] = struct{}{}
+	if p.Announce != nil {
+		p.Announce(per.user, slices.Collect(maps.Keys(per.rooms)), s)
+	}
 	for scope, e := range per.rooms {
 		g := p.rooms[scope]
 		g.people.MoveToFront(e)

@@ -26,13 +26,17 @@ type destination struct {
 	stored  bool
 	running bool
 	waiting *time.Timer // until it is tried again
+
+	news   news
+	due    bool        // the news are to be told
+	gather *time.Timer // until they are due
 }
 
 // idle reports whether there is nothing to send.
-func (d *destination) idle() bool { return len(d.queue) == 0 && !d.behind }
+func (d *destination) idle() bool { return len(d.queue) == 0 && !d.behind && !d.due }
 
 // clear reports whether nothing is owed, and nothing about to be.
-func (d *destination) clear() bool { return d.idle() && !d.expecting }
+func (d *destination) clear() bool { return len(d.queue) == 0 && !d.behind && !d.expecting }
 
 // Bounds of a queue and of a transaction.
 const (
@@ -91,26 +95,30 @@ func (s *Sender) retry(server id.ServerName) {
 // back is called when a server is heard of that could not be reached.
 func (s *Sender) back(server id.ServerName) { go s.retry(server) }
 
-// send sends what a server is owed until that is nothing, or the server cannot be
-// reached.
+// send sends what a server is owed, and what there is to tell, until that is
+// nothing, or the server cannot be reached.
 func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination) {
 	for {
-		batch, err := s.batch(ctx, server, d)
-		if err == nil && len(batch) > 0 {
-			err = s.transaction(ctx, server, batch)
+		batch, edus, err := s.batch(ctx, server, d)
+		if err == nil && len(batch)+len(edus) > 0 {
+			err = s.transaction(ctx, server, batch, edus)
 		}
 		s.mu.Lock()
 		if err != nil && ctx.Err() == nil && !errors.Is(err, remote.ErrDown) {
 			s.Log.Debug("a transaction was not taken", "server", server, "err", err)
 		}
-		if err == nil {
+		if err == nil && len(batch) > 0 {
 			s.sent(server, d, batch)
 		}
 		if err != nil || d.idle() {
 			d.running = false
 			if err != nil {
+				d.news, d.due = news{}, false
+			}
+			if err != nil && !d.clear() {
 				s.pauseOrWake(server, d)
 			}
+			s.dismiss(server, d)
 			s.mu.Unlock()
 			return
 		}
@@ -129,7 +137,7 @@ func (s *Sender) pauseOrWake(server id.ServerName, d *destination) {
 }
 
 // batch returns what goes into the next transaction to a server.
-func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination) ([]owed, error) {
+func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination) (batch []owed, edus []canonjson.Value, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(d.queue) == 0 && d.behind {
@@ -138,12 +146,11 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 		list, next, more, err := s.read(ctx, server, from)
 		s.mu.Lock()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		// What came meanwhile was not put into the queue.
 		d.queue, d.next, d.behind = list, next, more || d.passed >= next
 	}
-	var batch []owed
 	size := 0
 	for _, o := range d.queue {
 		if size += len(o.pdu); len(batch) == mostPDUs || len(batch) > 0 && size > mostBytes {
@@ -151,26 +158,31 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 		}
 		batch = append(batch, o)
 	}
-	return batch, nil
+	edus = d.news.take(time.Now())
+	d.due = !d.news.empty()
+	return batch, edus, nil
 }
 
 // sent takes note of what a server has got. The caller holds mu.
 func (s *Sender) sent(server id.ServerName, d *destination, batch []owed) {
 	d.queue = d.queue[len(batch):]
-	next := d.next
-	if len(d.queue) > 0 {
-		next = d.queue[0].pos
-	}
 	if d.clear() {
 		d.stored = false
 	}
-	s.settled[server] = next
+	s.settled[server] = true
 }
 
 // transaction sends one transaction. What the other server thinks of single events
 // is its own affair.
-func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []owed) error {
-	body := []byte(`{"edus":[],"origin":`)
+func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []owed, edus []canonjson.Value) error {
+	body := []byte(`{"edus":[`)
+	for i, edu := range edus {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, edu...)
+	}
+	body = append(body, `],"origin":`...)
 	body = canonjson.AppendString(body, string(s.Server))
 	body = append(body, `,"origin_server_ts":`...)
 	body = append(body, []byte(canonjson.Value(timestamp(time.Now())))...)

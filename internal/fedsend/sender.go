@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/ephemeral"
 	"parley/internal/journal"
+	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -26,7 +28,11 @@ type Parts struct {
 	Journal *journal.Journal
 	Rooms   *room.Engine
 	Remote  *remote.Servers
-	Log     *slog.Logger
+	// Receipts are those that others are told of.
+	Receipts *receipt.Book
+	// Status returns what a local user is at this moment.
+	Status func(id.UserID) ephemeral.Status
+	Log    *slog.Logger
 }
 
 // A Sender sends to other servers.
@@ -34,11 +40,13 @@ type Sender struct {
 	Parts
 	run  string // tells the transactions of one run of the server from others
 	last atomic.Int64
+	said chan struct{} // has room for one signal that there is gossip
 
 	mu      sync.Mutex // guards what follows
 	ctx     context.Context
 	servers map[id.ServerName]*destination
-	settled map[id.ServerName]journal.Position // what was sent and is to be stored
+	settled map[id.ServerName]bool // those that have got something, which is to be stored
+	gossip  gossip
 	sending sync.WaitGroup
 }
 
@@ -54,7 +62,8 @@ func New(p Parts) *Sender {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Sender{
-		Parts: p, run: rand.Text()[:8], servers: make(map[id.ServerName]*destination), settled: make(map[id.ServerName]journal.Position),
+		Parts: p, run: rand.Text()[:8], servers: make(map[id.ServerName]*destination), settled: make(map[id.ServerName]bool),
+		said: make(chan struct{}, 1),
 	}
 	p.Remote.Health().OnBack(s.back)
 	return s
@@ -67,6 +76,7 @@ func (s *Sender) Run(ctx context.Context) {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.settle(ctx) })
+	wg.Go(func() { s.spread(ctx) })
 	for ctx.Err() == nil {
 		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Error("sending to other servers", "err", err)
@@ -137,11 +147,11 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for server, list := range work {
 		s.add(server, list)
 	}
-	return nil
+	s.mu.Unlock()
+	return s.tellReceipts(ctx, entries)
 }
 
 // recipients returns the other servers that are to get an event of this one: those
@@ -252,13 +262,18 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 		return nil
 	}
 	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		for server, next := range s.settled {
+		for server := range s.settled {
 			d := s.servers[server]
-			query, args := "UPDATE owed SET since = $2 WHERE server = $1", []any{server, next}
-			if d == nil || d.clear() {
-				query, args = "DELETE FROM owed WHERE server = $1", args[:1]
+			var err error
+			switch {
+			case d == nil || d.clear():
+				err = tx.Queue("DELETE FROM owed WHERE server = $1", server)
+			case len(d.queue) > 0:
+				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.queue[0].pos)
+			case d.behind:
+				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.next)
 			}
-			if err := tx.Queue(query, args...); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -268,8 +283,8 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 		return err
 	}
 	for server := range s.settled {
-		if d := s.servers[server]; d != nil && d.clear() && !d.running {
-			delete(s.servers, server)
+		if d := s.servers[server]; d != nil {
+			s.dismiss(server, d)
 		}
 	}
 	clear(s.settled)

@@ -109,11 +109,21 @@ func (s *Server) do(method, path, token string, body any) (int, canonjson.Value)
 }
 
 func (s *Server) try(method, path, token string, body any) (int, canonjson.Value, error) {
-	t := s.world
 	text, err := encode(body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("encoding the body: %w", err)
 	}
+	authorization := ""
+	if token != "" {
+		authorization = "Bearer " + token
+	}
+	return s.request(method, path, authorization, text)
+}
+
+// request makes a request with a header Authorization, or without if that is
+// empty.
+func (s *Server) request(method, path, authorization, text string) (int, canonjson.Value, error) {
+	t := s.world
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+string(s.Name)+path, strings.NewReader(text))
 	if err != nil {
 		return 0, nil, err
@@ -122,8 +132,8 @@ func (s *Server) try(method, path, token string, body any) (int, canonjson.Value
 		r.Body, r.ContentLength = http.NoBody, 0
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
 	}
 	resp, err := t.client.Do(r)
 	if err != nil {

@@ -25,6 +25,23 @@ func (g *Engine) Share(ctx context.Context, a, b id.UserID) (share bool, err err
 	return share, nil
 }
 
+// ShareWithServer reports whether there is a room that a user is in, and a user of
+// a server.
+func (g *Engine) ShareWithServer(ctx context.Context, user id.UserID, server id.ServerName) (share bool, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row(`
+			SELECT EXISTS (
+				SELECT 1 FROM memberships JOIN room_servers ON room_servers.room = memberships.room
+				WHERE memberships.user_id = $1 AND memberships.membership = $3
+					AND room_servers.server = $2 AND room_servers.joined > 0)`,
+			user, server, event.MembershipJoin).Scan(&share)
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for a room of %s and %s: %w", user, server, err)
+	}
+	return share, nil
+}
+
 // Mutual returns how many rooms there are that two users are in, and up to limit
 // of them, in the order of their numbers and behind one of these.
 func (g *Engine) Mutual(ctx context.Context, a, b id.UserID, after Num, limit int) (rooms []Membership, count int64, err error) {

@@ -2,31 +2,48 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
 )
 
 // SentHere returns an event of a room by its number; ok is false if it was sent by
-// another server.
+// another server, or was purged, alone or with its room.
 func (g *Engine) SentHere(ctx context.Context, num Num, n int64) (e *event.Event, ok bool, err error) {
-	roomID, err := g.RoomID(ctx, num)
-	if err != nil {
-		return nil, false, err
-	}
-	r, err := g.room(ctx, roomID)
-	if err != nil {
+	r, err := g.roomLeft(ctx, num)
+	if r == nil || err != nil {
 		return nil, false, err
 	}
 	if it, ok := r.recent.find(stateres.Num(n)); ok {
 		return it.Event, it.Event.Sender().Server() == g.server, nil
 	}
-	e, err = g.event(ctx, stateres.Num(n), r.rules)
-	return e, err == nil && e.Sender().Server() == g.server, err
+	found, err := g.itemsFound(ctx, r, []stateres.Num{stateres.Num(n)})
+	if err != nil || found[0].Event == nil {
+		return nil, false, err
+	}
+	e = found[0].Event
+	return e, e.Sender().Server() == g.server, nil
+}
+
+// roomLeft returns a room by its number, nil if it was purged.
+func (g *Engine) roomLeft(ctx context.Context, num Num) (*live, error) {
+	roomID, err := g.RoomID(ctx, num)
+	if err == nil {
+		var r *live
+		if r, err = g.room(ctx, roomID); err == nil {
+			return r, nil
+		}
+	}
+	if errors.Is(err, mxerr.NotFound) || errors.Is(err, store.ErrNoRows) {
+		return nil, nil
+	}
+	return nil, err
 }
 
 // find returns an item, if it is in memory.
@@ -61,6 +78,9 @@ func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to jour
 	var list []Owed
 	for _, row := range rows {
 		r, err := g.room(ctx, row.room)
+		if errors.Is(err, mxerr.NotFound) {
+			continue // it was purged this moment
+		}
 		if err != nil {
 			return nil, err
 		}

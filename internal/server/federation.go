@@ -9,8 +9,10 @@ import (
 	"os"
 
 	"parley/internal/config"
+	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
 	"parley/internal/inbound"
+	"parley/internal/journal"
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/ssapi"
@@ -99,11 +101,28 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 	}
 }
 
+// tellTyping tells other servers who of this one is typing.
+func (p *parts) tellTyping(scope journal.Scope, user id.UserID, typing bool) {
+	if user.Server() == p.name {
+		p.federation.sender.Typing(room.Num(scope.Number()), user, typing)
+	}
+}
+
+// tellPresence tells other servers who of this one is online.
+func (p *parts) tellPresence(user id.UserID, rooms []journal.Scope, s ephemeral.Status) {
+	if user.Server() == p.name {
+		p.federation.sender.Presence(user, rooms, s)
+	}
+}
+
 // serverAPI is the server-server API over the domains.
-func (p *parts) serverAPI() *ssapi.Server {
+func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
 		Name: p.name, Version: "0", Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
-		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing,
+		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
 		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Settings: ssapi.Settings{
+			Delegate: c.Federation.Delegate, ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		},
 	})
 }

@@ -85,6 +85,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		return p, err
 	}
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
+	p.typing.OnTyping(p.tellTyping)
 	p.data = accountdata.New(db, p.journal)
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
@@ -108,7 +109,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.notices = notice.New(db, p.noticeRooms(), notice.Options{User: id.UserID("@" + localpart + ":" + string(name)), Room: c.Notices.RoomName})
 	}
 	if c.Presence.Enabled {
-		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{Load: p.about, Recall: p.lately, Log: log})
+		p.presence = ephemeral.NewPresence(p.typing, p.journal, ephemeral.PresenceOptions{
+			Load: p.about, Recall: p.lately, Announce: p.tellPresence, Log: log,
+		})
 		p.loops = append(p.loops, p.presence.Run)
 	}
 	p.feed = feed.New(feed.Parts{
@@ -117,7 +120,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
-		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers, Log: log,
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
+		Receipts: p.receipts, Status: p.presence.Status, Log: log,
 	})
 	p.loops = append(p.loops,
 		p.federation.inbox.Run,
@@ -148,25 +152,26 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 	}
 	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
-		Name:        p.name,
-		Settings:    settings,
-		Rooms:       p.rooms,
-		Remote:      p.federation.servers,
-		Accounts:    p.accounts,
-		Users:       p.accounts,
-		Doorman:     p.doorman,
-		Receipts:    p.receipts,
-		Typing:      p.typing,
-		Presence:    p.presence,
-		Profiles:    p.profiles,
-		Aliases:     p.aliases,
-		Heirs:       p.heirs,
-		Identity:    identity.New(p.outbound, c.Identity.Trusted.List()),
-		Filters:     p.filters,
-		Reports:     p.reports,
-		AccountData: p.data,
-		Feed:        p.feed,
-		Notified:    push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
+		Name:           p.name,
+		Settings:       settings,
+		Rooms:          p.rooms,
+		Remote:         p.federation.servers,
+		RemoteProfiles: remote.NewProfiles(p.federation.servers),
+		Accounts:       p.accounts,
+		Users:          p.accounts,
+		Doorman:        p.doorman,
+		Receipts:       p.receipts,
+		Typing:         p.typing,
+		Presence:       p.presence,
+		Profiles:       p.profiles,
+		Aliases:        p.aliases,
+		Heirs:          p.heirs,
+		Identity:       identity.New(p.outbound, c.Identity.Trusted.List()),
+		Filters:        p.filters,
+		Reports:        p.reports,
+		AccountData:    p.data,
+		Feed:           p.feed,
+		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
 

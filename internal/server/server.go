@@ -118,7 +118,7 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.serverAPI().Routes(), s.adminAPI().Routes(), s.ownRoutes()))
+	s.table = endpoint.New(s.endpointConfig(), slices.Concat(api.Routes(), s.serverAPI(s.config).Routes(), s.adminAPI().Routes(), s.ownRoutes()))
 	s.handler = withBodyDeadline(withOldPaths(s.table))
 	return nil
 }

@@ -3,8 +3,10 @@ package ssapi
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"parley/internal/ephemeral"
 	"parley/internal/receipt"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -23,6 +25,8 @@ func (s *Server) edu(ctx context.Context, origin id.ServerName, edu canonjson.Va
 		err = s.typingEDU(ctx, origin, content)
 	case "m.receipt":
 		err = s.receiptEDU(ctx, origin, content)
+	case "m.presence":
+		err = s.presenceEDU(ctx, origin, content)
 	}
 	if refused := (*mxerr.Error)(nil); errors.As(err, &refused) {
 		return nil
@@ -43,6 +47,10 @@ func (s *Server) present(ctx context.Context, origin id.ServerName, roomID id.Ro
 	return membership == event.MembershipJoin, err
 }
 
+// typingTime is how long a user of another server is believed to type of whom
+// nothing more is heard. Servers say it again after up to 40 seconds.
+const typingTime = time.Minute
+
 // typingEDU takes in https://spec.matrix.org/v1.19/server-server-api/#typing-notifications
 func (s *Server) typingEDU(ctx context.Context, origin id.ServerName, content canonjson.Value) error {
 	roomID, user, ok := roomAndUser(content)
@@ -58,7 +66,7 @@ func (s *Server) typingEDU(ctx context.Context, origin id.ServerName, content ca
 		return err
 	}
 	if content.Get("typing").True() {
-		s.Typing.Type(num.Scope(), user, 0)
+		s.Typing.Type(num.Scope(), user, typingTime)
 	} else {
 		s.Typing.Stop(num.Scope(), user)
 	}
@@ -119,11 +127,62 @@ func readReceipt(user id.UserID, about canonjson.Value) receipt.Receipt {
 	r := receipt.Receipt{User: user, Type: receipt.TypeRead, TS: time.Now().UnixMilli()}
 	for eventID := range about.Get("event_ids").Elements() {
 		text, _ := eventID.Text()
-		r.EventID = id.EventID(text)
+		r.EventID, _ = id.ParseEventID(text)
 	}
 	if ts, ok := about.Get("data").Get("ts").Int(); ok {
 		r.TS = ts
 	}
 	r.Thread, _ = about.Get("data").Get("thread_id").Text()
 	return r
+}
+
+// Bounds of an EDU about presence.
+const (
+	mostPresence = 200     // users who are looked at
+	mostStatus   = 1 << 10 // bytes of a status message, the rest of which is cut off
+)
+
+// presenceEDU takes in https://spec.matrix.org/v1.19/server-server-api/#presence
+func (s *Server) presenceEDU(ctx context.Context, origin id.ServerName, content canonjson.Value) error {
+	if s.Presence == nil {
+		return nil
+	}
+	left := mostPresence
+	for said := range content.Get("push").Elements() {
+		text, _ := said.Get("user_id").Text()
+		user, err := id.ParseUserID(text)
+		if left--; left < 0 {
+			return nil
+		}
+		report, ok := readPresence(said)
+		if err != nil || !ok || user.Server() != origin {
+			continue
+		}
+		// Nobody here sees who is in no room of this server.
+		rooms, err := s.Rooms.Joined(ctx, user)
+		if err != nil {
+			return err
+		}
+		if len(rooms) > 0 {
+			s.Presence.Report(user, report)
+		}
+	}
+	return nil
+}
+
+// readPresence reads what is said of one user.
+func readPresence(said canonjson.Value) (r ephemeral.Report, ok bool) {
+	name, _ := said.Get("presence").Text()
+	if r.State, ok = ephemeral.ParseState(name); !ok {
+		return r, false
+	}
+	const year = 365 * 24 * time.Hour
+	ago, _ := said.Get("last_active_ago").Int()
+	r.Ago = time.Duration(min(max(ago, 0), year.Milliseconds())) * time.Millisecond
+	r.Currently = said.Get("currently_active").True()
+	r.Message, _ = said.Get("status_msg").Text()
+	if len(r.Message) > mostStatus {
+		r.Message = strings.ToValidUTF8(r.Message[:mostStatus], "")
+	}
+	return r, true
 }

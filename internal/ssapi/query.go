@@ -23,7 +23,7 @@ type queryProfileRequest struct {
 }
 
 // queryProfile serves https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1queryprofile
-func (s *Server) queryProfile(ctx context.Context, _ endpoint.Caller, req queryProfileRequest) (canonjson.Value, error) {
+func (s *Server) queryProfile(ctx context.Context, c endpoint.Caller, req queryProfileRequest) (canonjson.Value, error) {
 	exists := req.UserID.Server() == s.Name
 	var err error
 	if exists {
@@ -35,6 +35,9 @@ func (s *Server) queryProfile(ctx context.Context, _ endpoint.Caller, req queryP
 	if !exists {
 		return nil, mxerr.New(mxerr.NotFound, "There is no profile of %s", req.UserID)
 	}
+	if err := s.mayLookUp(ctx, c.Server, req.UserID); err != nil {
+		return nil, err
+	}
 	fields, err := s.Profiles.Get(ctx, req.UserID)
 	if err != nil || req.Field == "" {
 		return fields, err
@@ -44,6 +47,21 @@ func (s *Server) queryProfile(ctx context.Context, _ endpoint.Caller, req queryP
 		one = one.With(req.Field, value)
 	}
 	return one, nil
+}
+
+// mayLookUp refuses a server that may not see a profile.
+func (s *Server) mayLookUp(ctx context.Context, server id.ServerName, user id.UserID) error {
+	if !s.Settings.ProfilesOfSharersOnly {
+		return nil
+	}
+	may, err := s.Rooms.ShareWithServer(ctx, user, server)
+	if err == nil && !may {
+		may, err = s.Rooms.InPublic(ctx, user)
+	}
+	if err == nil && !may {
+		err = mxerr.New(mxerr.Forbidden, "You may not see the profile of %s", user)
+	}
+	return err
 }
 
 type queryDirectoryRequest struct {

@@ -29,14 +29,28 @@ type Parts struct {
 	Inbox    *inbound.Inbox
 	Receipts *receipt.Book
 	Typing   *ephemeral.Board
+	Presence *ephemeral.Presence // nil if nobody is to know of it
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
+	Settings Settings
+}
+
+// Settings are what the operator decides.
+type Settings struct {
+	// Delegate is where other servers are to find this one; empty: where its name
+	// says.
+	Delegate id.ServerName
+	// ProfilesOfSharersOnly says that a profile is only for servers that share a room
+	// with the user, unless the user is in one that everybody may join or read.
+	ProfilesOfSharersOnly bool
 }
 
 // users know who has an account here.
 type users interface {
 	Exists(ctx context.Context, user id.UserID) (bool, error)
+	// OpenIDUser returns the user whom an OpenID token was given to.
+	OpenIDUser(ctx context.Context, token string) (id.UserID, error)
 }
 
 // Server has the handlers of the API.
@@ -59,6 +73,10 @@ func (s *Server) Routes() []endpoint.Route {
 		s.handshakeRoutes(),
 		s.inviteRoutes(),
 		s.transactionRoutes(),
+		s.timestampRoutes(),
+		s.publicRoomRoutes(),
+		s.openIDRoutes(),
+		s.wellKnownRoutes(),
 	)
 }
 

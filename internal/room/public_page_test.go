@@ -1,4 +1,4 @@
-package csapi
+package room
 
 import "testing"
 

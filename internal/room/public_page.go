@@ -1,11 +1,10 @@
-package csapi
+package room
 
 import (
 	"encoding/base64"
 	"strconv"
 	"strings"
 
-	"parley/internal/room"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -14,7 +13,7 @@ import (
 // place or, if it is backwards, before it. The zero roomPage is the first page.
 type roomPage struct {
 	backwards bool
-	place     room.Listed
+	place     Listed
 }
 
 // String returns the page as a token.
