@@ -59,16 +59,17 @@ func (s *Server) context(ctx context.Context, c endpoint.Caller, req contextRequ
 	if err != nil {
 		return contextResponse{}, err
 	}
-	back := &walk{room: req.RoomID, sight: sight, ignored: ignored, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
+	back := &walk{room: req.RoomID, user: c.UserID, sight: sight, ignored: ignored, back: true, at: it.Place - 1, to: sight.Intervals[0].First - 1}
 	before, err := back.collect(ctx, s.Rooms, f, limit/2)
 	if err != nil {
 		return contextResponse{}, err
 	}
-	forward := &walk{room: req.RoomID, sight: sight, ignored: ignored, at: it.Place, to: sight.At.Place}
+	forward := &walk{room: req.RoomID, user: c.UserID, sight: sight, ignored: ignored, at: it.Place, to: sight.At.Place}
 	after, err := forward.collect(ctx, s.Rooms, f, limit-limit/2)
 	if err != nil {
 		return contextResponse{}, err
 	}
+	sight = forward.sight
 	return s.around(ctx, c, req.RoomID, sight, f, before, it, after, contextResponse{
 		Start: feed.FormatPlace(back.at), End: feed.FormatPlace(forward.at),
 	})

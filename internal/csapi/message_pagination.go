@@ -83,7 +83,7 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if err != nil {
 		return messagesResponse{}, err
 	}
-	w, err := s.walk(ctx, req, sight)
+	w, err := s.walk(ctx, req, c.UserID, sight)
 	if err != nil {
 		return messagesResponse{}, err
 	}
@@ -101,6 +101,7 @@ func (s *Server) messages(ctx context.Context, c endpoint.Caller, req messagesRe
 	if !w.done {
 		resp.End = feed.FormatPlace(w.at)
 	}
+	sight = w.sight
 	if resp.Chunk, err = s.show(ctx, c, req.RoomID, sight, items); err != nil || !f.LazyLoadMembers {
 		return resp, err
 	}
@@ -131,19 +132,26 @@ func (s *Server) readable(ctx context.Context, c endpoint.Caller, roomID id.Room
 // A walk goes through the part of a room's history that somebody may see.
 type walk struct {
 	room  id.RoomID
+	user  id.UserID
 	sight room.Sight
 	back  bool
 	start int64 // where it began
 	at    int64 // where it is: behind the event in that place
 	to    int64 // where it ends at the latest
 	done  bool  // there is nothing further on
+	// fills is how often more of the history was fetched from other servers, and
+	// passed the gaps behind which the walk goes on all the same. paused says that
+	// there is more to fetch: the next request goes on.
+	fills  int
+	passed map[int64]bool
+	paused bool
 	// ignored is of whom nothing is shown.
 	ignored map[id.UserID]bool
 }
 
 // walk begins a walk where a request wants it.
-func (s *Server) walk(ctx context.Context, req messagesRequest, sight room.Sight) (*walk, error) {
-	w := &walk{room: req.RoomID, sight: sight, back: req.Dir == "b"}
+func (s *Server) walk(ctx context.Context, req messagesRequest, user id.UserID, sight room.Sight) (*walk, error) {
+	w := &walk{room: req.RoomID, user: user, sight: sight, back: req.Dir == "b"}
 	first, last := sight.Intervals[0].First-1, sight.Intervals[len(sight.Intervals)-1].Last
 	switch req.Dir {
 	case "b":
@@ -182,7 +190,7 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 	for scanned := 0; scanned < mostScanned && len(found) < limit; {
 		items, err := w.next(ctx, rooms, min(100, limit-len(found)+10))
 		if err != nil || len(items) == 0 {
-			w.done = err == nil
+			w.done = err == nil && !w.paused
 			return found, err
 		}
 		scanned += len(items)
@@ -218,9 +226,99 @@ func (w *walk) collect(ctx context.Context, rooms *room.Engine, f *filter.RoomEv
 	return found, nil
 }
 
-// next returns the next events that may be seen, none at the end. It does not go
-// through what lies between intervals.
+// mostFills is how often one request fetches more of the history.
+const mostFills = 5
+
+// next returns the next events that may be seen, none at the end. What is missing
+// before them is fetched, as far as it can be had.
 func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.Item, error) {
+	for {
+		items, err := w.here(ctx, rooms, limit)
+		if err != nil {
+			return nil, err
+		}
+		items, gap, err := w.upToGap(ctx, rooms, items)
+		if err != nil || gap == 0 || len(items) > 0 {
+			return items, err
+		}
+		if w.fills++; w.fills > mostFills {
+			w.paused = w.back
+			if w.paused {
+				return nil, nil
+			}
+			w.passed[gap] = true
+			continue
+		}
+		more, err := rooms.Fill(ctx, w.room, gap)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			w.passed[gap] = true
+			continue
+		}
+		// What was fetched tells who may see it.
+		if w.sight, err = rooms.Sight(ctx, w.room, w.user); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// upToGap returns those of the next events that come before the next gap, and
+// where that is: 0 for nowhere.
+func (w *walk) upToGap(ctx context.Context, rooms *room.Engine, items []room.Item) ([]room.Item, int64, error) {
+	if w.passed == nil {
+		w.passed = make(map[int64]bool)
+	}
+	if w.back {
+		return w.backToGap(ctx, rooms, items)
+	}
+	last := w.to
+	if len(items) > 0 {
+		last = items[len(items)-1].Place
+	}
+	for first := w.at + 1; ; {
+		gap, ok, err := rooms.FirstGapIn(ctx, w.room, first, last)
+		if err != nil || !ok {
+			return items, 0, err
+		}
+		if !w.passed[gap] {
+			return slices.DeleteFunc(items, func(it room.Item) bool { return it.Place >= gap }), gap, nil
+		}
+		first = gap + 1
+	}
+}
+
+// backToGap is upToGap backwards. The walk may begin right in front of an event
+// that a gap is before.
+func (w *walk) backToGap(ctx context.Context, rooms *room.Engine, items []room.Item) ([]room.Item, int64, error) {
+	first := w.to + 1
+	if len(items) > 0 {
+		first = items[len(items)-1].Place
+	}
+	last := w.at
+	if last < room.Last {
+		last++
+	}
+	for {
+		gap, ok, err := rooms.GapIn(ctx, w.room, first+1, last)
+		if err != nil || !ok {
+			return items, 0, err
+		}
+		if !w.passed[gap] && w.seesBefore(gap) {
+			return slices.DeleteFunc(items, func(it room.Item) bool { return it.Place < gap }), gap, nil
+		}
+		last = gap - 1
+	}
+}
+
+// seesBefore reports whether who is before a gap may see what is missing there, as
+// far as is known.
+func (w *walk) seesBefore(gap int64) bool { return gap-1 > w.to && w.sight.Sees(gap-1) }
+
+// here returns the next events that are there and may be seen, none at the end. It
+// does not go through what lies between intervals.
+func (w *walk) here(ctx context.Context, rooms *room.Engine, limit int) ([]room.Item, error) {
 	if w.back {
 		for i := len(w.sight.Intervals) - 1; i >= 0; i-- {
 			in := w.sight.Intervals[i]

@@ -89,7 +89,7 @@ func (g *roomGlance) messages(ctx context.Context, roomID id.RoomID, sight room.
 	if left := sight.Left(); left != 0 && sight.Visibility != room.WorldReadable {
 		last = left
 	}
-	w := &walk{room: roomID, sight: sight, back: true, at: last}
+	w := &walk{room: roomID, sight: sight, back: true, at: last, fills: mostFills} // what is here is enough
 	if len(sight.Intervals) > 0 {
 		w.to = sight.Intervals[0].First - 1
 	}

@@ -67,12 +67,21 @@ const (
 )
 
 // timeline takes the last events of a window that the filter lets pass.
-func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
+func (a *answer) timeline(ctx context.Context, w window) (t timeline, err error) {
 	f := &a.q.Filter.Room.Timeline
 	if f.None() || !f.AllowsRoom(w.id) {
 		return timeline{behind: w.last}, nil
 	}
-	t := timeline{behind: w.last, whole: true}
+	t = timeline{behind: w.last, whole: true}
+	// Who gets all that is new takes it to be all that there was.
+	gap, isGap, err := a.Rooms.GapIn(ctx, w.id, w.first, w.last)
+	if err != nil {
+		return t, err
+	}
+	if isGap {
+		w.first = gap
+		defer func() { t.atGap(gap) }()
+	}
 	limit, scanned := f.Limit(), 0
 	for size := limit + 1; t.behind >= w.first; size = chunk {
 		// Places have no gaps, so it is known how many there are to read.
@@ -118,6 +127,13 @@ func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
 	}
 	slices.Reverse(t.items)
 	return t, nil
+}
+
+// atGap says that there may be more before a place, which the server does not have
+// yet.
+func (t *timeline) atGap(place int64) {
+	t.limited, t.whole = true, false
+	t.behind = max(t.behind, place-1)
 }
 
 // cut drops events from the front.

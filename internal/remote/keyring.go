@@ -141,7 +141,9 @@ func (k *KeyRing) load(ctx context.Context, wants []Want) error {
 	}
 	versions := make(map[keyName]uint64)
 	for _, w := range wants {
-		versions[keyName{w.Server, w.Key}] = k.known.Version(keyName{w.Server, w.Key})
+		if seen[w.Server] { // what is not read stays as it is
+			versions[keyName{w.Server, w.Key}] = k.known.Version(keyName{w.Server, w.Key})
+		}
 	}
 	stored, err := k.read(ctx, servers)
 	if err != nil {

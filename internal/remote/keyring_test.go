@@ -180,6 +180,28 @@ func TestWhoInventsKeysDoesNotMakeUsAskAllTheTime(t *testing.T) {
 	})
 }
 
+func TestKeysAreKnownWhileOthersAreLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		a := in.origin(&origin{name: "a.test", keys: []signing.Key{newKey("ed25519:a", 1)}, valid: time.Hour})
+		b := in.origin(&origin{name: "b.test", keys: []signing.Key{newKey("ed25519:b", 2)}, valid: time.Hour})
+		k := in.ring(database(t))
+		want := remote.Want{Server: "a.test", Key: "ed25519:a", At: 1}
+		if _, ok := in.lookup(k, want); !ok {
+			t.Fatal("the key of a.test is not found")
+		}
+		keys, err := k.Lookup(t.Context(), []remote.Want{want, {Server: "b.test", Key: "ed25519:b", At: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []*origin{a, b} {
+			if _, ok := keys(o.name, o.keys[0].ID); !ok || o.asked != 1 {
+				t.Errorf("the key of %s is found %t after it was asked %d times", o.name, ok, o.asked)
+			}
+		}
+	})
+}
+
 func TestManyWhoWantAKeyAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := newInternet(t)

@@ -34,10 +34,15 @@ type entry struct {
 	thread id.EventID
 	// outlier says that it is in the database already, without its place.
 	outlier bool
+	// past is what was counted before the gap that it is put into, nil if it is not
+	// put into one. Others are behind it then, and it is no news.
+	past *counted
 	// gap is what it follows and the room does not have, if that is so.
 	gap []id.EventID
 	// because is the redaction that was there before the event, if there was one.
 	because cause
+	// relays says that other servers are told of it though it is another's.
+	relays bool
 	// transaction is the request of its sender that it comes from.
 	transaction Transaction
 
@@ -265,6 +270,10 @@ func (a appended) change(b *journal.Batch) error {
 			m.writeAside(b, r)
 			continue
 		}
+		if m.past != nil {
+			m.writePast(b, r)
+			continue
+		}
 		after.pos = b.Append(r.num.Scope(), journal.KindEvent, int64(m.num))
 		items = append(items, m.item(after.pos))
 		m.write(b, r, after.pos)
@@ -296,9 +305,13 @@ func (a appended) writeNodes(b *journal.Batch) {
 
 // item returns the event in its place.
 func (m entry) item(pos journal.Position) Item {
+	count := counted{m.row.total, m.row.threaded}
+	if m.past != nil {
+		count = *m.past
+	}
 	return Item{
 		Num: m.num, Event: shown(m.event, m.because.event), Place: m.place, Pos: pos, Before: m.before, Current: m.current, Merges: m.merges,
-		Replaces: m.replaces, Total: m.row.total, Threaded: m.row.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction,
+		Replaces: m.replaces, Total: count.all, Threaded: count.threaded, Thread: m.thread, Own: m.own, Transaction: m.transaction, Relays: m.relays,
 	}
 }
 
@@ -306,15 +319,24 @@ func (m entry) item(pos journal.Position) Item {
 func (a appended) show(items []Item) {
 	r := a.room
 	for _, m := range a.entries {
+		if m.outlier {
+			r.engine.placed(m)
+		}
 		if m.status != accepted {
 			continue // nobody can
+		}
+		if m.redacts != 0 {
+			r.redacted(m.redacts, m.event)
+		}
+		if m.past != nil {
+			continue
 		}
 		row := m.row
 		row.pos = items[0].Pos
 		r.recent.push(items[0], row.moment())
 		items = items[1:]
-		if m.redacts != 0 {
-			r.redacted(m.redacts, m.event)
+		if m.gap != nil {
+			r.recent.moveGap(0, m.place)
 		}
 		m.remember(r)
 		r.engine.movedServers(r, m.members, row.pos)
@@ -325,6 +347,18 @@ func (a appended) show(items []Item) {
 	r.engine.appended(r, a.creates)
 }
 
+// placed changes what is in memory of an event that was an outlier.
+func (g *Engine) placed(m entry) {
+	g.graph.Change(m.num, func(known) known { return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows} })
+	g.items.Change(m.num, func(it Item) Item {
+		now := m.item(it.Pos)
+		if now.Transaction = it.Transaction; it.Event != nil {
+			now.Event = it.Event // redacted, if it was
+		}
+		return now
+	})
+}
+
 // write adds to the batch what the event leaves in the database.
 func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	var current []byte
@@ -333,7 +367,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	}
 	m.insert(b, m.num, r.num, m.event.ID(), m.place, pos, m.status, m.before, current, m.merges, optional(m.replaces),
 		m.row.total.Unread, m.row.total.Loud, m.row.threaded.Unread, m.row.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
-		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID))
+		encodeNums(m.auth), nil, m.event.JSON(), m.transaction.Device, optional(m.transaction.ID), m.relays)
 	m.writeRelation(b, r)
 	m.writeRedactions(b, r)
 	for _, c := range m.members {
@@ -362,7 +396,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 // shown of the room.
 func (m entry) writeAside(b *journal.Batch, r *live) {
 	m.insert(b, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
-		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil)
+		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil, false)
 }
 
 // insert adds the row of the event to the batch, in place of the one that it has as

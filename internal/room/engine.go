@@ -107,8 +107,8 @@ type Engine struct {
 	heirs chan struct{}
 
 	// arriving is the rooms that are being handed over, filling those for which
-	// missing events are being fetched.
-	arriving, filling oneByOne
+	// missing events are being fetched, and backfilling those of which history is.
+	arriving, filling, backfilling oneByOne
 
 	keys      Keys
 	elsewhere Elsewhere
@@ -328,6 +328,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	var head []*event.Event
 	var rules *roomver.Rules
 	var left remains
+	var missing []int64
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
 		if row, err = readRoom(tx, roomID); err != nil {
 			return err
@@ -338,6 +339,9 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 		var ok bool
 		if rules, ok = roomver.Lookup(row.version); !ok {
 			return fmt.Errorf("room version %q is unknown", row.version)
+		}
+		if missing, err = readGaps(tx, row.num); err != nil {
+			return err
 		}
 		found, err := readEvents(tx, row.head, rules)
 		for _, n := range row.head {
@@ -353,7 +357,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	}
 	r := newLive(g, row.num, rules)
 	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
-	r.recent.moments = []Moment{row.moment()}
+	r.recent.moments, r.recent.gaps.places = []Moment{row.moment()}, missing
 	return r, nil
 }
 

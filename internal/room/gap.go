@@ -1,25 +1,174 @@
 package room
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 )
 
 var insertGaps = &store.Insert{Table: "gaps", Columns: []store.Column{
 	{Name: "room", Type: store.Int}, {Name: "place", Type: store.Int}, {Name: "missing", Type: store.Blob},
 }}
 
+// mostAwaited is how many of the events that are missing in one gap are remembered.
+const mostAwaited = 200
+
 // writeGap adds to the batch that the event follows what the room does not have.
 func (m entry) writeGap(b *journal.Batch, r *live) {
 	if m.gap == nil {
 		return
 	}
-	missing, err := canonjson.Marshal(m.gap)
+	b.Insert(insertGaps, r.num, m.place, encodeMissing(m.gap))
+}
+
+func encodeMissing(missing []id.EventID) []byte {
+	encoded, err := canonjson.Marshal(missing[:min(len(missing), mostAwaited)])
 	if err != nil {
 		panic(fmt.Sprintf("room: event IDs as JSON: %v", err)) // they are text
 	}
-	b.Insert(insertGaps, r.num, m.place, []byte(missing))
+	return encoded
+}
+
+// A hole is a gap as it is stored.
+type hole struct {
+	place   int64 // of the first event behind it
+	missing []id.EventID
+}
+
+// readHole reads the gap before the event in a place; ok is false if there is none.
+func (g *Engine) readHole(ctx context.Context, room Num, place int64) (h hole, ok bool, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT missing FROM gaps WHERE room = $1 AND place = $2", room, place) {
+			if err != nil {
+				return err
+			}
+			var missing []byte
+			if err := row.Scan(&missing); err != nil {
+				return err
+			}
+			h, ok = hole{place: place}, true
+			if err := json.Unmarshal(missing, &h.missing); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return h, false, fmt.Errorf("reading a gap of room %d: %w", room, err)
+	}
+	return h, ok, nil
+}
+
+// readGaps reads where a room has gaps.
+func readGaps(tx *store.Tx, room Num) (places []int64, err error) {
+	for row, err := range tx.Query("SELECT place FROM gaps WHERE room = $1 ORDER BY place", room) {
+		if err != nil {
+			return nil, err
+		}
+		var place int64
+		if err := row.Scan(&place); err != nil {
+			return nil, err
+		}
+		places = append(places, place)
+	}
+	return places, nil
+}
+
+// gaps is where a room has gaps, as far as it is committed: the places of the
+// events behind them, in order. Its lock is that of recent.
+type gaps struct {
+	places []int64
+	// tried is when a gap could last not be filled.
+	tried map[int64]time.Time
+}
+
+// move says that a gap is before another event from now on; to 0, that there is
+// none any more, and from 0, that it is new.
+func (c *recent) moveGap(from, to int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	places := slices.DeleteFunc(slices.Clone(c.gaps.places), func(place int64) bool { return place == from || place == to })
+	if to != 0 {
+		places = append(places, to)
+		slices.Sort(places)
+	}
+	c.gaps.places = places
+	delete(c.gaps.tried, from)
+}
+
+// gapIn returns the last gap that is before an event in one of these places.
+func (c *recent) gapIn(first, last int64) (place int64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, exact := slices.BinarySearch(c.gaps.places, last)
+	if !exact {
+		i--
+	}
+	if i < 0 || c.gaps.places[i] < first {
+		return 0, false
+	}
+	return c.gaps.places[i], true
+}
+
+// firstGapIn is gapIn for the first of them.
+func (c *recent) firstGapIn(first, last int64) (place int64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i, _ := slices.BinarySearch(c.gaps.places, first)
+	if i == len(c.gaps.places) || c.gaps.places[i] > last {
+		return 0, false
+	}
+	return c.gaps.places[i], true
+}
+
+// gapPause is for how long nobody is asked again for what nobody has.
+const gapPause = 5 * time.Minute
+
+// vain notes that a gap could not be filled.
+func (c *recent) vain(place int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gaps.tried == nil {
+		c.gaps.tried = make(map[int64]time.Time)
+	}
+	c.gaps.tried[place] = time.Now()
+}
+
+// isVain reports whether that was just now.
+func (c *recent) isVain(place int64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	at, ok := c.gaps.tried[place]
+	return ok && time.Since(at) < gapPause
+}
+
+// GapIn returns the last place of a room, between two, both included, before whose
+// event others are missing that this server does not have; ok is false if nothing
+// is missing. It asks only what is in memory.
+func (g *Engine) GapIn(ctx context.Context, roomID id.RoomID, first, last int64) (place int64, ok bool, err error) {
+	return g.gapIn(ctx, roomID, first, last, (*recent).gapIn)
+}
+
+// FirstGapIn is GapIn for the first such place.
+func (g *Engine) FirstGapIn(ctx context.Context, roomID id.RoomID, first, last int64) (place int64, ok bool, err error) {
+	return g.gapIn(ctx, roomID, first, last, (*recent).firstGapIn)
+}
+
+func (g *Engine) gapIn(
+	ctx context.Context, roomID id.RoomID, first, last int64, find func(*recent, int64, int64) (int64, bool),
+) (place int64, ok bool, err error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return 0, false, err
+	}
+	// What was purged is not missing.
+	place, ok = find(&r.recent, max(first, r.remains.place+1), last)
+	return place, ok, nil
 }

@@ -105,7 +105,8 @@ func (r *live) template(ctx context.Context, d Draft) (canonjson.Value, error) {
 // Take receives an event that was made of a template, and has passed the checks on
 // its form, signature and hash. It returns the event as it is then: who joins in
 // the name of a local user needs this server's signature. The error is
-// [mxerr.Forbidden] if the rules do not allow the event.
+// [mxerr.Forbidden] if the rules do not allow the event. The other servers in the room
+// get it from this one: its own server need not know them.
 func (g *Engine) Take(ctx context.Context, roomID id.RoomID, e *event.Event) (*event.Event, error) {
 	if err := g.resident(ctx, roomID, e.Sender().Server()); err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (g *Engine) Take(ctx context.Context, roomID id.RoomID, e *event.Event) (*e
 		}
 		e = e.Sign(g.server, g.key)
 	}
-	outcome, err := g.Receive(ctx, e)
+	outcome, err := g.receiveBehindGap(ctx, e, gap{relay: true})
 	switch {
 	case errors.Is(err, ErrMissing):
 		return nil, mxerr.New(mxerr.InvalidParam, "The event is not made of a template of this server").Wrap(err)

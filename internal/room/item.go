@@ -43,13 +43,16 @@ type Item struct {
 	// Transaction is the request of its sender that it came from, if it was sent
 	// here.
 	Transaction Transaction
+	// Relays says that another server has sent it by this one, so that this one
+	// tells the rest of the room.
+	Relays bool
 }
 
 // selectItems selects what makes an Item; redacting events are joined
 // in, so that reading fifty takes one query.
 const selectItems = `
 	SELECT e.event, e.event_id, e.place, e.pos, e.before, e.current, e.merges, e.replaces, e.unread, e.loud,
-		e.threaded_unread, e.threaded_loud, e.thread, e.thread_unread, e.thread_loud, e.json, e.device, e.txn, r.event_id, r.json
+		e.threaded_unread, e.threaded_loud, e.thread, e.thread_unread, e.thread_loud, e.json, e.device, e.txn, e.relays, r.event_id, r.json
 	FROM events e LEFT JOIN events r ON r.event = e.redacted_by `
 
 func scanItem(row store.Cursor, r *live) (Item, error) {
@@ -57,7 +60,7 @@ func scanItem(row store.Cursor, r *live) (Item, error) {
 	var eventID, redactionID id.EventID
 	var json, redaction []byte
 	err := row.Scan(&it.Num, &eventID, &it.Place, &it.Pos, &it.Before, &it.Current, &it.Merges, &it.Replaces, &it.Unread, &it.Loud,
-		&it.Threaded.Unread, &it.Threaded.Loud, &it.Thread, &it.Own.Unread, &it.Own.Loud, &json, &it.Transaction.Device, &it.Transaction.ID, &redactionID, &redaction)
+		&it.Threaded.Unread, &it.Threaded.Loud, &it.Thread, &it.Own.Unread, &it.Own.Loud, &json, &it.Transaction.Device, &it.Transaction.ID, &it.Relays, &redactionID, &redaction)
 	if err != nil {
 		return Item{}, err
 	}
@@ -129,6 +132,7 @@ type recent struct {
 	moments []Moment // in order; the first is from before the first of items, or older
 	items   []Item   // in order
 	bytes   int      // of the items, roughly
+	gaps    gaps
 }
 
 // push adds an event that was committed.

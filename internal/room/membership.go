@@ -53,6 +53,9 @@ func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, erro
 	d := m.draft(event.MembershipJoin)
 	if membership != event.MembershipInvite {
 		authoriser, err := g.authoriser(ctx, roomID, m.Sender)
+		if errors.Is(err, mxerr.UnableToAuthoriseJoin) || errors.Is(err, mxerr.UnableToGrantJoin) {
+			return g.joinByHelp(ctx, roomID, m, err)
+		}
 		if err != nil {
 			return Sent{}, err
 		}

@@ -26,6 +26,7 @@ type Keys interface {
 // they send it.
 type Elsewhere interface {
 	MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q remote.Missing) ([]canonjson.Value, error)
+	Backfill(ctx context.Context, server id.ServerName, roomID id.RoomID, from []id.EventID, limit int) ([]canonjson.Value, error)
 	StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []id.EventID, err error)
 	State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error)
 	Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error)

@@ -60,6 +60,14 @@ func (n *neighbours) MissingEvents(ctx context.Context, server id.ServerName, ro
 	return pdusOf(served), err
 }
 
+func (n *neighbours) Backfill(ctx context.Context, server id.ServerName, roomID id.RoomID, from []id.EventID, limit int) ([]canonjson.Value, error) {
+	if err := n.ask("backfill"); err != nil {
+		return nil, err
+	}
+	served, err := n.nodes[server].Backfill(ctx, roomID, n.me, from, limit)
+	return pdusOf(served), err
+}
+
 func (n *neighbours) StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, chain []id.EventID, err error) {
 	if err := n.ask("state_ids"); err != nil {
 		return nil, nil, err

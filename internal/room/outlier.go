@@ -202,7 +202,7 @@ func (o outlier) row(r *live, nums map[id.EventID]stateres.Num) []any {
 	}
 	return []any{
 		nums[o.event.ID()], r.num, o.event.ID(), nil, nil, o.status, nil, nil, false, nil,
-		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(auth), nil, o.event.WithUnsigned(nil).JSON(), nil, nil,
+		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(auth), nil, o.event.WithUnsigned(nil).JSON(), nil, nil, false,
 	}
 }
 

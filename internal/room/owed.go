@@ -21,14 +21,13 @@ func (g *Engine) SentHere(ctx context.Context, num Num, n int64) (e *event.Event
 		return nil, false, err
 	}
 	if it, ok := r.recent.find(stateres.Num(n)); ok {
-		return it.Event, it.Event.Sender().Server() == g.server, nil
+		return it.Event, g.tells(it), nil
 	}
 	found, err := g.itemsFound(ctx, r, []stateres.Num{stateres.Num(n)})
 	if err != nil || found[0].Event == nil {
 		return nil, false, err
 	}
-	e = found[0].Event
-	return e, e.Sender().Server() == g.server, nil
+	return found[0].Event, g.tells(found[0]), nil
 }
 
 // roomLeft returns a room by its number, nil if it was purged.
@@ -45,6 +44,9 @@ func (g *Engine) roomLeft(ctx context.Context, num Num) (*live, error) {
 	}
 	return nil, err
 }
+
+// tells reports whether this server tells the others in a room of an event.
+func (g *Engine) tells(it Item) bool { return it.Relays || it.Event.Sender().Server() == g.server }
 
 // find returns an item, if it is in memory.
 func (c *recent) find(n stateres.Num) (Item, bool) {
@@ -88,7 +90,7 @@ func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to jour
 		if err != nil {
 			return nil, err
 		}
-		if e.Sender().Server() != g.server {
+		if !g.tells(Item{Event: e, Relays: row.relays}) {
 			continue
 		}
 		if list = append(list, Owed{row.pos, e}); len(list) == limit {
@@ -104,12 +106,14 @@ type owedRow struct {
 	event id.EventID
 	json  []byte
 	room  id.RoomID
+	// relays is as of an Item.
+	relays bool
 }
 
 func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to journal.Position) (rows []owedRow, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query(`
-			SELECT e.pos, e.event_id, e.json, rooms.room_id
+			SELECT e.pos, e.event_id, e.json, rooms.room_id, e.relays
 			FROM room_servers s
 			JOIN journal j ON j.scope = s.room + $4 AND j.pos BETWEEN $2 AND $3 AND j.kind = $5
 			JOIN events e ON e.event = j.ref
@@ -120,7 +124,7 @@ func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to jo
 				return err
 			}
 			var o owedRow
-			if err := row.Scan(&o.pos, &o.event, &o.json, &o.room); err != nil {
+			if err := row.Scan(&o.pos, &o.event, &o.json, &o.room, &o.relays); err != nil {
 				return err
 			}
 			rows = append(rows, o)

@@ -44,6 +44,8 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 type gap struct {
 	before  statetrie.Root
 	missing []id.EventID // nil: there is no gap
+	// relay is for an event that its server sends by this one.
+	relay bool
 }
 
 // receiveBehindGap is Receive for an event that follows events which the room does
@@ -239,7 +241,7 @@ func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entr
 	if err := r.expectLeft(ctx, prev, auth); err != nil {
 		return made, nil, err
 	}
-	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing}
+	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing, relays: behind.relay}
 	if behind.missing != nil {
 		made.before = behind.before
 	} else if len(prev) > 0 { // otherwise there is nothing before it

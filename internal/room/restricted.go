@@ -2,7 +2,6 @@ package room
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -72,9 +71,11 @@ func (g *Engine) admitted(ctx context.Context, rule *event.Event, user id.UserID
 		if membership == event.MembershipJoin {
 			return true, nil
 		}
-		if _, err := g.room(ctx, roomID); errors.Is(err, mxerr.NotFound) {
-			unknown = true
+		abroad, err := g.isAbroad(ctx, roomID)
+		if err != nil {
+			return false, err
 		}
+		unknown = unknown || abroad
 	}
 	if unknown {
 		return false, mxerr.New(mxerr.UnableToAuthoriseJoin, "This server does not know a room that decides who may join")

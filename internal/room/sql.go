@@ -36,7 +36,7 @@ var (
 		{Name: "replaces", Type: store.Int}, {Name: "unread", Type: store.Int}, {Name: "loud", Type: store.Int},
 		{Name: "threaded_unread", Type: store.Int}, {Name: "threaded_loud", Type: store.Int}, {Name: "thread", Type: store.Text},
 		{Name: "thread_unread", Type: store.Int}, {Name: "thread_loud", Type: store.Int}, {Name: "auth", Type: store.Blob}, {Name: "follows", Type: store.Blob},
-		{Name: "json", Type: store.Blob}, {Name: "device", Type: store.Text}, {Name: "txn", Type: store.Text},
+		{Name: "json", Type: store.Blob}, {Name: "device", Type: store.Text}, {Name: "txn", Type: store.Text}, {Name: "relays", Type: store.Bool},
 	}}
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},

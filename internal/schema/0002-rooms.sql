@@ -56,6 +56,7 @@ CREATE TABLE events (
 	json       bytea  NOT NULL,             -- the PDU
 	device     text,                        -- the device of its sender that sent it, if it was sent here, and
 	txn        text,                        -- the transaction ID that the device chose
+	relays     boolean NOT NULL DEFAULT false, -- another server has sent it by this one, which tells the rest
 	-- The first redaction of it that applied. The row keeps the content, which
 	-- state and authorization go on using; who reads it gets the redacted form.
 	redacted_by bigint

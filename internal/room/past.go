@@ -1,0 +1,494 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"parley/internal/journal"
+	"parley/internal/statetrie"
+	"parley/internal/store"
+	"parley/matrix/event"
+	"parley/matrix/eventauth"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
+)
+
+// mostBranches is how many branches of the past make up the state that is shown of
+// it.
+const mostBranches = 8
+
+// takePast puts events into a gap, and reports false if there was nothing to put
+// there. It counts as an append of the room, but what the room is now stays.
+func (g *Engine) takePast(ctx context.Context, r *live, h hole, past []bygone) (more bool, err error) {
+	for range attempts {
+		if more, err = r.takePast(ctx, h, past); !errors.Is(err, errConflict) {
+			return more, err
+		}
+		g.forget(r)
+		if r, err = g.room(ctx, r.id); err != nil {
+			return false, err
+		}
+		now, ok, err := g.readHole(ctx, r.num, h.place)
+		if err != nil || !ok || !slices.Equal(now.missing, h.missing) {
+			return ok, err // another node was faster
+		}
+	}
+	return false, errConflict
+}
+
+func (r *live) takePast(ctx context.Context, h hole, past []bygone) (more bool, err error) {
+	a, p, wait, err := r.putPast(ctx, h, past)
+	if err != nil || wait == nil {
+		return false, err
+	}
+	if _, err := r.settle(a, wait); err != nil {
+		return false, err
+	}
+	to := int64(0)
+	if p.left.missing != nil {
+		to = p.left.place
+	}
+	r.recent.moveGap(h.place, to)
+	return true, nil
+}
+
+// putPast decides on events for a gap, and hands them to the journal. Without a
+// function to wait there is nothing to do.
+func (r *live) putPast(ctx context.Context, h hole, list []bygone) (a appended, p *past, wait func() (journal.Position, error), err error) {
+	p = &past{room: r, hole: h, place: h.place - 1 - int64(len(list))}
+	if err := p.look(ctx); err != nil {
+		return a, nil, nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stale {
+		return a, nil, nil, errConflict
+	}
+	before := r.row
+	for _, b := range list {
+		if err == nil {
+			err = p.add(ctx, b)
+		}
+	}
+	if err == nil && len(p.entries) > 0 {
+		if err = p.leave(ctx); err == nil {
+			err = p.join(ctx)
+		}
+	}
+	if err != nil || len(p.entries) == 0 {
+		for _, m := range p.entries {
+			delete(r.pending, m.num)
+		}
+		r.row = before
+		return a, nil, nil, err
+	}
+	a = r.finish(before, p.entries)
+	return a, p, r.engine.journal.Submit(func(b *journal.Batch) error {
+		if err := a.change(b); err != nil {
+			return err
+		}
+		p.write(b)
+		return nil
+	}), nil
+}
+
+// past is what is put into a gap, as it is built, from the oldest event on.
+type past struct {
+	room *live
+	hole
+	earlier, behind Item // around the gap; there need not be an earlier one
+	entries         []entry
+	left            hole // what is missing afterwards, nothing if missing is nil
+
+	place   int64 // of the last event
+	heads   []stateres.Num
+	current statetrie.Root
+	count   counted
+	sights  []pastSight
+}
+
+// counted is the totals of a room before a gap: what is put into it is not counted.
+type counted struct{ all, threaded Total }
+
+// A pastSight is what decides from a place on what a user may see, unless more is
+// known of that place or the one behind it.
+type pastSight struct {
+	user  id.UserID // empty: the visibility
+	place int64
+	event stateres.Num
+	value string
+}
+
+// look reads what is around the gap.
+func (p *past) look(ctx context.Context) error {
+	list, err := p.room.engine.back(ctx, p.room, p.hole.place, 2)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 || list[0].Place != p.hole.place {
+		return fmt.Errorf("%w: what is behind the gap is gone", errConflict)
+	}
+	if p.behind = list[0]; len(list) > 1 {
+		p.earlier = list[1]
+		p.count = counted{p.earlier.Total, p.earlier.Threaded}
+	}
+	return nil
+}
+
+// add puts the next event behind those that are there, unless the room has got it
+// meanwhile.
+func (p *past) add(ctx context.Context, b bygone) error {
+	r := p.room
+	outlier, n, err := r.findOutlier(ctx, b.event.ID())
+	if err != nil || n != 0 && !outlier {
+		return err
+	}
+	m, prev, err := p.entry(ctx, b)
+	if err != nil {
+		if errors.Is(err, ErrMissing) {
+			return nil // it cites what could not be put here
+		}
+		return err
+	}
+	if outlier {
+		m.num, m.outlier = n, true
+	}
+	ok, err := r.wasAllowed(ctx, m)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		m.status = rejected
+		m.follows, err = r.follows(ctx, prev)
+	} else {
+		err = p.prepare(ctx, &m)
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.put(ctx, &m); err != nil {
+		return err
+	}
+	if ok {
+		err = p.show(ctx, &m, prev)
+	}
+	r.row.change = int64(m.num)
+	m.row = r.row
+	r.pending[m.num] = m
+	p.entries = append(p.entries, m)
+	return err
+}
+
+// entry finds where an event stands.
+func (p *past) entry(ctx context.Context, b bygone) (m entry, prev []stateres.Num, err error) {
+	r := p.room
+	m = entry{event: b.event, status: accepted, past: &p.count}
+	if m.auth, err = r.findAll(ctx, b.event.AuthEvents(), anywhere); err != nil {
+		return m, nil, err
+	}
+	for _, eventID := range b.event.PrevEvents() {
+		nums, err := r.findAll(ctx, []id.EventID{eventID}, placed)
+		switch {
+		case err == nil:
+			prev = append(prev, nums...)
+		case b.before == nil || !errors.Is(err, ErrMissing):
+			return m, nil, err
+		}
+	}
+	if err := r.expectLeft(ctx, prev, m.auth); err != nil {
+		return m, nil, err
+	}
+	if b.before != nil {
+		m.before = *b.before
+	} else if len(prev) > 0 {
+		if m.before, err = r.statesAfter(ctx, prev); err != nil {
+			return m, nil, err
+		}
+	}
+	m.num, err = r.engine.numbers.above(ctx, m.auth)
+	return m, prev, err
+}
+
+// wasAllowed decides whether an event of the past was allowed, by what authorised it
+// and by the state before it. What the room is now does not matter.
+func (r *live) wasAllowed(ctx context.Context, m entry) (bool, error) {
+	create, auth, err := r.authEvents(ctx, m.auth)
+	if err != nil {
+		return false, err
+	}
+	if len(m.event.PrevEvents()) == 0 {
+		return create != nil && create.ID() == m.event.ID(), nil
+	}
+	err = eventauth.CheckAuthEvents(m.event, auth)
+	if err == nil {
+		err = eventauth.Check(m.event, eventauth.AuthState(auth.Events, create))
+	}
+	before := &snapshot{ctx: ctx, room: r, root: m.before}
+	if err == nil {
+		err = eventauth.Check(m.event, before)
+	}
+	if refusal := (*eventauth.Refusal)(nil); errors.As(err, &refusal) {
+		return false, before.fault
+	}
+	return err == nil, errors.Join(err, before.fault)
+}
+
+// prepare fills in what an accepted event has to do with others.
+func (p *past) prepare(ctx context.Context, m *entry) (err error) {
+	r := p.room
+	if err := r.redacts(ctx, m); err != nil {
+		return err
+	}
+	if err := r.redactedEarly(ctx, m); err != nil {
+		return err
+	}
+	if m.thread, err = r.threadOf(ctx, m.event); err != nil || m.thread == "" {
+		return err
+	}
+	m.own, err = r.engine.threadBefore(ctx, r.num, m.thread, p.hole.place)
+	return err
+}
+
+// threadBefore returns what a thread had counted before a place.
+func (g *Engine) threadBefore(ctx context.Context, room Num, thread id.EventID, place int64) (total Total, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		err := tx.Row(`
+			SELECT thread_unread, thread_loud FROM events WHERE room = $1 AND thread = $2 AND place < $3
+			ORDER BY place DESC LIMIT 1`, room, thread, place).Scan(&total.Unread, &total.Loud)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("counting what was in thread %s: %w", thread, err)
+	}
+	return total, err
+}
+
+// show gives an accepted event its place, and finds out what the state shown of the
+// past is from there on.
+func (p *past) show(ctx context.Context, m *entry, prev []stateres.Num) (err error) {
+	r := p.room
+	before, first := p.current, p.heads == nil
+	p.heads = slices.DeleteFunc(p.heads, func(n stateres.Num) bool { return slices.Contains(prev, n) })
+	p.heads = append(p.heads, m.num)
+	p.heads = p.heads[max(0, len(p.heads)-mostBranches):]
+	if m.current, err = r.statesAfter(ctx, p.heads); err != nil {
+		return err
+	}
+	p.place++
+	m.place, p.current = p.place, m.current
+	if first {
+		before = m.before
+		p.left.place = p.place
+		if err := p.begin(ctx, m.before); err != nil {
+			return err
+		}
+	}
+	own, isState := m.event.Tuple()
+	if isState {
+		n, err := statetrie.Get(ctx, r.nodes, m.before, statetrie.Key(own))
+		if err != nil {
+			return fmt.Errorf("reading the state of %s: %w", r.id, err)
+		}
+		m.replaces = stateres.Num(n)
+	}
+	won := !isState
+	for c, err := range statetrie.Diff(ctx, r.nodes, before, m.current) {
+		if err != nil {
+			return fmt.Errorf("comparing states of %s: %w", r.id, err)
+		}
+		if isState && c.Key == statetrie.Key(own) && c.New == uint64(m.num) {
+			won = true
+		} else {
+			m.merges = true
+		}
+		if err := p.see(ctx, c, p.place); err != nil {
+			return err
+		}
+	}
+	m.merges = m.merges || !won
+	return nil
+}
+
+// see notes what a change of the state means for who may see what.
+func (p *past) see(ctx context.Context, c statetrie.Change, place int64) error {
+	visibility := c.Type == event.TypeHistoryVisibility && c.StateKey == ""
+	if !visibility && (c.Type != event.TypeMember || !isUser(c.StateKey)) {
+		return nil
+	}
+	e, err := p.room.eventOrNil(ctx, stateres.Num(c.New))
+	if err != nil {
+		return err
+	}
+	s := pastSight{place: place, event: stateres.Num(c.New)}
+	if visibility {
+		s.value = string(VisibilityOf(e))
+	} else {
+		s.user, s.value = id.UserID(c.StateKey), event.MembershipLeave
+		if e == nil {
+			s.event = stateres.Num(c.Old)
+		} else if m := e.Membership(); m != "" {
+			s.value = m
+		}
+	}
+	p.sights = append(p.sights, s)
+	return nil
+}
+
+// begin notes, in the place in front of the first event, what the state before it
+// means for local users. What it means for others would be too much, and only hides
+// from them what they have themselves.
+func (p *past) begin(ctx context.Context, root statetrie.Root) error {
+	r := p.room
+	keys := []statetrie.Key{{Type: event.TypeHistoryVisibility}}
+	members, err := r.engine.localMembers(ctx, r.num)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		keys = append(keys, statetrie.Key{Type: event.TypeMember, StateKey: string(m.user)})
+	}
+	for _, key := range keys {
+		was, err := statetrie.Get(ctx, r.nodes, p.earlier.Current, key)
+		if err != nil {
+			return err
+		}
+		is, err := statetrie.Get(ctx, r.nodes, root, key)
+		if err != nil {
+			return err
+		}
+		// Without anything earlier a visibility is stored that need not be that.
+		if was == is && (p.earlier.Event != nil || key.Type == event.TypeMember) {
+			continue
+		}
+		if err := p.see(ctx, statetrie.Change{Key: key, Old: was, New: is}, p.place-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join notes, in the place in front of the event behind the gap, how what is shown
+// there differs from what was put here.
+func (p *past) join(ctx context.Context) error {
+	if p.heads == nil {
+		return nil
+	}
+	for c, err := range statetrie.Diff(ctx, p.room.nodes, p.current, p.behind.Current) {
+		if err != nil {
+			return fmt.Errorf("comparing states of %s: %w", p.room.id, err)
+		}
+		if err := p.see(ctx, c, p.hole.place-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave finds out what is still missing.
+func (p *past) leave(ctx context.Context) error {
+	r := p.room
+	if p.heads == nil {
+		p.left.place = p.hole.place
+	}
+	seen := make(map[id.EventID]bool)
+	add := func(ids []id.EventID) error {
+		for _, eventID := range ids {
+			if seen[eventID] {
+				continue
+			}
+			seen[eventID] = true
+			outlier, n, err := r.findOutlier(ctx, eventID)
+			if err != nil {
+				return err
+			}
+			if n == 0 || outlier {
+				p.left.missing = append(p.left.missing, eventID)
+			}
+		}
+		return nil
+	}
+	for _, m := range p.entries {
+		if err := add(m.event.PrevEvents()); err != nil {
+			return err
+		}
+	}
+	return add(p.hole.missing)
+}
+
+var insertPastSights = &store.Insert{Table: "sights", Columns: insertSights.Columns, Conflict: "ON CONFLICT (room, user_id, place) DO NOTHING"}
+
+// pastKey names a gap in a batch.
+type pastKey struct {
+	room  Num
+	place int64
+}
+
+// write adds to the batch what belongs to the events together.
+func (p *past) write(b *journal.Batch) {
+	room := p.room.num
+	b.Write(pastKey{room, p.hole.place}, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM gaps WHERE room = $1 AND place = $2", room, p.hole.place); err != nil {
+			return fmt.Errorf("closing a gap of room %d: %w", room, err)
+		}
+		if p.left.missing != nil {
+			if err := tx.QueueAll(insertGaps, [][]any{{room, p.left.place, encodeMissing(p.left.missing)}}); err != nil {
+				return err
+			}
+		}
+		var rows [][]any
+		for _, s := range p.sights {
+			var known int64
+			if s.place == p.hole.place-1 {
+				err := tx.Row("SELECT count(*) FROM sights WHERE room = $1 AND user_id = $2 AND place = $3", room, s.user, p.hole.place).Scan(&known)
+				if err != nil {
+					return err
+				}
+			}
+			if known == 0 {
+				rows = append(rows, []any{room, string(s.user), s.place, int64(0), s.event, s.value})
+			}
+		}
+		return tx.QueueAll(insertPastSights, rows)
+	})
+}
+
+// writePast adds to the batch what an event leaves in the database that is put into
+// a gap.
+func (m entry) writePast(b *journal.Batch, r *live) {
+	var current []byte
+	if m.current != m.before {
+		current = m.current[:]
+	}
+	m.insert(b, m.num, r.num, m.event.ID(), m.place, nil, m.status, m.before, current, m.merges, optional(m.replaces),
+		m.past.all.Unread, m.past.all.Loud, m.past.threaded.Unread, m.past.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
+		encodeNums(m.auth), nil, m.event.JSON(), nil, nil, false)
+	m.writeRelation(b, r)
+	m.writeRedactions(b, r)
+	m.writePastThread(b, r)
+}
+
+// writePastThread is writeThread for an event that others of the thread may be
+// behind.
+func (m entry) writePastThread(b *journal.Batch, r *live) {
+	relType, _, ok := relation(m.event)
+	if m.thread == "" || !ok || relType != relThread || m.because.event != nil {
+		return
+	}
+	b.Write(pastThreadKey{m.num}, func(tx *store.Tx) error {
+		err := tx.Queue(`
+			INSERT INTO threads (room, thread, place, last, count) VALUES ($1, $2, 0, $3, 1)
+			ON CONFLICT (room, thread) DO UPDATE SET count = threads.count + 1,
+				last = CASE WHEN threads.last > excluded.last THEN threads.last ELSE excluded.last END`, r.num, m.thread, m.place)
+		if err != nil {
+			return fmt.Errorf("storing thread %s of room %d: %w", m.thread, r.num, err)
+		}
+		return nil
+	})
+}
+
+type pastThreadKey struct{ num stateres.Num }
