@@ -86,6 +86,17 @@ func (u *user) hears(room, eventID, text string) {
 	})
 }
 
+func (u *user) seesEvent(room, eventID string) {
+	u.t.Helper()
+	until(u.t, fmt.Sprintf("%s sees %s on %s", u.id, eventID, u.server), func() string {
+		status, e := u.do("GET", path("rooms", room, "event", eventID), nil)
+		if status != 200 {
+			return fmt.Sprint(status, " ", e)
+		}
+		return ""
+	})
+}
+
 // sees waits for a value in the content of a state event.
 func (u *user) sees(room, eventType, key, field, value string) {
 	u.t.Helper()
@@ -117,6 +128,19 @@ func (u *user) finds(room, part string) (found object) {
 		return ""
 	})
 	return found
+}
+
+// loses waits until a sync does not have the room in a part any more. That it is in
+// the part leave then is left open: a server that is not in the room knows little.
+func (u *user) loses(room, part string) {
+	u.t.Helper()
+	until(u.t, fmt.Sprintf("%s loses %s from the part %s of a sync of %s", u.id, room, part, u.server), func() string {
+		rooms := u.must("GET", path("sync")+"?timeout=0", nil)
+		if rooms.at("rooms", part, room) == nil {
+			return ""
+		}
+		return fmt.Sprint(object{"rooms": rooms["rooms"]})
+	})
 }
 
 // state is the room's state as somebody sees it, by event IDs.

@@ -48,13 +48,13 @@ func TestWhoIsInvitedDeclines(t *testing.T) {
 		alice.acts("invite", room, bob)
 		bob.finds(room, "invite")
 		bob.acts("leave", room, nil)
-		bob.finds(room, "leave")
+		bob.loses(room, "invite")
 		alice.seesMember(room, bob, "leave")
 		agree(t, room, alice, carol)
 	})
 }
 
-func TestWhoIsAloneInTheirDecliningDeclines(t *testing.T) {
+func TestWhoDeclinedIsInvitedAgain(t *testing.T) {
 	eachWay(t, func(t *testing.T, here, there *server) {
 		alice, bob := here.register(t, "alice"), there.register(t, "bob")
 		room := alice.invitesOnly("10")
@@ -76,7 +76,7 @@ func TestAnInviteIsTakenBack(t *testing.T) {
 		alice.acts("invite", room, bob)
 		bob.finds(room, "invite")
 		alice.acts("kick", room, bob)
-		bob.finds(room, "leave")
+		bob.loses(room, "invite")
 		if bob.may("join", room, nil) {
 			t.Errorf("%s joins though the invite was taken back", bob.id)
 		}
@@ -122,12 +122,14 @@ func TestAKnockComesToNothing(t *testing.T) {
 		bob.finds(room, "knock")
 		alice.seesMember(room, bob, "knock")
 		bob.acts("leave", room, nil)
-		alice.seesMember(room, bob, "leave")
+		if bob.server == parley { // Synapse keeps to itself that a knock was taken back
+			alice.seesMember(room, bob, "leave")
+		}
 		carol.knocks(room, here)
 		carol.finds(room, "knock")
 		alice.acts("kick", room, carol)
 		alice.seesMember(room, carol, "leave")
-		carol.finds(room, "leave")
+		carol.loses(room, "knock")
 	})
 }
 
@@ -189,7 +191,7 @@ func TestPeopleGo(t *testing.T) {
 	}
 }
 
-func TestEverybodyGoesAndOneComesBack(t *testing.T) {
+func TestTheLastOfAServerGoesAndComesBack(t *testing.T) {
 	eachWay(t, func(t *testing.T, here, there *server) {
 		alice, bob := here.register(t, "alice"), there.register(t, "bob")
 		room := alice.creates(object{"preset": "public_chat"})

@@ -14,8 +14,8 @@ import (
 
 const (
 	// patience is how long a condition may take to become true on the other
-	// server.
-	patience = 30 * time.Second
+	// server. Synapse looks once a minute whether a server that was away is back.
+	patience = 100 * time.Second
 	interval = 50 * time.Millisecond
 )
 
