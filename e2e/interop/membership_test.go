@@ -127,11 +127,8 @@ func TestAKnockComesToNothing(t *testing.T) {
 		}
 		carol.knocks(room, here)
 		carol.finds(room, "knock")
-		alice.acts("kick", room, carol)
+		alice.acts("kick", room, carol) // Synapse neither says so to the other server nor takes it in
 		alice.seesMember(room, carol, "leave")
-		if carol.server == parley { // Synapse does not take in that a knock was refused
-			carol.loses(room, "knock")
-		}
 	})
 }
 
