@@ -73,6 +73,19 @@ func (u *user) sets(room, eventType, key string, content object) (eventID string
 	return u.must("PUT", path("rooms", room, "state", eventType, key), content).text("event_id")
 }
 
+// gives gives somebody a power level.
+func (u *user) gives(room string, to *user, level int) (eventID string) {
+	u.t.Helper()
+	levels := u.must("GET", path("rooms", room, "state", "m.room.power_levels", ""), nil)
+	users, _ := levels["users"].(map[string]any)
+	if users == nil {
+		users = make(map[string]any)
+	}
+	users[to.id] = level
+	levels["users"] = users
+	return u.sets(room, "m.room.power_levels", "", levels)
+}
+
 // What people see, sooner or later.
 
 func (u *user) hears(room, eventID, text string) {

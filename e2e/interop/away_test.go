@@ -97,3 +97,55 @@ func TestBothChangeTheStateDuringACut(t *testing.T) {
 		})
 	}
 }
+
+// What somebody did whose power is taken from them on the other side of a cut has
+// not been done.
+func TestPowerIsTakenDuringACut(t *testing.T) {
+	for _, version := range []string{"2", "10", "12"} {
+		t.Run("version "+version, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, here, there *server) {
+				room, alice, bob := together(t, here, there, object{"room_version": version})
+				bobs := alice.gives(room, bob, 50)
+				bob.seesEvent(room, bobs)
+				bob.seesEvent(room, alice.sets(room, "m.room.topic", "", object{"topic": "before"}))
+
+				there.mustStop(t)
+				alice.gives(room, bob, 0)
+				here.mustStop(t)
+				there.mustStart(t)
+				bob.sets(room, "m.room.topic", "", object{"topic": "of bob"})
+				said := bob.says(room, "I did it")
+				here.mustStart(t)
+
+				alice.says(room, "I am back")
+				bob.says(room, "so am I")
+				alice.seesEvent(room, said)
+				agree(t, room, alice, bob)
+				alice.sees(room, "m.room.topic", "", "topic", "before")
+				if status, answer := bob.do("PUT", path("rooms", room, "state", "m.room.topic", ""), object{"topic": "of bob"}); status != 403 {
+					t.Errorf("%s still has power on %s: got %d %s", bob.id, bob.server, status, answer)
+				}
+			})
+		})
+	}
+}
+
+func TestAServerIsKilled(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, bob := together(t, here, there, object{})
+		bob.hears(room, alice.says(room, "hello"), "hello")
+		var said []string
+		for i := range 20 {
+			said = append(said, alice.says(room, fmt.Sprint("quick ", i)))
+		}
+		here.process.Process.Kill()
+		<-here.ended
+		here.mustStart(t)
+		bob.hears(room, alice.says(room, "where was I?"), "where was I?")
+		bob.reads(room, said[0])
+		for i, e := range said {
+			bob.hears(room, e, fmt.Sprint("quick ", i))
+		}
+		agree(t, room, alice, bob)
+	})
+}

@@ -76,3 +76,25 @@ func TestHistoryIsKeptFromWhoMayNotSeeIt(t *testing.T) {
 		agree(t, room, alice, bob)
 	})
 }
+
+func TestAMomentBeforeSomebodyCameIsFound(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		alice, bob := here.register(t, "alice"), there.register(t, "bob")
+		room := alice.creates(object{"preset": "public_chat"})
+		first := alice.says(room, "first")
+		for i := range 30 {
+			alice.says(room, fmt.Sprint("later ", i))
+		}
+		at, _ := alice.must("GET", path("rooms", room, "event", first), nil)["origin_server_ts"].(float64)
+		bob.joins(room, here)
+		query := fmt.Sprintf("?dir=f&ts=%.0f", at)
+		found := bob.must("GET", "/_matrix/client/v1/rooms/"+url.PathEscape(room)+"/timestamp_to_event"+query, nil)
+		if found.text("event_id") != first {
+			t.Errorf("found %s, want %s", found, first)
+		}
+		around := bob.must("GET", path("rooms", room, "context", first), nil)
+		if event := around.at("event", "event_id"); event != first {
+			t.Errorf("around %s is %s", first, around)
+		}
+	})
+}

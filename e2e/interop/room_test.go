@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -135,6 +136,59 @@ func TestAServerIsShutOutAndLetInAgain(t *testing.T) {
 		alice.hears(room, bob.says(room, "hello again"), "hello again")
 		alice.hears(room, unheard, "nobody hears me")
 		alice.seesMember(room, carol, "join")
+		agree(t, room, alice, bob)
+	})
+}
+
+func TestASpaceIsWalked(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		alice, bob := here.register(t, "alice"), there.register(t, "bob")
+		space := func(u *user, name string) string {
+			return u.creates(object{"preset": "public_chat", "name": name, "creation_content": object{"type": "m.space"}})
+		}
+		outer, inner := space(alice, "outer"), space(alice, "inner")
+		room, secret := alice.creates(object{"preset": "public_chat", "name": "room"}), alice.invitesOnly("10")
+		for _, link := range [][2]string{{outer, inner}, {inner, room}, {inner, secret}} {
+			alice.sets(link[0], "m.space.child", link[1], object{"via": []string{here.name}})
+		}
+		bob.joins(outer, here)
+		found := bob.must("GET", "/_matrix/client/v1/rooms/"+url.PathEscape(outer)+"/hierarchy", nil).list("rooms")
+		var rooms []string
+		for _, r := range found {
+			rooms = append(rooms, r.text("room_id"))
+		}
+		if want := []string{outer, inner, room}; !slices.Equal(rooms, want) {
+			t.Errorf("%s walks %v, want %v", there, rooms, want)
+		}
+		summary := bob.must("GET", "/_matrix/client/v1/room_summary/"+url.PathEscape(room)+"?via="+url.QueryEscape(here.name), nil)
+		if summary.text("name") != "room" || summary.text("join_rule") != "public" {
+			t.Errorf("%s says of the room %s", there, summary)
+		}
+		agree(t, outer, alice, bob)
+	})
+}
+
+func TestManyCome(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, bob := together(t, here, there, object{})
+		many := make([]*user, 15)
+		for i := range many {
+			many[i] = there.register(t, "one")
+		}
+		var coming sync.WaitGroup
+		for i, u := range many {
+			coming.Go(func() {
+				u.do("POST", path("join", room)+via([]*server{here}), object{})
+				u.do("PUT", path("rooms", room, "send", "m.room.message", "hello"), object{"msgtype": "m.text", "body": "hello"})
+			})
+			if i%3 == 0 {
+				coming.Go(func() { alice.says(room, "welcome") })
+			}
+		}
+		coming.Wait()
+		for _, u := range many {
+			alice.seesMember(room, u, "join")
+		}
 		agree(t, room, alice, bob)
 	})
 }
