@@ -23,7 +23,8 @@ func (s *Server) roomSummaryRoutes() []endpoint.Route {
 }
 
 type roomSummaryRequest struct {
-	Room string `path:"roomIDOrAlias"`
+	Room string          `path:"roomIDOrAlias"`
+	Via  []id.ServerName `query:"via"`
 }
 
 type roomSummaryResponse struct {
@@ -33,7 +34,7 @@ type roomSummaryResponse struct {
 
 // roomSummary serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1room_summaryroomidoralias
 func (s *Server) roomSummary(ctx context.Context, c endpoint.Caller, req roomSummaryRequest) (roomSummaryResponse, error) {
-	roomID, _, err := s.named(ctx, req.Room)
+	roomID, via, err := s.named(ctx, req.Room)
 	if err != nil {
 		return roomSummaryResponse{}, err
 	}
@@ -42,6 +43,12 @@ func (s *Server) roomSummary(ctx context.Context, c endpoint.Caller, req roomSum
 		return roomSummaryResponse{}, err
 	}
 	p, ok := found[roomID]
+	if !ok && c.UserID != "" { // others are not asked for just anybody
+		p, ok, err = s.Rooms.FarSummary(ctx, c.UserID, roomID, append(req.Via, via...))
+	}
+	if err != nil {
+		return roomSummaryResponse{}, err
+	}
 	if !ok {
 		return roomSummaryResponse{}, mxerr.New(mxerr.NotFound, "There is no room %s that you may see", req.Room)
 	}

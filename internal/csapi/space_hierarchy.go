@@ -98,9 +98,8 @@ func (req hierarchyRequest) tree(user id.UserID) (room.Tree, error) {
 
 func newSpaceRoom(r room.SpaceRoom) spaceRoom {
 	shown := spaceRoom{DescribedRoom: r.Described(), ChildrenState: []canonjson.Value{}}
-	for _, e := range r.Children {
-		ts := canonjson.Value(strconv.FormatInt(e.OriginServerTS(), 10))
-		shown.ChildrenState = append(shown.ChildrenState, canonjson.Value(e.AppendStripped(nil)).With("origin_server_ts", ts))
+	for _, c := range r.Children {
+		shown.ChildrenState = append(shown.ChildrenState, c.Stripped)
 	}
 	return shown
 }

@@ -42,3 +42,12 @@ func (s *Servers) EventByTime(ctx context.Context, server id.ServerName, roomID 
 	}
 	return eventID, at, nil
 }
+
+// Hierarchy asks a server for a room and, if that is a space, its children.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1hierarchyroomid
+func (s *Servers) Hierarchy(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error) {
+	return s.Do(ctx, Call{
+		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/hierarchy", string(roomID)),
+		Query: url.Values{"suggested_only": {strconv.FormatBool(suggestedOnly)}}, Timeout: askTime, Limit: fewEvents,
+	})
+}

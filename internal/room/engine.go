@@ -15,6 +15,7 @@ import (
 	"parley/internal/cache"
 	"parley/internal/journal"
 	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
@@ -41,6 +42,8 @@ type Options struct {
 	// lack here. Without them nothing comes from outside.
 	Keys      Keys
 	Elsewhere Elsewhere
+	// Spaces asks another server about a space, or any room. Nil: nobody is asked.
+	Spaces func(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error)
 	// Log gets what is of note and fails nobody's request. Nil: nobody does.
 	Log *slog.Logger
 	// Memory is how many bytes rooms, events and states in memory may take,
@@ -112,6 +115,8 @@ type Engine struct {
 
 	keys      Keys
 	elsewhere Elsewhere
+	spaces    func(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error)
+	far       *cache.Cache[farKey, farRoom]
 	verifier  *event.Verifier
 	log       *slog.Logger
 
@@ -150,6 +155,8 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		numbers:   &numbers{db: db, name: "event"},
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
+		spaces:    o.Spaces,
+		far:       cache.New[farKey](o.Memory/16, farRoom.weight),
 		verifier:  event.NewVerifier(verifiedSignatures),
 		log:       o.Log,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),

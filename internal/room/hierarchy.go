@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
-	"parley/matrix/event"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -16,9 +19,22 @@ import (
 // A SpaceRoom is a room in the tree of a space.
 type SpaceRoom struct {
 	Preview
-	// Children are its m.space.child events, in the order of the children; none if
-	// it is not a space.
-	Children []*event.Event
+	// Children are what its m.space.child events say, in the order of the children;
+	// none if it is not a space.
+	Children []SpaceChild
+}
+
+// A SpaceChild is an m.space.child event.
+type SpaceChild struct {
+	Room      id.RoomID
+	Via       []id.ServerName
+	Suggested bool
+	// Stripped is the event as users and other servers get it.
+	Stripped canonjson.Value
+
+	order   string
+	ordered bool // order is valid
+	ts      int64
 }
 
 const (
@@ -40,6 +56,8 @@ const (
 type Tree struct {
 	Root id.RoomID
 	User id.UserID
+	// Via are servers to ask about the root, if this one is not in it.
+	Via []id.ServerName
 	// SuggestedOnly leaves out children that are not suggested.
 	SuggestedOnly bool
 	// Depth is how far from the root to go: with 0 only the root is seen. It is at
@@ -61,12 +79,14 @@ type Branch struct {
 // there are further rooms.
 //
 // A root that the user may not get to know is M_FORBIDDEN. Other such rooms are
-// left out, and so are rooms that this server does not know.
+// left out. Of rooms that this server is not in it asks others, as many as it
+// can within its bounds; what none of them tells is left out, too.
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidhierarchy
 func (g *Engine) Hierarchy(ctx context.Context, t Tree, behind Branch, limit int) (rooms []SpaceRoom, more bool, err error) {
 	w := treeWalk{
 		Tree: t, engine: g, behind: behind, limit: limit,
 		known: make(map[id.RoomID]SpaceRoom), asked: make(map[id.RoomID]bool), seen: make(map[id.RoomID]int),
+		far: g.newFarWalk(t),
 	}
 	if err := w.group(ctx, []id.RoomID{t.Root}, 0); err != nil {
 		return nil, false, err
@@ -95,6 +115,7 @@ type treeWalk struct {
 	list  []id.RoomID             // in the order of the walk
 	after int                     // where in it the last room of behind is, and one more; 0: it did not come yet
 	cut   bool                    // there is something further down than the walk goes
+	far   *farWalk
 	steps int
 }
 
@@ -169,9 +190,8 @@ func (w *treeWalk) children(rooms []id.RoomID) (all []id.RoomID) {
 }
 
 func childrenOf(r SpaceRoom) (rooms []id.RoomID) {
-	for _, e := range r.Children {
-		key, _ := e.StateKey()
-		rooms = append(rooms, id.RoomID(key))
+	for _, c := range r.Children {
+		rooms = append(rooms, c.Room)
 	}
 	return rooms
 }
@@ -197,14 +217,44 @@ func (w *treeWalk) load(ctx context.Context, rooms []id.RoomID) error {
 			spaces = append(spaces, roomID)
 		}
 	}
-	return w.loadChildren(ctx, spaces)
+	missing = slices.DeleteFunc(missing, func(roomID id.RoomID) bool { _, here := found[roomID]; return here })
+	if err := w.loadFar(ctx, missing); err != nil {
+		return err
+	}
+	if err := w.loadChildren(ctx, spaces); err != nil {
+		return err
+	}
+	for _, roomID := range rooms {
+		w.far.hear(w.known[roomID].Children)
+	}
+	return nil
+}
+
+// loadFar finds out about rooms from other servers, as far as this one is not in
+// them.
+func (w *treeWalk) loadFar(ctx context.Context, rooms []id.RoomID) error {
+	spaces, err := w.engine.askFar(ctx, w.far, rooms)
+	if err != nil {
+		return err
+	}
+	previews := make(map[id.RoomID]Preview, len(spaces))
+	for roomID, r := range spaces {
+		previews[roomID] = r.Preview
+	}
+	if err := w.engine.db.View(ctx, func(tx *store.Tx) error { return hide(tx, w.User, previews) }); err != nil {
+		return fmt.Errorf("reading what rooms are to %s: %w", w.User, err)
+	}
+	for roomID, p := range previews {
+		w.known[roomID] = SpaceRoom{Preview: p, Children: spaces[roomID].Children}
+	}
+	return nil
 }
 
 // loadChildren reads the children of spaces, of some at once: each takes several
 // questions to the database, one after the other.
 func (w *treeWalk) loadChildren(ctx context.Context, spaces []id.RoomID) error {
 	const atOnce = 8
-	children, errs := make([][]*event.Event, len(spaces)), make([]error, len(spaces))
+	children, errs := make([][]SpaceChild, len(spaces)), make([]error, len(spaces))
 	var wg sync.WaitGroup
 	for first := range min(atOnce, len(spaces)) {
 		wg.Go(func() {
@@ -225,7 +275,7 @@ func (w *treeWalk) loadChildren(ctx context.Context, spaces []id.RoomID) error {
 // children returns the m.space.child events of a space that stand for rooms in it,
 // in the order of the children.
 // https://spec.matrix.org/v1.19/client-server-api/#ordering-of-children-within-a-space
-func (g *Engine) children(ctx context.Context, roomID id.RoomID, suggestedOnly bool) ([]*event.Event, error) {
+func (g *Engine) children(ctx context.Context, roomID id.RoomID, suggestedOnly bool) ([]SpaceChild, error) {
 	now, err := g.Now(ctx, roomID)
 	if err != nil {
 		return nil, err
@@ -234,52 +284,57 @@ func (g *Engine) children(ctx context.Context, roomID id.RoomID, suggestedOnly b
 	if err != nil {
 		return nil, err
 	}
-	var children []*event.Event
+	var children []SpaceChild
 	for _, it := range items {
-		if isChild(it.Event) && (!suggestedOnly || it.Event.Content().Get("suggested").True()) {
-			children = append(children, it.Event)
+		if c, ok := newChild(it.Event.AppendStripped(nil), it.Event.OriginServerTS()); ok && (!suggestedOnly || c.Suggested) {
+			children = append(children, c)
 		}
 	}
 	slices.SortFunc(children, compareChildren)
 	return children, nil
 }
 
-// isChild reports whether an event says that a room is in a space: it names
-// servers by which to get there.
-func isChild(e *event.Event) bool {
-	key, _ := e.StateKey()
-	if _, err := id.ParseRoomID(key); err != nil {
-		return false
+// newChild reads a stripped m.space.child event. It says that a room is in a space
+// if it names servers by which to get there; ok is false for one that does not.
+func newChild(stripped canonjson.Value, ts int64) (c SpaceChild, ok bool) {
+	key, _ := stripped.Get("state_key").Text()
+	roomID, err := id.ParseRoomID(key)
+	if err != nil {
+		return c, false
 	}
+	content := stripped.Get("content")
 	servers := 0
-	for server := range e.Content().Get("via").Elements() {
-		if _, ok := server.Text(); !ok {
-			return false
+	for element := range content.Get("via").Elements() {
+		text, ok := element.Text()
+		if !ok {
+			return c, false
+		}
+		if server, err := id.ParseServerName(text); err == nil && len(c.Via) < mostDoors {
+			c.Via = append(c.Via, server)
 		}
 		servers++
 	}
-	return servers > 0
+	c.Room, c.ts, c.Suggested = roomID, ts, content.Get("suggested").True()
+	c.order, c.ordered = childOrder(content)
+	c.Stripped = stripped.With("origin_server_ts", canonjson.Value(strconv.FormatInt(ts, 10)))
+	return c, servers > 0
 }
 
-func compareChildren(a, b *event.Event) int {
-	orderA, okA := childOrder(a)
-	orderB, okB := childOrder(b)
-	if okA != okB {
-		if okA {
+func compareChildren(a, b SpaceChild) int {
+	if a.ordered != b.ordered {
+		if a.ordered {
 			return -1
 		}
 		return 1
 	}
-	keyA, _ := a.StateKey()
-	keyB, _ := b.StateKey()
-	return cmp.Or(strings.Compare(orderA, orderB), cmp.Compare(a.OriginServerTS(), b.OriginServerTS()), strings.Compare(keyA, keyB))
+	return cmp.Or(strings.Compare(a.order, b.order), cmp.Compare(a.ts, b.ts), cmp.Compare(a.Room, b.Room))
 }
 
 // childOrder returns what a child is ordered by; ok is false if that is nothing
 // valid: https://spec.matrix.org/v1.19/client-server-api/#mspacechild
-func childOrder(e *event.Event) (order string, ok bool) {
+func childOrder(content canonjson.Value) (order string, ok bool) {
 	const longest = 50
-	order, ok = e.Content().Get("order").Text()
+	order, ok = content.Get("order").Text()
 	if !ok || order == "" || len(order) > longest || strings.ContainsFunc(order, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return "", false
 	}

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -105,7 +106,8 @@ func readMembershipsIn(tx *store.Tx, user id.UserID, rooms map[id.RoomID]bool) (
 // mayBeKnown decides who gets to know the room: by membership, and by being
 // admitted as a member of another room.
 func (s Summary) mayBeKnown(membership string, admitted bool) bool {
-	rules, known := roomver.Lookup(s.Version)
+	// Of a room of another server the version may not have been told.
+	rules, known := roomver.Lookup(cmp.Or(s.Version, roomver.Default))
 	switch {
 	case membership == event.MembershipJoin, membership == event.MembershipInvite, s.WorldReadable:
 		return true

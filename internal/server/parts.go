@@ -89,7 +89,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.data = accountdata.New(db, p.journal)
 	var doorman *account.Doorman // made of the rooms that it is told of
 	p.rooms = room.New(db, p.journal, room.Options{
-		Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Log: log,
+		Server: name, Key: key, Keys: p.federation.ring, Elsewhere: p.federation.servers, Spaces: p.federation.servers.Hierarchy, Log: log,
 		Unwelcome: func(roomID id.RoomID) { doorman.Look(roomID) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,

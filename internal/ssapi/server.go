@@ -74,6 +74,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.inviteRoutes(),
 		s.transactionRoutes(),
 		s.timestampRoutes(),
+		s.spaceRoutes(),
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
 		s.wellKnownRoutes(),
