@@ -197,6 +197,9 @@ func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sen
 		return Sent{}, err
 	}
 	if before.Event == nil {
+		if _, err := g.room(ctx, roomID); err != nil {
+			return Sent{}, err
+		}
 		return Sent{}, mxerr.New(mxerr.Forbidden, "You are not in room %s", roomID)
 	}
 	var leave *event.Event

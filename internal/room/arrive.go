@@ -190,18 +190,18 @@ func judgeHandover(a Arrival) (h handover, err error) {
 			continue
 		}
 		if other := h.state[t]; other != nil && other.ID() != e.ID() {
-			return h, mxerr.New(mxerr.Unknown, "The other server says two things about %s %q", t.Type, t.StateKey).WithStatus(502)
+			return h, mxerr.New(mxerr.Unknown, "The other server says two things about %s %q", t.Type, t.StateKey).WithStatus(400)
 		}
 		h.state[t] = e
 	}
 	if h.state[event.Tuple{Type: event.TypeCreate}] == nil {
-		return h, mxerr.New(mxerr.Unknown, "The other server does not say how the room began").WithStatus(502)
+		return h, mxerr.New(mxerr.Unknown, "The other server does not say how the room began").WithStatus(400)
 	}
 	var auth eventauth.AuthEvents
 	auth.Create = h.state[event.Tuple{Type: event.TypeCreate}]
 	for _, eventID := range a.Join.AuthEvents() {
 		if all[eventID] == nil || !good[eventID] {
-			return h, mxerr.New(mxerr.Unknown, "The other server does not say what lets you join").WithStatus(502)
+			return h, mxerr.New(mxerr.Unknown, "The other server does not say what lets you join").WithStatus(400)
 		}
 		auth.Events = append(auth.Events, all[eventID])
 	}

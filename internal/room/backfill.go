@@ -145,6 +145,8 @@ type bygone struct {
 	// before is the state before it by the word of another server, nil if it follows
 	// from the events that it follows.
 	before *statetrie.Root
+	// unsure is as of a gap.
+	unsure bool
 }
 
 // fetch fetches events that are missing in a gap, with what is needed to judge them.
@@ -252,11 +254,11 @@ func (f *backfill) prepare(ctx context.Context, e *event.Event, kept map[id.Even
 	if !f.ask() {
 		return p, false, nil
 	}
-	root, err := f.stateAt(ctx, e)
+	root, whole, err := f.stateAt(ctx, e)
 	if err != nil {
 		return p, false, ctx.Err()
 	}
-	p.before = &root
+	p.before, p.unsure = &root, !whole
 	return p, true, nil
 }
 

@@ -214,11 +214,11 @@ func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
 	if len(missing) == 0 {
 		return 0, fmt.Errorf("receiving %s: %w", e.ID(), ErrMissing) // of what authorises it
 	}
-	before, err := f.stateAt(ctx, e)
+	before, whole, err := f.stateAt(ctx, e)
 	if err != nil {
 		return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
 	}
-	return f.receiveBehindGap(ctx, e, gap{before: before, missing: missing})
+	return f.receiveBehindGap(ctx, e, gap{before: before, missing: missing, unsure: !whole})
 }
 
 // lacks returns which of some events a room does not have, or not in a place.
@@ -326,36 +326,48 @@ func (g *Engine) knownOutliers(ctx context.Context, r *live, ids []id.EventID) (
 	return found, nil
 }
 
-// stateAt fetches the state before an event and stores it.
-func (f filling) stateAt(ctx context.Context, e *event.Event) (statetrie.Root, error) {
+// stateAt fetches the state before an event and stores it. It is not whole if some
+// of its events could not be had.
+func (f filling) stateAt(ctx context.Context, e *event.Event) (root statetrie.Root, whole bool, err error) {
 	r, err := f.room(ctx, e.RoomID())
 	if err != nil {
-		return statetrie.Root{}, err
+		return root, false, err
 	}
 	ids, chain, err := f.elsewhere.StateIDs(ctx, f.server, e.RoomID(), e.ID())
 	if err != nil {
-		return statetrie.Root{}, err
+		return root, false, err
 	}
 	if err := f.fetchEvents(ctx, e, slices.Concat(chain, ids)); err != nil {
-		return statetrie.Root{}, err
+		return root, false, err
 	}
 	known, err := f.knownOutliers(ctx, r, ids)
 	if err != nil {
-		return statetrie.Root{}, err
+		return root, false, err
 	}
 	state := make(map[event.Tuple]*event.Event)
-	for _, o := range known {
-		if t, ok := o.event.Tuple(); ok && o.status != rejected {
+	whole = true
+	for _, eventID := range ids {
+		o := known[eventID]
+		whole = whole && o.event != nil
+		if o.event == nil || o.status == rejected {
+			continue
+		}
+		t, ok := o.event.Tuple()
+		if other := state[t]; other != nil && other.ID() != eventID {
+			return root, false, fmt.Errorf("%s says two things about %s %q before %s", f.server, t.Type, t.StateKey, e.ID())
+		}
+		if ok {
 			state[t] = o.event
 		}
 	}
 	nums := make(map[id.EventID]stateres.Num)
 	for chunk := range slices.Chunk(ids, chainStep) {
 		if err := f.numsOf(ctx, r, chunk, nums); err != nil {
-			return statetrie.Root{}, err
+			return root, false, err
 		}
 	}
-	return f.storeState(ctx, r, state, nums)
+	root, err = f.storeState(ctx, r, state, nums)
+	return root, whole, err
 }
 
 // fetchEvents fetches what the room lacks of the events that a state before an
@@ -379,23 +391,24 @@ func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.
 			missing = append(missing, eventID)
 		}
 	}
-	switch {
-	case len(missing) == 0:
+	if len(missing) == 0 {
 		return nil
-	case len(missing) > fewEvents:
-		state, chain, err := f.elsewhere.State(ctx, f.server, roomID, before.ID())
-		if err != nil {
-			return err
-		}
-		pdus = slices.Concat(chain, state)
-	default:
-		for _, eventID := range missing {
-			pdu, err := f.elsewhere.Event(ctx, f.server, eventID)
-			if err != nil {
-				continue // the state is as far as it can be had
-			}
+	}
+	some := len(missing) <= fewEvents
+	for i := 0; some && i < len(missing); i++ {
+		pdu, err := f.elsewhere.Event(ctx, f.server, missing[i])
+		if some = err == nil; some {
 			pdus = append(pdus, pdu)
 		}
+	}
+	if !some {
+		state, chain, err := f.elsewhere.State(ctx, f.server, roomID, before.ID())
+		switch {
+		case err == nil:
+			pdus = slices.Concat(chain, state)
+		case len(missing) > fewEvents:
+			return err
+		} // otherwise the state is as far as it can be had
 	}
 	_, err = f.takeOutliers(ctx, roomID, pdus)
 	return err

@@ -262,3 +262,35 @@ func (n *neighbours) Send(context.Context, id.ServerName, string, id.RoomID, id.
 func (n *neighbours) Invite(context.Context, id.ServerName, id.RoomID, id.EventID, remote.Invite) (canonjson.Value, error) {
 	return nil, errBroken
 }
+
+func TestWhatTheFetchedStateLacksDoesNotRejectForGood(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		for _, what := range []string{"missing", "event", "state"} {
+			n.broken[what] = true
+		}
+		// What authorises an event is there, but not the rest of the state.
+		a.send(roomID, state(admin(0), "m.room.name", "", `{"name":"lost"}`))
+		a.send(roomID, message(admin(0), "lost"))
+		e := a.sent(roomID, topic(admin(0), "news"))
+		if outcome, err := b.ReceiveFrom(ctx, "a.test", e); err == nil && outcome == Rejected {
+			t.Fatal("it is rejected for good")
+		}
+		n.broken["state"] = false
+		if got := b.from("a.test", a.sent(roomID, topic(admin(0), "more news"))); got != Accepted {
+			t.Errorf("got outcome %d", got)
+		}
+	})
+}
+
+func TestAStateOfWhichOneEventCannotBeHadIsFetchedAsAWhole(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		n.broken["missing"], n.broken["event"] = true, true
+		a.send(roomID, join("@new:a.test"))
+		a.send(roomID, topic(admin(0), "new"))
+		a.send(roomID, message(admin(0), "lost"))
+		if got := b.from("a.test", a.sent(roomID, message("@new:a.test", "hello"))); got != Accepted {
+			t.Fatalf("got outcome %d", got)
+		}
+		same(t, roomID, a, b)
+	})
+}

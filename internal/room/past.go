@@ -159,6 +159,9 @@ func (p *past) add(ctx context.Context, b bygone) error {
 	if err != nil {
 		return err
 	}
+	if !ok && b.unsure {
+		return nil
+	}
 	if !ok {
 		m.status = rejected
 		m.follows, err = r.follows(ctx, prev)

@@ -44,6 +44,9 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 type gap struct {
 	before  statetrie.Root
 	missing []id.EventID // nil: there is no gap
+	// unsure says that the state is not known whole. What it does not allow is not
+	// rejected then: rejected is for good, and the rest may come.
+	unsure bool
 	// relay is for an event that its server sends by this one.
 	relay bool
 }
@@ -103,6 +106,9 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	if outcome, err = r.judge(ctx, e, made); err != nil {
 		return 0, a, nil, err
 	}
+	if outcome == Rejected && behind.unsure {
+		return 0, a, nil, fmt.Errorf("%w: of the state before it", ErrMissing)
+	}
 	before := r.row
 	if outcome == Accepted {
 		made, err = r.merge(ctx, made, prev)
@@ -144,7 +150,7 @@ func (r *live) findOutlier(ctx context.Context, eventID id.EventID) (outlier boo
 		}
 	}
 	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
-		err := tx.Row("SELECT event, before IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
+		err := tx.Row("SELECT event, before IS NULL AND place IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}
