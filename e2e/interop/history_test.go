@@ -92,6 +92,7 @@ func TestAMomentBeforeSomebodyCameIsFound(t *testing.T) {
 		if found.text("event_id") != first {
 			t.Errorf("found %s, want %s", found, first)
 		}
+		bob.reads(room, first) // the moment is found before what was said then is fetched
 		around := bob.must("GET", path("rooms", room, "context", first), nil)
 		if event := around.at("event", "event_id"); event != first {
 			t.Errorf("around %s is %s", first, around)
