@@ -62,7 +62,7 @@ interop: build ## federate bin/parley with Synapse, installed with pip where it 
 	if ! "$$venv/bin/python" -c 'import synapse' 2>/dev/null; then \
 		echo "interop: installing $(SYNAPSE)"; \
 		{ python3 -m venv "$$venv" && "$$venv/bin/pip" install --quiet '$(SYNAPSE)'; } >bin/interop/install.log 2>&1 || { \
-			tail -n 5 bin/interop/install.log; \
+			tail -n 5 bin/interop/install.log | cut -c 1-300; \
 			echo "interop: NOT PLAYED: Synapse cannot be installed here; it needs python3 (3.10 or newer) with venv, and pip"; exit 0; \
 		}; \
 	fi; \
