@@ -17,6 +17,9 @@ export PARLEY_TEST_SPEC_DATA
 # The protocol kernel: what bench measures.
 KERNEL = ./matrix/... ./internal/statetrie/...
 
+# The other server of interop.
+SYNAPSE = matrix-synapse==1.163.2
+
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
@@ -24,7 +27,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # does not serve us. Every other failure, a vulnerability above all, is one.
 UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
 
-.PHONY: help run build test kill e2e-go e2e-js race soak check vuln bench fuzz difftest cover clean
+.PHONY: help run build test kill e2e-go e2e-js interop race soak check vuln bench fuzz difftest cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +57,19 @@ e2e-js: build ## play the scenes of e2e/js against bin/parley, where npm is inst
 	[ e2e/js/node_modules/.package-lock.json -nt e2e/js/package-lock.json ] || npm --prefix e2e/js ci; \
 	cd e2e/go && $(GO) run ./with-parley ../../bin/parley npm --prefix ../js --silent test
 
+interop: build ## federate bin/parley with Synapse, installed with pip where it is to be had: INTEROP='-run pattern -v'
+	@mkdir -p bin/interop; venv=$(CURDIR)/bin/interop/venv; \
+	if ! "$$venv/bin/python" -c 'import synapse' 2>/dev/null; then \
+		echo "interop: installing $(SYNAPSE)"; \
+		{ python3 -m venv "$$venv" && "$$venv/bin/pip" install --quiet '$(SYNAPSE)'; } >bin/interop/install.log 2>&1 || { \
+			tail -n 5 bin/interop/install.log | cut -c 1-300; \
+			echo "interop: NOT PLAYED: Synapse cannot be installed here; it needs python3 (3.10 or newer) with venv, and pip"; exit 0; \
+		}; \
+	fi; \
+	set -ex; cd e2e/interop; \
+	PARLEY_INTEROP_BINARY=$(CURDIR)/bin/parley PARLEY_INTEROP_PYTHON="$$venv/bin/python" PARLEY_INTEROP_DIR=$(CURDIR)/bin/interop/run \
+		$(GO) test -count 1 -timeout 30m $(INTEROP) ./...
+
 kill: ## kill a server under load 100 times, 30 times with PostgreSQL, and let each write fail at each point
 	PARLEY_TEST_KILLS=full tools/with-postgres $(GO) test -count=1 -timeout 60m -v -run 'TestKill|TestFaults' ./cmd/parley ./internal/killtest
 
@@ -71,6 +87,7 @@ check: ## format, vet, staticcheck, module files, import and other laws, vulnera
 	$(GO) vet -tags invariants ./...
 	@if [ -f difftest/go.mod ]; then set -ex; cd difftest; $(GO) vet ./...; fi
 	cd e2e/go && $(GO) vet -tags goolm ./...
+	cd e2e/interop && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags invariants ./...
 	$(GO) mod tidy -diff

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,13 +145,39 @@ func (f filling) between(ctx context.Context, e *event.Event) ([]*event.Event, e
 	if err != nil {
 		return nil, err
 	}
-	var between []*event.Event
+	between, err := f.onTheWay(ctx, e, results)
+	slices.SortStableFunc(between, func(a, b *event.Event) int { return cmp.Compare(a.Depth(), b.Depth()) })
+	return between, err
+}
+
+// onTheWay returns those of some events that lead from an event back to those of
+// the room. Who does not know the heads of the room sends what is older, too: how
+// the room began, perhaps, which is not to be taken for news.
+func (f filling) onTheWay(ctx context.Context, e *event.Event, results []event.Result) (between []*event.Event, err error) {
+	sent := make(map[id.EventID]*event.Event)
 	for _, r := range results {
 		if r.Err == nil && r.Event.RoomID() == e.RoomID() {
-			between = append(between, r.Event)
+			sent[r.Event.ID()] = r.Event
 		}
 	}
-	slices.SortStableFunc(between, func(a, b *event.Event) int { return int(a.Depth() - b.Depth()) })
+	for step := []*event.Event{e}; len(step) > 0; {
+		var prev []id.EventID
+		for _, e := range step {
+			prev = append(prev, e.PrevEvents()...)
+		}
+		lacks, err := f.lacks(ctx, e.RoomID(), prev, placed)
+		if err != nil {
+			return nil, err
+		}
+		step = nil
+		for _, eventID := range lacks {
+			if p := sent[eventID]; p != nil {
+				step = append(step, p)
+				delete(sent, eventID) // once
+			}
+		}
+		between = append(between, step...)
+	}
 	return between, nil
 }
 

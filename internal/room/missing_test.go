@@ -22,6 +22,8 @@ type neighbours struct {
 	// broken is what they do not answer.
 	broken map[string]bool
 	asked  map[string]int
+	// generous servers send of missing events also what is older.
+	generous bool
 }
 
 var errBroken = errors.New("no answer")
@@ -50,6 +52,9 @@ func pdusOf(list []Served) (pdus []canonjson.Value) {
 func (n *neighbours) MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q remote.Missing) ([]canonjson.Value, error) {
 	if err := n.ask("missing"); err != nil {
 		return nil, err
+	}
+	if n.generous {
+		q.Earliest, q.MinDepth = nil, 0
 	}
 	served, err := n.nodes[server].MissingEvents(ctx, roomID, n.me, q.Latest, q.Earliest, q.Limit, q.MinDepth)
 	return pdusOf(served), err
@@ -174,6 +179,36 @@ func TestMissingEventsAreFetched(t *testing.T) {
 				t.Errorf("%s is not there: %v", eventID, err)
 			}
 		}
+	})
+}
+
+func TestWhatIsOlderThanTheMissingEventsIsNoNews(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		n.generous = true
+		known := len(b.items(roomID))
+		mine := b.sent(roomID, message(guest, "nobody hears me")) // a does not know this head of the room
+		a.send(roomID, topic(admin(0), "you missed this"))
+		if got := b.from("a.test", a.sent(roomID, message(admin(0), "hello"))); got != Accepted {
+			t.Fatalf("got outcome %d", got)
+		}
+		a.receiveAll(mine)
+		same(t, roomID, a, b)
+		if got := len(b.items(roomID)) - known; got != 3 {
+			t.Errorf("there are %d new events, want 3", got)
+		}
+	})
+}
+
+func TestHowARoomBeganIsNoNews(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		if got := b.from("a.test", a.stateEvent(roomID, event.TypeCreate, "")); got != Known {
+			t.Errorf("got outcome %d", got)
+		}
+		b.forgetAll()
+		if got := b.from("a.test", a.sent(roomID, message(admin(0), "hello"))); got != Accepted {
+			t.Errorf("what follows has the outcome %d", got)
+		}
+		same(t, roomID, a, b)
 	})
 }
 

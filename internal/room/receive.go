@@ -93,7 +93,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 		return 0, a, nil, errConflict
 	}
 	outlier, n, err := r.findOutlier(ctx, e.ID())
-	if err != nil || n != 0 && !outlier {
+	if err != nil || n != 0 && (!outlier || len(e.PrevEvents()) == 0) { // where a room begins nothing is missing
 		return Known, a, r.confirm(n), err
 	}
 	made, prev, err := r.place(ctx, e, behind)

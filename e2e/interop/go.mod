@@ -1,0 +1,3 @@
+module parley/e2e/interop
+
+go 1.26.0
