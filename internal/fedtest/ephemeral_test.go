@@ -153,7 +153,7 @@ func TestWhoStaysOnlineIsSeenToDoSo(t *testing.T) {
 		since := text(s.sync(bob), "next_batch")
 		for range 60 {
 			bob.Must("GET", path("sync")+"?timeout=60000&set_presence=unavailable&since="+since, nil)
-			time.Sleep(time.Second)
+			time.Sleep(10 * time.Second)
 			if got := s.presence(alice, bob); got != "unavailable " {
 				t.Fatalf("alice sees that bob is %q", got)
 			}
