@@ -3,6 +3,7 @@ package feed_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"parley/internal/hstest"
 )
@@ -35,6 +36,7 @@ func (s *scene) admin() *hstest.User {
 
 func (s *scene) trim() {
 	s.Helper()
+	synctest.Wait() // until nobody needs it any more
 	if err := s.server.TrimJournal(s.Context()); err != nil {
 		s.Fatal(err)
 	}
@@ -50,6 +52,10 @@ func (s *scene) last(u *hstest.User, room, body string) string {
 // TestATokenThatIsTooOldTellsOfRoomsThatWereLeft trims the journal while Bob is
 // away.
 func TestATokenThatIsTooOldTellsOfRoomsThatWereLeft(t *testing.T) {
+	synctest.Test(t, aTokenThatIsTooOldTellsOfRoomsThatWereLeft)
+}
+
+func aTokenThatIsTooOldTellsOfRoomsThatWereLeft(t *testing.T) {
 	s := newScene(t)
 	stays, left, kicked, forgotten := s.room(s.bob), s.room(s.bob), s.room(s.bob), s.room(s.bob)
 	before := s.room(s.bob)
@@ -91,6 +97,10 @@ func TestATokenThatIsTooOldTellsOfRoomsThatWereLeft(t *testing.T) {
 }
 
 func TestATimelineBehindATokenThatIsTooOldIsNotTheContinuation(t *testing.T) {
+	synctest.Test(t, aTimelineBehindATokenThatIsTooOldIsNotTheContinuation)
+}
+
+func aTimelineBehindATokenThatIsTooOldIsNotTheContinuation(t *testing.T) {
 	s := newScene(t)
 	room := s.room(s.bob)
 	bob := newClient(t, s.bob, `{"room":{"timeline":{"limit":50}}}`)
@@ -159,7 +169,9 @@ func TestInvitesAndLeavingSurviveAPurge(t *testing.T) {
 	carol.sync().has("join", room, "timeline", "first", "carol join")
 }
 
-func TestADeletedRoomIsLeft(t *testing.T) {
+func TestADeletedRoomIsLeft(t *testing.T) { synctest.Test(t, aDeletedRoomIsLeft) }
+
+func aDeletedRoomIsLeft(t *testing.T) {
 	s := newScene(t)
 	room, forced := s.room(s.bob), s.room(s.bob)
 	away, waits, begins := newClient(t, s.bob, ""), newClient(t, s.bob, ""), newClient(t, s.bob, `{"room":{"include_leave":true}}`)
