@@ -144,6 +144,7 @@ var deviceSteps = []step{
 	{"", "GET /.well-known/matrix/client", "", ""},
 	{"", "GET /.well-known/matrix/support", "", ""},
 	{"alice", "GET capabilities", "", ""},
+	{"alice", "GET voip/turnServer", "", ""},
 	{"alice", "GET account/whoami", "", ""},
 	{"", "GET register/available?username=erin", "", ""},
 	{"", "GET /_matrix/client/v1/register/m.login.registration_token/validity?token=x", "", ""},

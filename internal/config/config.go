@@ -28,6 +28,7 @@ type Config struct {
 	Federation   Federation
 	Outbound     Outbound
 	Identity     Identity
+	Turn         Turn
 	AppServices  AppServices
 	Presence     Presence
 	Profiles     Profiles
@@ -95,6 +96,12 @@ type Outbound struct {
 
 type Identity struct {
 	Trusted ServerNames // identity.trusted, "" for none
+}
+
+type Turn struct {
+	URIs     TurnURIs      // turn.uris, "" for none
+	Secret   Secret        // turn.secret
+	Lifetime time.Duration // turn.lifetime
 }
 
 type AppServices struct {
@@ -365,6 +372,25 @@ The identity servers by which users may invite people whose mail address or tele
 commas. Without any, nobody can.
 
 They learn whom your users invite, and decide who gets such an invite.`,
+	},
+	{
+		name: "turn.uris", example: "turn:turn.example.org?transport=udp,turns:turn.example.org",
+		value: turnURIs(func(c *Config) *TurnURIs { return &c.Turn.URIs }),
+		doc: `
+The TURN servers that relay calls of users who cannot reach each other, separated by commas. Without any, such calls
+do not come about.`,
+	},
+	{
+		name: "turn.secret", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Turn.Secret }),
+		doc: `
+The secret by which the TURN servers know whom to serve: static-auth-secret of coturn.`,
+	},
+	{
+		name: "turn.lifetime", preset: "24h",
+		value: duration(func(c *Config) *time.Duration { return &c.Turn.Lifetime }),
+		doc: `
+How long a client may use the TURN servers before it has to ask anew.`,
 	},
 	{
 		name: "appservices.dir", example: "/etc/parley/appservices",

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +119,32 @@ func serverNames(field func(*Config) *ServerNames) value {
 			names = append(names, string(name))
 		}
 		return ServerNames(strings.Join(names, ",")), nil
+	})
+}
+
+// TurnURIs are addresses of TURN servers, separated by commas.
+type TurnURIs string
+
+// List returns the addresses, nil if there are none.
+func (u TurnURIs) List() []string {
+	if u == "" {
+		return nil
+	}
+	return strings.Split(string(u), ",")
+}
+
+func turnURIs(field func(*Config) *TurnURIs) value {
+	return valueOf("URIS", field, func(text string) (TurnURIs, error) {
+		var uris []string
+		for part := range strings.SplitSeq(text, ",") {
+			uri := strings.TrimSpace(part)
+			scheme, rest, _ := strings.Cut(uri, ":")
+			if !slices.Contains([]string{"turn", "turns", "stun", "stuns"}, scheme) || rest == "" || strings.ContainsFunc(uri, unicode.IsSpace) {
+				return "", fmt.Errorf("has %s in it, which is not the address of a TURN server, such as turn:turn.example.org", show(part))
+			}
+			uris = append(uris, uri)
+		}
+		return TurnURIs(strings.Join(uris, ",")), nil
 	})
 }
 

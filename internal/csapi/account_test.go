@@ -49,7 +49,7 @@ func (scene *accountScene) serve(s *Server) {
 	for _, some := range [][]endpoint.Route{
 		s.versionsRoutes(), s.wellKnownRoutes(), s.capabilitiesRoutes(), s.registrationRoutes(), s.registrationTokenRoutes(),
 		s.synapseRegisterRoutes(), s.loginRoutes(), s.refreshRoutes(), s.loginTokenRoutes(), s.openIDRoutes(), s.logoutRoutes(), s.whoamiRoutes(), s.deviceRoutes(), s.passwordRoutes(),
-		s.authFallbackRoutes(), s.loginFallbackRoutes(), s.deactivationRoutes(), s.adminRoutes(),
+		s.authFallbackRoutes(), s.loginFallbackRoutes(), s.deactivationRoutes(), s.adminRoutes(), s.voipRoutes(),
 	} {
 		routes = append(routes, some...)
 	}

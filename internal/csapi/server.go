@@ -75,6 +75,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),
 		s.typingRoutes(),
+		s.voipRoutes(),
 		s.presenceRoutes(),
 		s.profileRoutes(),
 		s.mutualRoomRoutes(),

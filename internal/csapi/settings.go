@@ -25,6 +25,8 @@ type Settings struct {
 	BaseURL string
 	// Support says whom to turn to. Zero: that is not told.
 	Support Support
+	// Turn is what relays calls. Zero: nothing does.
+	Turn Turn
 	// ProfileFields says which fields of their profiles users may change.
 	ProfileFields ProfileFields
 	// ProfilesOfSharersOnly hides profiles of those with whom somebody shares no

@@ -202,6 +202,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		Guests:       c.Registration.Guests,
 		LoginTokens:  c.Tokens.Login,
 		BaseURL:      publicURL(c),
+		Turn:         csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
 			Allowed:    c.Profiles.Allowed.Names(),
 			Disallowed: c.Profiles.Disallowed.Names(),
