@@ -3,6 +3,7 @@ package fedsend
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -44,6 +45,7 @@ type Sender struct {
 
 	mu      sync.Mutex // guards what follows
 	ctx     context.Context
+	cursor  *journal.Cursor // nil: not yet opened
 	servers map[id.ServerName]*destination
 	settled map[id.ServerName]bool // those that have got something, which is to be stored
 	gossip  gossip
@@ -53,7 +55,8 @@ type Sender struct {
 // chunk is how many entries of the journal are looked at at once.
 const chunk = 500
 
-// settleEvery is how often it is stored what has been sent.
+// settleEvery is how often it is stored what has been sent, and how far the journal
+// was followed: a commit for each message would cost more than sending it again.
 const settleEvery = time.Second
 
 // New returns a sender. Nothing is sent before Run.
@@ -99,6 +102,9 @@ func (s *Sender) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.cursor = cursor
+	s.mu.Unlock()
 	for {
 		entries, err := cursor.Next(ctx, chunk)
 		if err != nil || len(entries) == 0 {
@@ -107,9 +113,7 @@ func (s *Sender) follow(ctx context.Context) error {
 		if err := s.dispatch(ctx, entries); err != nil {
 			return err
 		}
-		if err := cursor.Done(ctx, entries[len(entries)-1].Pos); err != nil {
-			return err
-		}
+		cursor.Pass(entries[len(entries)-1].Pos)
 	}
 }
 
@@ -241,16 +245,34 @@ func (s *Sender) load(ctx context.Context) error {
 func (s *Sender) settle(ctx context.Context) {
 	ticker := time.NewTicker(settleEvery)
 	defer ticker.Stop()
+	var stored journal.Position
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if err := s.storeSettled(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.storeSettled(ctx), s.storeCursor(ctx, &stored)); err != nil && ctx.Err() == nil {
 			s.Log.Error("storing what was sent to other servers", "err", err)
 		}
 	}
+}
+
+// storeCursor stores up to where the journal was followed, unless that was stored.
+// Which servers are owed something of it is durable.
+func (s *Sender) storeCursor(ctx context.Context, stored *journal.Position) error {
+	s.mu.Lock()
+	cursor := s.cursor
+	s.mu.Unlock()
+	if cursor == nil || cursor.Position() == *stored {
+		return nil
+	}
+	pos := cursor.Position()
+	if err := cursor.Done(ctx, pos); err != nil {
+		return err
+	}
+	*stored = pos
+	return nil
 }
 
 // storeSettled removes the servers that are owed nothing any more, and moves those

@@ -4,50 +4,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"parley/internal/store"
 )
 
 // A Cursor is the place of a consumer that must see every entry: what sends
-// events to other servers, say. It is kept in the database under its name. It
-// is for one goroutine, and of cursors with one name only one may be in use.
+// events to other servers, say. It is kept in the database under its name. Of
+// cursors with one name only one may be in use, by several goroutines if need be.
 type Cursor struct {
 	j    *Journal
 	name string
-	pos  Position
+	pos  atomic.Int64 // a Position
 }
 
 // Cursor returns the cursor of a consumer. One that is new begins at the head:
 // what was before it does not concern it.
 func (j *Journal) Cursor(ctx context.Context, name string) (*Cursor, error) {
-	c := &Cursor{j: j, name: name}
+	var pos Position
 	err := j.db.Update(ctx, func(tx *store.Tx) error {
-		err := tx.Row("SELECT pos FROM journal_cursors WHERE name = $1", name).Scan(&c.pos)
+		err := tx.Row("SELECT pos FROM journal_cursors WHERE name = $1", name).Scan(&pos)
 		if !errors.Is(err, store.ErrNoRows) {
 			return err
 		}
-		if err := tx.Row("SELECT pos FROM journal_head").Scan(&c.pos); err != nil {
+		if err := tx.Row("SELECT pos FROM journal_head").Scan(&pos); err != nil {
 			return err
 		}
-		_, err = tx.Exec("INSERT INTO journal_cursors (name, pos) VALUES ($1, $2)", name, c.pos)
+		_, err = tx.Exec("INSERT INTO journal_cursors (name, pos) VALUES ($1, $2)", name, pos)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening journal cursor %s: %w", name, err)
 	}
+	c := &Cursor{j: j, name: name}
+	c.Pass(pos)
 	return c, nil
 }
 
 // Position returns the position up to which everything is done.
-func (c *Cursor) Position() Position { return c.pos }
+func (c *Cursor) Position() Position { return Position(c.pos.Load()) }
 
 // Next waits until there is something to do and returns up to limit entries.
-// Until Done is called it returns the same ones again.
+// Until Pass or Done is called it returns the same ones again.
 func (c *Cursor) Next(ctx context.Context, limit int) ([]Entry, error) {
-	if err := c.j.waitHead(ctx, c.pos); err != nil {
+	if err := c.j.waitHead(ctx, c.Position()); err != nil {
 		return nil, err
 	}
-	return c.j.Read(ctx, c.pos, limit)
+	return c.j.Read(ctx, c.Position(), limit)
+}
+
+// Pass is Done without storing it, for what may be done again after a crash and is
+// not worth a commit each time.
+func (c *Cursor) Pass(pos Position) {
+	for {
+		was := c.pos.Load()
+		if int64(pos) <= was || c.pos.CompareAndSwap(was, int64(pos)) {
+			return
+		}
+	}
 }
 
 // Done says that everything up to and including a position is done. After a
@@ -60,6 +74,6 @@ func (c *Cursor) Done(ctx context.Context, pos Position) error {
 	if err != nil {
 		return fmt.Errorf("moving journal cursor %s to %d: %w", c.name, pos, err)
 	}
-	c.pos = max(c.pos, pos)
+	c.Pass(pos)
 	return nil
 }
