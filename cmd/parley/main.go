@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 
+	"parley/internal/server"
 	"parley/matrix/roomver"
 )
 
@@ -98,21 +98,6 @@ func version(out io.Writer) error {
 		rooms = append(rooms, string(r.Version))
 	}
 	_, err := fmt.Fprintf(out, "parley %s\nroom versions %s, default %s\n",
-		build(), strings.Join(rooms, " "), roomver.Default)
+		server.Version(), strings.Join(rooms, " "), roomver.Default)
 	return err
-}
-
-// build names the source that the binary was made from, as far as the
-// toolchain recorded it.
-func build() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
 }

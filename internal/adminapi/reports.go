@@ -36,8 +36,10 @@ type reportsRequest struct {
 	Target    string `query:"target_user_id"`
 }
 
-// list returns the reports that a request asks for.
-func (s *Server) list(ctx context.Context, kind report.Kind, req reportsRequest) (list []report.Report, total int64, more *int64, err error) {
+// list returns the reports that a request asks for, as they are shown.
+func list[T any](
+	ctx context.Context, s *Server, kind report.Kind, req reportsRequest, show func(context.Context, report.Report) (T, error),
+) (shown []T, total int64, more *int64, err error) {
 	skip, limit, newest, err := req.bounds("b")
 	if err != nil {
 		return nil, 0, nil, err
@@ -48,8 +50,12 @@ func (s *Server) list(ctx context.Context, kind report.Kind, req reportsRequest)
 			q.User = user
 		}
 	}
-	list, total, err = s.Reports.List(ctx, q)
-	return list, total, next(skip, len(list), total), err
+	found, total, err := s.Reports.List(ctx, q)
+	shown = make([]T, len(found))
+	for i := 0; i < len(found) && err == nil; i++ {
+		shown[i], err = show(ctx, found[i])
+	}
+	return shown, total, next(skip, len(found), total), err
 }
 
 type roomNames struct {
@@ -93,17 +99,8 @@ type eventReportsResponse struct {
 }
 
 func (s *Server) eventReports(ctx context.Context, _ endpoint.Caller, req reportsRequest) (eventReportsResponse, error) {
-	list, total, more, err := s.list(ctx, report.Event, req)
-	resp := eventReportsResponse{Reports: []eventReport{}, Next: more, Total: total}
-	for _, r := range list {
-		if err != nil {
-			break
-		}
-		var shown eventReport
-		shown, err = s.eventReportOf(ctx, r)
-		resp.Reports = append(resp.Reports, shown)
-	}
-	return resp, err
+	list, total, more, err := list(ctx, s, report.Event, req, s.eventReportOf)
+	return eventReportsResponse{list, more, total}, err
 }
 
 type reportRequest struct {
@@ -143,8 +140,8 @@ type userReport struct {
 	Reason   string    `json:"reason"`
 }
 
-func userReportOf(r report.Report) userReport {
-	return userReport{ID: r.ID, Received: r.Received.UnixMilli(), Target: r.User, UserID: r.Reporter, Reason: r.Reason}
+func userReportOf(_ context.Context, r report.Report) (userReport, error) {
+	return userReport{ID: r.ID, Received: r.Received.UnixMilli(), Target: r.User, UserID: r.Reporter, Reason: r.Reason}, nil
 }
 
 type userReportsResponse struct {
@@ -154,17 +151,16 @@ type userReportsResponse struct {
 }
 
 func (s *Server) userReports(ctx context.Context, _ endpoint.Caller, req reportsRequest) (userReportsResponse, error) {
-	list, total, more, err := s.list(ctx, report.User, req)
-	resp := userReportsResponse{Reports: []userReport{}, Next: more, Total: total}
-	for _, r := range list {
-		resp.Reports = append(resp.Reports, userReportOf(r))
-	}
-	return resp, err
+	list, total, more, err := list(ctx, s, report.User, req, userReportOf)
+	return userReportsResponse{list, more, total}, err
 }
 
 func (s *Server) userReport(ctx context.Context, _ endpoint.Caller, req reportRequest) (userReport, error) {
 	r, err := s.Reports.Get(ctx, report.User, req.ReportID)
-	return userReportOf(r), err
+	if err != nil {
+		return userReport{}, err
+	}
+	return userReportOf(ctx, r)
 }
 
 type roomReport struct {
@@ -188,17 +184,8 @@ type roomReportsResponse struct {
 }
 
 func (s *Server) roomReports(ctx context.Context, _ endpoint.Caller, req reportsRequest) (roomReportsResponse, error) {
-	list, total, more, err := s.list(ctx, report.Room, req)
-	resp := roomReportsResponse{Reports: []roomReport{}, Next: more, Total: total}
-	for _, r := range list {
-		if err != nil {
-			break
-		}
-		var shown roomReport
-		shown, err = s.roomReportOf(ctx, r)
-		resp.Reports = append(resp.Reports, shown)
-	}
-	return resp, err
+	list, total, more, err := list(ctx, s, report.Room, req, s.roomReportOf)
+	return roomReportsResponse{list, more, total}, err
 }
 
 func (s *Server) roomReport(ctx context.Context, _ endpoint.Caller, req reportRequest) (roomReport, error) {

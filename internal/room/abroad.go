@@ -133,6 +133,25 @@ func versions() (list []roomver.Version) {
 	return list
 }
 
+// handOver makes a membership event with the help of a server that is in the room,
+// and gives it to that server, which answers.
+func (g *Engine) handOver(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, m Move) (*event.Event, canonjson.Value, error) {
+	var supported []roomver.Version
+	if membership != event.MembershipLeave {
+		supported = versions()
+	}
+	t, err := g.elsewhere.Make(ctx, server, membership, roomID, m.Sender, supported)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := g.complete(t, roomID, m.draft(membership))
+	if err != nil {
+		return nil, nil, err
+	}
+	answer, err := g.elsewhere.Send(ctx, server, membership, roomID, e.ID(), e.JSON())
+	return e, answer, err
+}
+
 // joinAbroad joins a room that this server is not in.
 func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) (err error) {
@@ -145,15 +164,7 @@ func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent
 // joinThrough joins a room with the help of a server that is in it.
 // https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID id.RoomID, m Move) (Sent, error) {
-	t, err := g.elsewhere.Make(ctx, server, event.MembershipJoin, roomID, m.Sender, versions())
-	if err != nil {
-		return Sent{}, err
-	}
-	join, err := g.complete(t, roomID, m.draft(event.MembershipJoin))
-	if err != nil {
-		return Sent{}, err
-	}
-	answer, err := g.elsewhere.Send(ctx, server, event.MembershipJoin, roomID, join.ID(), join.JSON())
+	join, answer, err := g.handOver(ctx, server, event.MembershipJoin, roomID, m)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -204,16 +215,8 @@ func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sen
 	if before.Event == nil { // it is refused, for the reason that there is
 		return g.Send(ctx, roomID, m.draft(event.MembershipLeave))
 	}
-	var leave *event.Event
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
-		t, err := g.elsewhere.Make(ctx, server, event.MembershipLeave, roomID, m.Sender, nil)
-		if err != nil {
-			return err
-		}
-		if leave, err = g.complete(t, roomID, m.draft(event.MembershipLeave)); err != nil {
-			return err
-		}
-		_, err = g.elsewhere.Send(ctx, server, event.MembershipLeave, roomID, leave.ID(), leave.JSON())
+		_, _, err := g.handOver(ctx, server, event.MembershipLeave, roomID, m)
 		return err
 	})
 	if ctx.Err() != nil {
@@ -229,20 +232,12 @@ func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sen
 // https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room
 func (g *Engine) knockAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
-		t, err := g.elsewhere.Make(ctx, server, event.MembershipKnock, roomID, m.Sender, versions())
-		if err != nil {
-			return err
-		}
-		knock, err := g.complete(t, roomID, m.draft(event.MembershipKnock))
-		if err != nil {
-			return err
-		}
-		answer, err := g.elsewhere.Send(ctx, server, event.MembershipKnock, roomID, knock.ID(), knock.JSON())
+		knock, answer, err := g.handOver(ctx, server, event.MembershipKnock, roomID, m)
 		if err != nil {
 			return err
 		}
 		sent, err = g.noteOutside(ctx, roomID, Outside{
-			User: m.Sender, Membership: event.MembershipKnock, Version: t.Version, Through: server, Event: knock, Preview: strip(answer.Get("knock_room_state")),
+			User: m.Sender, Membership: event.MembershipKnock, Version: knock.Rules().Version, Through: server, Event: knock, Preview: strip(answer.Get("knock_room_state")),
 		})
 		return err
 	})

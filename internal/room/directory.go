@@ -198,16 +198,9 @@ func (q listQuery) read(tx *store.Tx, rooms *[]Summary, place Listed, backwards 
 		nums = nums[:limit]
 	}
 	in, list := tx.In(1, nums)
-	found := make(map[Num]Summary, len(nums))
-	for row, err := range tx.Query(selectSummaries+" WHERE r.room "+in, list) {
-		if err != nil {
-			return false, err
-		}
-		s, num, err := scanSummary(row)
-		if err != nil {
-			return false, err
-		}
-		found[num] = s
+	found, err := readSummaries(tx, "r.room "+in, list)
+	if err != nil {
+		return false, err
 	}
 	for _, num := range nums {
 		*rooms = append(*rooms, found[num])

@@ -95,15 +95,7 @@ func (g *Engine) helpers(ctx context.Context, roomID id.RoomID, via []id.ServerN
 // joinHelpedBy has another server sign a join. Here it is an event as any other
 // then: the state that the other server hands over is known.
 func (g *Engine) joinHelpedBy(ctx context.Context, server id.ServerName, roomID id.RoomID, m Move) (Sent, error) {
-	t, err := g.elsewhere.Make(ctx, server, event.MembershipJoin, roomID, m.Sender, versions())
-	if err != nil {
-		return Sent{}, err
-	}
-	join, err := g.complete(t, roomID, m.draft(event.MembershipJoin))
-	if err != nil {
-		return Sent{}, err
-	}
-	answer, err := g.elsewhere.Send(ctx, server, event.MembershipJoin, roomID, join.ID(), join.JSON())
+	join, answer, err := g.handOver(ctx, server, event.MembershipJoin, roomID, m)
 	if err != nil {
 		return Sent{}, err
 	}

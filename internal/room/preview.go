@@ -30,14 +30,11 @@ func (g *Engine) Previews(ctx context.Context, user id.UserID, rooms []id.RoomID
 	}
 	err := g.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, rooms)
-		for row, err := range tx.Query(selectSummaries+" WHERE r.room_id "+in, list) {
-			if err != nil {
-				return err
-			}
-			s, _, err := scanSummary(row)
-			if err != nil {
-				return err
-			}
+		summaries, err := readSummaries(tx, "r.room_id "+in, list)
+		if err != nil {
+			return err
+		}
+		for _, s := range summaries {
 			found[s.RoomID] = Preview{Summary: s}
 		}
 		return hide(tx, user, found)

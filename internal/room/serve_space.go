@@ -79,14 +79,11 @@ func (g *Engine) serverPreviews(ctx context.Context, server id.ServerName, rooms
 	}
 	err := g.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, rooms)
-		for row, err := range tx.Query(selectSummaries+" WHERE r.room_id "+in, list) {
-			if err != nil {
-				return err
-			}
-			s, _, err := scanSummary(row)
-			if err != nil {
-				return err
-			}
+		summaries, err := readSummaries(tx, "r.room_id "+in, list)
+		if err != nil {
+			return err
+		}
+		for _, s := range summaries {
 			found[s.RoomID] = serverPreview{Summary: s}
 		}
 		return g.showTo(tx, server, found)

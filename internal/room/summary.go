@@ -199,14 +199,14 @@ func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uF
 // Summary returns the summary of a room.
 func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (s Summary, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(selectSummaries+" WHERE r.room_id = $1", roomID) {
-			if err != nil {
-				return err
-			}
-			s, _, err = scanSummary(row)
-			return err
+		list, err := readSummaries(tx, "r.room_id = $1", roomID)
+		if err == nil && len(list) == 0 {
+			return store.ErrNoRows
 		}
-		return store.ErrNoRows
+		for _, only := range list {
+			s = only
+		}
+		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {
 		return s, mxerr.New(mxerr.NotFound, "There is no room %s", roomID)
@@ -217,10 +217,25 @@ func (g *Engine) Summary(ctx context.Context, roomID id.RoomID) (s Summary, err 
 	return s, nil
 }
 
-const selectSummaries = `
-	SELECT r.room_id, r.version, r.joined, s.summary, r.room FROM rooms r JOIN summaries s ON s.room = r.room`
+// readSummaries returns the summaries of the rooms r for which a condition holds.
+func readSummaries(tx *store.Tx, where string, args ...any) (map[Num]Summary, error) {
+	found := make(map[Num]Summary)
+	for row, err := range tx.Query(`
+		SELECT r.room_id, r.version, r.joined, s.summary, r.room
+		FROM rooms r JOIN summaries s ON s.room = r.room WHERE `+where, args...) {
+		if err != nil {
+			return nil, err
+		}
+		s, num, err := scanSummary(row)
+		if err != nil {
+			return nil, err
+		}
+		found[num] = s
+	}
+	return found, nil
+}
 
-// scanSummary reads a row of selectSummaries.
+// scanSummary reads a row of readSummaries.
 func scanSummary(row store.Cursor) (s Summary, num Num, err error) {
 	var head Summary
 	var content []byte

@@ -118,7 +118,7 @@ func (p *parts) tellPresence(user id.UserID, rooms []journal.Scope, s ephemeral.
 // serverAPI is the server-server API over the domains.
 func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
-		Name: p.name, Version: "0", Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
+		Name: p.name, Version: Version(), Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
 		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
 		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
 		Settings: ssapi.Settings{

@@ -185,7 +185,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 // adminAPI is what administrators do over the domains.
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
-		Name: p.name, Version: version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
 		Reports: p.reports, Notify: p.notify(),
 	})
 }

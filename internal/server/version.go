@@ -2,9 +2,9 @@ package server
 
 import "runtime/debug"
 
-// version names the source that the binary was made from, as far as the toolchain
+// Version names the source that the binary was made from, as far as the toolchain
 // recorded it.
-func version() string {
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
