@@ -51,6 +51,9 @@ func benchPresence(b *testing.B, users, rooms, clients int) {
 			for s.ctx.Err() == nil {
 				resp, err := s.feed.Sync(s.ctx, q)
 				if err != nil {
+					if s.ctx.Err() == nil {
+						b.Errorf("syncing: %v", err)
+					}
 					return
 				}
 				events.Add(int64(len(resp.AppendJSON(nil))))

@@ -149,26 +149,30 @@ func TestWhatASearchFinds(t *testing.T) {
 // BenchmarkDirectory reads pages of a hundred rooms.
 func BenchmarkDirectory(b *testing.B) {
 	for _, rooms := range []int{1000, 10_000} {
-		n := start(b, storetest.Open(b, b.TempDir()+"/parley.db"), Options{})
-		n.fill(rooms)
-		middle := n.page(Search{}, Listed{}, false, rooms/2)
-		for _, bb := range []struct {
-			name   string
-			search Search
-			from   Listed
-		}{
-			{"first", Search{}, Listed{}},
-			{"middle", Search{}, middle.Last()},
-			{"search", Search{Term: "99 topic"}, Listed{}},
-		} {
-			b.Run(fmt.Sprintf("rooms=%d/%s", rooms, bb.name), func(b *testing.B) {
-				for b.Loop() {
-					if p := n.page(bb.search, bb.from, false, 100); len(p.Rooms) == 0 {
-						b.Fatal("nothing found")
-					}
+		storetest.Bench(b, func(b *testing.B, db *store.DB) { benchDirectory(b, db, rooms) })
+	}
+}
+
+func benchDirectory(b *testing.B, db *store.DB, rooms int) {
+	n := start(b, db, Options{})
+	n.fill(rooms)
+	middle := n.page(Search{}, Listed{}, false, rooms/2)
+	for _, bb := range []struct {
+		name   string
+		search Search
+		from   Listed
+	}{
+		{"first", Search{}, Listed{}},
+		{"middle", Search{}, middle.Last()},
+		{"search", Search{Term: "99 topic"}, Listed{}},
+	} {
+		b.Run(fmt.Sprintf("rooms=%d/%s", rooms, bb.name), func(b *testing.B) {
+			for b.Loop() {
+				if p := n.page(bb.search, bb.from, false, 100); len(p.Rooms) == 0 {
+					b.Fatal("nothing found")
 				}
-			})
-		}
+			}
+		})
 	}
 }
 

@@ -302,38 +302,42 @@ func TestRestrictedRoomsAreShownToThoseTheyAdmit(t *testing.T) {
 // that has the others. Cold, nothing of the rooms is in memory.
 func BenchmarkHierarchy(b *testing.B) {
 	for _, rooms := range []int{100, 1000} {
-		n := start(b, storetest.Open(b, b.TempDir()+"/parley.db"), Options{})
-		lines, top := []string{""}, "*root"
-		for i := range rooms / 10 {
-			line := fmt.Sprintf("*%d", i)
-			top += " " + line
-			for k := range 9 {
-				room := fmt.Sprintf("%d-%d", i, k)
-				line, lines = line+" "+room, append(lines, room)
-			}
-			lines = append(lines, line)
-		}
-		lines[0] = top
-		s := plant(n, lines...)
-		tree := Tree{Root: s.rooms["*root"], User: bob, Depth: 5}
-		walk := func() {
-			found, _, err := n.Hierarchy(ctx, tree, Branch{}, 2*rooms)
-			if err != nil || len(found) != rooms+1 {
-				b.Fatalf("%d rooms, %v", len(found), err)
-			}
-		}
-		b.Run(fmt.Sprintf("rooms=%d/warm", rooms), func(b *testing.B) {
-			for b.Loop() {
-				walk()
-			}
-		})
-		b.Run(fmt.Sprintf("rooms=%d/cold", rooms), func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				n.forgetAll()
-				b.StartTimer()
-				walk()
-			}
-		})
+		storetest.Bench(b, func(b *testing.B, db *store.DB) { benchHierarchy(b, db, rooms) })
 	}
+}
+
+func benchHierarchy(b *testing.B, db *store.DB, rooms int) {
+	n := start(b, db, Options{})
+	lines, top := []string{""}, "*root"
+	for i := range rooms / 10 {
+		line := fmt.Sprintf("*%d", i)
+		top += " " + line
+		for k := range 9 {
+			room := fmt.Sprintf("%d-%d", i, k)
+			line, lines = line+" "+room, append(lines, room)
+		}
+		lines = append(lines, line)
+	}
+	lines[0] = top
+	s := plant(n, lines...)
+	tree := Tree{Root: s.rooms["*root"], User: bob, Depth: 5}
+	walk := func() {
+		found, _, err := n.Hierarchy(ctx, tree, Branch{}, 2*rooms)
+		if err != nil || len(found) != rooms+1 {
+			b.Fatalf("%d rooms, %v", len(found), err)
+		}
+	}
+	b.Run(fmt.Sprintf("rooms=%d/warm", rooms), func(b *testing.B) {
+		for b.Loop() {
+			walk()
+		}
+	})
+	b.Run(fmt.Sprintf("rooms=%d/cold", rooms), func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			n.forgetAll()
+			b.StartTimer()
+			walk()
+		}
+	})
 }

@@ -24,6 +24,14 @@ func Each(t *testing.T, f func(t *testing.T, db *store.DB)) {
 	EachLocation(t, func(t *testing.T, location string) { f(t, Open(t, location)) })
 }
 
+// Bench is Each for benchmarks.
+func Bench(b *testing.B, f func(b *testing.B, db *store.DB)) {
+	b.Run("sqlite", func(b *testing.B) { f(b, Open(b, filepath.Join(b.TempDir(), "parley.db"))) })
+	if server := os.Getenv("PARLEY_TEST_POSTGRES"); server != "" {
+		b.Run("postgres", func(b *testing.B) { f(b, Open(b, newSchema(b, server))) })
+	}
+}
+
 // EachLocation runs f with the location of a database without tables on each
 // database that there is, for tests that open and close it themselves.
 func EachLocation(t *testing.T, f func(t *testing.T, location string)) {
@@ -62,7 +70,7 @@ func Open(t testing.TB, location string) *store.DB {
 
 // newSchema makes a schema named after the test and the process, and returns a
 // URL under which it is the only one.
-func newSchema(t *testing.T, server string) string {
+func newSchema(t testing.TB, server string) string {
 	sum := sha256.Sum256([]byte(t.TempDir()))
 	name := "test_" + hex.EncodeToString(sum[:8])
 	run := func(statement string) {
