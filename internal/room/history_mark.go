@@ -107,34 +107,33 @@ func (h *historyPurge) mark(ctx context.Context) error {
 	if err := h.markEvents(ctx, whole); err != nil {
 		return err
 	}
-	const page = 1000
-	for place := h.left.place; ; {
-		list, err := h.pointers(ctx, "room = $1 AND place >= $2 ORDER BY place LIMIT $3", h.num, place, page)
-		if err != nil {
-			return err
-		}
-		if err := h.markPointers(ctx, list); err != nil {
-			return err
-		}
-		if len(list) < page {
-			break
-		}
-		place = list[page-1].place + 1
+	shown := func(p pointer) int64 { return p.place }
+	if err := h.markFrom(ctx, h.left.place, "place >= $2 ORDER BY place", shown); err != nil {
+		return err
 	}
-	for n := h.left.event; ; {
-		list, err := h.pointers(ctx, "room = $1 AND place IS NULL AND event >= $2 ORDER BY event LIMIT $3", h.num, n, page)
-		if err != nil {
-			return err
-		}
-		if err := h.markPointers(ctx, list); err != nil {
-			return err
-		}
-		if len(list) < page {
-			break
-		}
-		n = list[page-1].num + 1
+	aside := func(p pointer) int64 { return int64(p.num) }
+	if err := h.markFrom(ctx, int64(h.left.event), "place IS NULL AND event >= $2 ORDER BY event", aside); err != nil {
+		return err
 	}
 	return h.close(ctx)
+}
+
+// markFrom marks what events of the room refer to, page by page from a number on.
+func (h *historyPurge) markFrom(ctx context.Context, from int64, which string, number func(pointer) int64) error {
+	const page = 1000
+	for {
+		list, err := h.pointers(ctx, "room = $1 AND "+which+" LIMIT $3", h.num, from, page)
+		if err != nil {
+			return err
+		}
+		if err := h.markPointers(ctx, list); err != nil {
+			return err
+		}
+		if len(list) < page {
+			return nil
+		}
+		from = number(list[page-1]) + 1
+	}
 }
 
 // markEvents marks what the events with these numbers refer to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -135,34 +136,19 @@ func (g *Engine) showTo(tx *store.Tx, server id.ServerName, found map[id.RoomID]
 func roomsOfServer(tx *store.Tx, server id.ServerName, rooms []id.RoomID) (map[id.RoomID]bool, error) {
 	in, list := tx.In(2, rooms)
 	members := make(map[id.RoomID]bool)
-	for row, err := range tx.Query(`
+	ids, err := store.List[id.RoomID](tx, `
 		SELECT r.room_id FROM rooms r JOIN room_servers s ON s.room = r.room
-		WHERE s.server = $1 AND s.joined > 0 AND r.room_id `+in, server, list) {
-		if err != nil {
-			return nil, err
-		}
-		var roomID id.RoomID
-		if err := row.Scan(&roomID); err != nil {
-			return nil, err
-		}
+		WHERE s.server = $1 AND s.joined > 0 AND r.room_id `+in, server, list)
+	for _, roomID := range ids {
 		members[roomID] = true
 	}
-	return members, nil
+	return members, err
 }
 
 // hasInvited reports whether a user of a server is invited to a room.
 func hasInvited(tx *store.Tx, roomID id.RoomID, server id.ServerName) (invited bool, err error) {
-	for row, err := range tx.Query(`
+	users, err := store.List[id.UserID](tx, `
 		SELECT m.user_id FROM memberships m JOIN rooms r ON r.room = m.room
-		WHERE r.room_id = $1 AND m.membership = $2`, roomID, event.MembershipInvite) {
-		if err != nil {
-			return false, err
-		}
-		var user id.UserID
-		if err := row.Scan(&user); err != nil {
-			return false, err
-		}
-		invited = invited || user.Server() == server
-	}
-	return invited, nil
+		WHERE r.room_id = $1 AND m.membership = $2`, roomID, event.MembershipInvite)
+	return slices.ContainsFunc(users, func(user id.UserID) bool { return user.Server() == server }), err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"parley/internal/statetrie"
-	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/stateres"
 )
@@ -35,8 +34,8 @@ func (g *Engine) committed(room Num) *nodes { return &nodes{engine: g, room: roo
 
 // Load implements statetrie.Nodes.
 func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte) error {
-	var missing [][]byte
-	places := make(map[statetrie.Address]int)
+	var missing []statetrie.Address
+	var places []int
 	for i, a := range at {
 		if into[i] = n.uncommitted[a]; into[i] != nil {
 			continue
@@ -45,29 +44,22 @@ func (n *nodes) Load(ctx context.Context, at []statetrie.Address, into [][]byte)
 			into[i] = b
 			continue
 		}
-		into[i] = nil
-		missing = append(missing, a[:])
-		places[a] = i
+		missing, places = append(missing, a), append(places, i)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	return n.engine.db.View(ctx, func(tx *store.Tx) error {
-		in, list := tx.In(2, missing)
-		for row, err := range tx.Query("SELECT address, node FROM state_nodes WHERE room = $1 AND address "+in, n.room, list) {
-			if err != nil {
-				return err
-			}
-			var a statetrie.Address
-			var b []byte
-			if err := row.Scan(&a, &b); err != nil {
-				return err
-			}
-			into[places[a]] = b
-			n.engine.nodes.Put(nodeKey{n.room, a}, b)
+	read := make([][]byte, len(missing))
+	if err := (storedNodes{n.engine.db, n.room}).Load(ctx, missing, read); err != nil {
+		return err
+	}
+	for i, b := range read {
+		if b != nil {
+			into[places[i]] = b
+			n.engine.nodes.Put(nodeKey{n.room, missing[i]}, b)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Save implements statetrie.Store. The nodes are written by the append that
