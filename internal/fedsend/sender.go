@@ -95,16 +95,10 @@ func (s *Sender) Run(ctx context.Context) {
 
 // follow reads the journal and hands on what is to be sent.
 func (s *Sender) follow(ctx context.Context) error {
-	if err := s.load(ctx); err != nil {
-		return err
-	}
-	cursor, err := s.Journal.Cursor(ctx, "fedsend")
+	cursor, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.cursor = cursor
-	s.mu.Unlock()
 	for {
 		entries, err := cursor.Next(ctx, chunk)
 		if err != nil || len(entries) == 0 {
@@ -115,6 +109,25 @@ func (s *Sender) follow(ctx context.Context) error {
 		}
 		cursor.Pass(entries[len(entries)-1].Pos)
 	}
+}
+
+// open loads what is owed and opens the cursor, unless that was done: the cursor is
+// further on than the database knows.
+func (s *Sender) open(ctx context.Context) (*journal.Cursor, error) {
+	if s.cursor != nil {
+		return s.cursor, nil
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, err
+	}
+	cursor, err := s.Journal.Cursor(ctx, "fedsend")
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursor = cursor
+	return cursor, nil
 }
 
 // owed is an event that a server is to get.
