@@ -20,6 +20,7 @@ func withEverything(c *config.Config) {
 	c.Support.Page = "https://a.test/help"
 	c.Notices.Localpart = "notices"
 	c.Federation.Delegate = "a.test:8448"
+	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 
 func allRoutes(t testing.TB) []endpoint.Route {

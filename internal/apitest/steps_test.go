@@ -143,6 +143,7 @@ var deviceSteps = []step{
 	{"", "GET /_matrix/client/versions", "", ""},
 	{"", "GET /.well-known/matrix/client", "", ""},
 	{"", "GET /.well-known/matrix/support", "", ""},
+	{"", "GET /.well-known/matrix/policy_server", "", ""},
 	{"alice", "GET capabilities", "", ""},
 	{"alice", "GET voip/turnServer", "", ""},
 	{"alice", "GET account/whoami", "", ""},

@@ -86,6 +86,7 @@ type RateLimits struct {
 
 type Federation struct {
 	Delegate             id.ServerName // federation.delegate, "" for none
+	PolicyServerKey      string        // federation.policy_server_key, "" for none
 	ExtraCA              string        // federation.extra_ca, "" for none
 	AllowPrivateNetworks bool          // federation.allow_private_networks
 }
@@ -341,6 +342,13 @@ Whether clients and servers that ask too much are told to wait. Switch it off fo
 		doc: `
 Where other servers find this one, as a host with or without a port: what is served as /.well-known/matrix/server, if the
 web server of server_name passes that on. Without it nothing is served there.`,
+	},
+	{
+		name: "federation.policy_server_key", example: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ",
+		value: publicKey(func(c *Config) *string { return &c.Federation.PolicyServerKey }),
+		doc: `
+The public Ed25519 key, in Base64, of the policy server that runs under this server's name, if one does: what is served as
+/.well-known/matrix/policy_server, from where it gets into rooms that want to ask that server about each event.`,
 	},
 	{
 		name: "federation.extra_ca", example: "/etc/parley/extra-ca.pem",

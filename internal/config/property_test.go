@@ -39,6 +39,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{2,5})?(:[1-9][0-9]{0,3})?`).Draw(t, k.name)
 		case "NAMES":
 			text = rapid.StringMatching(`[a-z]{1,5}(\.[a-z]{2,5})?(, ?[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
+		case "KEY":
+			text = k.example
 		case "URIS":
 			text = rapid.StringMatching(`turn:[a-z]{1,5}(, ?turns:[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
 		case "NUMBER":

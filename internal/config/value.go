@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"unicode"
 
 	"parley/matrix/id"
+	"parley/matrix/signing"
 )
 
 // A value is how one key is written, and where it goes.
@@ -145,6 +147,17 @@ func turnURIs(field func(*Config) *TurnURIs) value {
 			uris = append(uris, uri)
 		}
 		return TurnURIs(strings.Join(uris, ",")), nil
+	})
+}
+
+// publicKey is an Ed25519 key in Base64, without padding.
+func publicKey(field func(*Config) *string) value {
+	return valueOf("KEY", field, func(text string) (string, error) {
+		key, err := signing.DecodeBase64(text)
+		if err != nil || len(key) != ed25519.PublicKeySize {
+			return "", errors.New("is not an Ed25519 key of 32 bytes in Base64")
+		}
+		return signing.EncodeBase64(key), nil
 	})
 }
 

@@ -296,14 +296,16 @@ func TestWhatTheServerSaysOfItself(t *testing.T) {
 		Registration: RegistrationOpen, BaseURL: "https://matrix.a.test",
 		Support:          Support{Contacts: []Contact{{Role: "m.role.admin", UserID: "@alice:a.test"}}},
 		UnstableFeatures: map[string]bool{"org.example.x": true},
+		PolicyKey:        "abc",
 	})
 	versions := s.want(s.call("", "GET", "//_matrix/client/versions", ""), 200, "")
 	if !strings.Contains(versions.text, `"v1.1",`) || !strings.HasSuffix(versions.text, `"v1.19"],"unstable_features":{"org.example.x":true}}`) {
 		t.Errorf("got %s", versions.text)
 	}
 	for path, want := range map[string]string{
-		"//.well-known/matrix/client":  `{"m.homeserver":{"base_url":"https://matrix.a.test"}}`,
-		"//.well-known/matrix/support": `{"contacts":[{"role":"m.role.admin","matrix_id":"@alice:a.test"}]}`,
+		"//.well-known/matrix/client":        `{"m.homeserver":{"base_url":"https://matrix.a.test"}}`,
+		"//.well-known/matrix/support":       `{"contacts":[{"role":"m.role.admin","matrix_id":"@alice:a.test"}]}`,
+		"//.well-known/matrix/policy_server": `{"public_keys":{"ed25519":"abc"}}`,
 	} {
 		if a := s.want(s.call("", "GET", path, ""), 200, ""); a.text != want {
 			t.Errorf("%s: got %s, want %s", path, a.text, want)

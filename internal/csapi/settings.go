@@ -25,6 +25,9 @@ type Settings struct {
 	BaseURL string
 	// Support says whom to turn to. Zero: that is not told.
 	Support Support
+	// PolicyKey is the public key, in Base64, of the policy server that has this
+	// server's name. Empty: there is none.
+	PolicyKey string
 	// Turn is what relays calls. Zero: nothing does.
 	Turn Turn
 	// ProfileFields says which fields of their profiles users may change.

@@ -16,6 +16,9 @@ func (s *Server) wellKnownRoutes() []endpoint.Route {
 	if !s.Settings.Support.isZero() {
 		routes = append(routes, endpoint.On("GET /.well-known/matrix/support", endpoint.Policy{Auth: endpoint.None}, s.wellKnownSupport))
 	}
+	if s.Settings.PolicyKey != "" {
+		routes = append(routes, endpoint.On("GET /.well-known/matrix/policy_server", endpoint.Policy{Auth: endpoint.None}, s.wellKnownPolicyServer))
+	}
 	return routes
 }
 
@@ -43,4 +46,16 @@ func (s *Server) discovery() *wellKnown {
 // wellKnownSupport serves https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport
 func (s *Server) wellKnownSupport(context.Context, endpoint.Caller, endpoint.Empty) (Support, error) {
 	return s.Settings.Support, nil
+}
+
+type policyServer struct {
+	PublicKeys struct {
+		Ed25519 string `json:"ed25519"`
+	} `json:"public_keys"`
+}
+
+// wellKnownPolicyServer serves https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixpolicy_server
+func (s *Server) wellKnownPolicyServer(context.Context, endpoint.Caller, endpoint.Empty) (p policyServer, err error) {
+	p.PublicKeys.Ed25519 = s.Settings.PolicyKey
+	return p, nil
 }

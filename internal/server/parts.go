@@ -228,6 +228,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		}
 	}
 	s.Support.Page = c.Support.Page
+	s.PolicyKey = c.Federation.PolicyServerKey
 	return s, nil
 }
 
