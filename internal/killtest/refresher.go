@@ -69,7 +69,7 @@ func (f *refresher) check(c *client) (checked int, err error) {
 				return checked, err
 			}
 			if status != http.StatusUnauthorized {
-				return checked, fmt.Errorf("%s of %s with a token that was replaced: status %d: %s", r.path, f.who.name, status, body)
+				return checked, fmt.Errorf("%s with a token that was replaced: %w", f.who.name, statusError{r, status, body})
 			}
 			checked++
 		}
