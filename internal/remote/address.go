@@ -2,13 +2,6 @@ package remote
 
 import "net/netip"
 
-// Public reports whether an address is one on the internet: neither this machine,
-// nor its network, nor an address with a special meaning. An address of IPv6 that
-// stands for one of IPv4 is what it stands for.
-// https://www.iana.org/assignments/iana-ipv4-special-registry
-// https://www.iana.org/assignments/iana-ipv6-special-registry
-func Public(a netip.Addr) bool { return reach(a) == worldwide }
-
 // A scope is how far from here an address is.
 type scope uint8
 
@@ -61,7 +54,10 @@ var embedding = [...]struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // a tunnel
 }
 
-// reach returns how far an address is from here.
+// reach returns how far an address is from here. One of IPv6 that stands for one of
+// IPv4 is what it stands for.
+// https://www.iana.org/assignments/iana-ipv4-special-registry
+// https://www.iana.org/assignments/iana-ipv6-special-registry
 func reach(a netip.Addr) scope {
 	if a.Zone() != "" {
 		// Only what is near has zones.

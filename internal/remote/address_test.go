@@ -32,13 +32,13 @@ func TestHowFarAddressesAre(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", text, got, want)
 		}
 	}
-	if Public(netip.Addr{}) {
+	if reach(netip.Addr{}) == worldwide {
 		t.Error("no address is public")
 	}
 }
 
-// FuzzPublic holds the table against what net/netip knows, in every disguise.
-func FuzzPublic(f *testing.F) {
+// FuzzReach holds the table against what net/netip knows, in every disguise.
+func FuzzReach(f *testing.F) {
 	for _, text := range []string{"8.8.8.8", "10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "fe80::1", "2606:4700::1111"} {
 		a := netip.MustParseAddr(text)
 		f.Add(a.AsSlice())
@@ -48,7 +48,7 @@ func FuzzPublic(f *testing.F) {
 		if !ok {
 			return
 		}
-		if plain := a.Unmap(); Public(a) && (plain.IsPrivate() || plain.IsLoopback() || plain.IsMulticast() || plain.IsUnspecified() ||
+		if plain := a.Unmap(); reach(a) == worldwide && (plain.IsPrivate() || plain.IsLoopback() || plain.IsMulticast() || plain.IsUnspecified() ||
 			plain.IsLinkLocalUnicast() || plain.IsInterfaceLocalMulticast() || !plain.IsGlobalUnicast()) {
 			t.Errorf("%s is public", a)
 		}
@@ -62,8 +62,8 @@ func FuzzPublic(f *testing.F) {
 			netip.AddrFrom16([16]byte{0x20, 0x02, four[0], four[1], four[2], four[3], 15: 1}),
 			netip.AddrFrom16([16]byte{8: 0xff, 9: 0xff, 12: four[0], 13: four[1], 14: four[2], 15: four[3]}),
 		} {
-			if Public(disguise) != Public(a) {
-				t.Errorf("%s is public: %v, but %s: %v", a, Public(a), disguise, Public(disguise))
+			if reach(disguise) != reach(a) {
+				t.Errorf("%s reaches %d, but %s %d", a, reach(a), disguise, reach(disguise))
 			}
 		}
 	})

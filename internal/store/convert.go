@@ -60,7 +60,6 @@ func plain(arg any) (any, error) {
 
 // source reads one column in the form that a destination wants.
 type source interface {
-	null() bool
 	int64() (int64, error)
 	text() (string, error)
 	bytes() ([]byte, error) // the caller's

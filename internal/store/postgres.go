@@ -294,8 +294,6 @@ type postgresColumn struct {
 	value any
 }
 
-func (c postgresColumn) null() bool { return c.value == nil }
-
 func (c postgresColumn) int64() (int64, error) {
 	switch v := c.value.(type) {
 	case nil:

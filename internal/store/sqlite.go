@@ -351,13 +351,12 @@ type sqliteColumn struct {
 	i    int
 }
 
-func (c sqliteColumn) null() bool            { return c.stmt.ColumnIsNull(c.i) }
 func (c sqliteColumn) int64() (int64, error) { return c.stmt.ColumnInt64(c.i), nil }
 func (c sqliteColumn) text() (string, error) { return c.stmt.ColumnText(c.i), nil }
 func (c sqliteColumn) bool() (bool, error)   { return c.stmt.ColumnInt64(c.i) != 0, nil }
 
 func (c sqliteColumn) bytes() ([]byte, error) {
-	if c.null() {
+	if c.stmt.ColumnIsNull(c.i) {
 		return nil, nil
 	}
 	b := make([]byte, c.stmt.ColumnLen(c.i))
