@@ -60,7 +60,7 @@ func (s *server) start() error {
 func (s *server) answers() error {
 	timeout := time.After(startTime)
 	for {
-		answer, err := http.Get(s.url + "/_matrix/client/versions")
+		answer, err := (&http.Client{Timeout: startTime}).Get(s.url + "/_matrix/client/versions")
 		if err == nil {
 			answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {

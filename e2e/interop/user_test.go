@@ -104,7 +104,7 @@ func (u *user) do(method, path string, body any) (status int, answer object) {
 	if u.token != "" {
 		r.Header.Set("Authorization", "Bearer "+u.token)
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := (&http.Client{Timeout: patience}).Do(r)
 	if err != nil {
 		u.t.Fatal(err)
 	}

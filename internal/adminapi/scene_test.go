@@ -550,10 +550,14 @@ func TestDeactivationGoesBackAndForth(t *testing.T) {
 		if v := s.admin.Must("GET", bob, nil); !v.Get("erased").True() || !v.Get("deactivated").True() {
 			t.Errorf("erased is shown as %s", v)
 		}
+		rooms := 0
 		for room, membership := range s.admin.Must("GET", a+"v1/users/@bob:a.test/memberships", nil).Get("memberships").Members() {
-			if !membership.Is("leave") {
+			if rooms++; !membership.Is("leave") {
 				t.Errorf("in %s Bob is %s", room, membership)
 			}
+		}
+		if rooms != 2 {
+			t.Errorf("Bob was in %d rooms", rooms)
 		}
 		s.refused(s.admin, "POST", a+"v1/send_server_notice", notice, 404)
 

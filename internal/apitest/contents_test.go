@@ -16,7 +16,9 @@ func TestEventsOfNewRoomsAreAsTheSpecificationHasThem(t *testing.T) {
 	alice := hstest.New(t).Server("a.test").Register("alice")
 	spec, c := openapi.New(), "/_matrix/client/v3/"
 	versions := alice.Must("GET", c+"capabilities", nil).Get("capabilities").Get("m.room_versions").Get("available")
+	n := 0
 	for version := range versions.Members() {
+		n++
 		for i, preset := range []string{"private_chat", "public_chat", "trusted_private_chat"} {
 			create := fmt.Sprintf(`{"room_version":%q,"preset":%q,"name":"x","topic":"x","room_alias_name":"alias-%s-%d","invite":["@bob:a.test"],"is_direct":true}`, version, preset, version, i)
 			room := text(alice.Must("POST", c+"createRoom", create), "room_id")
@@ -34,6 +36,9 @@ func TestEventsOfNewRoomsAreAsTheSpecificationHasThem(t *testing.T) {
 				}
 			}
 		}
+	}
+	if n != 12 {
+		t.Errorf("rooms of %d versions were looked into", n)
 	}
 }
 

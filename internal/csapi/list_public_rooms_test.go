@@ -104,11 +104,16 @@ func TestPublicRoomsAreListed(t *testing.T) {
 			"room_id": string(tea), "name": "Tea", "topic": "Grüne und schwarze", "canonical_alias": "#tea:a.test", "join_rule": "public",
 			"num_joined_members": 3.0, "world_readable": false, "guest_can_join": false,
 		}
+		rooms := 0
 		for r := range page.Get("chunk").Elements() {
 			var got map[string]any
 			if err := json.Unmarshal(r, &got); err != nil || !maps.Equal(got, want) {
 				t.Errorf("got %s, want %v", r, want)
 			}
+			rooms++
+		}
+		if rooms != 1 {
+			t.Errorf("%d rooms are on a page of one", rooms)
 		}
 		if n, _ := page.Get("total_room_count_estimate").Int(); n != 3 {
 			t.Errorf("%d rooms in all", n)

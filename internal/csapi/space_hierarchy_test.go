@@ -69,6 +69,9 @@ func TestASpaceIsShown(t *testing.T) {
 			`"state_key":"` + string(rooms[0]) + `","type":"m.space.child"}],"guest_can_join":false,"join_rule":"public","name":"space",` +
 			`"num_joined_members":1,"room_id":"` + string(root) + `","room_type":"m.space","room_version":"12","world_readable":false}`
 		shown := s.get("bob", "GET "+call+"?suggested_only=true&max_depth=0", "")
+		if got := roomsOf(shown); !slices.Equal(got, []string{"space"}) {
+			t.Errorf("got %v", got)
+		}
 		for r := range shown.Get("rooms").Elements() {
 			children := canonjson.Value(nil)
 			for c := range r.Get("children_state").Elements() {

@@ -6,7 +6,7 @@ import (
 	"parley/internal/hstest"
 )
 
-// invited returns the rooms that a section of a fresh sync has.
+// section reports whether a section of a fresh sync has a room.
 func section(s *stage, u *hstest.User, name, room string) bool {
 	return s.sync(u).Get("rooms").Get(name).Get(room) != nil
 }

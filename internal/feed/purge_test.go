@@ -15,7 +15,7 @@ func (s *scene) purge(room, event string) {
 	admin := s.admin()
 	const api = "/_synapse/admin/v1/"
 	task := text(admin.Must("POST", api+"purge_history/"+room+"/"+event, `{"delete_local_events":true}`), "purge_id")
-	for {
+	for range 100_000 {
 		v := admin.Must("GET", api+"purge_history_status/"+task, nil)
 		switch text(v, "status") {
 		case "complete":
@@ -24,6 +24,7 @@ func (s *scene) purge(room, event string) {
 			s.Fatalf("purging: %s", v)
 		}
 	}
+	s.Fatal("the purge does not end")
 }
 
 // admin makes Carol one who administers the server.
