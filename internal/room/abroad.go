@@ -88,10 +88,20 @@ func isRefusal(err error) bool {
 	return ok && refusal.Status < 500 && refusal.Code.Known()
 }
 
+// refusalOf is for the user what another server has refused; ok is false if it has
+// not.
+func refusalOf(err error) (own *mxerr.Error, ok bool) {
+	refusal, ok := errors.AsType[*remote.Refusal](err)
+	if !ok || !isRefusal(err) {
+		return nil, false
+	}
+	return mxerr.New(refusal.Code, "%s", refusal.Message).WithStatus(refusal.Status).Wrap(err), true
+}
+
 // told makes of what another server answered what the user gets to know.
 func told(roomID id.RoomID, err error) error {
-	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && isRefusal(err) {
-		return mxerr.New(refusal.Code, "%s", refusal.Message).WithStatus(refusal.Status).Wrap(err)
+	if refused, ok := refusalOf(err); ok {
+		return refused
 	}
 	if own, ok := errors.AsType[*mxerr.Error](err); ok {
 		return own
@@ -168,7 +178,7 @@ func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID i
 	if err != nil {
 		return Sent{}, err
 	}
-	a, err := g.readHandover(ctx, join, answer)
+	a, err := g.readHandover(ctx, server, join, answer)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -177,8 +187,8 @@ func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID i
 
 // readHandover checks what another server hands over. Events that do not pass are
 // left out, as if they had not been there.
-func (g *Engine) readHandover(ctx context.Context, join *event.Event, answer canonjson.Value) (Arrival, error) {
-	a := Arrival{Join: join}
+func (g *Engine) readHandover(ctx context.Context, server id.ServerName, join *event.Event, answer canonjson.Value) (Arrival, error) {
+	a := Arrival{Join: join, From: server}
 	if signed := answer.Get("event"); signed.Kind() == canonjson.Object {
 		e, err := event.Parse(signed, join.Rules())
 		if err == nil && e.ID() == join.ID() && string(e.Content()) == string(join.Content()) {

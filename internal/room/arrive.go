@@ -22,6 +22,8 @@ import (
 type Arrival struct {
 	// Join is the event by which a local user joins, with all its signatures.
 	Join *event.Event
+	// From is the server that says the rest.
+	From id.ServerName
 	// State is the state before the join. AuthChain is what authorises it and the
 	// join, and may have events of the state in it.
 	State, AuthChain []*event.Event
@@ -52,8 +54,7 @@ func (g *Engine) Arrive(ctx context.Context, a Arrival) (Sent, error) {
 		return Sent{}, err
 	case here:
 		// Somebody else of this server was faster: it is an event as any other.
-		_, err := g.Receive(ctx, a.Join)
-		return Sent{EventID: a.Join.ID(), Pos: g.journal.Head()}, err
+		return g.takeJoin(ctx, a.From, a.Join)
 	}
 	for range attempts {
 		sent, err := g.arrive(ctx, a)
@@ -62,6 +63,19 @@ func (g *Engine) Arrive(ctx context.Context, a Arrival) (Sent, error) {
 		}
 	}
 	return Sent{}, fmt.Errorf("arriving in %s: %w", a.Join.RoomID(), errConflict)
+}
+
+// takeJoin receives a join that another server has taken into a room that this
+// server is in, too.
+func (g *Engine) takeJoin(ctx context.Context, from id.ServerName, join *event.Event) (Sent, error) {
+	outcome, err := g.ReceiveFrom(ctx, from, join)
+	switch {
+	case err != nil:
+		return Sent{}, err
+	case outcome == Rejected, outcome == SoftFailed:
+		return Sent{}, mxerr.New(mxerr.Forbidden, "The room does not allow the join")
+	}
+	return Sent{EventID: join.ID(), Pos: g.journal.Head()}, nil
 }
 
 func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {

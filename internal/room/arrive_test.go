@@ -51,19 +51,35 @@ func (n *node) pdus(roomID id.RoomID, rules *roomver.Rules, nums []stateres.Num)
 // handshake is what a resident server hands over to one whose user joins.
 func handshake(resident, joining *node, roomID id.RoomID, user id.UserID) Arrival {
 	joining.t.Helper()
-	t, err := resident.Template(ctx, roomID, user, event.MembershipJoin, nil)
-	if err != nil {
-		joining.t.Fatal(err)
+	return handshakes(resident, joining, roomID, user)[0]
+}
+
+// handshakes are those of users of a server who join at once.
+func handshakes(resident, joining *node, roomID id.RoomID, users ...id.UserID) (arrivals []Arrival) {
+	joining.t.Helper()
+	var joins []*event.Event
+	for _, user := range users {
+		t, err := resident.Template(ctx, roomID, user, event.MembershipJoin, nil)
+		if err != nil {
+			joining.t.Fatal(err)
+		}
+		joins = append(joins, joining.sign(user, t))
 	}
-	join, err := resident.Take(ctx, roomID, joining.sign(user, t))
-	if err != nil {
-		joining.t.Fatal(err)
+	for _, join := range joins {
+		join, err := resident.Take(ctx, roomID, join)
+		if err != nil {
+			joining.t.Fatal(err)
+		}
+		h, err := resident.HandOver(ctx, join, true)
+		if err != nil {
+			joining.t.Fatal(err)
+		}
+		arrivals = append(arrivals, Arrival{
+			Join: join, From: resident.server,
+			State: resident.pdus(roomID, join.Rules(), h.State), AuthChain: resident.pdus(roomID, join.Rules(), h.AuthChain),
+		})
 	}
-	h, err := resident.HandOver(ctx, join, true)
-	if err != nil {
-		joining.t.Fatal(err)
-	}
-	return Arrival{Join: join, State: resident.pdus(roomID, join.Rules(), h.State), AuthChain: resident.pdus(roomID, join.Rules(), h.AuthChain)}
+	return arrivals
 }
 
 func (n *node) arrives(a Arrival) Sent {
@@ -175,7 +191,7 @@ func TestHostileHandovers(t *testing.T) {
 			},
 			"a state of a guest": func(h *Arrival) { h.State = append(h.State, forged(t, a, roomID)) },
 		} {
-			h := Arrival{good.Join, slices.Clone(good.State), slices.Clone(good.AuthChain)}
+			h := Arrival{good.Join, good.From, slices.Clone(good.State), slices.Clone(good.AuthChain)}
 			change(&h)
 			b := start(t, storetest.Open(t, fresh()), Options{Server: "b.test"})
 			_, err := b.Arrive(ctx, h)

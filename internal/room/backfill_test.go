@@ -161,3 +161,23 @@ func TestRedactionsAndThreadsOfThePastCount(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWasRedactedBeforeItsPlaceWasKnownStaysSo redacts a part of the state that
+// was handed over, and has what was before the join fetched then.
+func TestWhatWasRedactedBeforeItsPlaceWasKnownStaysSo(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		target := a.stateEvent(roomID, "m.room.guest_access", "")
+		b.from("a.test", a.sent(roomID, Draft{Type: event.TypeRedaction, Sender: admin(0), Redacts: target.ID()}))
+		b.fillAll(roomID)
+		b.forgetAll()
+		b.Engine.items.Clear()
+		it, ok, err := b.Item(ctx, roomID, target.ID())
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if it.Event.Unsigned().Get("redacted_because") == nil {
+			t.Errorf("it is shown as %s", it.Event.JSON())
+		}
+		sameHistory(t, roomID, a, b)
+	})
+}

@@ -146,10 +146,6 @@ func (g *Engine) HandOver(ctx context.Context, join *event.Event, members bool) 
 	if err != nil {
 		return h, err
 	}
-	n, err := g.numByID(ctx, r, join.ID())
-	if err != nil {
-		return h, err
-	}
 	before, err := g.rootBefore(ctx, r, join.ID())
 	if err != nil {
 		return h, err
@@ -160,8 +156,14 @@ func (g *Engine) HandOver(ctx context.Context, join *event.Event, members bool) 
 			return h, err
 		}
 		h.State, h.AuthChain = s.State, s.AuthChain
-	} else if h.State, h.AuthChain, err = g.stateButMembers(ctx, r, before, n); err != nil {
-		return h, err
+	} else {
+		n, err := g.numByID(ctx, r, join.ID())
+		if err != nil {
+			return h, err
+		}
+		if h.State, h.AuthChain, err = g.stateButMembers(ctx, r, before, n); err != nil {
+			return h, err
+		}
 	}
 	h.Servers, err = g.ServersIn(ctx, r.num)
 	return h, err

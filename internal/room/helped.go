@@ -111,12 +111,5 @@ func (g *Engine) joinHelpedBy(ctx context.Context, server id.ServerName, roomID 
 	if results[0].Err != nil {
 		return Sent{}, results[0].Err
 	}
-	outcome, err := g.ReceiveFrom(ctx, server, results[0].Event)
-	switch {
-	case err != nil:
-		return Sent{}, err
-	case outcome == Rejected, outcome == SoftFailed:
-		return Sent{}, mxerr.New(mxerr.Forbidden, "The room does not allow the join")
-	}
-	return Sent{EventID: join.ID(), Pos: g.journal.Head()}, nil
+	return g.takeJoin(ctx, server, results[0].Event)
 }

@@ -50,8 +50,8 @@ func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Se
 
 // inviteRefused is what the user is told whose invite another server did not take.
 func inviteRefused(target id.UserID, err error) error {
-	if refusal, ok := errors.AsType[*remote.Refusal](err); ok && isRefusal(err) {
-		return mxerr.New(refusal.Code, "%s", refusal.Message).WithStatus(refusal.Status).Wrap(err)
+	if refused, ok := refusalOf(err); ok {
+		return refused
 	}
 	return mxerr.New(mxerr.NotFound, "The server of %s could not be reached", target).Wrap(err)
 }

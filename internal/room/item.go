@@ -78,21 +78,27 @@ func scanItem(row store.Cursor, r *live) (Item, error) {
 	return it, nil
 }
 
-// readItems returns what a query that begins with selectItems selects.
+// scanItems returns what a query that begins with selectItems selects.
+func scanItems(tx *store.Tx, r *live, query string, args ...any) (list []Item, err error) {
+	for row, err := range tx.Query(selectItems+query, args...) {
+		if err != nil {
+			return nil, err
+		}
+		it, err := scanItem(row, r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, it)
+	}
+	return list, nil
+}
+
+// readItems is scanItems in a transaction of its own.
 func (g *Engine) readItems(ctx context.Context, r *live, query string, args ...any) ([]Item, error) {
 	var list []Item
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(selectItems+query, args...) {
-			if err != nil {
-				return err
-			}
-			it, err := scanItem(row, r)
-			if err != nil {
-				return err
-			}
-			list = append(list, it)
-		}
-		return nil
+	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = scanItems(tx, r, query, args...)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)

@@ -276,7 +276,7 @@ func (f filling) takeOutliers(ctx context.Context, roomID id.RoomID, pdus []cano
 		}
 	}
 	if r.rules.RoomIDFromCreate {
-		needed = append(needed, id.EventID("$"+string(roomID)[1:]))
+		needed = append(needed, createID(roomID))
 	}
 	known, err := f.knownOutliers(ctx, r, needed)
 	if err != nil {

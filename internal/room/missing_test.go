@@ -294,3 +294,24 @@ func TestAStateOfWhichOneEventCannotBeHadIsFetchedAsAWhole(t *testing.T) {
 		same(t, roomID, a, b)
 	})
 }
+
+// TestTwoOfAServerArriveAtOnce has two users join who have been told how before
+// either was in.
+func TestTwoOfAServerArriveAtOnce(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, other id.RoomID, n *neighbours) {
+		r, err := a.room(ctx, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roomID := a.create(NewRoom{Creator: admin(0), Version: r.rules.Version, Preset: PublicChat})
+		for _, arrival := range handshakes(a, b, roomID, guest, "@two:b.test") {
+			b.arrives(arrival)
+		}
+		for _, user := range []id.UserID{guest, "@two:b.test"} {
+			if got, err := b.Membership(ctx, roomID, user); err != nil || got != event.MembershipJoin {
+				t.Errorf("%s is %q: %v", user, got, err)
+			}
+		}
+		same(t, roomID, a, b)
+	})
+}

@@ -110,13 +110,16 @@ func (j *judging) judge(e *event.Event) {
 	j.order = append(j.order, outlier{e, status})
 }
 
+// createID is the ID of the event that has given a room its ID.
+func createID(roomID id.RoomID) id.EventID { return id.EventID("$" + string(roomID)[1:]) }
+
 // create returns the create event of the room where events do not cite it: its ID
 // is that of the room.
 func (j *judging) create(e *event.Event) *event.Event {
 	if e.IsState(event.TypeCreate, "") {
 		return nil
 	}
-	eventID := id.EventID("$" + string(e.RoomID())[1:])
+	eventID := createID(e.RoomID())
 	if create := j.all[eventID]; create != nil {
 		return create
 	}

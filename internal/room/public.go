@@ -59,8 +59,8 @@ func ReadSummary(v canonjson.Value) (s Summary, ok bool) {
 	if _, err := id.ParseRoomAlias(text("canonical_alias")); err == nil {
 		s.CanonicalAlias = text("canonical_alias")
 	}
-	if isMXC(text("avatar_url")) {
-		s.AvatarURL = text("avatar_url")
+	if avatar, err := id.ParseContentURI(text("avatar_url")); err == nil {
+		s.AvatarURL = string(avatar)
 	}
 	if s.JoinRule == "" {
 		s.JoinRule = "public" // as it was before others were told
@@ -76,12 +76,6 @@ func ReadSummary(v canonjson.Value) (s Summary, ok bool) {
 		}
 	}
 	return s, true
-}
-
-// isMXC reports whether a text begins as the address of a file does.
-func isMXC(text string) bool {
-	const scheme = "mxc://"
-	return len(text) > len(scheme) && text[:len(scheme)] == scheme
 }
 
 // A PublicQuery says which rooms of the directory somebody wants to see.

@@ -128,7 +128,7 @@ func (g *Engine) Item(ctx context.Context, roomID id.RoomID, eventID id.EventID)
 // choose the IDs of their events and this one was chosen twice.
 func (g *Engine) RoomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		rooms, err = store.List[id.RoomID](tx, "SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1", eventID)
+		rooms, err = store.List[id.RoomID](tx, "SELECT r.room_id FROM events e JOIN rooms r ON r.room = e.room WHERE e.event_id = $1 ORDER BY r.room", eventID)
 		return err
 	})
 	if err != nil {
@@ -204,18 +204,12 @@ func (g *Engine) itemsFound(ctx context.Context, r *live, nums []stateres.Num) (
 			wanted = append(wanted, n)
 		}
 		in, arg := tx.In(1, wanted)
-		for row, err := range tx.Query(selectItems+"WHERE e.event "+in, arg) {
-			if err != nil {
-				return err
-			}
-			it, err := scanItem(row, r)
-			if err != nil {
-				return err
-			}
+		items, err := scanItems(tx, r, "WHERE e.event "+in, arg)
+		for _, it := range items {
 			found[it.Num] = it
 			g.items.PutSince(it.Num, it, missing[it.Num])
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)

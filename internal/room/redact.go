@@ -29,12 +29,14 @@ func (r *live) redacts(ctx context.Context, made *entry) error {
 	if redaction.Type() != event.TypeRedaction || redaction.Redacts() == "" {
 		return nil
 	}
-	n, err := r.find(ctx, redaction.Redacts())
+	outlier, n, err := r.findOutlier(ctx, redaction.Redacts())
 	if err != nil {
 		return fmt.Errorf("looking for what %s redacts: %w", redaction.ID(), err)
 	}
-	if n == 0 {
+	if n == 0 || outlier { // an outlier is written anew when its place is known
 		made.awaits = redaction.Redacts()
+	}
+	if n == 0 {
 		return nil
 	}
 	target, err := r.event(ctx, n)

@@ -110,8 +110,7 @@ func (g *Engine) changeRemains(ctx context.Context, roomID id.RoomID, room Num, 
 	}
 	var after remains
 	_, err = g.journal.Append(ctx, func(b *journal.Batch) error {
-		last, busy := b.Memo(room)
-		if busy {
+		if _, busy := b.Memo(room); busy {
 			return errConflict
 		}
 		var before remains
@@ -121,15 +120,12 @@ func (g *Engine) changeRemains(ctx context.Context, roomID id.RoomID, room Num, 
 		if after, err = decide(b, before); err != nil {
 			return err
 		}
-		if last == nil {
-			var pos journal.Position
-			if err := b.Row("SELECT pos FROM rooms WHERE room = $1", room).Scan(&pos); err != nil {
-				return fmt.Errorf("reading room %d: %w", room, err)
-			}
-			last = lastAppend{int64(change), pos}
+		var pos journal.Position
+		if err := b.Row("SELECT pos FROM rooms WHERE room = $1", room).Scan(&pos); err != nil {
+			return fmt.Errorf("reading room %d: %w", room, err)
 		}
 		after.began = b.Append(room.Scope(), journal.KindPurge, int64(room))
-		b.Remember(room, last)
+		b.Remember(room, lastAppend{int64(change), pos})
 		put := after
 		b.Write(remainsKey{room}, func(tx *store.Tx) error {
 			if _, err := tx.Exec("UPDATE rooms SET change = $2 WHERE room = $1", room, change); err != nil {

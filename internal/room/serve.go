@@ -61,7 +61,7 @@ type Served struct {
 // [mxerr.NotFound] if there is none, or none in a room where the server has
 // members.
 func (g *Engine) Serve(ctx context.Context, server id.ServerName, eventID id.EventID) (Served, error) {
-	rooms, err := g.roomsWith(ctx, eventID)
+	rooms, err := g.RoomsWith(ctx, eventID)
 	if err != nil {
 		return Served{}, err
 	}
@@ -74,8 +74,11 @@ func (g *Engine) Serve(ctx context.Context, server id.ServerName, eventID id.Eve
 			return Served{}, err
 		}
 		items, err := g.readItems(ctx, r, "WHERE e.event_id = $1 AND e.room = $2", eventID, r.num)
-		if err != nil || len(items) == 0 {
+		if err != nil {
 			return Served{}, err
+		}
+		if len(items) == 0 { // it was purged this moment
+			continue
 		}
 		served, err := g.serve(ctx, roomID, server, items)
 		if err != nil {
@@ -84,28 +87,6 @@ func (g *Engine) Serve(ctx context.Context, server id.ServerName, eventID id.Eve
 		return served[0], nil
 	}
 	return Served{}, mxerr.New(mxerr.NotFound, "There is no event %s", eventID)
-}
-
-// roomsWith returns the rooms that have an event of this ID.
-func (g *Engine) roomsWith(ctx context.Context, eventID id.EventID) (rooms []id.RoomID, err error) {
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query(
-			"SELECT rooms.room_id FROM events JOIN rooms ON rooms.room = events.room WHERE events.event_id = $1 ORDER BY rooms.room", eventID) {
-			if err != nil {
-				return err
-			}
-			var roomID id.RoomID
-			if err := row.Scan(&roomID); err != nil {
-				return err
-			}
-			rooms = append(rooms, roomID)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for event %s: %w", eventID, err)
-	}
-	return rooms, nil
 }
 
 // serve makes of items what a server gets.

@@ -95,19 +95,10 @@ func (g *Engine) shownItems(ctx context.Context, r *live, ids []id.EventID) ([]I
 		return nil, nil
 	}
 	var list []Item
-	err := g.db.View(ctx, func(tx *store.Tx) error {
+	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
 		in, arg := tx.In(2, ids)
-		for row, err := range tx.Query(selectItems+"WHERE e.room = $1 AND e.place IS NOT NULL AND e.event_id "+in, r.num, arg) {
-			if err != nil {
-				return err
-			}
-			it, err := scanItem(row, r)
-			if err != nil {
-				return err
-			}
-			list = append(list, it)
-		}
-		return nil
+		list, err = scanItems(tx, r, "WHERE e.room = $1 AND e.place IS NOT NULL AND e.event_id "+in, r.num, arg)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading events of %s: %w", r.id, err)
