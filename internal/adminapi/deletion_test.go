@@ -31,6 +31,7 @@ var rowsOfRooms = map[string]struct {
 	"memberships":      {left: "clients that were away are told that their users have left"},
 	"notice_rooms":     {},
 	"outside":          {rare: true},
+	"partial_joins":    {rare: true},
 	"purges":           {left: "how it went can be asked for until the next day"},
 	"receipts":         {},
 	"relations":        {},

@@ -105,6 +105,11 @@ func (s *Server) state(ctx context.Context, c endpoint.Caller, req roomRequest) 
 // list lists the state of a room that the caller may see, or one type of events in
 // it, at the point that a token names, if it does.
 func (s *Server) list(ctx context.Context, c endpoint.Caller, roomID id.RoomID, eventType, at string) (*listing, error) {
+	if eventType == "" || eventType == event.TypeMember {
+		if err := s.Rooms.Whole(ctx, roomID); err != nil {
+			return nil, err
+		}
+	}
 	sight, root, err := s.stateRoot(ctx, c, roomID)
 	if err == nil && at != "" {
 		root, err = s.stateAt(ctx, roomID, sight, root, at)
@@ -136,6 +141,11 @@ type stateEventRequest struct {
 func (s *Server) stateEvent(ctx context.Context, c endpoint.Caller, req stateEventRequest) (canonjson.Value, error) {
 	if req.Format != "" && req.Format != "content" && req.Format != "event" {
 		return nil, mxerr.New(mxerr.InvalidParam, "format is neither content nor event")
+	}
+	if req.Type == event.TypeMember && req.StateKey != string(c.UserID) {
+		if err := s.Rooms.Whole(ctx, req.RoomID); err != nil {
+			return nil, err
+		}
 	}
 	sight, root, err := s.stateRoot(ctx, c, req.RoomID)
 	if err != nil {

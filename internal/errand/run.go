@@ -20,6 +20,9 @@ type Work[K comparable] struct {
 	AtOnce int
 	// Log gets what went wrong.
 	Log *slog.Logger
+	// Usual, unless nil, reports whether an error of Do is one as they happen in the
+	// world, which is no fault of this server.
+	Usual func(error) bool
 }
 
 // Run does what was left from before and then what is added, until the context
@@ -36,7 +39,11 @@ func (q *Queue[K]) Run(ctx context.Context, w Work[K]) {
 				}
 				err := w.Do(ctx, key)
 				if err != nil && ctx.Err() == nil {
-					w.Log.ErrorContext(ctx, w.What+": trying again later", "about", key, "err", err)
+					level := slog.LevelError
+					if w.Usual != nil && w.Usual(err) {
+						level = slog.LevelInfo
+					}
+					w.Log.Log(ctx, level, w.What+": trying again later", "about", key, "err", err)
 				}
 				q.done(key, err != nil)
 			}

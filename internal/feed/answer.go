@@ -57,6 +57,7 @@ type news struct {
 	relisted bool           // all receipts are to be told, and what is unread
 	typing   bool           // what is known of who is typing may be wrong
 	recount  bool           // what is unread may be counted otherwise
+	whole    bool           // all members are known since the last answer
 
 	data  []accountdata.Data
 	said  []receipt.Receipt
@@ -191,6 +192,10 @@ func (a *answer) changes(ctx context.Context) error {
 		case journal.KindRedaction:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.redacted = append(n.redacted, stateres.Num(e.Ref))
+			}
+		case journal.KindWhole:
+			if err := a.becameWhole(ctx, room.Num(e.Ref)); err != nil {
+				return err
 			}
 		case journal.KindReceipt:
 			if n := a.about(room.Num(e.Ref)); n != nil {

@@ -16,6 +16,9 @@ import (
 // joined makes the section of a room that the user is in, nil if there is
 // nothing to tell of it.
 func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
+	if hidden, err := a.partial(ctx, n); err != nil || hidden {
+		return nil, err
+	}
 	at, err := a.Rooms.At(ctx, n.id, a.now.Pos)
 	if err != nil {
 		return nil, err
@@ -80,7 +83,7 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if known == s.at.Root && s.before.Place == s.at.Place {
+	if known == s.at.Root && s.before.Place == s.at.Place && !s.whole {
 		return nil
 	}
 	if s.before.Place != s.at.Place {
@@ -95,7 +98,7 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 	if err := b.make(ctx); err != nil {
 		return err
 	}
-	if b.known == (statetrie.Root{}) || b.concernsNames() {
+	if b.known == (statetrie.Root{}) || s.whole || b.concernsNames() {
 		if err := s.summarise(ctx, b); err != nil {
 			return err
 		}

@@ -194,7 +194,11 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
-	again := !remembers || was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
+	untold, err := a.untold(ctx, n)
+	if err != nil {
+		return err
+	}
+	again := !remembers || untold || was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
 	switch {
 	case !again:
 		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)

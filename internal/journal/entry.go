@@ -65,6 +65,7 @@ const (
 	KindAccountData Kind = 5  // scope user; the rows have the position, ref is 1 for push rules (accountdata)
 	KindRedaction   Kind = 6  // scope room; ref is the number of an event that was redacted (room)
 	KindPurge       Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
+	KindWhole       Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
 )
 
 // An Entry is one line of the journal.

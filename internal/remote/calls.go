@@ -86,15 +86,20 @@ func (s *Servers) StateIDs(ctx context.Context, server id.ServerName, roomID id.
 	return eventIDs(answer, "pdu_ids"), eventIDs(answer, "auth_chain_ids"), err
 }
 
-// State asks for the state before an event, and what authorises it.
+// State asks for the state before an event, and what authorises it, and hands on
+// each event as it comes.
 // https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid
-func (s *Servers) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error) {
-	answer, err := s.Do(ctx, Call{
+func (s *Servers) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID, each Handed) error {
+	_, err := s.Stream(ctx, Call{
 		Server: server, Method: http.MethodGet, Path: Path(federation+"/v1/state", string(roomID)),
 		Query: url.Values{"event_id": {string(at)}}, Timeout: stateTime, Limit: manyEvents,
-	})
-	return elements(answer, "pdus"), elements(answer, "auth_chain"), err
+	}, []string{"pdus", "auth_chain"}, func(list string, pdu canonjson.Value) error { return each(list == "pdus", pdu) })
+	return err
 }
+
+// A Handed gets the events of a long answer as they come: those that are of a state,
+// and those that only authorise others. What it returns ends the call.
+type Handed func(inState bool, pdu canonjson.Value) error
 
 // EventAuth asks for what authorises an event.
 // https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1event_authroomideventid
@@ -135,8 +140,9 @@ func (s *Servers) Make(ctx context.Context, server id.ServerName, membership str
 	return t, nil
 }
 
-// Send hands over an event of a membership that was made of a template.
-// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2send_joinroomideventid
+// Send hands over an event of a membership that was made of a template: leave or
+// knock.
+// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2send_leaveroomideventid
 func (s *Servers) Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error) {
 	version := "/v2"
 	if membership == "knock" {
@@ -144,8 +150,47 @@ func (s *Servers) Send(ctx context.Context, server id.ServerName, membership str
 	}
 	return s.Do(ctx, Call{
 		Server: server, Method: http.MethodPut, Path: Path(federation+version+"/send_"+membership, string(roomID), string(eventID)),
-		Body: event, Insist: true, Timeout: stateTime, Limit: manyEvents,
+		Body: event, Insist: true, Limit: fewEvents,
 	})
+}
+
+// A Joined is what a server says of a join that it has taken, beside the state.
+type Joined struct {
+	// Event is the join, with that server's signature where it needs one; nil if it
+	// does not say.
+	Event canonjson.Value
+	// Partial says that member events are left out of the state that nobody needs to
+	// check the rest. Servers are those in the room then.
+	Partial bool
+	Servers []id.ServerName
+}
+
+// mostServers is how many servers of a room another one can tell of.
+const mostServers = 100_000
+
+// Join hands over a join that was made of a template, and hands on each event of
+// the answer as it comes. Members may be left out of the state.
+// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2send_joinroomideventid
+func (s *Servers) Join(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, event canonjson.Value, each Handed) (Joined, error) {
+	var j Joined
+	rest, err := s.Stream(ctx, Call{
+		Server: server, Method: http.MethodPut, Path: Path(federation+"/v2/send_join", string(roomID), string(eventID)),
+		Query: url.Values{"omit_members": {"true"}}, Body: event, Insist: true, Timeout: stateTime, Limit: manyEvents,
+	}, []string{"state", "auth_chain", "servers_in_room"}, func(list string, element canonjson.Value) error {
+		if list != "servers_in_room" {
+			return each(list == "state", element)
+		}
+		text, _ := element.Text()
+		if server, err := id.ParseServerName(text); err == nil && len(j.Servers) < mostServers {
+			j.Servers = append(j.Servers, server)
+		}
+		return nil
+	})
+	if event := rest.Get("event"); event.Kind() == canonjson.Object {
+		j.Event = event
+	}
+	j.Partial = rest.Get("members_omitted").True()
+	return j, err
 }
 
 // Directory asks the server of an alias for its room, and the servers that are in it.

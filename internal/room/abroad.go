@@ -143,18 +143,23 @@ func versions() (list []roomver.Version) {
 	return list
 }
 
-// handOver makes a membership event with the help of a server that is in the room,
-// and gives it to that server, which answers.
-func (g *Engine) handOver(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, m Move) (*event.Event, canonjson.Value, error) {
+// sign makes a membership event with the help of a server that is in the room.
+func (g *Engine) sign(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, m Move) (*event.Event, error) {
 	var supported []roomver.Version
 	if membership != event.MembershipLeave {
 		supported = versions()
 	}
 	t, err := g.elsewhere.Make(ctx, server, membership, roomID, m.Sender, supported)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	e, err := g.complete(t, roomID, m.draft(membership))
+	return g.complete(t, roomID, m.draft(membership))
+}
+
+// handOver makes a leave or a knock with the help of a server that is in the room,
+// and gives it to that server, which answers.
+func (g *Engine) handOver(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, m Move) (*event.Event, canonjson.Value, error) {
+	e, err := g.sign(ctx, server, membership, roomID, m)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -174,43 +179,26 @@ func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent
 // joinThrough joins a room with the help of a server that is in it.
 // https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID id.RoomID, m Move) (Sent, error) {
-	join, answer, err := g.handOver(ctx, server, event.MembershipJoin, roomID, m)
+	join, err := g.sign(ctx, server, event.MembershipJoin, roomID, m)
 	if err != nil {
 		return Sent{}, err
 	}
-	a, err := g.readHandover(ctx, server, join, answer)
+	h := handed{engine: g, room: roomID, rules: join.Rules()}
+	said, err := g.elsewhere.Join(ctx, server, roomID, join.ID(), join.JSON(), h.events(ctx))
+	if err == nil {
+		err = h.end(ctx)
+	}
 	if err != nil {
 		return Sent{}, err
 	}
-	return g.Arrive(ctx, a)
-}
-
-// readHandover checks what another server hands over. Events that do not pass are
-// left out, as if they had not been there.
-func (g *Engine) readHandover(ctx context.Context, server id.ServerName, join *event.Event, answer canonjson.Value) (Arrival, error) {
-	a := Arrival{Join: join, From: server}
-	if signed := answer.Get("event"); signed.Kind() == canonjson.Object {
-		e, err := event.Parse(signed, join.Rules())
-		if err == nil && e.ID() == join.ID() && string(e.Content()) == string(join.Content()) {
-			a.Join = e // with a signature that the join may need
-		}
+	if signed, err := event.Parse(said.Event, join.Rules()); err == nil && signed.ID() == join.ID() && string(signed.Content()) == string(join.Content()) {
+		join = signed // with a signature that the join may need
 	}
-	for into, name := range map[*[]*event.Event]string{&a.State: "state", &a.AuthChain: "auth_chain"} {
-		var pdus []canonjson.Value
-		for pdu := range answer.Get(name).Elements() {
-			pdus = append(pdus, pdu)
-		}
-		results, err := g.Check(ctx, join.Rules(), pdus)
-		if err != nil {
-			return a, err
-		}
-		for _, r := range results {
-			if r.Err == nil {
-				*into = append(*into, r.Event)
-			}
-		}
+	sent, err := g.Arrive(ctx, Arrival{Join: join, From: server, State: h.state, AuthChain: h.chain, Partial: said.Partial, Servers: said.Servers})
+	if err == nil && said.Partial {
+		g.soonWhole(ctx, roomID)
 	}
-	return a, nil
+	return sent, err
 }
 
 // leaveAbroad declines an invite, or takes back a knock, to a room that this server

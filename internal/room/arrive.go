@@ -27,6 +27,10 @@ type Arrival struct {
 	// State is the state before the join. AuthChain is what authorises it and the
 	// join, and may have events of the state in it.
 	State, AuthChain []*event.Event
+	// Partial says that members are missing in the state. They are fetched later,
+	// see [Engine.CompleteRooms]. Servers are those in the room then.
+	Partial bool
+	Servers []id.ServerName
 }
 
 // Places of a room that this server has not seen from its beginning. What is
@@ -96,11 +100,15 @@ func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {
 		return Sent{}, err
 	}
 	place := arrivalPlace(r)
-	count, err := g.storeMembers(ctx, r, handed.state, nums, place)
-	if err != nil {
+	members := membersOf(handed.state, nums)
+	if a.Partial {
+		members.suppose(a.Servers, g.server)
+	}
+	if err := g.storeMembers(ctx, r, members, handed.state, nums, place); err != nil {
 		return Sent{}, err
 	}
-	appended, wait, err := r.arrive(ctx, a.Join, arrival{root: root, place: place, count: count, nums: nums})
+	to := arrival{root: root, place: place, members: members, nums: nums, partial: a.Partial, from: a.From}
+	appended, wait, err := r.arrive(ctx, a.Join, to)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -138,10 +146,13 @@ func arrivalPlace(r *live) int64 {
 
 // arrival is what is stored of a room before the join.
 type arrival struct {
-	root  statetrie.Root
-	place int64
-	count record // joined and invited members
-	nums  map[id.EventID]stateres.Num
+	root    statetrie.Root
+	place   int64
+	members handedMembers
+	nums    map[id.EventID]stateres.Num
+	// partial says that members are missing, and from is who is asked first for them.
+	partial bool
+	from    id.ServerName
 }
 
 // arrive appends the join to the state that is stored.
@@ -153,7 +164,10 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 		return a, nil, errConflict
 	}
 	before, head := r.row, r.head
-	r.row.root, r.row.place, r.row.joined, r.row.invited = to.root, to.place-gapPlaces, to.count.joined, to.count.invited
+	r.row.root, r.row.place, r.row.joined, r.row.invited = to.root, to.place-gapPlaces, to.members.joined, to.members.invited
+	if r.row.whole = 0; to.partial {
+		r.row.whole = notWhole
+	}
 	made := entry{event: join, before: to.root, status: accepted, gap: join.PrevEvents()}
 	for _, eventID := range join.AuthEvents() {
 		made.auth = append(made.auth, to.nums[eventID])
@@ -173,8 +187,16 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 		return a, nil, err
 	}
 	r.pending[made.num] = made
+	r.whole.Store(int64(r.row.whole))
 	a = r.finish(before, []entry{made})
-	return a, r.engine.journal.Submit(a.change), nil
+	return a, r.engine.journal.Submit(func(b *journal.Batch) error {
+		if err := a.change(b); err != nil || !to.partial {
+			return err
+		}
+		p := partial{room: r.id, join: made.num, place: made.place, from: to.from}
+		p.write(b, r.num)
+		return nil
+	}), nil
 }
 
 // A handover is an arrival after the rules were asked about it.
@@ -223,8 +245,11 @@ func judgeHandover(a Arrival) (h handover, err error) {
 	if err == nil {
 		err = eventauth.Check(a.Join, eventauth.AuthState(auth.Events, auth.Create))
 	}
-	if err == nil {
-		err = eventauth.Check(a.Join, eventauth.MapState(h.state))
+	if before := eventauth.State(eventauth.MapState(h.state)); err == nil {
+		if a.Partial {
+			before = lentState{before, auth.Events}
+		}
+		err = eventauth.Check(a.Join, before)
 	}
 	return h, refused(err)
 }

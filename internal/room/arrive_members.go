@@ -21,20 +21,22 @@ var (
 	}}
 )
 
-// handedMember is a user by a state that was handed over.
+// handedMembers is the users of a state that was handed over.
+type handedMembers struct {
+	list            []handedMember
+	joined, invited int64
+	present         servers // of the joined
+}
+
 type handedMember struct {
 	user       id.UserID
 	num        stateres.Num
 	membership string
 }
 
-// storeMembers stores, in pieces, what the users of a state are that was handed
-// over, as it is in a place, and who may see the history before. It returns how
-// many are joined and invited. Local users stay what they are: what a /sync tells
-// of them is appended.
-func (g *Engine) storeMembers(ctx context.Context, r *live, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64) (count record, err error) {
-	var members []handedMember
-	present := make(servers)
+func membersOf(state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) handedMembers {
+	h := handedMembers{present: make(servers)}
+	var count record
 	for t, e := range state {
 		if t.Type != event.TypeMember || !isUser(t.StateKey) {
 			continue
@@ -42,18 +44,45 @@ func (g *Engine) storeMembers(ctx context.Context, r *live, state map[event.Tupl
 		count.count(e, +1)
 		m := handedMember{id.UserID(t.StateKey), nums[e.ID()], e.Membership()}
 		if m.membership == event.MembershipJoin {
-			present[m.user.Server()] = presence{joined: present[m.user.Server()].joined + 1}
+			h.present[m.user.Server()] = presence{joined: h.present[m.user.Server()].joined + 1}
 		}
 		if m.membership == "" {
 			m.membership = event.MembershipLeave
 		}
-		members = append(members, m)
+		h.list = append(h.list, m)
 	}
-	if err := g.db.Update(ctx, func(tx *store.Tx) error { return r.beginMembers(tx, state, nums, place, present) }); err != nil {
-		return count, fmt.Errorf("storing the servers of %s: %w", r.id, err)
+	h.joined, h.invited = count.joined, count.invited
+	return h
+}
+
+// uncounted is how many members a server is taken to have of which it is only known
+// that it has some: more than can leave until they have been counted.
+const uncounted = 1 << 40
+
+// suppose adds servers that have members who are not known. This one has none such.
+func (h *handedMembers) suppose(present []id.ServerName, self id.ServerName) {
+	for _, server := range present {
+		if server != self {
+			h.present[server] = presence{joined: uncounted}
+		}
 	}
-	g.servers.Change(r.num, func(servers) servers { return present })
-	for chunk := range slices.Chunk(members, chainStep) {
+}
+
+// storeMembers stores, in pieces, what the users of a state are that was handed
+// over, as it is in a place, and who may see the history before. Local users stay
+// what they are: what a /sync tells of them is appended.
+func (g *Engine) storeMembers(ctx context.Context, r *live, h handedMembers, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64) error {
+	if err := g.db.Update(ctx, func(tx *store.Tx) error { return r.beginMembers(tx, state, nums, place, h.present) }); err != nil {
+		return fmt.Errorf("storing the servers of %s: %w", r.id, err)
+	}
+	g.servers.Change(r.num, func(servers) servers { return h.present })
+	return g.storeMemberRows(ctx, r, h.list, place, insertMemberships)
+}
+
+// storeMemberRows stores what is said of members one by one. Where something is
+// known of a place, that stays.
+func (g *Engine) storeMemberRows(ctx context.Context, r *live, list []handedMember, place int64, insert *store.Insert) error {
+	for chunk := range slices.Chunk(list, chainStep) {
 		err := g.db.Update(ctx, func(tx *store.Tx) error {
 			var sights, memberships [][]any
 			for _, m := range chunk {
@@ -63,16 +92,16 @@ func (g *Engine) storeMembers(ctx context.Context, r *live, state map[event.Tupl
 				sights = append(sights, []any{r.num, m.user, place, int64(0), m.num, m.membership})
 				memberships = append(memberships, []any{m.user, r.num, m.membership, m.num, int64(0), false})
 			}
-			if err := tx.QueueAll(insertSights, sights); err != nil {
+			if err := tx.QueueAll(insertPastSights, sights); err != nil {
 				return err
 			}
-			return tx.QueueAll(insertMemberships, memberships)
+			return tx.QueueAll(insert, memberships)
 		})
 		if err != nil {
-			return count, fmt.Errorf("storing %d members of %s: %w", len(members), r.id, err)
+			return fmt.Errorf("storing %d members of %s: %w", len(list), r.id, err)
 		}
 	}
-	return count, nil
+	return nil
 }
 
 // beginMembers makes a place free of what an earlier attempt has left there, and

@@ -191,7 +191,7 @@ func TestHostileHandovers(t *testing.T) {
 			},
 			"a state of a guest": func(h *Arrival) { h.State = append(h.State, forged(t, a, roomID)) },
 		} {
-			h := Arrival{good.Join, good.From, slices.Clone(good.State), slices.Clone(good.AuthChain)}
+			h := Arrival{Join: good.Join, From: good.From, State: slices.Clone(good.State), AuthChain: slices.Clone(good.AuthChain)}
 			change(&h)
 			b := start(t, storetest.Open(t, fresh()), Options{Server: "b.test"})
 			_, err := b.Arrive(ctx, h)

@@ -349,6 +349,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"room_servers", "room, server", ""},
 		{"outside", "room, user_id", ""},
 		{"gaps", "room, place", ""},
+		{"partial_joins", "room", ""},
 		{"early_redactions", "room, target, event", ""},
 		{"threads", "room, thread", ""},
 		{"memberships", "user_id, room", " AND user_id NOT LIKE $3"},

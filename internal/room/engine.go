@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parley/internal/cache"
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
@@ -113,6 +114,8 @@ type Engine struct {
 	// arriving is the rooms that are being handed over, filling those for which
 	// missing events are being fetched, and backfilling those of which history is.
 	arriving, filling, backfilling oneByOne
+	// partials is the rooms of which members are to be fetched.
+	partials *errand.Queue[id.RoomID]
 
 	keys      Keys
 	elsewhere Elsewhere
@@ -166,6 +169,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		servers:   cache.New[Num](o.Memory/16, servers.weight),
+		partials:  errand.New[id.RoomID](),
 		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
 		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
@@ -306,7 +310,7 @@ func (g *Engine) foreign(entries []journal.Entry) {
 	defer g.mu.Unlock()
 	changed := false
 	for _, e := range entries {
-		if e.Kind != journal.KindEvent && e.Kind != journal.KindPurge {
+		if e.Kind != journal.KindEvent && e.Kind != journal.KindPurge && e.Kind != journal.KindWhole {
 			continue
 		}
 		changed = true
@@ -364,6 +368,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	}
 	r := newLive(g, row.num, rules)
 	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
+	r.whole.Store(int64(row.whole))
 	r.recent.moments, r.recent.gaps.places = []Moment{row.moment()}, missing
 	return r, nil
 }

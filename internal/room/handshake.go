@@ -54,7 +54,8 @@ func (g *Engine) Template(ctx context.Context, roomID id.RoomID, user id.UserID,
 }
 
 // resident refuses another server that wants something of a room which this
-// server is not in, or that the room does not let in.
+// server is not in, or does not know the members of, or that the room does not let
+// in.
 func (g *Engine) resident(ctx context.Context, roomID id.RoomID, server id.ServerName) error {
 	if err := g.Admits(ctx, roomID, server); err != nil {
 		return err
@@ -63,7 +64,10 @@ func (g *Engine) resident(ctx context.Context, roomID id.RoomID, server id.Serve
 	if err == nil && !here {
 		return mxerr.New(mxerr.NotFound, "This server is not in room %s", roomID)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return g.Whole(ctx, roomID)
 }
 
 // stranger returns the local user in whose name a user joins who was not

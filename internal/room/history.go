@@ -125,6 +125,10 @@ var errNothing = errors.New("there is nothing to purge")
 // firstLeft finds what is to be left: from the first event on that is not before
 // the place of the purge, but the last in any case.
 func (h *historyPurge) firstLeft(b *journal.Batch, left remains) (remains, error) {
+	var partial int
+	if err := b.Row("SELECT count(*) FROM partial_joins WHERE room = $1", h.num).Scan(&partial); err != nil || partial > 0 {
+		return left, err // what has come since the join is needed until the room is whole
+	}
 	var last int64
 	if err := b.Row("SELECT place FROM events WHERE room = $1 AND place IS NOT NULL AND pos IS NOT NULL ORDER BY place DESC LIMIT 1", h.num).Scan(&last); err != nil {
 		return left, err

@@ -33,6 +33,9 @@ type live struct {
 	// fading is up to where they were too old lately, nil if nobody has looked.
 	fading atomic.Pointer[fading]
 
+	// whole is row.whole, for who does not hold mu.
+	whole atomic.Int64
+
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent
 

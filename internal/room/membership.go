@@ -37,6 +37,9 @@ func (m Move) draft(membership string) Draft {
 // https://spec.matrix.org/v1.19/client-server-api/#joining-rooms
 func (g *Engine) Join(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
 	m.Target = m.Sender
+	if err := g.Whole(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	membership, err := g.Membership(ctx, roomID, m.Sender)
 	if err != nil {
 		return Sent{}, err
@@ -89,11 +92,14 @@ func (g *Engine) Knock(ctx context.Context, roomID id.RoomID, m Move) (Sent, err
 	case abroad:
 		return g.knockAbroad(ctx, roomID, m)
 	}
-	return g.Send(ctx, roomID, m.draft(event.MembershipKnock))
+	return g.move(ctx, roomID, m, event.MembershipKnock)
 }
 
 // Invite invites the target.
 func (g *Engine) Invite(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	if err := g.Whole(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	if m.Target.Server() != g.server && g.elsewhere != nil {
 		return g.inviteAbroad(ctx, roomID, m)
 	}
@@ -103,6 +109,9 @@ func (g *Engine) Invite(ctx context.Context, roomID id.RoomID, m Move) (Sent, er
 // Kick makes the target leave. Somebody who has nothing to do with the room
 // cannot be kicked.
 func (g *Engine) Kick(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	if err := g.Whole(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	membership, err := g.Membership(ctx, roomID, m.Target)
 	if err != nil {
 		return Sent{}, err
@@ -116,11 +125,22 @@ func (g *Engine) Kick(ctx context.Context, roomID id.RoomID, m Move) (Sent, erro
 
 // Ban keeps the target out of the room.
 func (g *Engine) Ban(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
-	return g.Send(ctx, roomID, m.draft(event.MembershipBan))
+	return g.move(ctx, roomID, m, event.MembershipBan)
+}
+
+// move sends a member event for which it has to be known what the target is.
+func (g *Engine) move(ctx context.Context, roomID id.RoomID, m Move, membership string) (Sent, error) {
+	if err := g.Whole(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
+	return g.Send(ctx, roomID, m.draft(membership))
 }
 
 // Unban lifts a ban.
 func (g *Engine) Unban(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	if err := g.Whole(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	membership, err := g.Membership(ctx, roomID, m.Target)
 	if err != nil {
 		return Sent{}, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"parley/internal/remote"
@@ -28,11 +29,12 @@ type Elsewhere interface {
 	MissingEvents(ctx context.Context, server id.ServerName, roomID id.RoomID, q remote.Missing) ([]canonjson.Value, error)
 	Backfill(ctx context.Context, server id.ServerName, roomID id.RoomID, from []id.EventID, limit int) ([]canonjson.Value, error)
 	StateIDs(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []id.EventID, err error)
-	State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, authChain []canonjson.Value, err error)
+	State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID, each remote.Handed) error
 	Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error)
 	EventAuth(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID) ([]canonjson.Value, error)
 	Make(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, user id.UserID, versions []roomver.Version) (remote.Template, error)
 	Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error)
+	Join(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, event canonjson.Value, each remote.Handed) (remote.Joined, error)
 	Invite(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, invite remote.Invite) (canonjson.Value, error)
 }
 
@@ -252,47 +254,54 @@ func (f filling) authorise(ctx context.Context, e *event.Event) error {
 	if err != nil {
 		return fmt.Errorf("fetching what authorises %s from %s: %w", e.ID(), f.server, err)
 	}
-	_, err = f.takeOutliers(ctx, e.RoomID(), pdus)
+	r, err := f.room(ctx, e.RoomID())
+	if err != nil {
+		return err
+	}
+	return f.takeOutliers(ctx, r, pdus)
+}
+
+// takeOutliers checks and stores events without their places in the room.
+func (g *Engine) takeOutliers(ctx context.Context, r *live, pdus []canonjson.Value) error {
+	h := handed{engine: g, room: r.id, rules: r.rules}
+	take := h.events(ctx)
+	for _, pdu := range pdus {
+		if err := take(false, pdu); err != nil {
+			return err
+		}
+	}
+	if err := h.end(ctx); err != nil {
+		return err
+	}
+	_, _, err := g.storeJudged(ctx, r, h.all())
 	return err
 }
 
-// takeOutliers checks and stores events without their places in the room. It
-// returns those that count.
-func (f filling) takeOutliers(ctx context.Context, roomID id.RoomID, pdus []canonjson.Value) (map[id.EventID]outlier, error) {
-	r, err := f.room(ctx, roomID)
-	if err != nil {
-		return nil, err
-	}
-	results, err := f.Check(ctx, r.rules, pdus)
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[id.EventID]*event.Event)
-	var needed []id.EventID
-	for _, result := range results {
-		if result.Err == nil && result.Event.RoomID() == roomID {
-			all[result.Event.ID()] = result.Event
-			needed = append(needed, result.Event.AuthEvents()...)
+// storeJudged stores checked events without their places in the room, as what
+// authorises them makes them, which may be among them. It returns those that could
+// be judged, with their numbers.
+func (g *Engine) storeJudged(ctx context.Context, r *live, all map[id.EventID]*event.Event) ([]outlier, map[id.EventID]stateres.Num, error) {
+	missing := make(map[id.EventID]bool)
+	for _, e := range all {
+		for _, eventID := range e.AuthEvents() {
+			if all[eventID] == nil {
+				missing[eventID] = true
+			}
 		}
 	}
 	if r.rules.RoomIDFromCreate {
-		needed = append(needed, createID(roomID))
+		missing[createID(r.id)] = true
 	}
-	known, err := f.knownOutliers(ctx, r, needed)
+	known, err := g.knownOutliers(ctx, r, slices.Collect(maps.Keys(missing)))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list := judgeOutliers(all, func(eventID id.EventID) (*event.Event, bool, bool) {
 		o, ok := known[eventID]
 		return o.event, o.status != rejected, ok
 	})
-	if _, err := f.storeOutliers(ctx, r, list); err != nil {
-		return nil, err
-	}
-	for _, o := range list {
-		known[o.event.ID()] = o
-	}
-	return known, nil
+	nums, err := g.storeOutliers(ctx, r, list)
+	return list, nums, err
 }
 
 // knownOutliers returns events that the room has, whatever their place.
@@ -384,7 +393,6 @@ func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.
 			return err
 		}
 	}
-	var pdus []canonjson.Value
 	var missing []id.EventID
 	for _, eventID := range ids {
 		if nums[eventID] == 0 {
@@ -394,22 +402,30 @@ func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.
 	if len(missing) == 0 {
 		return nil
 	}
-	some := len(missing) <= fewEvents
-	for i := 0; some && i < len(missing); i++ {
-		pdu, err := f.elsewhere.Event(ctx, f.server, missing[i])
-		if some = err == nil; some {
-			pdus = append(pdus, pdu)
-		}
-	}
-	if !some {
-		state, chain, err := f.elsewhere.State(ctx, f.server, roomID, before.ID())
-		switch {
-		case err == nil:
-			pdus = slices.Concat(chain, state)
-		case len(missing) > fewEvents:
+	h := handed{engine: f.Engine, room: roomID, rules: r.rules}
+	take, few := h.events(ctx), len(missing) <= fewEvents
+	if !few || !f.each(ctx, missing, take) {
+		if err := f.elsewhere.State(ctx, f.server, roomID, before.ID(), take); err != nil && !few {
 			return err
 		} // otherwise the state is as far as it can be had
 	}
-	_, err = f.takeOutliers(ctx, roomID, pdus)
+	if err := h.end(ctx); err != nil {
+		return err
+	}
+	_, _, err = f.storeJudged(ctx, r, h.all())
 	return err
+}
+
+// each fetches events one by one, and reports whether all could be had.
+func (f filling) each(ctx context.Context, ids []id.EventID, take remote.Handed) bool {
+	for _, eventID := range ids {
+		pdu, err := f.elsewhere.Event(ctx, f.server, eventID)
+		if err == nil {
+			err = take(false, pdu)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return true
 }

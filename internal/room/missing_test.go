@@ -83,25 +83,21 @@ func (n *neighbours) StateIDs(ctx context.Context, server id.ServerName, roomID 
 	return state, chain, err
 }
 
-func (n *neighbours) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID) (state, chain []canonjson.Value, err error) {
+func (n *neighbours) State(ctx context.Context, server id.ServerName, roomID id.RoomID, at id.EventID, each remote.Handed) error {
 	if err := n.ask("state"); err != nil {
-		return nil, nil, err
+		return err
 	}
 	s, err := n.nodes[server].ServeState(ctx, roomID, n.me, at)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	collect := func(into *[]canonjson.Value) func(canonjson.Value) error {
-		return func(pdu canonjson.Value) error {
-			*into = append(*into, pdu)
-			return nil
-		}
+	hand := func(inState bool) func(canonjson.Value) error {
+		return func(pdu canonjson.Value) error { return each(inState, pdu) }
 	}
-	if err := n.nodes[server].PDUs(ctx, roomID, s.State, collect(&state)); err != nil {
-		return nil, nil, err
+	if err := n.nodes[server].PDUs(ctx, roomID, s.State, hand(true)); err != nil {
+		return err
 	}
-	err = n.nodes[server].PDUs(ctx, roomID, s.AuthChain, collect(&chain))
-	return state, chain, err
+	return n.nodes[server].PDUs(ctx, roomID, s.AuthChain, hand(false))
 }
 
 func (n *neighbours) Event(ctx context.Context, server id.ServerName, eventID id.EventID) (canonjson.Value, error) {
@@ -257,6 +253,10 @@ func (n *neighbours) Make(context.Context, id.ServerName, string, id.RoomID, id.
 
 func (n *neighbours) Send(context.Context, id.ServerName, string, id.RoomID, id.EventID, canonjson.Value) (canonjson.Value, error) {
 	return nil, errBroken
+}
+
+func (n *neighbours) Join(context.Context, id.ServerName, id.RoomID, id.EventID, canonjson.Value, remote.Handed) (remote.Joined, error) {
+	return remote.Joined{}, errBroken
 }
 
 func (n *neighbours) Invite(context.Context, id.ServerName, id.RoomID, id.EventID, remote.Invite) (canonjson.Value, error) {

@@ -125,5 +125,10 @@ func (g *Engine) placeAt(ctx context.Context, roomID id.RoomID, ts, first, last 
 			last = middle - 1
 		}
 	}
-	return first, nil
+	// Beside gaps there are no events for very many places.
+	items, err := g.Forward(ctx, roomID, first, 1)
+	if err != nil || len(items) == 0 {
+		return first, err
+	}
+	return items[0].Place, nil
 }

@@ -65,11 +65,11 @@ func (g *Engine) Before(ctx context.Context, roomID id.RoomID, pos journal.Posit
 // journal may be gone.
 func (g *Engine) longAgo(ctx context.Context, r *live, pos journal.Position) (Moment, error) {
 	found, err := g.readItems(ctx, r, `
-		WHERE e.room = $1 AND e.pos IS NOT NULL AND e.place < (
-			SELECT place FROM events WHERE event = (
-				SELECT ref FROM journal WHERE scope = $2 AND kind = $3 AND pos > $4 ORDER BY pos LIMIT 1))
+		WHERE e.room = $1 AND e.pos IS NOT NULL AND e.place < coalesce((
+			SELECT later.place FROM journal j JOIN events later ON later.event = j.ref
+			WHERE j.scope = $2 AND j.kind = $3 AND j.pos > $4 AND later.place IS NOT NULL ORDER BY j.pos LIMIT 1), $5)
 		ORDER BY e.place DESC LIMIT 1`,
-		r.num, r.num.Scope(), journal.KindEvent, pos)
+		r.num, r.num.Scope(), journal.KindEvent, pos, Last)
 	if err != nil || len(found) == 0 {
 		return Moment{}, err
 	}

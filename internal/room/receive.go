@@ -275,7 +275,7 @@ func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, 
 	if err == nil {
 		err = eventauth.Check(e, eventauth.AuthState(auth.Events, create))
 	}
-	before := &snapshot{ctx: ctx, room: r, root: made.before}
+	before := &snapshot{ctx: ctx, room: r, root: made.before, lent: auth.Events}
 	if err == nil {
 		err = eventauth.Check(e, before)
 	}
@@ -289,7 +289,7 @@ func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, 
 	if err != nil {
 		return 0, err
 	}
-	current := &snapshot{ctx: ctx, room: r, root: root}
+	current := &snapshot{ctx: ctx, room: r, root: root, lent: auth.Events}
 	if eventauth.Check(e, current) != nil {
 		return SoftFailed, current.fault
 	}
@@ -338,25 +338,36 @@ func (r *live) merge(ctx context.Context, made entry, prev []stateres.Num) (entr
 	if err := r.redactedEarly(ctx, &made); err != nil {
 		return made, err
 	}
-	followed, err := r.follows(ctx, prev)
+	others, heads, err := r.beside(ctx, prev)
 	if err != nil {
 		return made, err
 	}
-	var others []stateres.Num
-	var heads []*event.Event
+	return r.follow(ctx, made, others, heads)
+}
+
+// beside returns the forward extremities that an event does not follow which has
+// these prev events.
+func (r *live) beside(ctx context.Context, prev []stateres.Num) (others []stateres.Num, heads []*event.Event, err error) {
+	followed, err := r.follows(ctx, prev)
+	if err != nil {
+		return nil, nil, err
+	}
 	for i, n := range r.row.head {
 		if !slices.Contains(followed, n) {
 			others, heads = append(others, n), append(heads, r.head[i])
 		}
 	}
-	return r.follow(ctx, made, others, heads)
+	return others, heads, nil
 }
+
+// asideAs is what events are kept as that do not become part of what is shown.
+var asideAs = map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}
 
 // putAside keeps an event that does not become part of what is shown of the
 // room. It counts as an append of the room, so that what builds on it stands and
 // falls with it.
 func (r *live) putAside(ctx context.Context, made entry, prev []stateres.Num, outcome Outcome) (_ entry, err error) {
-	made.status = map[Outcome]int64{SoftFailed: softFailed, Rejected: rejected}[outcome]
+	made.status = asideAs[outcome]
 	if made.follows, err = r.follows(ctx, prev); err != nil {
 		return made, err
 	}

@@ -199,6 +199,9 @@ func (g *Engine) ServeState(ctx context.Context, roomID id.RoomID, server id.Ser
 	if err != nil {
 		return s, err
 	}
+	if err := g.Whole(ctx, roomID); err != nil {
+		return s, err
+	}
 	before, err := g.rootBefore(ctx, r, eventID)
 	if err != nil {
 		return s, err

@@ -60,6 +60,9 @@ type record struct {
 	joined, invited int64
 	total, threaded Total
 	events, bytes   int64 // that were stored, ever
+	// whole is the position from which on all members are known, 0 for all the time,
+	// or notWhole.
+	whole journal.Position
 }
 
 // moment returns the room as its row says, which must be committed.
@@ -71,10 +74,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
 	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole
 		FROM rooms WHERE room_id = $1`, roomID).
 		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
-			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes)
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole)
 	if err != nil {
 		return record{}, err
 	}
@@ -85,10 +88,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 func writeRoom(tx *store.Tx, r record) error {
 	err := tx.Queue(`
 		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8,
-			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14
+			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14, whole = $15
 		WHERE room = $1`,
 		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes, r.whole)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -98,10 +101,10 @@ func writeRoom(tx *store.Tx, r record) error {
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
-			unread, loud, threaded_unread, threaded_loud, published, events, bytes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			unread, loud, threaded_unread, threaded_loud, published, events, bytes, whole)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes, r.whole)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}

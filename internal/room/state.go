@@ -92,6 +92,9 @@ type snapshot struct {
 	room  *live
 	root  statetrie.Root
 	fault error
+	// lent is events that stand in for members whom the room does not know yet: what
+	// authorises an event says who its sender is.
+	lent []*event.Event
 }
 
 // num returns the number of the event in a place, 0 when there is none.
@@ -106,6 +109,9 @@ func (s *snapshot) num(t event.Tuple) stateres.Num {
 // StateEvent implements eventauth.State.
 func (s *snapshot) StateEvent(t event.Tuple) *event.Event {
 	n := s.num(t)
+	if n == 0 && s.room.row.whole == notWhole {
+		return lentMember(s.lent, t)
+	}
 	if n == 0 {
 		return nil
 	}

@@ -25,7 +25,8 @@ CREATE TABLE rooms (
 	threaded_loud   bigint NOT NULL,
 	published  boolean NOT NULL, -- it is in the server's directory
 	events     bigint NOT NULL, -- how many were stored, ever
-	bytes      bigint NOT NULL  -- of their JSON and of the nodes of states that were stored with them
+	bytes      bigint NOT NULL, -- of their JSON and of the nodes of states that were stored with them
+	whole      bigint NOT NULL  -- the position from which on all members are known: 0 for all the time, -1: they are not
 );
 -- In the order of the directory. Last is what is the same everywhere, so that
 -- counting need not look into the table.
@@ -221,4 +222,13 @@ CREATE TABLE summaries (
 	summary    bytea  NOT NULL, -- a JSON object
 	room_type  text   NOT NULL, -- empty: an ordinary room
 	words      text   NOT NULL  -- what searches look through, as it is compared
+);
+
+-- Rooms that were joined without all of their members, which are still to come.
+CREATE TABLE partial_joins (
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
+	event      bigint NOT NULL, -- the join
+	place      bigint NOT NULL, -- where it stands
+	server     text   NOT NULL  -- with whose help it was
 );
