@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/feed"
 	"parley/internal/room"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -35,7 +37,12 @@ func (s *Server) eventByTime(ctx context.Context, c endpoint.Caller, req eventBy
 	if err != nil {
 		return eventByTimeResponse{}, err
 	}
-	it, ok, err := s.Rooms.Nearest(ctx, req.RoomID, req.Time, req.Dir == "b", sight.Intervals)
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err != nil {
+		return eventByTimeResponse{}, err
+	}
+	hidden := func(e *event.Event) bool { return feed.Hidden(ignored, e) }
+	it, ok, err := s.Rooms.NearestShown(ctx, req.RoomID, req.Time, req.Dir == "b", sight.Intervals, hidden)
 	if err != nil {
 		return eventByTimeResponse{}, err
 	}
