@@ -46,6 +46,31 @@ func TestAChangeDuringAJoinIsToldAfterIt(t *testing.T) {
 	})
 }
 
+// TestOnlyAnotherProfileIsToldAgain: than that which was told.
+func TestOnlyAnotherProfileIsToldAgain(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := newRooms(t, 1, alice)
+		k, _ := run(t, db, r)
+		set(t, k, alice, "Alice")
+		settle(t, time.Millisecond, k, r, alice)
+		said, err := k.Member(ctx, alice)
+		if err != nil || string(said) != `{"displayname":"Alice"}` {
+			t.Errorf("member events say %s, %v", said, err)
+		}
+		r.join(alice, "!late") // with what is not looked at, if nothing has changed
+		if err := k.RetellUnless(ctx, alice, said); err != nil {
+			t.Fatal(err)
+		}
+		if noted, err := k.noted(ctx); err != nil || len(noted) != 0 {
+			t.Errorf("noted are %v, %v", noted, err)
+		}
+		if err := k.RetellUnless(ctx, alice, canonjson.Value(`{"displayname":"before"}`)); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, time.Millisecond, k, r, alice)
+	})
+}
+
 // agree waits until all rooms have what the profile says.
 func (r *rooms) agree(k *Keeper, user id.UserID) {
 	r.t.Helper()

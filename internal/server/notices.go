@@ -21,7 +21,7 @@ func (p *parts) noticeRooms() notice.Rooms {
 			profiles := make(map[id.UserID]canonjson.Value)
 			for _, user := range []id.UserID{creator, invited} {
 				var err error
-				if profiles[user], err = p.memberProfile(ctx, user); err != nil {
+				if profiles[user], err = p.profiles.Member(ctx, user); err != nil {
 					return "", err
 				}
 			}
@@ -33,7 +33,7 @@ func (p *parts) noticeRooms() notice.Rooms {
 		},
 		Membership: p.rooms.Membership,
 		Invite: func(ctx context.Context, roomID id.RoomID, sender, target id.UserID) error {
-			about, err := p.memberProfile(ctx, target)
+			about, err := p.profiles.Member(ctx, target)
 			if err != nil {
 				return err
 			}
@@ -51,12 +51,6 @@ func (p *parts) noticeRooms() notice.Rooms {
 			return p.data.PutTag(ctx, user, roomID, tag, canonjson.Value("{}"))
 		},
 	}
-}
-
-// memberProfile returns what member events of a user say beside the membership.
-func (p *parts) memberProfile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
-	fields, err := p.profiles.Get(ctx, user)
-	return profile.Member(canonjson.Value("{}"), fields), err
 }
 
 // mayDecline refuses to decline the invite to a room for notices. Who is
