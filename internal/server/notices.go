@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"parley/internal/account"
+	"parley/internal/journal"
 	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/room"
@@ -17,7 +18,7 @@ import (
 // noticeRooms is what notices need of others.
 func (p *parts) noticeRooms() notice.Rooms {
 	return notice.Rooms{
-		Create: func(ctx context.Context, creator, invited id.UserID, name string) (id.RoomID, error) {
+		Create: func(ctx context.Context, creator, invited id.UserID, name string, with func(*journal.Batch, id.RoomID) error) (id.RoomID, error) {
 			profiles := make(map[id.UserID]canonjson.Value)
 			for _, user := range []id.UserID{creator, invited} {
 				var err error
@@ -27,7 +28,7 @@ func (p *parts) noticeRooms() notice.Rooms {
 			}
 			roomID, _, err := p.rooms.Create(ctx, room.NewRoom{
 				Creator: creator, Name: name, Invites: []id.UserID{invited}, Profiles: profiles,
-				Levels: canonjson.Value(`{"users_default":-10}`),
+				Levels: canonjson.Value(`{"users_default":-10}`), With: with,
 			})
 			return roomID, err
 		},
@@ -47,9 +48,7 @@ func (p *parts) noticeRooms() notice.Rooms {
 			})
 			return sent.EventID, err
 		},
-		Tag: func(ctx context.Context, user id.UserID, roomID id.RoomID, tag string) error {
-			return p.data.PutTag(ctx, user, roomID, tag, canonjson.Value("{}"))
-		},
+		Tag: p.data.TagWith,
 	}
 }
 
