@@ -68,7 +68,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, knowing: knowing, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
-	if a.ignored, err = f.Ignored(ctx, q.User); err != nil {
+	if a.ignored, err = f.AccountData.Ignored(ctx, q.User); err != nil {
 		return nil, err
 	}
 	if since != (Token{}) {
@@ -377,7 +377,7 @@ func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map
 	for i, num := range rooms {
 		nums[i] = int64(num)
 	}
-	ignored, err := f.Ignored(ctx, user)
+	ignored, err := f.AccountData.Ignored(ctx, user)
 	if err != nil {
 		return nil, err
 	}
