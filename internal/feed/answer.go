@@ -109,7 +109,7 @@ func (a *answer) everything(ctx context.Context) error {
 			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
 			continue
 		}
-		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
+		if m.Pos <= a.now.Pos && event.IsOut(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
 			continue
 		}
 		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {
@@ -145,10 +145,6 @@ func (a *answer) follow(ctx context.Context, pos journal.Position) ([]room.Membe
 	}
 	a.watch.knows(a.now.Pos)
 	return rooms, nil
-}
-
-func isGone(membership string) bool {
-	return membership == event.MembershipLeave || membership == event.MembershipBan
 }
 
 // changes finds what there is to tell in an incremental answer.
