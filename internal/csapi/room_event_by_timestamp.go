@@ -64,7 +64,7 @@ const mostHistorians = 3
 // the nearer one.
 func (s *Server) eventByTimeElsewhere(ctx context.Context, req eventByTimeRequest, sight room.Sight, place int64, best eventByTimeResponse) (eventByTimeResponse, error) {
 	// What an event says of who may see it is not known before it is here.
-	if s.Remote == nil || sight.Visibility != room.Shared && sight.Visibility != room.WorldReadable {
+	if sight.Visibility != room.Shared && sight.Visibility != room.WorldReadable {
 		return best, nil
 	}
 	gap, err := s.Rooms.GapBeside(ctx, req.RoomID, place, req.Dir == "b")
