@@ -110,27 +110,26 @@ func (a *Accounts) RegistrationTokenGood(ctx context.Context, token string) (ok 
 	return ok, nil
 }
 
+// registrationTokenColumns are read by scanRegistrationToken. $1 is the time.
+const registrationTokenColumns = "token, admin, uses, used, expires, created, " + good
+
+func scanRegistrationToken(scan func(...any) error) (t RegistrationToken, err error) {
+	var expires, created int64
+	err = scan(&t.Token, &t.Admin, &t.Uses, &t.Used, &expires, &created, &t.Good)
+	if expires != 0 {
+		t.Expires = time.UnixMilli(expires)
+	}
+	t.Created = time.UnixMilli(created)
+	return t, err
+}
+
 // RegistrationTokens returns all tokens, the newest last, those that are not good
 // any more among them.
-func (a *Accounts) RegistrationTokens(ctx context.Context) ([]RegistrationToken, error) {
-	list := []RegistrationToken{}
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT token, admin, uses, used, expires, created, "+good+" FROM registration_tokens ORDER BY created, token", time.Now().UnixMilli()) {
-			if err != nil {
-				return err
-			}
-			var t RegistrationToken
-			var expires, created int64
-			if err := row.Scan(&t.Token, &t.Admin, &t.Uses, &t.Used, &expires, &created, &t.Good); err != nil {
-				return err
-			}
-			if expires != 0 {
-				t.Expires = time.UnixMilli(expires)
-			}
-			t.Created = time.UnixMilli(created)
-			list = append(list, t)
-		}
-		return nil
+func (a *Accounts) RegistrationTokens(ctx context.Context) (list []RegistrationToken, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		rows := tx.Query("SELECT "+registrationTokenColumns+" FROM registration_tokens ORDER BY created, token", time.Now().UnixMilli())
+		list, err = store.Collect(rows, scanRegistrationToken)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing registration tokens: %w", err)
@@ -144,12 +143,16 @@ func (a *Accounts) DeleteRegistrationToken(ctx context.Context, token string) er
 		return changeOne(tx, "DELETE FROM registration_tokens WHERE token = $1", token)
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		return mxerr.New(mxerr.NotFound, "There is no such registration token")
+		return noSuchRegistrationToken()
 	}
 	if err != nil {
 		return fmt.Errorf("deleting a registration token: %w", err)
 	}
 	return nil
+}
+
+func noSuchRegistrationToken() error {
+	return mxerr.New(mxerr.NotFound, "There is no such registration token")
 }
 
 // EnsureFirstToken returns the token with which the first account is made, an
