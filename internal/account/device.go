@@ -161,20 +161,11 @@ func (a *Accounts) scanDevice(user id.UserID, scan func(...any) error) (Device, 
 }
 
 // Devices returns the devices of a user in the order of their IDs.
-func (a *Accounts) Devices(ctx context.Context, user id.UserID) ([]Device, error) {
-	devices := []Device{}
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT "+deviceColumns+" FROM devices WHERE user_id = $1 ORDER BY device_id", user) {
-			if err != nil {
-				return err
-			}
-			d, err := a.scanDevice(user, row.Scan)
-			if err != nil {
-				return err
-			}
-			devices = append(devices, d)
-		}
-		return nil
+func (a *Accounts) Devices(ctx context.Context, user id.UserID) (devices []Device, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		rows := tx.Query("SELECT "+deviceColumns+" FROM devices WHERE user_id = $1 ORDER BY device_id", user)
+		devices, err = store.Collect(rows, func(scan func(...any) error) (Device, error) { return a.scanDevice(user, scan) })
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the devices of %s: %w", user, err)

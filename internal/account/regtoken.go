@@ -28,6 +28,8 @@ type RegistrationToken struct {
 	// Expires is when it ends to be good; zero: never.
 	Expires time.Time
 	Created time.Time
+	// Good says that an account could be made with it when it was read.
+	Good bool
 }
 
 // CreateRegistrationToken stores a new token. An empty Token is made up; Used
@@ -71,11 +73,9 @@ func insertRegistrationToken(tx *store.Tx, t RegistrationToken, founder bool) (i
 		t.Token, t.Admin, founder, uses, expires, t.Created.UnixMilli())
 }
 
-// good says which registration tokens make an account: $1 is the token and $2
-// the time.
-const good = `token = $1
-	AND (uses IS NULL OR used < uses)
-	AND (expires IS NULL OR expires > $2)
+// good says which registration tokens make an account: $1 is the time.
+const good = `(uses IS NULL OR used < uses)
+	AND (expires IS NULL OR expires > $1)
 	AND (NOT founder OR NOT EXISTS (SELECT 1 FROM accounts))`
 
 // useRegistrationToken counts one use of a token, and reports whether what it
@@ -84,7 +84,7 @@ func useRegistrationToken(tx *store.Tx, token string, now time.Time) (admin bool
 	if !id.IsOpaque(token) {
 		return false, badRegistrationToken()
 	}
-	err = tx.Row("UPDATE registration_tokens SET used = used + 1 WHERE "+good+" RETURNING admin", token, now.UnixMilli()).Scan(&admin)
+	err = tx.Row("UPDATE registration_tokens SET used = used + 1 WHERE "+good+" AND token = $2 RETURNING admin", now.UnixMilli(), token).Scan(&admin)
 	if errors.Is(err, store.ErrNoRows) {
 		return false, badRegistrationToken()
 	}
@@ -102,7 +102,7 @@ func (a *Accounts) RegistrationTokenGood(ctx context.Context, token string) (ok 
 		return false, nil
 	}
 	err = a.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT EXISTS (SELECT 1 FROM registration_tokens WHERE "+good+")", token, time.Now().UnixMilli()).Scan(&ok)
+		return tx.Row("SELECT EXISTS (SELECT 1 FROM registration_tokens WHERE "+good+" AND token = $2)", time.Now().UnixMilli(), token).Scan(&ok)
 	})
 	if err != nil {
 		return false, fmt.Errorf("checking a registration token: %w", err)
@@ -110,27 +110,26 @@ func (a *Accounts) RegistrationTokenGood(ctx context.Context, token string) (ok 
 	return ok, nil
 }
 
+// registrationTokenColumns are read by scanRegistrationToken. $1 is the time.
+const registrationTokenColumns = "token, admin, uses, used, expires, created, " + good
+
+func scanRegistrationToken(scan func(...any) error) (t RegistrationToken, err error) {
+	var expires, created int64
+	err = scan(&t.Token, &t.Admin, &t.Uses, &t.Used, &expires, &created, &t.Good)
+	if expires != 0 {
+		t.Expires = time.UnixMilli(expires)
+	}
+	t.Created = time.UnixMilli(created)
+	return t, err
+}
+
 // RegistrationTokens returns all tokens, the newest last, those that are not good
 // any more among them.
-func (a *Accounts) RegistrationTokens(ctx context.Context) ([]RegistrationToken, error) {
-	list := []RegistrationToken{}
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT token, admin, uses, used, expires, created FROM registration_tokens ORDER BY created, token") {
-			if err != nil {
-				return err
-			}
-			var t RegistrationToken
-			var expires, created int64
-			if err := row.Scan(&t.Token, &t.Admin, &t.Uses, &t.Used, &expires, &created); err != nil {
-				return err
-			}
-			if expires != 0 {
-				t.Expires = time.UnixMilli(expires)
-			}
-			t.Created = time.UnixMilli(created)
-			list = append(list, t)
-		}
-		return nil
+func (a *Accounts) RegistrationTokens(ctx context.Context) (list []RegistrationToken, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		rows := tx.Query("SELECT "+registrationTokenColumns+" FROM registration_tokens ORDER BY created, token", time.Now().UnixMilli())
+		list, err = store.Collect(rows, scanRegistrationToken)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing registration tokens: %w", err)
@@ -144,12 +143,16 @@ func (a *Accounts) DeleteRegistrationToken(ctx context.Context, token string) er
 		return changeOne(tx, "DELETE FROM registration_tokens WHERE token = $1", token)
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		return mxerr.New(mxerr.NotFound, "There is no such registration token")
+		return noSuchRegistrationToken()
 	}
 	if err != nil {
 		return fmt.Errorf("deleting a registration token: %w", err)
 	}
 	return nil
+}
+
+func noSuchRegistrationToken() error {
+	return mxerr.New(mxerr.NotFound, "There is no such registration token")
 }
 
 // EnsureFirstToken returns the token with which the first account is made, an

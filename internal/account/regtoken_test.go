@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,12 @@ func TestRegistrationTokens(t *testing.T) {
 			}
 		}
 		made := 0
+		listed := func(token string) bool {
+			list, err := h.RegistrationTokens(ctx)
+			h.must(err)
+			i := slices.IndexFunc(list, func(t RegistrationToken) bool { return t.Token == token })
+			return i >= 0 && list[i].Good
+		}
 		for _, row := range []struct {
 			token string
 			good  bool
@@ -40,8 +47,8 @@ func TestRegistrationTokens(t *testing.T) {
 			{"unknown", false, false}, {"\x00", false, false}, {"\xff", false, false},
 		} {
 			good, err := h.RegistrationTokenGood(ctx, row.token)
-			if good != row.good || err != nil {
-				t.Errorf("%q is good: %t, %v, want %t", row.token, good, err, row.good)
+			if good != row.good || listed(row.token) != row.good || err != nil {
+				t.Errorf("%q is good: %t, in the list %t, %v, want %t", row.token, good, listed(row.token), err, row.good)
 			}
 			made++
 			login, err := h.Create(ctx, NewAccount{Localpart: fmt.Sprintf("user-%d", made), Token: row.token})
@@ -151,6 +158,9 @@ func TestTheFirstTokenIsNothingWhenThereIsAnAccount(t *testing.T) {
 		h.create(alice) // in another way
 		if good, err := h.RegistrationTokenGood(ctx, token); good || err != nil {
 			t.Errorf("it is good: %t, %v", good, err)
+		}
+		if list, err := h.RegistrationTokens(ctx); len(list) != 1 || list[0].Good || err != nil {
+			t.Errorf("listed are %+v, %v", list, err)
 		}
 		_, err = h.Create(ctx, NewAccount{Localpart: "mallory", Token: token})
 		h.refused(err, mxerr.Forbidden)

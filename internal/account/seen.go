@@ -111,9 +111,8 @@ func (a *Accounts) flushSightings(ctx context.Context) error {
 }
 
 func writeSighting(tx *store.Tx, key deviceKey, seen sighting) error {
-	_, err := tx.Exec("UPDATE devices SET seen = $3, seen_ip = $4, seen_agent = $5 WHERE user_id = $1 AND device_id = $2 AND seen <= $3",
+	return tx.Queue("UPDATE devices SET seen = $3, seen_ip = $4, seen_agent = $5 WHERE user_id = $1 AND device_id = $2 AND seen <= $3",
 		key.user, key.device, seen.at.UnixMilli(), addrText(seen.addr), agentText(seen.agent))
-	return err
 }
 
 // agentText is what can be stored of the name of a client.

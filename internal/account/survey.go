@@ -10,7 +10,6 @@ import (
 
 	"parley/internal/store"
 	"parley/matrix/id"
-	"parley/matrix/mxerr"
 )
 
 // A Query says which accounts an administrator wants to see. A nil condition is
@@ -63,22 +62,12 @@ func (a *Accounts) Survey(ctx context.Context, q Query) (list []Info, total int6
 	}
 	n := len(args)
 	page := fmt.Sprintf("SELECT "+accountColumns+" FROM accounts WHERE %s ORDER BY %s LIMIT $%d OFFSET $%d", where, order, n+1, n+2)
-	list = []Info{}
 	err = a.db.View(ctx, func(tx *store.Tx) error {
 		if err := tx.Row("SELECT count(*) FROM accounts WHERE "+where, args...).Scan(&total); err != nil {
 			return err
 		}
-		for row, err := range tx.Query(page, append(args, q.Limit, q.Skip)...) {
-			if err != nil {
-				return err
-			}
-			info, _, err := scanAccount(row.Scan)
-			if err != nil {
-				return err
-			}
-			list = append(list, info)
-		}
-		return nil
+		list, err = store.Collect(tx.Query(page, append(args, q.Limit, q.Skip)...), scanInfo)
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("surveying the accounts: %w", err)
@@ -96,17 +85,21 @@ func (a *Accounts) Reactivate(ctx context.Context, user id.UserID) error {
 }
 
 // RegistrationTokenInfo returns a registration token, or a M_NOT_FOUND.
-func (a *Accounts) RegistrationTokenInfo(ctx context.Context, token string) (RegistrationToken, error) {
-	list, err := a.RegistrationTokens(ctx)
-	if err != nil {
-		return RegistrationToken{}, err
+func (a *Accounts) RegistrationTokenInfo(ctx context.Context, token string) (t RegistrationToken, err error) {
+	if !id.IsOpaque(token) {
+		return t, noSuchRegistrationToken()
 	}
-	for _, t := range list {
-		if t.Token == token {
-			return t, nil
-		}
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		t, err = scanRegistrationToken(tx.Row("SELECT "+registrationTokenColumns+" FROM registration_tokens WHERE token = $2", time.Now().UnixMilli(), token).Scan)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		return RegistrationToken{}, noSuchRegistrationToken()
+	case err != nil:
+		return RegistrationToken{}, fmt.Errorf("reading a registration token: %w", err)
 	}
-	return RegistrationToken{}, mxerr.New(mxerr.NotFound, "There is no such registration token")
+	return t, nil
 }
 
 // ChangeRegistrationToken sets how often a token may be used, 0 for any number, and
@@ -123,7 +116,7 @@ func (a *Accounts) ChangeRegistrationToken(ctx context.Context, token string, us
 		return changeOne(tx, "UPDATE registration_tokens SET uses = $2, expires = $3 WHERE token = $1", token, limit, end)
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		return mxerr.New(mxerr.NotFound, "There is no such registration token")
+		return noSuchRegistrationToken()
 	}
 	if err != nil {
 		return fmt.Errorf("changing a registration token: %w", err)

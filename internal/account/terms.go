@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -84,27 +83,4 @@ func insertAccepted(tx *store.Tx, user id.UserID, accepted string) error {
 		}
 	}
 	return nil
-}
-
-// AcceptedTerms returns the versions of each policy that a user has accepted, the
-// last one last.
-func (a *Accounts) AcceptedTerms(ctx context.Context, user id.UserID) (map[string][]string, error) {
-	all := make(map[string][]string)
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT policy, version FROM accepted_terms WHERE user_id = $1 ORDER BY accepted, version", user) {
-			if err != nil {
-				return err
-			}
-			var policy, version string
-			if err := row.Scan(&policy, &version); err != nil {
-				return err
-			}
-			all[policy] = append(all[policy], version)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading what %s has accepted: %w", user, err)
-	}
-	return all, nil
 }

@@ -35,6 +35,12 @@ func scanAccount(scan func(...any) error) (Info, Hash, error) {
 	return i, hash, err
 }
 
+// scanInfo reads accountColumns, and leaves out the password.
+func scanInfo(scan func(...any) error) (Info, error) {
+	info, _, err := scanAccount(scan)
+	return info, err
+}
+
 func readAccount(tx *store.Tx, user id.UserID) (Info, Hash, error) {
 	return scanAccount(tx.Row("SELECT "+accountColumns+" FROM accounts WHERE user_id = $1", user).Scan)
 }
@@ -61,21 +67,11 @@ func missing(user id.UserID, err error) error {
 
 // List returns up to limit accounts in the order of their IDs, those after a
 // given one.
-func (a *Accounts) List(ctx context.Context, after id.UserID, limit int) ([]Info, error) {
-	list := []Info{}
-	err := a.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT "+accountColumns+" FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2",
-			string(after), limit) {
-			if err != nil {
-				return err
-			}
-			info, _, err := scanAccount(row.Scan)
-			if err != nil {
-				return err
-			}
-			list = append(list, info)
-		}
-		return nil
+func (a *Accounts) List(ctx context.Context, after id.UserID, limit int) (list []Info, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		list, err = store.Collect(tx.Query("SELECT "+accountColumns+" FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2",
+			string(after), limit), scanInfo)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing accounts: %w", err)

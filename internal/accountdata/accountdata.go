@@ -166,15 +166,28 @@ func (s *Store) edit(ctx context.Context, p place, f func([]byte) ([]byte, error
 	}
 }
 
+// removal is the key of the removal of what a user has.
+type removal struct{ user id.UserID }
+
 // Remove removes all account data and the push rules of a user whose account was
-// deactivated. Nobody can see any more that they are gone.
+// deactivated. Nobody can see any more that they are gone; the entries are for what
+// is in memory, here and on other nodes, and has to be forgotten.
 func (s *Store) Remove(ctx context.Context, user id.UserID) error {
-	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec("DELETE FROM account_data WHERE user_id = $1", user); err != nil {
-			return err
-		}
-		_, err := tx.Exec("DELETE FROM push_rules WHERE user_id = $1", user)
-		return err
+	scope := journal.UserScope(user)
+	_, err := s.journal.Append(ctx, func(b *journal.Batch) error {
+		b.Append(scope, journal.KindAccountData, 0)
+		b.Append(scope, journal.KindAccountData, RefPushRules)
+		b.Write(removal{user}, func(tx *store.Tx) error {
+			if err := tx.Queue("DELETE FROM account_data WHERE user_id = $1", user); err != nil {
+				return err
+			}
+			return tx.Queue("DELETE FROM push_rules WHERE user_id = $1", user)
+		})
+		b.Durable(func() {
+			s.forgetWishes(scope)
+			s.forgetRules(user)
+		})
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("removing the account data of %s: %w", user, err)

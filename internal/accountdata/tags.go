@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"parley/internal/journal"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -28,6 +29,11 @@ func (s *Store) PutTag(ctx context.Context, user id.UserID, room id.RoomID, tag 
 		return mxerr.New(mxerr.InvalidParam, "A tag has at most %d bytes", maxTag)
 	}
 	return s.editTags(ctx, user, room, func(tags canonjson.Value) canonjson.Value { return tags.With(tag, about) })
+}
+
+// TagWith gives a room that is being made a tag, in the batch that makes it.
+func (s *Store) TagWith(b *journal.Batch, user id.UserID, room id.RoomID, tag string) error {
+	return s.change(place{user, room, Tag}, object("tags", object(tag, canonjson.Value("{}"))), nil)(b)
 }
 
 // DeleteTag takes a tag from a room, if it has it.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"parley/internal/journal"
 	"parley/matrix/canonjson"
 	"parley/matrix/mxerr"
 )
@@ -44,6 +45,17 @@ func TestTags(t *testing.T) {
 		if got, err := n.Get(ctx, alice, room, Tag); err != nil || string(got) != `{"tags":{"a\u0000":{}},"x":1}` {
 			t.Errorf("after something else was there: %s, %v", got, err)
 		}
+	})
+}
+
+// TestARoomIsMadeWithATag: which the next sync has.
+func TestARoomIsMadeWithATag(t *testing.T) {
+	each(t, func(t *testing.T, n *node) {
+		pos, err := n.journal.Append(ctx, func(b *journal.Batch) error { return n.TagWith(b, alice, room, "m.server_notice") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.want("since", show(n.Since(ctx, alice, pos-1, pos)), "!room:a.test m.tag {\"tags\":{\"m.server_notice\":{}}}\n")
 	})
 }
 

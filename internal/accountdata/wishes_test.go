@@ -86,3 +86,45 @@ func TestWishesOfAnotherNode(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWasRemovedIsForgotten: by each node, should the account be opened again.
+func TestWhatWasRemovedIsForgotten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n, other := start(t, db), start(t, db)
+		refresh := func() {
+			t.Helper()
+			if err := other.journal.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rules := func(user id.UserID, want bool) {
+			t.Helper()
+			for _, at := range []*node{n, other} {
+				if p, err := at.Personal(ctx, user); (p != nil) != want || err != nil {
+					t.Errorf("%s has rules: %v, %v, want %t", user, p, err, want)
+				}
+			}
+		}
+		for user, ignored := range map[id.UserID]id.UserID{alice: bob, bob: alice} {
+			n.put(user, "", IgnoredUsers, `{"ignored_users":{"`+string(ignored)+`":{}}}`)
+			n.addRule(user, "mine")
+			refresh()
+			n.ignores(user, ignored)
+			other.ignores(user, ignored)
+			rules(user, true)
+		}
+		if err := n.Remove(ctx, alice); err != nil {
+			t.Fatal(err)
+		}
+		refresh()
+		for _, at := range []*node{n, other} {
+			at.ignores(alice)
+			at.ignores(bob, alice)
+		}
+		rules(alice, false)
+		rules(bob, true)
+		if all, err := n.All(ctx, alice, n.journal.Head()); err != nil || len(all) != 1 {
+			t.Errorf("what is left is %v, %v", all, err)
+		}
+	})
+}

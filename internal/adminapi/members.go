@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"parley/internal/endpoint"
-	"parley/internal/profile"
 	"parley/internal/room"
 	"parley/internal/statetrie"
 	"parley/matrix/canonjson"
@@ -45,7 +44,8 @@ func (s *Server) join(ctx context.Context, c endpoint.Caller, req joinRequest) (
 	if err := s.known(ctx, req.UserID); err != nil {
 		return roomResponse{}, err
 	}
-	about, err := s.member(ctx, req.UserID)
+	defer s.Profiles.Hold(req.UserID)()
+	about, err := s.Profiles.Member(ctx, req.UserID)
 	if err != nil {
 		return roomResponse{}, err
 	}
@@ -62,8 +62,10 @@ func (s *Server) join(ctx context.Context, c endpoint.Caller, req joinRequest) (
 			return roomResponse{}, err
 		}
 	}
-	_, err = s.Rooms.Join(ctx, roomID, room.Move{Sender: req.UserID, Content: about})
-	return roomResponse{roomID}, err
+	if _, err := s.Rooms.Join(ctx, roomID, room.Move{Sender: req.UserID, Content: about}); err != nil {
+		return roomResponse{}, err
+	}
+	return roomResponse{roomID}, s.Profiles.RetellUnless(ctx, req.UserID, about)
 }
 
 // known refuses users who have no account here.
@@ -73,12 +75,6 @@ func (s *Server) known(ctx context.Context, user id.UserID) error {
 	}
 	_, err := s.Accounts.Info(ctx, user)
 	return err
-}
-
-// member returns what the member events of a user say beside the membership.
-func (s *Server) member(ctx context.Context, user id.UserID) (canonjson.Value, error) {
-	fields, err := s.Profiles.Get(ctx, user)
-	return profile.Member(canonjson.Value("{}"), fields), err
 }
 
 type makeRoomAdminRequest struct {
@@ -184,7 +180,7 @@ func (s *Server) bring(ctx context.Context, roomID id.RoomID, giver, user id.Use
 	if err != nil || summary.JoinRule == "public" {
 		return err
 	}
-	about, err := s.member(ctx, user)
+	about, err := s.Profiles.Member(ctx, user)
 	if err != nil {
 		return err
 	}

@@ -591,5 +591,7 @@ func TestAdministratorsSeeWithWhichClientsUsersCame(t *testing.T) {
 		if agent := `"user_agent":"Go-http-client/1.1"`; !strings.Contains(string(v), agent) || !strings.Contains(string(own), agent) {
 			t.Errorf("got %s, and Bob %s", v, own)
 		}
+		s.refused(s.admin, "GET", a+"v1/whois/@none:a.test", nil, 404)
+		s.refused(s.admin, "GET", a+"v1/whois/@bob:b.test", nil, 400)
 	})
 }

@@ -43,11 +43,6 @@ func tokenOf(t account.RegistrationToken) token {
 	return shown
 }
 
-// good reports whether a token makes an account at present.
-func good(t account.RegistrationToken) bool {
-	return (t.Uses == 0 || t.Used < t.Uses) && (t.Expires.IsZero() || time.Now().Before(t.Expires))
-}
-
 type tokensRequest struct {
 	Valid *bool `query:"valid"`
 }
@@ -60,7 +55,7 @@ func (s *Server) tokens(ctx context.Context, _ endpoint.Caller, req tokensReques
 	resp := tokensResponse{[]token{}}
 	list, err := s.Accounts.RegistrationTokens(ctx)
 	for _, t := range list {
-		if req.Valid == nil || *req.Valid == good(t) {
+		if req.Valid == nil || *req.Valid == t.Good {
 			resp.Tokens = append(resp.Tokens, tokenOf(t))
 		}
 	}

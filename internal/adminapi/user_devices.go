@@ -3,39 +3,16 @@ package adminapi
 import (
 	"context"
 
+	"parley/internal/account"
 	"parley/internal/endpoint"
 	"parley/matrix/id"
 )
 
-type connection struct {
-	IP        string `json:"ip"`
-	LastSeen  int64  `json:"last_seen"`
-	UserAgent string `json:"user_agent"`
-}
-
-type session struct {
-	Connections []connection `json:"connections"`
-}
-
-type sessions struct {
-	Sessions []session `json:"sessions"`
-}
-
-type whoisResponse struct {
-	UserID  id.UserID                `json:"user_id"`
-	Devices map[id.DeviceID]sessions `json:"devices"`
-}
-
-func (s *Server) whois(ctx context.Context, _ endpoint.Caller, req userRequest) (whoisResponse, error) {
-	resp := whoisResponse{req.UserID, map[id.DeviceID]sessions{}}
-	if err := s.known(ctx, req.UserID); err != nil {
-		return resp, err
+func (s *Server) whois(ctx context.Context, _ endpoint.Caller, req userRequest) (account.Whois, error) {
+	if err := s.local(req.UserID); err != nil {
+		return account.Whois{}, err
 	}
-	devices, err := s.Accounts.Devices(ctx, req.UserID)
-	for _, d := range devices {
-		resp.Devices[d.ID] = sessions{[]session{{[]connection{{d.SeenAddr, d.Seen.UnixMilli(), d.SeenAgent}}}}}
-	}
-	return resp, err
+	return s.Accounts.Whois(ctx, req.UserID)
 }
 
 type device struct {

@@ -300,7 +300,7 @@ Whoever gets to see it in that time gets into the account.`,
 		name: "tokens.lifetime", preset: "1h",
 		value: duration(func(c *Config) *time.Duration { return &c.Tokens.Lifetime }),
 		doc: `
-How long an access token is good that its client can replace by itself :
+How long an access token is good that its client can replace by itself:
 https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
 
 A token that was stolen is of use for so long. The client does not notice.`,
@@ -369,8 +369,8 @@ internal machines.`,
 		name: "outbound.allow_private_networks", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
 		doc: `
-Whether all other requests to addresses that users choose, such as those for link previews, to push gateways and to
-identity servers, may go to private, loopback and link-local addresses.`,
+Whether requests to others than homeservers may go to private, loopback and link-local addresses. At present those are
+the requests to the servers in identity.trusted.`,
 	},
 	{
 		name: "identity.trusted", example: "identity.example.org",
@@ -404,7 +404,7 @@ How long a client may use the TURN servers before it has to ask anew.`,
 		name: "appservices.dir", example: "/etc/parley/appservices",
 		value: path("DIR", func(c *Config) *string { return &c.AppServices.Dir }),
 		doc: `
-The directory with the registration files of application services (bridges and bots).
+The directory with the registration files of application services (bridges and bots). It is not used yet.
 
 The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration.`,
 	},

@@ -66,10 +66,11 @@ func page(t *testing.T) string {
 		[]string{"PARLEY_DATABSE=postgres://localhost/parley"}, []string{"--listen", "8008"})
 	var b strings.Builder
 	err := template.Must(template.ParseFiles(filepath.Join("testdata", "configuration.md.tmpl"))).Execute(&b, map[string]any{
-		"Errors":      refused.Error() + "\n",
-		"MaxFileSize": maxFileSize,
-		"SecretFiles": secretFileNames(),
-		"Keys":        rows,
+		"Errors":         refused.Error() + "\n",
+		"MaxFileSize":    maxFileSize,
+		"SecretFiles":    secretFileNames(),
+		"LastSecretFile": len(secretFileNames()) - 1,
+		"Keys":           rows,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/openapi"
 	"parley/internal/profile"
+	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/id"
 )
@@ -27,6 +28,7 @@ type accountScene struct {
 	t        *testing.T
 	table    http.Handler
 	profiles *profile.Keeper
+	db       *store.DB
 }
 
 func newAccountScene(t *testing.T, settings Settings) *accountScene {
@@ -38,7 +40,7 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
 	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
-	scene := &accountScene{a, t, nil, s.Profiles}
+	scene := &accountScene{a, t, nil, s.Profiles, db}
 	scene.serve(s)
 	return scene
 }

@@ -26,42 +26,14 @@ type accountRequest struct {
 	UserID id.UserID `path:"userID"`
 }
 
-type whoisResponse struct {
-	UserID  id.UserID                     `json:"user_id"`
-	Devices map[id.DeviceID]whoisSessions `json:"devices"`
-}
-
-type whoisSessions struct {
-	Sessions [1]whoisSession `json:"sessions"` // a device has one at a time
-}
-
-type whoisSession struct {
-	Connections [1]whoisConnection `json:"connections"` // the last
-}
-
-type whoisConnection struct {
-	IP        string `json:"ip,omitempty"`
-	LastSeen  int64  `json:"last_seen"`
-	UserAgent string `json:"user_agent,omitempty"`
-}
-
 // whois serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3adminwhoisuserid
-func (s *Server) whois(ctx context.Context, c endpoint.Caller, req accountRequest) (whoisResponse, error) {
-	resp := whoisResponse{req.UserID, map[id.DeviceID]whoisSessions{}}
+func (s *Server) whois(ctx context.Context, c endpoint.Caller, req accountRequest) (account.Whois, error) {
 	if c.UserID != req.UserID {
 		if err := s.mustAdminister(c, req.UserID); err != nil {
-			return resp, err
-		}
-		if _, err := s.Accounts.Info(ctx, req.UserID); err != nil {
-			return resp, err
+			return account.Whois{}, err
 		}
 	}
-	devices, err := s.Accounts.Devices(ctx, req.UserID)
-	for _, d := range devices {
-		seen := whoisConnection{d.SeenAddr, d.Seen.UnixMilli(), d.SeenAgent}
-		resp.Devices[d.ID] = whoisSessions{[1]whoisSession{{[1]whoisConnection{seen}}}}
-	}
-	return resp, err
+	return s.Accounts.Whois(ctx, req.UserID)
 }
 
 // mustAdminister refuses who does not administer the server, before anything

@@ -2,9 +2,9 @@ package csapi
 
 import (
 	"errors"
-	"html/template"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -21,7 +21,7 @@ func (s *Server) authFallbackRoutes() []endpoint.Route {
 	policy := endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: 8 << 10}
 	f := &fallback{
 		accounts: s.Accounts, terms: s.Settings.Terms,
-		form: newPage(stageForm, "", ""), done: newPage(stageDone, authDone, ""), failed: newPage(stageFailed, "", ""),
+		form: newPage("", ""), done: newPage(authDone, ""),
 	}
 	return []endpoint.Route{
 		endpoint.Stream("GET /_matrix/client/v3/auth/{authType}/fallback/web", policy, f.show),
@@ -30,48 +30,76 @@ func (s *Server) authFallbackRoutes() []endpoint.Route {
 }
 
 // authDone tells the client, as the specification has it.
-const authDone = `if (window.onAuthDone) {
+const authDone markup = `if (window.onAuthDone) {
     window.onAuthDone();
 } else if (window.opener && window.opener.postMessage) {
     window.opener.postMessage("authDone", "*");
 }`
 
-const stageForm = `{{with .Refusal}}<p class="error">{{.}}</p>
-{{end}}<form method="post" action="?session={{.Session}}">
-{{if eq .Stage "m.login.registration_token"}}<label>The registration token that you were given
-<input name="token" required autofocus autocomplete="off" maxlength="64"></label>
-{{else if eq .Stage "m.login.password"}}{{if .User}}<p>Please confirm that you are {{.User}}.</p>
-{{else}}<label>Username <input name="user" required autofocus autocomplete="username"></label>
-{{end}}<label>Password <input name="password" type="password" required autocomplete="current-password"></label>
-{{else if eq .Stage "m.login.terms"}}<p>This server asks you to read and accept:</p>
-{{range .Documents}}<label class="check"><input type="checkbox" name="accept" value="{{.Policy}}" required>
-<span><a href="{{.URL}}" target="_blank" rel="noopener noreferrer">{{.Name}}</a></span></label>
-{{end}}<input type="hidden" name="shown" value="{{.Shown}}">
-{{end}}<button>{{if eq .Stage "m.login.terms"}}Accept{{else}}Continue{{end}}</button>
-</form>`
-
+// What the pages are made of.
 const (
-	stageDone   = `<p>Thank you. You can close this window and go back to your client.</p>`
-	stageFailed = `<p class="error">{{.}}</p>`
+	stageRefusal markup = `<p class="error">{}</p>`
+	stageForm    markup = `<form method="post" action="?session={}">
+{}<button>{}</button>
+</form>`
+	tokenFields markup = `<label>The registration token that you were given
+<input name="token" required autofocus autocomplete="off" maxlength="64"></label>
+`
+	userField markup = `<label>Username <input name="user" required autofocus autocomplete="username"></label>
+`
+	userShown      markup = "<p>Please confirm that you are {}.</p>\n"
+	passwordFields markup = `{}<label>Password <input name="password" type="password" required autocomplete="current-password"></label>
+`
+	termsFields markup = `<p>This server asks you to read and accept:</p>
+{}<input type="hidden" name="shown" value="{}">
+`
+	termsField markup = `<label class="check"><input type="checkbox" name="accept" value="{}" required>
+<span><a href="{}" target="_blank" rel="noopener noreferrer">{}</a></span></label>
+`
+	stageDone markup = `<p>Thank you. You can close this window and go back to your client.</p>`
 )
 
 // fallback is the pages.
 type fallback struct {
-	accounts           *account.Accounts
-	terms              account.Terms
-	form, done, failed page
+	accounts   *account.Accounts
+	terms      account.Terms
+	form, done page
 }
 
 // A shownDocument is a policy in the language that fits the user best.
-type shownDocument struct {
-	Policy, Name string
-	URL          template.URL
-}
+type shownDocument struct{ policy, name, url string }
 
 // stageContent is what the form shows.
 type stageContent struct {
-	Stage, Session, User, Refusal, Shown string
-	Documents                            []shownDocument
+	stage                         account.Stage
+	session, user, refusal, shown string
+	documents                     []shownDocument
+}
+
+func (c stageContent) markup() markup {
+	var fields, before markup
+	button := markup("Continue")
+	switch c.stage {
+	case account.StageRegistrationToken:
+		fields = tokenFields
+	case account.StagePassword:
+		who := userField
+		if c.user != "" {
+			who = userShown.fill(escaped(c.user))
+		}
+		fields = passwordFields.fill(who)
+	case account.StageTerms:
+		var all markup
+		for _, d := range c.documents {
+			// The settings have checked that it leads to http or https.
+			all += termsField.fill(escaped(d.policy), escaped(d.url), escaped(d.name))
+		}
+		fields, button = termsFields.fill(all, escaped(c.shown)), "Accept"
+	}
+	if c.refusal != "" {
+		before = stageRefusal.fill(escaped(c.refusal)) + "\n"
+	}
+	return before + stageForm.fill(escaped(url.QueryEscape(c.session)), fields, button)
 }
 
 // titles of the pages, which are also what there is a page for.
@@ -102,23 +130,23 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 		err = mxerr.New(mxerr.NotFound, "There is no page for this")
 	}
 	if e := (*mxerr.Error)(nil); errors.As(err, &e) {
-		return f.failed.write(w, e.Code.Status(), "This did not work", e.Message)
+		return f.form.write(w, e.Code.Status(), "This did not work", stageRefusal.fill(escaped(e.Message)))
 	}
 	if err != nil {
 		return err
 	}
 	if state.Done {
-		return f.done.write(w, http.StatusOK, "Done", nil)
+		return f.done.write(w, http.StatusOK, "Done", stageDone)
 	}
-	content := stageContent{Stage: string(stage), Session: session, User: string(state.User), Refusal: refusal}
+	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal}
 	if stage == account.StageTerms {
-		content.Documents, content.Shown = f.documents(r), f.terms.Versions()
+		content.documents, content.shown = f.documents(r), f.terms.Versions()
 	}
 	status := http.StatusOK
 	if refusal != "" {
 		status = http.StatusUnauthorized
 	}
-	return f.form.write(w, status, title(stage), content)
+	return f.form.write(w, status, title(stage), content.markup())
 }
 
 // documents returns the policies, each in a language that the browser asks for if
@@ -127,8 +155,7 @@ func (f *fallback) documents(r *http.Request) []shownDocument {
 	var list []shownDocument
 	for _, name := range slices.Sorted(maps.Keys(f.terms)) {
 		d := f.terms[name].Languages[bestLanguage(r.Header.Get("Accept-Language"), slices.Sorted(maps.Keys(f.terms[name].Languages)))]
-		// The settings have checked that it is http or https.
-		list = append(list, shownDocument{name, d.Name, template.URL(d.URL)})
+		list = append(list, shownDocument{name, d.Name, d.URL})
 	}
 	return list
 }

@@ -8,7 +8,6 @@ import (
 	"parley/internal/alias"
 	"parley/internal/endpoint"
 	"parley/internal/journal"
-	"parley/internal/profile"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -85,12 +84,15 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 	if err != nil {
 		return roomResponse{}, roomInUse(err)
 	}
+	if err := s.Profiles.RetellUnless(ctx, c.UserID, n.Profiles[c.UserID]); err != nil {
+		return roomResponse{}, err
+	}
 	for _, address := range unknown {
 		if err := s.leaveInvite(ctx, c, roomID, address); err != nil {
 			return roomResponse{}, err
 		}
 	}
-	return roomResponse{roomID}, s.retell(ctx, c.UserID, n.Profiles[c.UserID])
+	return roomResponse{roomID}, nil
 }
 
 // room checks the request as far as the room engine does not.
@@ -193,21 +195,10 @@ func (s *Server) memberProfiles(ctx context.Context, users []id.UserID) (map[id.
 		if user.Server() != s.Name || profiles[user] != nil {
 			continue
 		}
-		fields, err := s.Profiles.Get(ctx, user)
-		if err != nil {
+		var err error
+		if profiles[user], err = s.Profiles.Member(ctx, user); err != nil {
 			return nil, err
 		}
-		profiles[user] = profile.Member(canonjson.Value("{}"), fields)
 	}
 	return profiles, nil
-}
-
-// retell has the rooms of a user told of the profile again, if it changed since a
-// member event was made of what it was.
-func (s *Server) retell(ctx context.Context, user id.UserID, was canonjson.Value) error {
-	fields, err := s.Profiles.Get(ctx, user)
-	if err != nil || string(profile.Member(canonjson.Value("{}"), fields)) == string(was) {
-		return err
-	}
-	return s.Profiles.Retell(ctx, user)
 }

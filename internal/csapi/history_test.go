@@ -357,3 +357,19 @@ func TestEventsByTime(t *testing.T) {
 	s.refused("no direction", s.alice, "GET", base+"?ts=1", nil, 400, "M_MISSING_PARAM")
 	s.refused("no such direction", s.alice, "GET", base+"?ts=1&dir=x", nil, 400, "M_INVALID_PARAM")
 }
+
+func TestNoEventOfIgnoredUsersByTime(t *testing.T) {
+	s := newScene(t)
+	s.say(s.alice, "alice's")
+	s.say(s.bob, "bob's")
+	last := func() []string {
+		e := s.alice.Must("GET", s.path("v1", "timestamp_to_event")+"?ts=9007199254740991&dir=b", nil)
+		return s.brief(canonjson.Value("[" + string(e) + "]"))
+	}
+	s.same("before", last(), "[bob's]")
+	s.ignore(s.alice, `"@bob:a.test":{}`)
+	s.same("without bob", last(), "[alice's]")
+	s.state(s.bob, "m.room.member", "@bob:a.test", `{"displayname":"Bob","membership":"join"}`)
+	shown := s.alice.Must("GET", s.path("v1", "timestamp_to_event")+"?ts=9007199254740991&dir=b", nil)
+	s.same("but for state", text(s.alice.Must("GET", s.path("v3", "event", text(shown, "event_id")), nil), "type"), "m.room.member")
+}

@@ -11,16 +11,16 @@ import (
 // know any way to do so.
 // https://spec.matrix.org/v1.19/client-server-api/#login-fallback
 func (s *Server) loginFallbackRoutes() []endpoint.Route {
-	p := newPage(loginForm, loginScript, "; connect-src 'self'")
+	p := newPage(loginScript, "; connect-src 'self'")
 	return []endpoint.Route{
 		endpoint.Stream("GET /_matrix/static/client/login/{$}", endpoint.Policy{Auth: endpoint.None, Class: classRead},
 			func(w http.ResponseWriter, _ *http.Request, _ endpoint.Caller) error {
-				return p.write(w, http.StatusOK, "Log in to "+string(s.Name), nil)
+				return p.write(w, http.StatusOK, "Log in to "+string(s.Name), loginForm)
 			}),
 	}
 }
 
-const loginForm = `<p class="error" id="error" hidden></p>
+const loginForm markup = `<p class="error" id="error" hidden></p>
 <p id="done" hidden>You are logged in. You can go back to your client.</p>
 <form id="login">
 <label>Username <input name="user" required autofocus autocomplete="username"></label>
@@ -33,4 +33,4 @@ const loginForm = `<p class="error" id="error" hidden></p>
 // and gives the answer to the client.
 //
 //go:embed login.js
-var loginScript string
+var loginScript markup

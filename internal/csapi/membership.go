@@ -130,16 +130,15 @@ func (s *Server) enter(ctx context.Context, c endpoint.Caller, roomID id.RoomID,
 		return roomResponse{}, err
 	}
 	defer s.Profiles.Hold(c.UserID)()
-	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
+	own, err := s.Profiles.Member(ctx, c.UserID)
 	if err != nil {
 		return roomResponse{}, err
 	}
-	own := profiles[c.UserID]
 	if _, err := do(ctx, roomID, room.Move{Sender: c.UserID, Content: why.content(own), Via: servers}); err != nil {
 		return roomResponse{}, err
 	}
 	s.lookAgain(c, roomID)
-	return roomResponse{roomID}, s.retell(ctx, c.UserID, own)
+	return roomResponse{roomID}, s.Profiles.RetellUnless(ctx, c.UserID, own)
 }
 
 // admitsGuest refuses guests where the room does not want any.

@@ -130,7 +130,7 @@ func (s *Server) initialSync(ctx context.Context, c endpoint.Caller, req initial
 		var info roomInfo
 		ok := true
 		switch membership := sight.Membership(); {
-		case membership == event.MembershipJoin, req.Archived && sight.Left() != 0 && !sight.Forgotten && isGone(membership):
+		case membership == event.MembershipJoin, req.Archived && sight.Left() != 0 && !sight.Forgotten && event.IsOut(membership):
 			info, err = now.room(ctx, m.RoomID, sight)
 			resp.Receipts = append(resp.Receipts, info.Receipts...)
 			info.Receipts = nil
@@ -159,10 +159,6 @@ func joinedOf(rooms []room.Membership) (joined []room.Num) {
 		}
 	}
 	return joined
-}
-
-func isGone(membership string) bool {
-	return membership == event.MembershipLeave || membership == event.MembershipBan
 }
 
 // roomInitialSync serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidinitialsync

@@ -1,11 +1,10 @@
 package csapi
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
-	"html/template"
+	"io"
 	"net/http"
 )
 
@@ -13,37 +12,21 @@ import (
 // something itself. Whatever it loads and runs is in it: the policy of its
 // content allows nothing else.
 type page struct {
-	*template.Template
-	script string // empty if it has none
+	script markup // in its element; empty if it has none
 	policy string
 }
 
 //go:embed page.css
-var pageStyle string
+var pageStyle markup
 
-// newPage returns a page of which content, a template, is the body.
-func newPage(content, script, alsoAllowed string) page {
-	const frame = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title>
-<style>{{.Style}}</style>
-</head>
-<body>
-<main>
-<h1>{{.Title}}</h1>
-{{block "content" .Content}}{{end}}
-</main>
-{{if .Script}}<script>{{.Script}}</script>
-{{end}}</body>
-</html>
-`
-	t := template.Must(template.New("frame").Parse(frame))
-	template.Must(t.New("content").Parse(content))
-	return page{t, script, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; style-src " + hashSource(pageStyle) +
-		"; script-src " + hashSource(script) + alsoAllowed}
+// newPage returns a page that runs a script, unless that is empty.
+func newPage(script markup, alsoAllowed string) page {
+	p := page{policy: "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; style-src " + hashSource(string(pageStyle)) +
+		"; script-src " + hashSource(string(script)) + alsoAllowed}
+	if script != "" {
+		p.script = markup("<script>{}</script>\n").fill(script)
+	}
+	return p
 }
 
 // hashSource allows one text in a content security policy.
@@ -55,18 +38,29 @@ func hashSource(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
+// pageFrame has places for the title, the style, the title, the content and the
+// script.
+const pageFrame markup = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{}</title>
+<style>{}</style>
+</head>
+<body>
+<main>
+<h1>{}</h1>
+{}
+</main>
+{}</body>
+</html>
+`
+
 // write answers with the page.
-func (p page) write(w http.ResponseWriter, status int, title string, content any) error {
-	var b bytes.Buffer
-	err := p.ExecuteTemplate(&b, "frame", struct {
-		Title   string
-		Style   template.CSS
-		Script  template.JS
-		Content any
-	}{title, template.CSS(pageStyle), template.JS(p.script), content})
-	if err != nil {
-		return err
-	}
+func (p page) write(w http.ResponseWriter, status int, title string, content markup) error {
+	heading := escaped(title)
+	shown := pageFrame.fill(heading, pageStyle, heading, content, p.script)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", p.policy)
@@ -75,6 +69,6 @@ func (p page) write(w http.ResponseWriter, status int, title string, content any
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, err = w.Write(b.Bytes())
+	_, err := io.WriteString(w, string(shown))
 	return err
 }

@@ -38,7 +38,7 @@ func (s *Server) profile(ctx context.Context, c endpoint.Caller, req profileRequ
 	if err := s.mayLookUp(ctx, c, req.UserID); err != nil {
 		return nil, err
 	}
-	if req.UserID.Server() != s.Name && s.RemoteProfiles != nil {
+	if req.UserID.Server() != s.Name {
 		return s.RemoteProfiles.Get(ctx, req.UserID)
 	}
 	exists, err := s.Users.Exists(ctx, req.UserID)

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"parley/internal/endpoint"
@@ -89,6 +90,11 @@ func (s *Server) relations(ctx context.Context, c endpoint.Caller, req relations
 		items = items[:limit]
 		resp.NextBatch = feed.FormatPlace(beyond(items[limit-1], q.Back))
 	}
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err != nil {
+		return relationsResponse{}, err
+	}
+	items = slices.DeleteFunc(items, func(it room.Item) bool { return feed.Hidden(ignored, it.Event) })
 	resp.Chunk, err = s.show(ctx, c, req.RoomID, sight, items)
 	return resp, err
 }

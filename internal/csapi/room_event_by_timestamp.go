@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"parley/internal/endpoint"
+	"parley/internal/feed"
 	"parley/internal/room"
+	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -35,7 +37,12 @@ func (s *Server) eventByTime(ctx context.Context, c endpoint.Caller, req eventBy
 	if err != nil {
 		return eventByTimeResponse{}, err
 	}
-	it, ok, err := s.Rooms.Nearest(ctx, req.RoomID, req.Time, req.Dir == "b", sight.Intervals)
+	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
+	if err != nil {
+		return eventByTimeResponse{}, err
+	}
+	hidden := func(e *event.Event) bool { return feed.Hidden(ignored, e) }
+	it, ok, err := s.Rooms.NearestShown(ctx, req.RoomID, req.Time, req.Dir == "b", sight.Intervals, hidden)
 	if err != nil {
 		return eventByTimeResponse{}, err
 	}
@@ -57,7 +64,7 @@ const mostHistorians = 3
 // the nearer one.
 func (s *Server) eventByTimeElsewhere(ctx context.Context, req eventByTimeRequest, sight room.Sight, place int64, best eventByTimeResponse) (eventByTimeResponse, error) {
 	// What an event says of who may see it is not known before it is here.
-	if s.Remote == nil || sight.Visibility != room.Shared && sight.Visibility != room.WorldReadable {
+	if sight.Visibility != room.Shared && sight.Visibility != room.WorldReadable {
 		return best, nil
 	}
 	gap, err := s.Rooms.GapBeside(ctx, req.RoomID, place, req.Dir == "b")

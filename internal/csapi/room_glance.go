@@ -27,16 +27,12 @@ type roomGlance struct {
 
 func (s *Server) glance(ctx context.Context, c endpoint.Caller, limit int) (*roomGlance, error) {
 	g := &roomGlance{Server: s, caller: c, token: s.Feed.Now(), limit: limit, data: map[id.RoomID][]typedContent{"": {}}}
-	var err error
-	if g.ignored, err = s.AccountData.Ignored(ctx, c.UserID); err != nil {
-		return nil, err
-	}
 	data, err := s.AccountData.All(ctx, c.UserID, g.token.Pos)
 	for _, d := range data {
 		g.data[d.Room] = append(g.data[d.Room], typedContent{d.Type, d.Content})
 	}
 	if err == nil {
-		g.ignored, err = s.Feed.Ignored(ctx, c.UserID)
+		g.ignored, err = s.AccountData.Ignored(ctx, c.UserID)
 	}
 	return g, err
 }

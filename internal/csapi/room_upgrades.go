@@ -33,20 +33,20 @@ func (s *Server) upgrade(ctx context.Context, c endpoint.Caller, req upgradeRequ
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return upgradeResponse{}, err
 	}
-	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
+	defer s.Profiles.Hold(c.UserID)()
+	own, err := s.Profiles.Member(ctx, c.UserID)
 	if err != nil {
 		return upgradeResponse{}, err
 	}
-	own := profiles[c.UserID]
 	next, err := s.Rooms.Upgrade(ctx, req.RoomID, room.Upgrade{
 		Sender: c.UserID, Version: req.Version, Creators: req.Creators, Profile: own, Move: s.Aliases.Move,
 	})
 	if err != nil {
 		return upgradeResponse{}, err
 	}
-	// It would happen in the background, but who has upgraded looks at once.
-	if err := s.Heirs.Settle(ctx, room.Heir{User: c.UserID, Room: next}); err != nil {
+	if err := s.Profiles.RetellUnless(ctx, c.UserID, own); err != nil {
 		return upgradeResponse{}, err
 	}
-	return upgradeResponse{next}, s.retell(ctx, c.UserID, own)
+	// It would happen in the background, but who has upgraded looks at once.
+	return upgradeResponse{next}, s.Heirs.Settle(ctx, room.Heir{User: c.UserID, Room: next})
 }

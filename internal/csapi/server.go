@@ -30,7 +30,7 @@ type Parts struct {
 	Settings Settings
 	Rooms    *room.Engine
 	Remote   *remote.Servers
-	// RemoteProfiles are those of users of other servers; nil: there are none.
+	// RemoteProfiles are those of users of other servers.
 	RemoteProfiles *remote.Profiles
 	Accounts       *account.Accounts
 	Users          users
@@ -54,7 +54,8 @@ type Server struct {
 	Parts
 }
 
-// New returns the API over its parts, all of which must be there.
+// New returns the API over its parts, all of which must be there but
+// where it says otherwise.
 func New(p Parts) *Server { return &Server{Parts: p} }
 
 // Routes returns all routes of the API.

@@ -3,6 +3,8 @@ package csapi
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -27,6 +29,7 @@ import (
 	"parley/internal/remote"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -101,9 +104,11 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
 		})
 		data := accountdata.New(db, j)
+		others := nobodyElse(ctx, t, db, key)
 		heirs = inherit.New(rooms, data, nil)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
 			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
+			Remote: others, RemoteProfiles: remote.NewProfiles(others),
 			Reports:  report.New(db),
 			Heirs:    heirs,
 			Identity: identity.New(remote.New(remote.Options{}), nil),
@@ -129,6 +134,28 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		wg.Wait()
 		db.Close()
 	})
+}
+
+// nobodyElse is other servers of which none can be reached.
+func nobodyElse(ctx context.Context, t *testing.T, db *store.DB, key signing.Key) *remote.Servers {
+	t.Helper()
+	health, err := remote.OpenHealth(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return remote.NewServers(health, remote.ServersOptions{
+		Server: "a.test", Key: key, Resolver: noRecords{},
+		Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+			return nil, fmt.Errorf("nobody is at %s", addr)
+		},
+	})
+}
+
+// noRecords is a name system without any.
+type noRecords struct{}
+
+func (noRecords) LookupSRV(_ context.Context, _, _, name string) (string, []*net.SRV, error) {
+	return "", nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 }
 
 func locateIn(rooms *room.Engine) receipt.Locate {

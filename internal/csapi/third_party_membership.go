@@ -179,7 +179,7 @@ func (s *Server) accept(ctx context.Context, c endpoint.Caller, roomID id.RoomID
 
 // exchange sends the invite of the caller that is by an invite for an address.
 func (s *Server) exchange(ctx context.Context, c endpoint.Caller, roomID id.RoomID, left *event.Event, signed canonjson.Value) error {
-	profiles, err := s.memberProfiles(ctx, []id.UserID{c.UserID})
+	own, err := s.Profiles.Member(ctx, c.UserID)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *Server) exchange(ctx context.Context, c endpoint.Caller, roomID id.Room
 		by = by.With("display_name", name)
 	}
 	_, err = s.Rooms.Invite(ctx, roomID, room.Move{
-		Sender: left.Sender(), Target: c.UserID, Content: profiles[c.UserID].With("third_party_invite", by),
+		Sender: left.Sender(), Target: c.UserID, Content: own.With("third_party_invite", by),
 	})
 	return err
 }

@@ -131,6 +131,33 @@ func TestThreadsOfWhichSomebodySeesAPart(t *testing.T) {
 	s.refused("who never was there", s.carol, "GET", s.path("v1", "threads"), nil, 403, "M_FORBIDDEN")
 }
 
+func TestRelationsOfIgnoredUsers(t *testing.T) {
+	s := newScene(t)
+	s.say(s.alice, "root")
+	for _, name := range []string{"1", "2", "3"} {
+		s.say(s.alice, "alice "+name, "m.reference", "root")
+		s.say(s.bob, "bob "+name, "m.reference", "root")
+	}
+	list := func(query string) canonjson.Value {
+		t.Helper()
+		return s.alice.Must("GET", s.path("v1", "relations", s.id("root"))+query, nil)
+	}
+	s.same("before", s.brief(list("").Get("chunk")), "[bob 3 alice 3 bob 2 alice 2 bob 1 alice 1]")
+	s.ignore(s.alice, `"@bob:a.test":{}`)
+	s.same("without bob", s.brief(list("").Get("chunk")), "[alice 3 alice 2 alice 1]")
+	var pages []string
+	for from := ""; ; {
+		a := list("?limit=1" + from)
+		pages = append(pages, fmt.Sprint(s.brief(a.Get("chunk"))))
+		next := text(a, "next_batch")
+		if next == "" {
+			break
+		}
+		from = "&from=" + next
+	}
+	s.same("page by page, some of them empty", pages, "[[] [alice 3] [] [alice 2] [] [alice 1]]")
+}
+
 func TestThreadsOfIgnoredUsers(t *testing.T) {
 	s := newScene(t)
 	s.say(s.alice, "root")

@@ -45,12 +45,6 @@ func (r Reply[T]) parts() (status int, header http.Header, body any) {
 	return r.Status, r.Header, r.Body
 }
 
-// Redirect is a Reply with a status such as [http.StatusFound] that sends the
-// client to an absolute URL.
-func Redirect(status int, location string) Reply[Empty] {
-	return Reply[Empty]{Status: status, Header: http.Header{"Location": {location}}}
-}
-
 // respond writes what a typed handler returned.
 func (x *exchange) respond(resp any) error {
 	status := http.StatusOK

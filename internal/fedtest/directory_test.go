@@ -2,6 +2,7 @@ package fedtest
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 
 	"parley/matrix/canonjson"
@@ -53,5 +54,30 @@ func TestTheDirectoryOfAnotherServerIsSeen(t *testing.T) {
 				t.Errorf("%s: got %d %s", query, status, answer)
 			}
 		}
+	})
+}
+
+func TestAliasesOfAnotherServerAreLookedUp(t *testing.T) {
+	scene(t, func(s *stage) {
+		b := s.Server("b.test")
+		alice, bob := s.Server("a.test").Register("alice"), b.Register("bob")
+		tea := s.room(bob, `{"preset":"public_chat","room_alias_name":"tea"}`)
+		look := func(alias string) (int, canonjson.Value) {
+			return alice.Do("GET", path("directory", "room")+"/"+url.PathEscape(alias), nil)
+		}
+		status, answer := look("#tea:b.test")
+		if want := fmt.Sprintf(`{"room_id":%q,"servers":["b.test"]}`, tea); status != 200 || string(answer) != want {
+			t.Errorf("got %d %s, want %s", status, answer, want)
+		}
+		missing := func(alias string) {
+			t.Helper()
+			if status, answer := look(alias); status != 404 || text(answer, "errcode") != "M_NOT_FOUND" {
+				t.Errorf("%s: got %d %s", alias, status, answer)
+			}
+		}
+		missing("#coffee:b.test")
+		missing("#tea:nowhere.test")
+		b.Kill()
+		missing("#tea:b.test")
 	})
 }

@@ -69,7 +69,7 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 	a := &answer{Feed: f, q: q, watch: w, since: since, now: now, knowing: knowing, rooms: make(map[room.Num]*news), told: make(members)}
 	a.Response.Next = now
 	var err error
-	if a.ignored, err = f.Ignored(ctx, q.User); err != nil {
+	if a.ignored, err = f.AccountData.Ignored(ctx, q.User); err != nil {
 		return nil, err
 	}
 	if since != (Token{}) {
@@ -110,7 +110,7 @@ func (a *answer) everything(ctx context.Context) error {
 			a.rooms[m.Room] = &news{num: m.Room, id: m.RoomID, fresh: true}
 			continue
 		}
-		if m.Pos <= a.now.Pos && isGone(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
+		if m.Pos <= a.now.Pos && event.IsOut(m.Membership) && (m.Forgotten || !a.q.Filter.Room.IncludeLeave) && !a.missed(m) {
 			continue
 		}
 		if err := a.moved(ctx, m.Room, m.RoomID); err != nil {
@@ -146,10 +146,6 @@ func (a *answer) follow(ctx context.Context, pos journal.Position) ([]room.Membe
 	}
 	a.watch.knows(a.now.Pos)
 	return rooms, nil
-}
-
-func isGone(membership string) bool {
-	return membership == event.MembershipLeave || membership == event.MembershipBan
 }
 
 // changes finds what there is to tell in an incremental answer.
@@ -382,7 +378,7 @@ func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map
 	for i, num := range rooms {
 		nums[i] = int64(num)
 	}
-	ignored, err := f.Ignored(ctx, user)
+	ignored, err := f.AccountData.Ignored(ctx, user)
 	if err != nil {
 		return nil, err
 	}

@@ -212,7 +212,7 @@ func (f *Feed) peek(ctx context.Context, q StreamRequest, roomID id.RoomID, sub 
 	if err != nil {
 		return all, err
 	}
-	ignored, err := f.Ignored(ctx, q.User)
+	ignored, err := f.AccountData.Ignored(ctx, q.User)
 	if err != nil {
 		return all, err
 	}

@@ -9,13 +9,6 @@ import (
 	"parley/matrix/id"
 )
 
-// Ignored returns the users that a user wants to hear nothing of. The result must
-// not be changed.
-// https://spec.matrix.org/v1.19/client-server-api/#ignoring-users
-func (f *Feed) Ignored(ctx context.Context, user id.UserID) (map[id.UserID]bool, error) {
-	return f.AccountData.Ignored(ctx, user)
-}
-
 // Hidden reports whether somebody who ignores users is not to see an event: all
 // that they send is hidden but for the state of rooms.
 func Hidden(ignored map[id.UserID]bool, e *event.Event) bool {

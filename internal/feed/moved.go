@@ -155,11 +155,11 @@ func (a *answer) stripped(ctx context.Context, n *news) (member *event.Event, st
 // invitedUnheard tells of a room to which somebody has invited the user who is not
 // heard: that the user had left it, if that is news. Of the invite nothing is told.
 func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error {
-	if was == "" || isGone(was) {
+	if was == "" || event.IsOut(was) {
 		return nil
 	}
 	for i, m := range slices.Backward(n.sight.Memberships) {
-		if isGone(m.Membership) && m.Pos > a.since.Pos {
+		if event.IsOut(m.Membership) && m.Pos > a.since.Pos {
 			until := *n.sight
 			until.Memberships = until.Memberships[:i+1]
 			n.sight = &until
@@ -198,7 +198,7 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if err != nil {
 		return err
 	}
-	again := !remembers || untold || was != event.MembershipJoin && (!isGone(was) || n.entered(a.since.Pos))
+	again := !remembers || untold || was != event.MembershipJoin && (!event.IsOut(was) || n.entered(a.since.Pos))
 	switch {
 	case !again:
 		w.first, b.known, err = a.toldOfGone(ctx, n, was, b.final)
@@ -280,6 +280,6 @@ func (n *news) entered(pos journal.Position) bool {
 // begins anew must say that it is not the continuation.
 func (n *news) toldBefore(pos journal.Position) bool {
 	return slices.ContainsFunc(n.sight.Memberships, func(m room.MembershipAt) bool {
-		return m.Pos <= pos && (m.Membership == event.MembershipJoin || isGone(m.Membership))
+		return m.Pos <= pos && (m.Membership == event.MembershipJoin || event.IsOut(m.Membership))
 	})
 }

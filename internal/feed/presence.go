@@ -54,7 +54,7 @@ func (f *Feed) PresenceIn(ctx context.Context, user id.UserID, rooms []room.Num)
 	if f.Presence == nil || len(rooms) == 0 {
 		return events, nil
 	}
-	ignored, err := f.Ignored(ctx, user)
+	ignored, err := f.AccountData.Ignored(ctx, user)
 	if err != nil {
 		return nil, err
 	}

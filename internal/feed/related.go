@@ -14,7 +14,7 @@ import (
 
 // Audience returns for whom it is put together what relates to events.
 func (f *Feed) Audience(ctx context.Context, v Viewer) (room.Audience, error) {
-	ignored, err := f.Ignored(ctx, v.User)
+	ignored, err := f.AccountData.Ignored(ctx, v.User)
 	return room.Audience{User: v.User, Seen: v.Seen, Ignored: ignored}, err
 }
 

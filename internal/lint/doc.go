@@ -7,6 +7,7 @@
 //   - state: no package holds state or runs code at start-up
 //   - versions: only matrix/roomver compares room versions
 //   - length: a file is one subject
+//   - tables: README.md and docs/ARCHITECTURE.md have a row for each package
 //
 // The laws are read from the sources, not from a build, so files behind build
 // tags and for other systems obey them too. Tests are exempt, as is every

@@ -155,6 +155,12 @@ var strangers = map[string]string{
 	"internal/loadgen": "it measures any server over HTTP, and would measure something else if it could reach into ours",
 }
 
+// bulky lists packages that nothing may import, by what they cost. Tests may.
+var bulky = map[string]string{
+	"html/template": "it calls methods by name, for which the linker keeps the methods of all types: 4 MB of the binary",
+	"text/template": "it calls methods by name, for which the linker keeps the methods of all types: 4 MB of the binary",
+}
+
 // checkImports holds every import of the module against the layers and the
 // two tables of the protocol.
 func checkImports(h *house) []string {
@@ -174,10 +180,12 @@ func checkImports(h *house) []string {
 		for _, f := range p.files {
 			for _, spec := range f.syntax.Imports {
 				to := importPath(spec)
-				var wrong string
-				if inKernel {
+				wrong := bulky[to]
+				switch {
+				case wrong != "":
+				case inKernel:
 					wrong = wrongInKernel(p.dir, to)
-				} else {
+				default:
 					wrong = wrongInLayers(p.dir, to)
 				}
 				if wrong != "" {
@@ -319,6 +327,14 @@ func TestImportsReported(t *testing.T) {
 			files: map[string]string{"matrix/roomver/a.go": "package roomver\n\nimport (\n\t\"context\"\n\t\"crypto/rand\"\n\t\"database/sql\"\n" +
 				"\t\"database/sql/driver\"\n\t\"log/slog\"\n\t\"math/rand/v2\"\n\t\"net\"\n\t\"net/http\"\n\t\"net/url\"\n\t\"os\"\n\t\"time\"\n)\n"},
 			want: []string{"context", "crypto/rand", "database/sql", "database/sql/driver", "log/slog", "math/rand/v2", "imports net:", "net/http", "imports os:", "imports time:"},
+		},
+		{
+			name: "what makes the binary large",
+			files: map[string]string{
+				"internal/csapi/page.go": "package csapi\n\nimport \"html/template\"\n",
+				"matrix/event/print.go":  "package event\n\nimport \"text/template\"\n",
+			},
+			want: []string{"internal/csapi imports html/template: it calls methods by name", "matrix/event imports text/template: it calls methods by name"},
 		},
 		{
 			name:  "cgo",

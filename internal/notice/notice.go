@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"sync"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -25,15 +26,16 @@ const Tag = "m.server_notice"
 
 // Rooms is what sending needs of others.
 type Rooms struct {
-	// Create makes a room that invites a user, who may not speak there.
-	Create func(ctx context.Context, creator, invited id.UserID, name string) (id.RoomID, error)
+	// Create makes a room that invites a user, who may not speak there. What with
+	// adds to the batch is made together with it.
+	Create func(ctx context.Context, creator, invited id.UserID, name string, with func(*journal.Batch, id.RoomID) error) (id.RoomID, error)
 	// Membership returns what a user is to a room, empty if nothing, or if there is
 	// no such room.
 	Membership func(ctx context.Context, room id.RoomID, user id.UserID) (string, error)
 	Invite     func(ctx context.Context, room id.RoomID, sender, target id.UserID) error
 	Send       func(ctx context.Context, room id.RoomID, sender id.UserID, n Notice) (id.EventID, error)
-	// Tag gives a room a tag for a user.
-	Tag func(ctx context.Context, user id.UserID, room id.RoomID, tag string) error
+	// Tag gives a room that is being made a tag for a user.
+	Tag func(b *journal.Batch, user id.UserID, room id.RoomID, tag string) error
 }
 
 // Options of a sender.
@@ -112,21 +114,21 @@ func (s *Sender) room(ctx context.Context, to id.UserID) (id.RoomID, error) {
 	return room, err
 }
 
+// roomKey is the key of what is written about the room of a user.
+type roomKey struct{ user id.UserID }
+
+// create makes a room for a user. That it is the user's, and its tag, are committed
+// with it: else a crash in between would leave an invite to a room that nobody knows,
+// or one that clients do not know for what it is.
 func (s *Sender) create(ctx context.Context, to id.UserID) (id.RoomID, error) {
-	room, err := s.rooms.Create(ctx, s.User, to, s.Room)
-	if err != nil {
-		return "", err
-	}
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`
-			INSERT INTO notice_rooms (user_id, room_id) VALUES ($1, $2)
-			ON CONFLICT (user_id) DO UPDATE SET room_id = excluded.room_id`, to, room)
-		return err
+	return s.rooms.Create(ctx, s.User, to, s.Room, func(b *journal.Batch, room id.RoomID) error {
+		b.Write(roomKey{to}, func(tx *store.Tx) error {
+			return tx.Queue(`
+				INSERT INTO notice_rooms (user_id, room_id) VALUES ($1, $2)
+				ON CONFLICT (user_id) DO UPDATE SET room_id = excluded.room_id`, to, room)
+		})
+		return s.rooms.Tag(b, to, room, Tag)
 	})
-	if err != nil {
-		return "", err
-	}
-	return room, s.rooms.Tag(ctx, to, room, Tag)
 }
 
 // RoomOf returns the room in which a user gets notices, empty if there is none yet.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -29,18 +31,23 @@ type house struct {
 	members map[id.RoomID]map[id.UserID]string
 	said    map[id.RoomID]int
 	tags    []string
+	lost    error // what Create returns when it has made a room
 }
 
 func newHouse(t *testing.T, db *store.DB) *house {
 	h := &house{t: t, members: make(map[id.RoomID]map[id.UserID]string), said: make(map[id.RoomID]int)}
+	j := newJournal(t, db)
 	h.Sender = New(db, Rooms{
-		Create: func(_ context.Context, creator, invited id.UserID, name string) (id.RoomID, error) {
+		Create: func(_ context.Context, creator, invited id.UserID, name string, with func(*journal.Batch, id.RoomID) error) (id.RoomID, error) {
 			room := id.RoomID(fmt.Sprintf("!%d:a.test", len(h.members)))
-			h.members[room] = map[id.UserID]string{creator: "join", invited: "invite"}
 			if name != "From us" {
 				t.Errorf("the room is called %q", name)
 			}
-			return room, nil
+			if _, err := j.Append(ctx, func(b *journal.Batch) error { return with(b, room) }); err != nil {
+				return "", err
+			}
+			h.members[room] = map[id.UserID]string{creator: "join", invited: "invite"}
+			return room, h.lost
 		},
 		Membership: func(_ context.Context, room id.RoomID, user id.UserID) (string, error) {
 			return h.members[room][user], nil
@@ -56,12 +63,27 @@ func newHouse(t *testing.T, db *store.DB) *house {
 			h.said[room]++
 			return id.EventID(fmt.Sprintf("$%s%d", room, h.said[room])), nil
 		},
-		Tag: func(_ context.Context, user id.UserID, room id.RoomID, tag string) error {
+		Tag: func(_ *journal.Batch, user id.UserID, room id.RoomID, tag string) error {
 			h.tags = append(h.tags, string(user)+" "+string(room)+" "+tag)
 			return nil
 		},
 	}, Options{User: notices, Room: "From us"})
 	return h
+}
+
+func newJournal(t *testing.T, db *store.DB) *journal.Journal {
+	j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { j.Run(running) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return j
 }
 
 func (h *house) send(to id.UserID) {
@@ -101,6 +123,22 @@ func TestEachUserHasOneRoomForNotices(t *testing.T) {
 		}
 		if _, err := h.Send(ctx, notices, Notice{}); !errors.Is(err, mxerr.InvalidParam) {
 			t.Errorf("to oneself: %v", err)
+		}
+	})
+}
+
+// TestWhatHappensRightAfterARoomWasMadeDoesNotMakeAnother: and it has its tag.
+func TestWhatHappensRightAfterARoomWasMadeDoesNotMakeAnother(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		h.lost = errors.New("the server is ended")
+		if _, err := h.Send(ctx, alice, Notice{}); !errors.Is(err, h.lost) {
+			t.Errorf("got %v", err)
+		}
+		h.lost = nil
+		h.send(alice)
+		if len(h.members) != 1 || h.said["!0:a.test"] != 1 || len(h.tags) != 1 {
+			t.Errorf("there are rooms %v with %v, and tags %v", h.members, h.said, h.tags)
 		}
 	})
 }

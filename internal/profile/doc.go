@@ -17,9 +17,9 @@
 //
 // A member event that is made while the profile changes may have the profile of
 // before, and may come too late to be among the rooms that are told. Who makes
-// one holds the user with [Keeper.Hold] before asking [Keeper.Get], and until the
+// one holds the user with [Keeper.Hold] before asking [Keeper.Member], and until the
 // event is durable: the note of a change that comes meanwhile stays until the new
 // room was told, too. Another node does not know of it; so who makes the event
-// compares afterwards, and if the profile has changed, [Keeper.Retell] has the
-// rooms told again.
+// compares afterwards, with [Keeper.RetellUnless]: if the profile has changed, the
+// rooms are told again.
 package profile

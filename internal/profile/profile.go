@@ -91,6 +91,15 @@ func Member(content, fields canonjson.Value) canonjson.Value {
 	return content
 }
 
+// Member returns what member events of a local user say beside the membership.
+func (k *Keeper) Member(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	fields, err := k.Get(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return Member(canonjson.Value("{}"), fields), nil
+}
+
 // Set gives a field of a user's profile a value, in canonical form. An empty
 // displayname or avatar URL is none. It returns when that is durable; the rooms
 // learn of it later. An error is a *mxerr.Error when the user is to be told.
@@ -212,6 +221,16 @@ func (k *Keeper) Retell(ctx context.Context, user id.UserID) error {
 		return fmt.Errorf("noting that the profile of %s has to be told: %w", user, err)
 	}
 	return nil
+}
+
+// RetellUnless is Retell unless member events of a user still say what one said
+// that was made with Member.
+func (k *Keeper) RetellUnless(ctx context.Context, user id.UserID, said canonjson.Value) error {
+	now, err := k.Member(ctx, user)
+	if err != nil || string(now) == string(said) {
+		return err
+	}
+	return k.Retell(ctx, user)
 }
 
 // lock locks the row of a profile until the transaction ends, and numbers the

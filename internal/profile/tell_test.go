@@ -105,6 +105,19 @@ func (r *rooms) differ(user id.UserID, fields canonjson.Value) (room id.RoomID, 
 	return "", false
 }
 
+// play runs f on each database in a bubble, in which time passes when there is
+// nothing else to do.
+func play(t *testing.T, f func(t *testing.T, db *store.DB)) {
+	playAt(t, func(t *testing.T, location string) { f(t, storetest.Open(t, location)) })
+}
+
+// playAt is play for tests that open and close the database themselves.
+func playAt(t *testing.T, f func(t *testing.T, location string)) {
+	storetest.EachLocation(t, func(t *testing.T, location string) {
+		synctest.Test(t, func(t *testing.T) { f(t, location) })
+	})
+}
+
 // run runs a keeper until the function it returns is called.
 func run(t *testing.T, db *store.DB, r *rooms) (k *Keeper, stop func()) {
 	k = New(db, Rooms{Joined: r.Joined, Update: r.Update}, nil)
@@ -119,9 +132,9 @@ func run(t *testing.T, db *store.DB, r *rooms) (k *Keeper, stop func()) {
 	return k, stop
 }
 
-// settle waits until there is nothing left to tell, looking after so long each
-// time, and checks that all rooms have what the profiles say.
-func settle(t *testing.T, step time.Duration, k *Keeper, r *rooms, users ...id.UserID) {
+// settle waits until there is nothing left to tell, and checks that all rooms have
+// what the profiles say.
+func settle(t *testing.T, k *Keeper, r *rooms, users ...id.UserID) {
 	t.Helper()
 	const looks = 20_000
 	for look := 0; ; look++ {
@@ -135,7 +148,7 @@ func settle(t *testing.T, step time.Duration, k *Keeper, r *rooms, users ...id.U
 		if look == looks {
 			t.Fatalf("%v were never told", left)
 		}
-		time.Sleep(step)
+		time.Sleep(time.Second)
 	}
 	for _, user := range users {
 		fields, err := k.Get(ctx, user)
@@ -156,12 +169,12 @@ func set(t *testing.T, k *Keeper, user id.UserID, name string) {
 }
 
 func TestAllRoomsAreTold(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	play(t, func(t *testing.T, db *store.DB) {
 		r := newRooms(t, 20, alice, bob)
 		k, _ := run(t, db, r)
 		set(t, k, alice, "Alice")
 		set(t, k, bob, "Bob")
-		settle(t, time.Millisecond, k, r, alice, bob)
+		settle(t, k, r, alice, bob)
 		if r.events != 40 || r.most > roomsAtOnce {
 			t.Errorf("%d events, %d at once", r.events, r.most)
 		}
@@ -172,7 +185,7 @@ func TestAllRoomsAreTold(t *testing.T) {
 		if err := k.Retell(ctx, alice); err != nil {
 			t.Fatal(err)
 		}
-		settle(t, time.Millisecond, k, r, alice, bob)
+		settle(t, k, r, alice, bob)
 		if r.events != 40 {
 			t.Errorf("%d events after nothing has changed for the rooms", r.events)
 		}
@@ -182,24 +195,24 @@ func TestAllRoomsAreTold(t *testing.T) {
 // TestARoomThatWasJoinedTooLate: who joined with the profile of before is told
 // again on demand.
 func TestARoomThatWasJoinedTooLate(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	play(t, func(t *testing.T, db *store.DB) {
 		r := newRooms(t, 1, alice)
 		k, _ := run(t, db, r)
 		set(t, k, alice, "Alice")
-		settle(t, time.Millisecond, k, r, alice)
+		settle(t, k, r, alice)
 		r.mu.Lock()
 		r.members[alice]["!late"] = canonjson.Value(`{"displayname":"before","membership":"join"}`)
 		r.mu.Unlock()
 		if err := k.Retell(ctx, alice); err != nil {
 			t.Fatal(err)
 		}
-		settle(t, time.Millisecond, k, r, alice)
+		settle(t, k, r, alice)
 	})
 }
 
 // TestQuickChangesAreToldAsOne: while the first change is being told others come.
 func TestQuickChangesAreToldAsOne(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	play(t, func(t *testing.T, db *store.DB) {
 		r := newRooms(t, 50, alice)
 		changing := make(chan struct{})
 		r.before = func(id.RoomID, id.UserID) error {
@@ -211,7 +224,7 @@ func TestQuickChangesAreToldAsOne(t *testing.T) {
 			set(t, k, alice, fmt.Sprint("Alice ", i))
 		}
 		close(changing)
-		settle(t, time.Millisecond, k, r, alice)
+		settle(t, k, r, alice)
 		// Those that were about to be told when the changes came are told twice.
 		if r.events > 50+roomsAtOnce {
 			t.Errorf("20 changes made %d events in 50 rooms", r.events)
@@ -220,7 +233,7 @@ func TestQuickChangesAreToldAsOne(t *testing.T) {
 }
 
 func TestARoomThatRefusesIsNotAskedAgain(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	play(t, func(t *testing.T, db *store.DB) {
 		r := newRooms(t, 5, alice)
 		var mu sync.Mutex
 		asked := 0
@@ -235,11 +248,11 @@ func TestARoomThatRefusesIsNotAskedAgain(t *testing.T) {
 		}
 		k, _ := run(t, db, r)
 		set(t, k, alice, "Alice")
-		settle(t, time.Millisecond, k, r)
+		settle(t, k, r)
 		r.mu.Lock()
 		delete(r.members[alice], "!3")
 		r.mu.Unlock()
-		settle(t, time.Millisecond, k, r, alice)
+		settle(t, k, r, alice)
 		if asked != 1 {
 			t.Errorf("asked %d times", asked)
 		}
@@ -250,7 +263,7 @@ func TestARoomThatRefusesIsNotAskedAgain(t *testing.T) {
 // told, at the latest when one more room was, and starts anew: in the end each
 // room has the last profile.
 func TestKilledInTheMiddle(t *testing.T) {
-	storetest.EachLocation(t, func(t *testing.T, location string) {
+	playAt(t, func(t *testing.T, location string) {
 		r := newRooms(t, 30, alice, bob)
 		random := rand.New(rand.NewPCG(1, 1))
 		for round := range 15 {
@@ -280,7 +293,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		}
 		r.before = nil
 		k, _ := run(t, storetest.Open(t, location), r)
-		settle(t, time.Millisecond, k, r, alice, bob)
+		settle(t, k, r, alice, bob)
 		if fields, _ := k.Get(ctx, alice); string(fields) == "{}" {
 			t.Error("nothing was set")
 		}
@@ -328,7 +341,7 @@ func TestFaultsOnTheWay(t *testing.T) {
 				time.Sleep(time.Duration(i%3) * time.Second)
 			}
 			began := time.Now()
-			settle(t, time.Second, k, r, alice)
+			settle(t, k, r, alice)
 			if waited := time.Since(began); waited > time.Hour {
 				t.Errorf("telling took another %v", waited)
 			}
@@ -374,7 +387,7 @@ func TestARoomWithAFaultIsTriedLessAndLess(t *testing.T) {
 			t.Error("a new change has to wait because of a fault of before")
 		}
 		healed.Store(true)
-		settle(t, time.Second, k, r, alice)
+		settle(t, k, r, alice)
 		stop()
 		db.Close()
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -215,7 +216,10 @@ func (s *Servers) Directory(ctx context.Context, alias id.RoomAlias) (id.RoomID,
 			servers = append(servers, server)
 		}
 	}
-	return roomID, append(servers, alias.Server()), nil
+	if !slices.Contains(servers, alias.Server()) {
+		servers = append(servers, alias.Server())
+	}
+	return roomID, servers, nil
 }
 
 // Invite is what a server gets whose user is invited.

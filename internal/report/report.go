@@ -116,22 +116,12 @@ func (s *Store) List(ctx context.Context, q Query) (list []Report, total int64, 
 	}
 	n := len(args)
 	page := fmt.Sprintf("SELECT "+columns+" FROM reports WHERE %s ORDER BY report %s LIMIT $%d OFFSET $%d", where, order, n+1, n+2)
-	list = []Report{}
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		if err := tx.Row("SELECT count(*) FROM reports WHERE "+where, args...).Scan(&total); err != nil {
 			return err
 		}
-		for row, err := range tx.Query(page, append(args, q.Limit, q.Skip)...) {
-			if err != nil {
-				return err
-			}
-			r, err := scan(row.Scan)
-			if err != nil {
-				return err
-			}
-			list = append(list, r)
-		}
-		return nil
+		list, err = store.Collect(tx.Query(page, append(args, q.Limit, q.Skip)...), scan)
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("listing reports: %w", err)

@@ -48,7 +48,7 @@ func (g *Engine) mayMove(ctx context.Context, roomID id.RoomID, d Draft) error {
 		return nil
 	}
 	switch membership, _ := d.Content.Get("membership").Text(); {
-	case !isOut(membership):
+	case !event.IsOut(membership):
 		return g.mayEnter(ctx, roomID)
 	case g.mayDecline != nil && *d.StateKey == string(d.Sender):
 		if is, err := g.Membership(ctx, roomID, d.Sender); err != nil || is != event.MembershipInvite {

@@ -193,11 +193,7 @@ type localMember struct {
 	forgotten  bool
 }
 
-func (m localMember) inside() bool { return !isOut(m.membership) }
-
-func isOut(membership string) bool {
-	return membership == event.MembershipLeave || membership == event.MembershipBan
-}
+func (m localMember) inside() bool { return !event.IsOut(m.membership) }
 
 // localMembers returns what local users are to a room.
 func (g *Engine) localMembers(ctx context.Context, room Num) (list []localMember, err error) {

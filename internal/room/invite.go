@@ -161,8 +161,7 @@ func (g *Engine) Stray(ctx context.Context, server id.ServerName, pdu canonjson.
 	if !e.IsState(event.TypeMember, string(user)) || e.Sender().Server() != server {
 		return nil
 	}
-	switch e.Membership() {
-	case event.MembershipLeave, event.MembershipBan:
+	if event.IsOut(e.Membership()) {
 		_, err = g.noteOutside(ctx, roomID, Outside{User: user, Membership: e.Membership(), Version: o.Version})
 	}
 	if errors.Is(err, errConflict) {

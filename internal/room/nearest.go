@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"parley/internal/store"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -28,6 +29,13 @@ const (
 // twenty looks find about where the time was, and the events around there are
 // compared. One that stands far from where its time was is not found.
 func (g *Engine) Nearest(ctx context.Context, roomID id.RoomID, ts int64, back bool, seen []Interval) (found Item, ok bool, err error) {
+	return g.NearestShown(ctx, roomID, ts, back, seen, func(*event.Event) bool { return false })
+}
+
+// NearestShown is Nearest among the events that are not hidden from somebody.
+func (g *Engine) NearestShown(
+	ctx context.Context, roomID id.RoomID, ts int64, back bool, seen []Interval, hidden func(*event.Event) bool,
+) (found Item, ok bool, err error) {
 	if len(seen) == 0 {
 		return Item{}, false, nil
 	}
@@ -55,6 +63,7 @@ func (g *Engine) Nearest(ctx context.Context, roomID id.RoomID, ts int64, back b
 		if err != nil {
 			return Item{}, false, err
 		}
+		items = slices.DeleteFunc(items, func(it Item) bool { return hidden(it.Event) })
 		if found, ok := nearestOf(items, ts, back); ok {
 			return found, true, nil
 		}

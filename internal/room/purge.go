@@ -172,19 +172,9 @@ func scanPurge(scan func(...any) error) (p Purge, err error) {
 
 // selectPurges reads purges, in the order in which they were scheduled.
 func (g *Engine) selectPurges(ctx context.Context, where string, args ...any) (list []Purge, err error) {
-	list = []Purge{}
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT "+purgeColumns+" FROM purges WHERE "+where+" ORDER BY created, purge", args...) {
-			if err != nil {
-				return err
-			}
-			p, err := scanPurge(row.Scan)
-			if err != nil {
-				return err
-			}
-			list = append(list, p)
-		}
-		return nil
+		list, err = store.Collect(tx.Query("SELECT "+purgeColumns+" FROM purges WHERE "+where+" ORDER BY created, purge", args...), scanPurge)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading purges: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"parley/internal/account"
+	"parley/internal/journal"
 	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/room"
@@ -17,23 +18,23 @@ import (
 // noticeRooms is what notices need of others.
 func (p *parts) noticeRooms() notice.Rooms {
 	return notice.Rooms{
-		Create: func(ctx context.Context, creator, invited id.UserID, name string) (id.RoomID, error) {
+		Create: func(ctx context.Context, creator, invited id.UserID, name string, with func(*journal.Batch, id.RoomID) error) (id.RoomID, error) {
 			profiles := make(map[id.UserID]canonjson.Value)
 			for _, user := range []id.UserID{creator, invited} {
 				var err error
-				if profiles[user], err = p.memberProfile(ctx, user); err != nil {
+				if profiles[user], err = p.profiles.Member(ctx, user); err != nil {
 					return "", err
 				}
 			}
 			roomID, _, err := p.rooms.Create(ctx, room.NewRoom{
 				Creator: creator, Name: name, Invites: []id.UserID{invited}, Profiles: profiles,
-				Levels: canonjson.Value(`{"users_default":-10}`),
+				Levels: canonjson.Value(`{"users_default":-10}`), With: with,
 			})
 			return roomID, err
 		},
 		Membership: p.rooms.Membership,
 		Invite: func(ctx context.Context, roomID id.RoomID, sender, target id.UserID) error {
-			about, err := p.memberProfile(ctx, target)
+			about, err := p.profiles.Member(ctx, target)
 			if err != nil {
 				return err
 			}
@@ -47,16 +48,8 @@ func (p *parts) noticeRooms() notice.Rooms {
 			})
 			return sent.EventID, err
 		},
-		Tag: func(ctx context.Context, user id.UserID, roomID id.RoomID, tag string) error {
-			return p.data.PutTag(ctx, user, roomID, tag, canonjson.Value("{}"))
-		},
+		Tag: p.data.TagWith,
 	}
-}
-
-// memberProfile returns what member events of a user say beside the membership.
-func (p *parts) memberProfile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
-	fields, err := p.profiles.Get(ctx, user)
-	return profile.Member(canonjson.Value("{}"), fields), err
 }
 
 // mayDecline refuses to decline the invite to a room for notices. Who is

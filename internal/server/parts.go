@@ -32,6 +32,7 @@ import (
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -342,7 +343,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			return err
 		},
-		Profile: p.memberProfile,
-		Log:     log,
+		Profile: func(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+			return p.profiles.Member(ctx, user)
+		},
+		Log: log,
 	}
 }

@@ -223,6 +223,46 @@ func TestQueueAllAndIn(t *testing.T) {
 	})
 }
 
+func TestRowsAreCollected(t *testing.T) {
+	bad := errors.New("bad")
+	name := func(scan func(...any) error) (s string, err error) {
+		if err = scan(&s); s == "bad" {
+			err = bad
+		}
+		return s + "!", err
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		exec(t, db, thing)
+		exec(t, db, "INSERT INTO thing (n, s) VALUES (1, 'a'), (2, 'b'), (3, 'bad')")
+		for where, want := range map[string][]string{"n < 3": {"a!", "b!"}, "n > 3": {}} {
+			err := db.View(ctx, func(tx *store.Tx) error {
+				got, err := store.Collect(tx.Query("SELECT s FROM thing WHERE "+where+" ORDER BY n"), name)
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("where %s: got %#v, want %#v", where, got, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		err := db.View(ctx, func(tx *store.Tx) error {
+			_, err := store.Collect(tx.Query("SELECT s FROM thing"), name)
+			return err
+		})
+		if !errors.Is(err, bad) {
+			t.Errorf("a row that cannot be read: %v", err)
+		}
+		err = db.View(ctx, func(tx *store.Tx) error {
+			_, err := store.Collect(tx.Query("SELECT nothing FROM thing"), name)
+			return err
+		})
+		if err == nil {
+			t.Error("a query that is none was done")
+		}
+	})
+}
+
 func TestReadersSeeASnapshot(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		exec(t, db, thing)

@@ -143,6 +143,23 @@ func List[T any](tx *Tx, query string, args ...any) (list []T, err error) {
 	return list, nil
 }
 
+// Collect returns what a function makes of each row of a query, never nil. It gets
+// the row's [Cursor.Scan], so that it can be the one that reads a [Row], too.
+func Collect[T any](rows iter.Seq2[Cursor, error], read func(scan func(dest ...any) error) (T, error)) ([]T, error) {
+	list := []T{}
+	for row, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		v, err := read(row.Scan)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
 // A ColumnType is the type of a column that many rows are inserted into.
 type ColumnType string
 

@@ -26,6 +26,12 @@ const (
 	MembershipKnock  = "knock"
 )
 
+// IsOut reports whether a membership is that of who has left a room or was put out
+// of it. Who was never in a room has none, and is not out.
+func IsOut(membership string) bool {
+	return membership == MembershipLeave || membership == MembershipBan
+}
+
 // Event is one PDU. It is immutable and safe for concurrent use. Slices and
 // values that its methods return are shared with it and must not be modified.
 type Event struct {
