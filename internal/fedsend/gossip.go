@@ -44,8 +44,8 @@ const (
 // Typing takes in that a local user has begun to type in a room, or ended, and
 // tells the other servers in the room at once. It does not block.
 func (s *Sender) Typing(num room.Num, user id.UserID, typing bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.talk.Lock()
+	defer s.talk.Unlock()
 	if s.gossip.typing == nil {
 		s.gossip.typing = make(map[typist]bool)
 	}
@@ -56,8 +56,8 @@ func (s *Sender) Typing(num room.Num, user id.UserID, typing bool) {
 // Presence takes in what a local user is, and in which rooms, and tells the other
 // servers in them soon. It does not block.
 func (s *Sender) Presence(user id.UserID, rooms []journal.Scope, status ephemeral.Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.talk.Lock()
+	defer s.talk.Unlock()
 	if s.gossip.presence == nil {
 		s.gossip.presence = make(map[id.UserID]present)
 	}
@@ -65,7 +65,7 @@ func (s *Sender) Presence(user id.UserID, rooms []journal.Scope, status ephemera
 	s.stir()
 }
 
-// stir has the gossip spread. The caller holds mu.
+// stir has the gossip spread. The caller holds talk.
 func (s *Sender) stir() {
 	select {
 	case s.said <- struct{}{}:
@@ -86,10 +86,10 @@ func (s *Sender) spread(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.mu.Lock()
+		s.talk.Lock()
 		g := s.gossip
 		s.gossip = gossip{}
-		s.mu.Unlock()
+		s.talk.Unlock()
 		for t, typing := range g.typing {
 			s.spreadTyping(ctx, t, typing)
 		}

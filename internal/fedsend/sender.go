@@ -43,12 +43,14 @@ type Sender struct {
 	last atomic.Int64
 	said chan struct{} // has room for one signal that there is gossip
 
+	talk   sync.Mutex // guards gossip, and is held over no other work
+	gossip gossip
+
 	mu      sync.Mutex // guards what follows
 	ctx     context.Context
 	cursor  *journal.Cursor // nil: not yet opened
 	servers map[id.ServerName]*destination
 	settled map[id.ServerName]bool // those that have got something, which is to be stored
-	gossip  gossip
 	sending sync.WaitGroup
 }
 
