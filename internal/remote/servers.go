@@ -171,7 +171,7 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 		leave()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			s.discovery.Forget(c.Server)
-			err = errors.Join(err, s.health.Failed(context.WithoutCancel(ctx), c.Server, began, 0))
+			s.health.Failed(ctx, c.Server, began, 0)
 		}
 		return nil, fmt.Errorf("asking %s for %s %s: %w", c.Server, c.Method, c.Path, err)
 	}
@@ -179,10 +179,7 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 		defer leave()
 		return nil, s.refused(ctx, c, resp, began)
 	}
-	if err := s.health.Heard(ctx, c.Server); err != nil {
-		leave()
-		return nil, errors.Join(err, resp.Body.Close())
-	}
+	s.health.Heard(ctx, c.Server)
 	limit := c.Limit
 	if limit == 0 {
 		limit = callLimit

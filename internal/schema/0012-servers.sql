@@ -3,9 +3,8 @@
 -- Servers that could not be reached when last tried.
 CREATE TABLE outages (
 	server      text    NOT NULL PRIMARY KEY,
-	since       bigint  NOT NULL, -- milliseconds since 1970, as all times
-	failures    bigint  NOT NULL, -- how often it was tried since
-	retry       bigint  NOT NULL  -- not to be tried again before
+	failures    bigint  NOT NULL, -- how often it was tried since it was heard of
+	retry       bigint  NOT NULL  -- not to be tried again before, in milliseconds since 1970, as all times
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
