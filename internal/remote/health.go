@@ -18,8 +18,9 @@ import (
 // After a failure a server is left alone, for twice as long after each further
 // one, until anything is heard of it. What is known survives a restart, so that
 // thousands of dead servers are not all tried at every start; what cannot be
-// stored is logged, and stored with the next change. Health is safe for
-// concurrent use.
+// stored is logged, and stored with the next change. Servers that nobody has tried
+// for long are forgotten, and there is a limit of how many are known. Health is
+// safe for concurrent use.
 type Health struct {
 	db  *store.DB
 	log *slog.Logger
@@ -30,6 +31,7 @@ type Health struct {
 	mu      sync.Mutex // guards what follows
 	outages map[id.ServerName]outage
 	changed map[id.ServerName]bool // what the database does not know of yet
+	pruned  time.Time              // when it was last looked whom to forget
 	back    func(id.ServerName)
 }
 
@@ -43,6 +45,15 @@ type outage struct {
 const (
 	firstPause = 5 * time.Second
 	lastPause  = 2 * time.Hour
+)
+
+// Bounds of what is known. Names of servers cost whoever invents them nothing.
+const (
+	mostOutages = 50_000
+	// forgetAfter is after how long a server is forgotten that might have been tried
+	// again all the time.
+	forgetAfter = 7 * 24 * time.Hour
+	pruneEvery  = time.Hour
 )
 
 // OpenHealth reads what is known.
@@ -91,8 +102,9 @@ func (h *Health) Retry(server id.ServerName) time.Time {
 // itself says for how long to leave it alone is left alone at least so long.
 func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) {
 	h.mu.Lock()
+	h.prune()
 	o, down := h.outages[server]
-	if down && began.Before(o.retry) {
+	if down && began.Before(o.retry) || !down && len(h.outages) >= mostOutages {
 		h.mu.Unlock()
 		return
 	}
@@ -101,6 +113,21 @@ func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Ti
 	h.outages[server], h.changed[server] = o, true
 	h.mu.Unlock()
 	h.store(ctx)
+}
+
+// prune forgets servers that nobody tries any more. The caller holds mu.
+func (h *Health) prune() {
+	now := time.Now()
+	if now.Sub(h.pruned) < pruneEvery {
+		return
+	}
+	h.pruned = now
+	for server, o := range h.outages {
+		if now.Sub(o.retry) > forgetAfter {
+			delete(h.outages, server)
+			h.changed[server] = true
+		}
+	}
 }
 
 // pauseAfter returns for how long a server is left alone after so many failures:
