@@ -26,6 +26,7 @@ type destination struct {
 	stored  bool
 	running bool
 	waiting *time.Timer // until it is tried again
+	refused int         // how often it has refused a transaction, or one could not be made, in a row
 
 	news   news
 	due    bool        // the news are to be told
@@ -116,7 +117,7 @@ func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination)
 				d.news, d.due = news{}, false
 			}
 			if err != nil && !d.clear() {
-				s.pauseOrWake(server, d)
+				s.pause(server, d)
 			}
 			s.dismiss(server, d)
 			s.mu.Unlock()
@@ -126,13 +127,20 @@ func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination)
 	}
 }
 
-// leastPause is for how long a server is left alone that takes requests, and not
-// this one.
-const leastPause = 5 * time.Second
+// For how long a server is left alone that takes requests, and not this one: twice
+// as long after each refusal, but it is there, and may take the next one any time.
+const (
+	leastPause  = 5 * time.Second
+	longerPause = 5 * time.Minute
+)
 
-// pauseOrWake goes on with a server later. The caller holds mu.
-func (s *Sender) pauseOrWake(server id.ServerName, d *destination) {
-	pause := max(time.Until(s.Remote.Health().Retry(server)), leastPause)
+// pause goes on with a server later. The caller holds mu.
+func (s *Sender) pause(server id.ServerName, d *destination) {
+	pause := time.Until(s.Remote.Health().Retry(server))
+	if pause <= 0 {
+		pause = min(leastPause<<min(d.refused, 10), longerPause)
+		d.refused++
+	}
 	d.waiting = time.AfterFunc(pause, func() { s.retry(server) })
 }
 
@@ -165,6 +173,7 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 
 // sent takes note of what a server has got. The caller holds mu.
 func (s *Sender) sent(server id.ServerName, d *destination, batch []owed) {
+	d.refused = 0
 	d.queue = d.queue[len(batch):]
 	if d.clear() {
 		d.stored = false

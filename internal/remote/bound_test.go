@@ -30,16 +30,16 @@ func TestThereIsALimitOfDeadServersThatAreKnown(t *testing.T) {
 		for i := range mostOutages {
 			h.outages[id.ServerName(fmt.Sprintf("s%d.test", i))] = outage{1, time.Now()}
 		}
-		h.Failed(t.Context(), "more.test", time.Now(), 0)
+		h.Failed(t.Context(), "more.test", time.Now())
 		if len(h.outages) != mostOutages || stored() != 0 {
 			t.Errorf("%d servers are known, %d stored", len(h.outages), stored())
 		}
-		h.Failed(t.Context(), "s7.test", time.Now(), 0) // which is one of them
+		h.Failed(t.Context(), "s7.test", time.Now()) // which is one of them
 		if stored() != 1 {
 			t.Errorf("%d are stored, want 1", stored())
 		}
 		time.Sleep(forgetAfter + time.Hour)
-		h.Failed(t.Context(), "more.test", time.Now(), 0)
+		h.Failed(t.Context(), "more.test", time.Now())
 		if len(h.outages) != 1 || stored() != 1 {
 			t.Errorf("after a week %d servers are known, %d stored", len(h.outages), stored())
 		}

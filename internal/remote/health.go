@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -45,6 +46,9 @@ type outage struct {
 const (
 	firstPause = 5 * time.Second
 	lastPause  = 2 * time.Hour
+	// busyFailures is of how many failures one that is there has the pause at most,
+	// unless it asks for a longer one itself: five minutes.
+	busyFailures = 7
 )
 
 // Bounds of what is known. Names of servers cost whoever invents them nothing.
@@ -98,9 +102,20 @@ func (h *Health) Retry(server id.ServerName) time.Time {
 }
 
 // Failed takes in that a server could not be reached, by an attempt that began
-// at the time given. Of many attempts at once only one counts. A server which
-// itself says for how long to leave it alone is left alone at least so long.
-func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) {
+// at the time given. Of many attempts at once only one counts.
+func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time) {
+	h.leave(ctx, server, began, 0, math.MaxInt)
+}
+
+// Busy takes in that a server is there and wants to be left alone: at least for as
+// long as it says.
+func (h *Health) Busy(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) {
+	h.leave(ctx, server, began, pause, busyFailures)
+}
+
+// leave has a server left alone after one failure more, which counts as one of a
+// number at most.
+func (h *Health) leave(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration, most int) {
 	h.mu.Lock()
 	h.prune()
 	o, down := h.outages[server]
@@ -108,7 +123,7 @@ func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Ti
 		h.mu.Unlock()
 		return
 	}
-	o.failures++
+	o.failures = min(o.failures+1, most)
 	o.retry = time.Now().Add(min(max(pauseAfter(o.failures, rand.Float64()), pause), lastPause))
 	h.outages[server], h.changed[server] = o, true
 	h.mu.Unlock()

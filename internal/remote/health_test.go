@@ -29,7 +29,7 @@ func TestADeadServerIsTriedLessAndLessOften(t *testing.T) {
 		start, tries := time.Now(), 0
 		for ; time.Since(start) < 24*time.Hour; tries++ {
 			time.Sleep(time.Until(h.Retry("dead.test")))
-			h.Failed(t.Context(), "dead.test", time.Now(), 0)
+			h.Failed(t.Context(), "dead.test", time.Now())
 			pause := time.Until(h.Retry("dead.test"))
 			if pause < 2*time.Second || pause > 2*time.Hour {
 				t.Fatalf("after %d failures it is left alone for %s", tries+1, pause)
@@ -41,13 +41,26 @@ func TestADeadServerIsTriedLessAndLessOften(t *testing.T) {
 	})
 }
 
+func TestAServerThatIsBusyIsNotLeftAloneForHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := health(t, storetest.Open(t, t.TempDir()+"/parley.db"))
+		for range 20 {
+			time.Sleep(time.Until(h.Retry("busy.test")))
+			h.Busy(t.Context(), "busy.test", time.Now(), time.Second)
+			if pause := time.Until(h.Retry("busy.test")); pause < 2*time.Second || pause > 6*time.Minute {
+				t.Errorf("it is left alone for %s", pause)
+			}
+		}
+	})
+}
+
 func TestManyFailuresAtOnceCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := health(t, storetest.Open(t, t.TempDir()+"/parley.db"))
 		began := time.Now()
 		time.Sleep(time.Second)
 		for range 100 {
-			h.Failed(t.Context(), "dead.test", began, 0)
+			h.Failed(t.Context(), "dead.test", began)
 		}
 		if pause := time.Until(h.Retry("dead.test")); pause > 5*time.Second {
 			t.Errorf("it is left alone for %s", pause)
@@ -60,7 +73,7 @@ func TestAServerSaysForHowLongToLeaveItAlone(t *testing.T) {
 		h := health(t, storetest.Open(t, t.TempDir()+"/parley.db"))
 		for said, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 1000 * time.Hour: 2 * time.Hour} {
 			server := id.ServerName(said.String() + ".test")
-			h.Failed(t.Context(), server, time.Now(), said)
+			h.Busy(t.Context(), server, time.Now(), said)
 			if pause := time.Until(h.Retry(server)); pause != want {
 				t.Errorf("it said %s and is left alone for %s", said, pause)
 			}
@@ -74,7 +87,7 @@ func TestAServerThatIsHeardOfIsBack(t *testing.T) {
 		var back []id.ServerName
 		h.OnBack(func(server id.ServerName) { back = append(back, server) })
 		for _, server := range []id.ServerName{"a.test", "b.test"} {
-			h.Failed(t.Context(), server, time.Now(), 0)
+			h.Failed(t.Context(), server, time.Now())
 		}
 		for range 2 {
 			h.Heard(t.Context(), "a.test")
@@ -95,7 +108,7 @@ func TestAServerThatIsHeardOfIsBack(t *testing.T) {
 func TestASignOfLifeIsStoredForARequestThatEnds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := health(t, db)
-		h.Failed(t.Context(), "a.test", time.Now(), 0)
+		h.Failed(t.Context(), "a.test", time.Now())
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		h.Heard(ctx, "a.test")
@@ -117,12 +130,12 @@ func TestWhatCouldNotBeStoredIsStoredLater(t *testing.T) {
 			}
 		}
 		h := health(t, db)
-		h.Failed(t.Context(), "back.test", time.Now(), 0)
+		h.Failed(t.Context(), "back.test", time.Now())
 		rename("outages", "away")
 		h.Heard(t.Context(), "back.test")
-		h.Failed(t.Context(), "dead.test", time.Now(), 0)
+		h.Failed(t.Context(), "dead.test", time.Now())
 		rename("away", "outages")
-		h.Failed(t.Context(), "other.test", time.Now(), 0)
+		h.Failed(t.Context(), "other.test", time.Now())
 		again := health(t, db)
 		for server, down := range map[id.ServerName]bool{"back.test": false, "dead.test": true, "other.test": true} {
 			if got := !again.Retry(server).IsZero(); got != down || got == h.Retry(server).IsZero() {
@@ -139,7 +152,7 @@ func TestTheLastWordOfAServerIsStored(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			server := id.ServerName(fmt.Sprintf("s%d.test", i))
-			wg.Go(func() { h.Failed(t.Context(), server, time.Now(), 0) })
+			wg.Go(func() { h.Failed(t.Context(), server, time.Now()) })
 			wg.Go(func() { h.Heard(t.Context(), server) })
 		}
 		wg.Wait()
