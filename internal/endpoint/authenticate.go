@@ -103,10 +103,15 @@ func (x *exchange) authenticate() error {
 		}
 		credentials.Token = token
 	}
+	genuine, err := x.limitStranger()
+	if err != nil {
+		return err
+	}
 	caller, err := route.Realm.Authenticate(credentials)
 	if err != nil {
 		return err
 	}
+	genuine()
 	caller.Addr, caller.RequestID = x.caller.Addr, x.caller.RequestID
 	x.caller = caller
 	return route.admit(&x.caller)

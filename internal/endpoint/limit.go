@@ -101,6 +101,29 @@ func (l *limiter) take(b bucket) time.Duration {
 	return wait
 }
 
+// give takes back a request that passed.
+func (l *limiter) give(b bucket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if full, known := l.young[b]; known {
+		l.young[b] = full - b.class.interval
+	}
+}
+
+// limitStranger refuses a request by a server whose address has shown too often
+// that it is none. The function that it returns is for who is genuine after all.
+func (x *exchange) limitStranger() (genuine func(), err error) {
+	l := x.table.limiter
+	if l == nil || x.lookup.route.Auth != Server || x.table.config.Strangers == "" {
+		return func() {}, nil
+	}
+	b := bucket{class: l.classes[x.table.config.Strangers], addr: network(x.caller.Addr)}
+	if b.class.interval == 0 {
+		return func() {}, nil
+	}
+	return func() { l.give(b) }, tooSoon(l.take(b))
+}
+
 // limitRate refuses a request that comes too soon:
 // https://spec.matrix.org/v1.19/client-server-api/#rate-limiting
 func (x *exchange) limitRate() error {
@@ -119,7 +142,11 @@ func (x *exchange) limitRate() error {
 	default:
 		b.addr = network(x.caller.Addr)
 	}
-	wait := l.take(b)
+	return tooSoon(l.take(b))
+}
+
+// tooSoon refuses a request that has to wait, if it has to.
+func tooSoon(wait time.Duration) error {
 	if wait == 0 {
 		return nil
 	}

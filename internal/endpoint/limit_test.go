@@ -207,3 +207,36 @@ func TestClientAddr(t *testing.T) {
 		})
 	}
 }
+
+func TestStrangersAreLimitedByAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := quietly(t)
+		config.Limits, config.Strangers = map[Class]Limit{"stranger": {PerSecond: 1, Burst: 2}}, "stranger"
+		table := New(config, []Route{whoami("GET /server", Policy{Auth: Server})})
+		ask := func(signature, addr string) int {
+			r := httptest.NewRequest("GET", "/server", nil)
+			r.RemoteAddr = addr + ":1"
+			r.Header.Set("Authorization", signature)
+			w := httptest.NewRecorder()
+			table.ServeHTTP(w, r)
+			return w.Code
+		}
+		for range 10 {
+			if got := ask("X-Plain", "192.0.2.1"); got != 200 {
+				t.Errorf("who shows who it is gets %d", got)
+			}
+		}
+		for i, want := range []int{401, 401, 429} {
+			if got := ask("X-Forged", "192.0.2.1"); got != want {
+				t.Errorf("stranger %d gets %d, want %d", i, got, want)
+			}
+		}
+		if got := ask("X-Forged", "192.0.2.2"); got != 401 {
+			t.Errorf("a stranger elsewhere gets %d", got)
+		}
+		time.Sleep(time.Second)
+		if got := ask("X-Plain", "192.0.2.1"); got != 200 {
+			t.Errorf("a second later who shows who it is gets %d", got)
+		}
+	})
+}

@@ -28,6 +28,10 @@ type Config struct {
 	// Limits has the limit of each class that occurs in a policy. Nil switches
 	// all limits off.
 	Limits map[Class]Limit
+	// Strangers names one of Limits. It is for those who call endpoints for servers and
+	// cannot show who they are: finding that out may cost requests to others. Empty:
+	// there is none.
+	Strangers Class
 	// TrustedProxies are the networks of the reverse proxies whose
 	// X-Forwarded-For is believed. If there are any, so is that of connections
 	// without an IP address, such as those of Unix sockets.
@@ -97,6 +101,7 @@ func New(config Config, routes []Route) *Table {
 	if config.Limits != nil {
 		t.limiter = newLimiter(config.Limits)
 	}
+	t.checkClass(config.Strangers, "Config.Strangers")
 	methods := []string{"GET", "POST", "PUT", "DELETE", "OPTIONS"}
 	for i := range t.routes {
 		r := &t.routes[i]
@@ -135,9 +140,14 @@ func (t *Table) complete(r *Route) {
 	if r.Realm == nil && r.needsCaller() {
 		panic(fmt.Sprintf("endpoint: %s %s: there is nothing to check callers with", r.Method, r.Pattern))
 	}
-	if t.limiter != nil && r.Class != "" && t.limiter.classes[r.Class] == nil {
-		panic(fmt.Sprintf("endpoint: %s %s: there is no limit for class %q, only for %q",
-			r.Method, r.Pattern, r.Class, slices.Sorted(maps.Keys(t.limiter.classes))))
+	t.checkClass(r.Class, r.Method+" "+r.Pattern)
+}
+
+// checkClass panics unless there is a limit for a class.
+func (t *Table) checkClass(name Class, where string) {
+	if t.limiter != nil && name != "" && t.limiter.classes[name] == nil {
+		panic(fmt.Sprintf("endpoint: %s: there is no limit for class %q, only for %q",
+			where, name, slices.Sorted(maps.Keys(t.limiter.classes))))
 	}
 }
 

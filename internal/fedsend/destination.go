@@ -22,10 +22,13 @@ type destination struct {
 	passed journal.Position
 	// expecting says that events are about to be put into the queue.
 	expecting bool
-	// stored says that the database knows that something is owed.
+	// stored says that the database knows that something is owed, and apart that it
+	// may have some of it by itself.
 	stored  bool
+	apart   bool
 	running bool
 	waiting *time.Timer // until it is tried again
+	refused int         // how often it has refused a transaction, or one could not be made, in a row
 
 	news   news
 	due    bool        // the news are to be told
@@ -55,15 +58,23 @@ func (s *Sender) add(server id.ServerName, list []owed) {
 		s.servers[server] = d
 	}
 	d.stored, d.expecting = true, false
-	switch {
+	switch alone := d.waiting != nil || time.Now().Before(s.Remote.Health().Retry(server)); {
 	case d.behind:
-	case len(d.queue)+len(list) <= mostQueued:
+	case !alone && len(d.queue)+len(list) <= mostQueued:
 		d.queue = append(d.queue, list...)
-	default:
+	default: // nothing is kept for one that is left alone
 		d.behind, d.next = true, list[0].pos
 	}
 	d.passed = list[len(list)-1].pos
 	s.wake(server)
+}
+
+// drop forgets what is in the queue, to be read again. The caller of it holds the
+// mu of the sender.
+func (d *destination) drop() {
+	if len(d.queue) > 0 {
+		d.behind, d.next, d.queue = true, d.queue[0].pos, nil
+	}
 }
 
 // wake has a server sent to, unless it is or has to be left alone. The caller holds
@@ -107,16 +118,17 @@ func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, remote.ErrDown) {
 			s.Log.Debug("a transaction was not taken", "server", server, "err", err)
 		}
-		if err == nil && len(batch) > 0 {
+		if err == nil && d.stored {
 			s.sent(server, d, batch)
 		}
 		if err != nil || d.idle() {
 			d.running = false
 			if err != nil {
 				d.news, d.due = news{}, false
+				d.drop()
 			}
 			if err != nil && !d.clear() {
-				s.pauseOrWake(server, d)
+				s.pause(server, d)
 			}
 			s.dismiss(server, d)
 			s.mu.Unlock()
@@ -126,13 +138,20 @@ func (s *Sender) send(ctx context.Context, server id.ServerName, d *destination)
 	}
 }
 
-// leastPause is for how long a server is left alone that takes requests, and not
-// this one.
-const leastPause = 5 * time.Second
+// For how long a server is left alone that takes requests, and not this one: twice
+// as long after each refusal, but it is there, and may take the next one any time.
+const (
+	leastPause  = 5 * time.Second
+	longerPause = 5 * time.Minute
+)
 
-// pauseOrWake goes on with a server later. The caller holds mu.
-func (s *Sender) pauseOrWake(server id.ServerName, d *destination) {
-	pause := max(time.Until(s.Remote.Health().Retry(server)), leastPause)
+// pause goes on with a server later. The caller holds mu.
+func (s *Sender) pause(server id.ServerName, d *destination) {
+	pause := time.Until(s.Remote.Health().Retry(server))
+	if pause <= 0 {
+		pause = min(leastPause<<min(d.refused, 10), longerPause)
+		d.refused++
+	}
 	d.waiting = time.AfterFunc(pause, func() { s.retry(server) })
 }
 
@@ -141,9 +160,18 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(d.queue) == 0 && d.behind {
-		from := d.next
+		from, to, down := d.next, s.reached, !s.Remote.Health().Retry(server).IsZero()
 		s.mu.Unlock()
-		list, next, more, err := s.read(ctx, server, from)
+		var list []owed
+		var next journal.Position
+		var more bool
+		var err error
+		if down {
+			err = s.probe(ctx, server)
+		}
+		if err == nil {
+			list, next, more, err = s.read(ctx, server, from, to)
+		}
 		s.mu.Lock()
 		if err != nil {
 			return nil, nil, err
@@ -165,11 +193,13 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 
 // sent takes note of what a server has got. The caller holds mu.
 func (s *Sender) sent(server id.ServerName, d *destination, batch []owed) {
+	d.refused = 0
 	d.queue = d.queue[len(batch):]
 	if d.clear() {
 		d.stored = false
 	}
-	s.settled[server] = true
+	s.settled[server] = s.settled[server] || d.apart
+	d.apart = d.apart && !d.clear()
 }
 
 // transaction sends one transaction. What the other server thinks of single events

@@ -11,8 +11,11 @@
 // nothing is owed. Nobody is owed that: it is told once, the last word only, and
 // not at all to a server that cannot be reached.
 //
-// A server that cannot be reached costs its queue, of bounded length. What does not
-// fit is read from the database once the server is back: all of it, in order. It
-// is tried again when package remote says so: soon at first, then less and less
+// A server that cannot be reached costs next to nothing: nothing is kept for it in
+// memory but since when it is owed something. What does not fit into a queue of
+// bounded length is not kept, either. It is read from the database once the server
+// has shown that it is back: all of it, in order. Where that is older than the
+// journal, it is sent the last events of each room, and sees there what it misses.
+// It is tried again when package remote says so: soon at first, then less and less
 // often, and at once when anything is heard of it.
 package fedsend

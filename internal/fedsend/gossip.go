@@ -44,8 +44,8 @@ const (
 // Typing takes in that a local user has begun to type in a room, or ended, and
 // tells the other servers in the room at once. It does not block.
 func (s *Sender) Typing(num room.Num, user id.UserID, typing bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.talk.Lock()
+	defer s.talk.Unlock()
 	if s.gossip.typing == nil {
 		s.gossip.typing = make(map[typist]bool)
 	}
@@ -56,8 +56,8 @@ func (s *Sender) Typing(num room.Num, user id.UserID, typing bool) {
 // Presence takes in what a local user is, and in which rooms, and tells the other
 // servers in them soon. It does not block.
 func (s *Sender) Presence(user id.UserID, rooms []journal.Scope, status ephemeral.Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.talk.Lock()
+	defer s.talk.Unlock()
 	if s.gossip.presence == nil {
 		s.gossip.presence = make(map[id.UserID]present)
 	}
@@ -65,7 +65,7 @@ func (s *Sender) Presence(user id.UserID, rooms []journal.Scope, status ephemera
 	s.stir()
 }
 
-// stir has the gossip spread. The caller holds mu.
+// stir has the gossip spread. The caller holds talk.
 func (s *Sender) stir() {
 	select {
 	case s.said <- struct{}{}:
@@ -86,10 +86,10 @@ func (s *Sender) spread(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.mu.Lock()
+		s.talk.Lock()
 		g := s.gossip
 		s.gossip = gossip{}
-		s.mu.Unlock()
+		s.talk.Unlock()
 		for t, typing := range g.typing {
 			s.spreadTyping(ctx, t, typing)
 		}
@@ -154,8 +154,10 @@ func (s *Sender) spreadPresence(ctx context.Context, user id.UserID, p present) 
 }
 
 // tellReceipts has other servers told of the receipts of local users that were put
-// by some entries of the journal, as far as they did not move on since then.
-func (s *Sender) tellReceipts(ctx context.Context, entries []journal.Entry) error {
+// by some entries of the journal, as far as they did not move on since then. If
+// those cannot be read they are not told: the events of the entries are in the
+// queues by now, and must not be put there again for the sake of receipts.
+func (s *Sender) tellReceipts(ctx context.Context, entries []journal.Entry) {
 	servers := make(map[int64][]id.ServerName)
 	for _, e := range entries {
 		if num := room.Num(e.Ref); e.Kind == journal.KindReceipt && e.Scope == num.Scope() && servers[e.Ref] == nil {
@@ -165,12 +167,12 @@ func (s *Sender) tellReceipts(ctx context.Context, entries []journal.Entry) erro
 		}
 	}
 	if len(servers) == 0 {
-		return nil
+		return
 	}
 	rooms := slices.Sorted(maps.Keys(servers))
 	found, err := s.Receipts.Since(ctx, rooms, "", entries[0].Pos-1, entries[len(entries)-1].Pos)
-	if err != nil {
-		return err
+	if err != nil && ctx.Err() == nil {
+		s.Log.Warn("other servers are not told what users have read", "err", err)
 	}
 	for num, list := range found {
 		roomID, err := s.Rooms.RoomID(ctx, room.Num(num))
@@ -188,5 +190,4 @@ func (s *Sender) tellReceipts(ctx context.Context, entries []journal.Entry) erro
 		}
 		s.mu.Unlock()
 	}
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -43,12 +45,18 @@ type Sender struct {
 	last atomic.Int64
 	said chan struct{} // has room for one signal that there is gossip
 
+	talk   sync.Mutex // guards gossip, and is held over no other work
+	gossip gossip
+
 	mu      sync.Mutex // guards what follows
 	ctx     context.Context
 	cursor  *journal.Cursor // nil: not yet opened
 	servers map[id.ServerName]*destination
-	settled map[id.ServerName]bool // those that have got something, which is to be stored
-	gossip  gossip
+	// settled are those that have got something, which is to be stored, and whether
+	// something of it was apart.
+	settled map[id.ServerName]bool
+	// reached is up to where what happened is in the queues, or known to be behind.
+	reached journal.Position
 	sending sync.WaitGroup
 }
 
@@ -117,11 +125,11 @@ func (s *Sender) open(ctx context.Context) (*journal.Cursor, error) {
 	if s.cursor != nil {
 		return s.cursor, nil
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, err
-	}
 	cursor, err := s.Journal.Cursor(ctx, "fedsend")
 	if err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx, cursor.Position()); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -140,57 +148,64 @@ type owed struct {
 // once it is durable which of them are owed something.
 func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 	work := make(map[id.ServerName][]owed)
+	var aside []apart
 	for _, e := range entries {
 		if e.Kind != journal.KindEvent {
 			continue
 		}
-		item, ok, err := s.Rooms.SentHere(ctx, room.Num(e.Scope.Number()), e.Ref)
+		num := room.Num(e.Scope.Number())
+		item, ok, err := s.Rooms.SentHere(ctx, num, e.Ref)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			continue
 		}
-		servers, err := s.recipients(ctx, room.Num(e.Scope.Number()), e.Pos, item)
+		servers, outside, err := s.recipients(ctx, num, e.Pos, item)
 		if err != nil {
 			return err
 		}
-		pdu := item.JSON().Without("unsigned")
+		if outside != "" {
+			servers, aside = append(servers, outside), append(aside, apart{outside, e.Pos, num, e.Ref})
+		}
+		pdu := pduOf(item)
 		for _, server := range servers {
 			work[server] = append(work[server], owed{e.Pos, pdu})
 		}
 	}
-	if err := s.owe(ctx, work); err != nil {
+	if err := s.owe(ctx, work, aside); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	for server, list := range work {
 		s.add(server, list)
 	}
+	s.reached = entries[len(entries)-1].Pos
 	s.mu.Unlock()
-	return s.tellReceipts(ctx, entries)
+	s.tellReceipts(ctx, entries)
+	return nil
 }
 
 // recipients returns the other servers that are to get an event of this one: those
-// that are in the room, those that were when it was sent, and that of the user whose
-// membership it changes.
-func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Position, e *event.Event) ([]id.ServerName, error) {
-	all, err := s.Rooms.ServersSince(ctx, num, pos)
+// that were in the room when it was sent, and that of the user whose membership it
+// changes, which is outside if it is not in the room now.
+func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Position, e *event.Event) (list []id.ServerName, outside id.ServerName, err error) {
+	all, err := s.Rooms.ServersAt(ctx, num, pos)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if key, ok := e.StateKey(); ok && e.Type() == event.TypeMember {
-		all = append(all, id.UserID(key).Server())
+	itself := func(server id.ServerName) bool { return server == s.Server || server == e.Sender().Server() }
+	list = slices.DeleteFunc(all, itself)
+	key, ok := e.StateKey()
+	server := id.UserID(key).Server()
+	if !ok || e.Type() != event.TypeMember || server == "" || itself(server) {
+		return list, "", nil
 	}
-	seen := map[id.ServerName]bool{s.Server: true, e.Sender().Server(): true, "": true}
-	var list []id.ServerName
-	for _, server := range all {
-		if !seen[server] {
-			seen[server] = true
-			list = append(list, server)
-		}
+	now, err := s.Rooms.ServersIn(ctx, num)
+	if err != nil || slices.Contains(now, server) && slices.Contains(list, server) {
+		return list, "", err
 	}
-	return list, nil
+	return slices.DeleteFunc(list, func(other id.ServerName) bool { return other == server }), server, nil
 }
 
 var insertOwed = &store.Insert{Table: "owed", Columns: []store.Column{
@@ -198,9 +213,9 @@ var insertOwed = &store.Insert{Table: "owed", Columns: []store.Column{
 }, Conflict: "ON CONFLICT (server) DO NOTHING"}
 
 // owe makes durable from which position on servers are owed something that were
-// owed nothing.
-func (s *Sender) owe(ctx context.Context, work map[id.ServerName][]owed) error {
-	var rows [][]any
+// owed nothing, and what they would not be found to be owed.
+func (s *Sender) owe(ctx context.Context, work map[id.ServerName][]owed, aside []apart) error {
+	var rows, asideRows [][]any
 	s.mu.Lock()
 	for server, list := range work {
 		d := s.servers[server]
@@ -213,18 +228,25 @@ func (s *Sender) owe(ctx context.Context, work map[id.ServerName][]owed) error {
 		}
 		d.expecting = true
 	}
+	for _, a := range aside {
+		s.servers[a.server].apart = true
+		asideRows = append(asideRows, []any{a.server, a.pos, a.room, a.event})
+	}
 	s.mu.Unlock()
-	if len(rows) == 0 {
+	if len(rows)+len(asideRows) == 0 {
 		return nil
 	}
-	if err := s.DB.Update(ctx, func(tx *store.Tx) error { return tx.QueueAll(insertOwed, rows) }); err != nil {
-		return fmt.Errorf("storing what %d servers are owed: %w", len(rows), err)
+	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.QueueAll(insertOwed, rows), tx.QueueAll(insertApart, asideRows))
+	})
+	if err != nil {
+		return fmt.Errorf("storing what %d servers are owed: %w", len(work), err)
 	}
 	return nil
 }
 
-// load finds the servers that are owed something from before.
-func (s *Sender) load(ctx context.Context) error {
+// load finds the servers that are owed something from before, up to a position.
+func (s *Sender) load(ctx context.Context, reached journal.Position) error {
 	since := make(map[id.ServerName]journal.Position)
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query("SELECT server, since FROM owed") {
@@ -245,9 +267,10 @@ func (s *Sender) load(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reached = reached
 	for server, pos := range since {
 		if s.servers[server] == nil {
-			s.servers[server] = &destination{stored: true, behind: true, next: pos}
+			s.servers[server] = &destination{stored: true, behind: true, next: pos, apart: true}
 			s.wake(server)
 		}
 	}
@@ -297,18 +320,8 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 		return nil
 	}
 	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		for server := range s.settled {
-			d := s.servers[server]
-			var err error
-			switch {
-			case d == nil || d.clear():
-				err = tx.Queue("DELETE FROM owed WHERE server = $1", server)
-			case len(d.queue) > 0:
-				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.queue[0].pos)
-			case d.behind:
-				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.next)
-			}
-			if err != nil {
+		for server, apart := range s.settled {
+			if err := storeOwed(tx, server, s.servers[server], apart); err != nil {
 				return err
 			}
 		}
@@ -324,6 +337,26 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 	}
 	clear(s.settled)
 	return nil
+}
+
+// storeOwed stores what a server is still owed, nil if it is nothing.
+func storeOwed(tx *store.Tx, server id.ServerName, d *destination, apart bool) (err error) {
+	var since journal.Position
+	switch {
+	case d == nil || d.clear():
+		since = math.MaxInt64
+		err = tx.Queue("DELETE FROM owed WHERE server = $1", server)
+	case len(d.queue) > 0:
+		since = d.queue[0].pos
+		err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, since)
+	case d.behind:
+		since = d.next
+		err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, since)
+	}
+	if err == nil && apart {
+		err = tx.Queue("DELETE FROM owed_apart WHERE server = $1 AND pos < $2", server, since)
+	}
+	return err
 }
 
 // txnID names a transaction.

@@ -47,19 +47,17 @@ type Inbox struct {
 	db    *store.DB
 	rooms Rooms
 	log   *slog.Logger
+	// loaded is closed once all queues from before are known.
+	loaded chan struct{}
 
-	mu     sync.Mutex // guards what follows
+	// mu guards what follows. It is held over no work in the database, and may be
+	// taken while the lock of a queue is held.
+	mu     sync.Mutex
 	queues map[id.RoomID]*queue
-	due    []id.RoomID // rooms to be worked on
+	due    []dueRoom             // to be worked on
+	busy   map[id.ServerName]int // how many rooms are worked on with events of a server
 	// signal has an element if any is due.
 	signal chan struct{}
-}
-
-// queue is what is staged of a room.
-type queue struct {
-	staged  int
-	running bool
-	tries   int // in a row, of the first event, that failed
 }
 
 // Bounds of the work that a transaction may cause.
@@ -72,6 +70,9 @@ const (
 	mostStaged = 5000
 	// mostRooms is how many rooms are worked on at once.
 	mostRooms = 16
+	// perOrigin is how many of them with events of one server, which may answer
+	// slowly what it is asked for them.
+	perOrigin = mostRooms / 4
 	// What cannot be fetched is tried again a few times, and then given up.
 	mostTries  = 5
 	retryPause = 3 * time.Second
@@ -82,7 +83,10 @@ func New(db *store.DB, rooms Rooms, log *slog.Logger) *Inbox {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Inbox{db: db, rooms: rooms, log: log, queues: make(map[id.RoomID]*queue), signal: make(chan struct{}, 1)}
+	return &Inbox{
+		db: db, rooms: rooms, log: log, loaded: make(chan struct{}),
+		queues: make(map[id.RoomID]*queue), busy: make(map[id.ServerName]int), signal: make(chan struct{}, 1),
+	}
 }
 
 // A Verdict is what is said of an event to the server that sent it; nil that it has
@@ -96,6 +100,9 @@ type Verdict struct {
 // verdict, and concerns no other; the error is that of this server, and then the
 // transaction is to be sent again.
 func (x *Inbox) Take(ctx context.Context, server id.ServerName, pdus []canonjson.Value) ([]Verdict, error) {
+	if err := x.ready(ctx); err != nil {
+		return nil, err
+	}
 	byRoom := make(map[id.RoomID][]canonjson.Value)
 	for _, pdu := range pdus {
 		if roomID, ok := roomOf(pdu); ok {
@@ -116,6 +123,24 @@ func (x *Inbox) Take(ctx context.Context, server id.ServerName, pdus []canonjson
 	}
 	wg.Wait()
 	return verdicts, failure
+}
+
+// ready waits until it is known of which rooms something is staged, which nothing
+// may overtake.
+func (x *Inbox) ready(ctx context.Context) error {
+	select {
+	case <-x.loaded:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-x.loaded:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for what is staged: %w", ctx.Err())
+	}
 }
 
 // roomOf returns the room that an event says it is of. A create event that gives
@@ -189,79 +214,4 @@ func (x *Inbox) waiting(roomID id.RoomID) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.queues[roomID] != nil
-}
-
-var insertStaged = &store.Insert{Table: "staged_events", Columns: []store.Column{
-	{Name: "room_id", Type: store.Text}, {Name: "place", Type: store.Int}, {Name: "origin", Type: store.Text}, {Name: "pdu", Type: store.Blob},
-}}
-
-// stage makes events durable as they are, and has their room's queue go on with
-// them.
-func (x *Inbox) stage(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	q := x.queues[roomID]
-	if q == nil {
-		q = new(queue)
-	}
-	events = events[:min(len(events), max(0, mostStaged-q.staged))]
-	if len(events) == 0 {
-		return nil
-	}
-	err := x.db.Update(ctx, func(tx *store.Tx) error {
-		var last int64
-		if err := tx.Row("SELECT coalesce(max(place), 0) FROM staged_events WHERE room_id = $1", roomID).Scan(&last); err != nil {
-			return err
-		}
-		var rows [][]any
-		for i, e := range events {
-			rows = append(rows, []any{roomID, last + int64(i) + 1, server, []byte(e.JSON())})
-		}
-		return tx.QueueAll(insertStaged, rows)
-	})
-	if err != nil {
-		return fmt.Errorf("staging %d events of %s: %w", len(events), roomID, err)
-	}
-	q.staged += len(events)
-	x.queues[roomID] = q
-	x.wake(roomID, q)
-	return nil
-}
-
-// wake has a queue worked on, unless it is. The caller holds mu.
-func (x *Inbox) wake(roomID id.RoomID, q *queue) {
-	if q.running {
-		return
-	}
-	q.running = true
-	x.due = append(x.due, roomID)
-	x.notify()
-}
-
-func (x *Inbox) notify() {
-	select {
-	case x.signal <- struct{}{}:
-	default: // somebody will be told of all that is due
-	}
-}
-
-// nextDue returns a room to work on.
-func (x *Inbox) nextDue(ctx context.Context) (id.RoomID, bool) {
-	for {
-		select {
-		case <-x.signal:
-		case <-ctx.Done():
-			return "", false
-		}
-		x.mu.Lock()
-		if n := len(x.due); n > 0 {
-			roomID := x.due[0]
-			if x.due = x.due[1:]; n > 1 {
-				x.notify()
-			}
-			x.mu.Unlock()
-			return roomID, true
-		}
-		x.mu.Unlock()
-	}
 }

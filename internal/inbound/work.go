@@ -16,61 +16,86 @@ import (
 
 // Run goes on with what is staged, until the context ends.
 func (x *Inbox) Run(ctx context.Context) {
-	if err := x.load(ctx); err != nil && ctx.Err() == nil {
+	for {
+		err := x.load(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
 		x.log.Error("looking for what is staged", "err", err)
+		pause(ctx, retryPause)
 	}
+	close(x.loaded)
 	var wg sync.WaitGroup
 	for range mostRooms {
 		wg.Go(func() {
 			for {
-				roomID, ok := x.nextDue(ctx)
+				next, ok := x.nextDue(ctx)
 				if !ok {
 					return
 				}
-				x.workOn(ctx, roomID)
+				x.workOn(ctx, next)
+				x.leave(next.origin)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// load finds the rooms that have something staged from before.
+// load finds the rooms that have something staged from before. Nobody has a queue
+// yet.
 func (x *Inbox) load(ctx context.Context) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT room_id, count(*) FROM staged_events GROUP BY room_id") {
+	var found []dueRoom
+	err := x.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT s.room_id, s.origin, r.staged FROM staged_events s
+			JOIN (SELECT room_id, min(place) AS place, count(*) AS staged FROM staged_events GROUP BY room_id) r
+				ON r.room_id = s.room_id AND r.place = s.place`) {
 			if err != nil {
 				return err
 			}
-			var roomID id.RoomID
-			var count int
-			if err := row.Scan(&roomID, &count); err != nil {
+			d := dueRoom{queue: &queue{running: true}}
+			if err := row.Scan(&d.queue.room, &d.origin, &d.queue.staged); err != nil {
 				return err
 			}
-			q := x.queues[roomID]
-			if q == nil {
-				q = new(queue)
-				x.queues[roomID] = q
-			}
-			q.staged = count
-			x.wake(roomID, q)
+			found = append(found, d)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, d := range found {
+		x.queues[d.queue.room] = d.queue
+	}
+	x.due = append(x.due, found...)
+	if len(x.due) > 0 {
+		x.notify()
+	}
+	return nil
 }
 
-// workOn goes through what is staged of a room until there is nothing left.
-func (x *Inbox) workOn(ctx context.Context, roomID id.RoomID) {
+// workOn goes through what is staged of a room until there is nothing left, or the
+// next event came from another server, whose turn it may not be.
+func (x *Inbox) workOn(ctx context.Context, room dueRoom) {
 	for ctx.Err() == nil {
-		more, err := x.next(ctx, roomID)
-		if err != nil && ctx.Err() == nil {
-			x.log.Error("going on with what is staged", "room", roomID, "err", err)
-			pause(ctx, retryPause)
-			continue
-		}
-		if !more {
+		first, ok, err := x.first(ctx, room.queue)
+		switch {
+		case err == nil && !ok:
 			return
+		case err == nil && first.origin != room.origin:
+			x.put(room.queue, first.origin)
+			return
+		case err == nil:
+			err = x.next(ctx, room.queue, first)
+		}
+		if err != nil && ctx.Err() == nil {
+			x.log.Error("going on with what is staged", "room", room.queue.room, "err", err)
+			pause(ctx, retryPause)
 		}
 	}
 }
@@ -91,44 +116,40 @@ type staged struct {
 	pdu    canonjson.Value
 }
 
-// next takes in the first event that is staged of a room; more is false when there
-// is none.
-func (x *Inbox) next(ctx context.Context, roomID id.RoomID) (more bool, err error) {
-	first, ok, err := x.first(ctx, roomID)
-	if err != nil || !ok {
-		return ok, err
-	}
-	err = x.fetch(ctx, roomID, first)
+// next takes in the first event that is staged of a room, unless it is to be tried
+// once more.
+func (x *Inbox) next(ctx context.Context, q *queue, first staged) error {
+	err := x.fetch(ctx, q.room, first)
 	refused := (*mxerr.Error)(nil)
 	switch {
 	case ctx.Err() != nil:
-		return true, ctx.Err()
+		return ctx.Err()
 	case err == nil, errors.As(err, &refused):
-	case x.again(roomID):
-		x.log.Debug("an event cannot be received yet", "room", roomID, "origin", first.origin, "err", err)
+	case q.again():
+		x.log.Debug("an event cannot be received yet", "room", q.room, "origin", first.origin, "err", err)
 		pause(ctx, retryPause)
-		return true, nil
+		return nil
 	default:
-		x.log.Info("an event is given up", "room", roomID, "origin", first.origin, "err", err)
+		x.log.Info("an event is given up", "room", q.room, "origin", first.origin, "err", err)
 	}
-	return true, x.done(ctx, roomID, first.place)
+	return x.done(ctx, q, first.place)
 }
 
 // first returns the first event that is staged of a room. If there is none, the
 // queue is gone when it returns.
-func (x *Inbox) first(ctx context.Context, roomID id.RoomID) (s staged, ok bool, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+func (x *Inbox) first(ctx context.Context, q *queue) (s staged, ok bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	err = x.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT place, origin, pdu FROM staged_events WHERE room_id = $1 ORDER BY place LIMIT 1", roomID).
+		return tx.Row("SELECT place, origin, pdu FROM staged_events WHERE room_id = $1 ORDER BY place LIMIT 1", q.room).
 			Scan(&s.place, &s.origin, (*[]byte)(&s.pdu))
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		delete(x.queues, roomID)
+		x.remove(q)
 		return s, false, nil
 	}
 	if err != nil {
-		return s, false, fmt.Errorf("reading what is staged of %s: %w", roomID, err)
+		return s, false, fmt.Errorf("reading what is staged of %s: %w", q.room, err)
 	}
 	return s, true, nil
 }
@@ -147,26 +168,24 @@ func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) error {
 }
 
 // again reports whether the first event of a queue is to be tried once more.
-func (x *Inbox) again(roomID id.RoomID) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	q := x.queues[roomID]
+func (q *queue) again() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.tries++
 	return q.tries < mostTries
 }
 
 // done removes an event that was taken in, or given up.
-func (x *Inbox) done(ctx context.Context, roomID id.RoomID, place int64) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+func (x *Inbox) done(ctx context.Context, q *queue, place int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	err := x.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM staged_events WHERE room_id = $1 AND place = $2", roomID, place)
+		_, err := tx.Exec("DELETE FROM staged_events WHERE room_id = $1 AND place = $2", q.room, place)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("removing what was staged of %s: %w", roomID, err)
+		return fmt.Errorf("removing what was staged of %s: %w", q.room, err)
 	}
-	q := x.queues[roomID]
 	q.staged, q.tries = q.staged-1, 0
 	return nil
 }

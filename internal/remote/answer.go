@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,13 +48,13 @@ func (s *Servers) refused(ctx context.Context, c Call, resp *http.Response, bega
 	}
 	switch {
 	case r.Status == http.StatusTooManyRequests:
-		err = s.health.Failed(context.WithoutCancel(ctx), c.Server, began, pauseAsked(resp.Header, r.Body))
+		s.health.Busy(ctx, c.Server, began, pauseAsked(resp.Header, r.Body))
 	case r.Status >= 500 || r.Code == "":
-		err = s.health.Failed(context.WithoutCancel(ctx), c.Server, began, 0)
+		s.failed(ctx, c, began)
 	default:
-		err = s.health.Heard(ctx, c.Server)
+		s.health.Heard(ctx, c.Server)
 	}
-	return errors.Join(r, err)
+	return r
 }
 
 // pauseAsked returns for how long a server wants to be left alone.

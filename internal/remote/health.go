@@ -3,6 +3,9 @@ package remote
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -15,19 +18,26 @@ import (
 //
 // After a failure a server is left alone, for twice as long after each further
 // one, until anything is heard of it. What is known survives a restart, so that
-// thousands of dead servers are not all tried at every start. Health is safe for
-// concurrent use.
+// thousands of dead servers are not all tried at every start; what cannot be
+// stored is logged, and stored with the next change. Servers that nobody has tried
+// for long are forgotten, and there is a limit of how many are known. Health is
+// safe for concurrent use.
 type Health struct {
-	db *store.DB
+	db  *store.DB
+	log *slog.Logger
 
-	mu      sync.Mutex
+	// storing is held while changes are stored: what is stored last is what is so.
+	storing sync.Mutex
+
+	mu      sync.Mutex // guards what follows
 	outages map[id.ServerName]outage
+	changed map[id.ServerName]bool // what the database does not know of yet
+	pruned  time.Time              // when it was last looked whom to forget
 	back    func(id.ServerName)
 }
 
-// An outage is how long a server has not been reached.
+// An outage is that a server has not been reached.
 type outage struct {
-	since    time.Time
 	failures int
 	retry    time.Time
 }
@@ -36,22 +46,39 @@ type outage struct {
 const (
 	firstPause = 5 * time.Second
 	lastPause  = 2 * time.Hour
+	// busyFailures is of how many failures one that is there has the pause at most,
+	// unless it asks for a longer one itself: five minutes.
+	busyFailures = 7
+)
+
+// Bounds of what is known. Names of servers cost whoever invents them nothing.
+const (
+	mostOutages = 50_000
+	// forgetAfter is after how long a server is forgotten that might have been tried
+	// again all the time.
+	forgetAfter = 7 * 24 * time.Hour
+	pruneEvery  = time.Hour
 )
 
 // OpenHealth reads what is known.
-func OpenHealth(ctx context.Context, db *store.DB) (*Health, error) {
-	h := &Health{db: db, outages: make(map[id.ServerName]outage), back: func(id.ServerName) {}}
+func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := &Health{
+		db: db, log: log, outages: make(map[id.ServerName]outage), changed: make(map[id.ServerName]bool), back: func(id.ServerName) {},
+	}
 	err := db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT server, since, failures, retry FROM outages") {
+		for row, err := range tx.Query("SELECT server, failures, retry FROM outages") {
 			if err != nil {
 				return err
 			}
 			var server id.ServerName
-			var since, failures, retry int64
-			if err := row.Scan(&server, &since, &failures, &retry); err != nil {
+			var failures, retry int64
+			if err := row.Scan(&server, &failures, &retry); err != nil {
 				return err
 			}
-			h.outages[server] = outage{time.UnixMilli(since), int(failures), time.UnixMilli(retry)}
+			h.outages[server] = outage{int(failures), time.UnixMilli(retry)}
 		}
 		return nil
 	})
@@ -74,42 +101,48 @@ func (h *Health) Retry(server id.ServerName) time.Time {
 	return h.outages[server].retry
 }
 
-// Down returns since when a server has not been reached; ok is false if it was.
-func (h *Health) Down(server id.ServerName) (since time.Time, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o, ok := h.outages[server]
-	return o.since, ok
+// Failed takes in that a server could not be reached, by an attempt that began
+// at the time given. Of many attempts at once only one counts.
+func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time) {
+	h.leave(ctx, server, began, 0, math.MaxInt)
 }
 
-// Failed takes in that a server could not be reached, by an attempt that began
-// at the time given. Of many attempts at once only one counts. A server which
-// itself says for how long to leave it alone is left alone at least so long.
-func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) error {
+// Busy takes in that a server is there and wants to be left alone: at least for as
+// long as it says.
+func (h *Health) Busy(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) {
+	h.leave(ctx, server, began, pause, busyFailures)
+}
+
+// leave has a server left alone after one failure more, which counts as one of a
+// number at most.
+func (h *Health) leave(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration, most int) {
 	h.mu.Lock()
+	h.prune()
 	o, down := h.outages[server]
-	now := time.Now()
-	if !down {
-		o.since = began
-	} else if began.Before(o.retry) {
+	if down && began.Before(o.retry) || !down && len(h.outages) >= mostOutages {
 		h.mu.Unlock()
-		return nil
+		return
 	}
-	o.failures++
-	o.retry = now.Add(min(max(pauseAfter(o.failures, rand.Float64()), pause), lastPause))
-	h.outages[server] = o
+	o.failures = min(o.failures+1, most)
+	o.retry = time.Now().Add(min(max(pauseAfter(o.failures, rand.Float64()), pause), lastPause))
+	h.outages[server], h.changed[server] = o, true
 	h.mu.Unlock()
-	err := h.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`
-			INSERT INTO outages (server, since, failures, retry) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (server) DO UPDATE SET since = excluded.since, failures = excluded.failures, retry = excluded.retry`,
-			server, o.since.UnixMilli(), int64(o.failures), o.retry.UnixMilli())
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("storing that %s could not be reached: %w", server, err)
+	h.store(ctx)
+}
+
+// prune forgets servers that nobody tries any more. The caller holds mu.
+func (h *Health) prune() {
+	now := time.Now()
+	if now.Sub(h.pruned) < pruneEvery {
+		return
 	}
-	return nil
+	h.pruned = now
+	for server, o := range h.outages {
+		if now.Sub(o.retry) > forgetAfter {
+			delete(h.outages, server)
+			h.changed[server] = true
+		}
+	}
 }
 
 // pauseAfter returns for how long a server is left alone after so many failures:
@@ -125,21 +158,60 @@ func pauseAfter(failures int, random float64) time.Duration {
 
 // Heard takes in a sign of life of a server. It costs nothing unless the server
 // could not be reached before.
-func (h *Health) Heard(ctx context.Context, server id.ServerName) error {
+func (h *Health) Heard(ctx context.Context, server id.ServerName) {
 	h.mu.Lock()
 	_, down := h.outages[server]
-	delete(h.outages, server)
-	h.mu.Unlock()
-	if !down {
-		return nil
+	if down {
+		delete(h.outages, server)
+		h.changed[server] = true
 	}
-	h.back(server)
-	err := h.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM outages WHERE server = $1", server)
-		return err
+	h.mu.Unlock()
+	if down {
+		h.back(server)
+		h.store(ctx)
+	}
+}
+
+// store makes durable what has changed, in one transaction if several wait for it.
+// It is done even for a request that ends.
+func (h *Health) store(ctx context.Context) {
+	h.storing.Lock()
+	defer h.storing.Unlock()
+	h.mu.Lock()
+	changed, now := h.changed, make(map[id.ServerName]outage)
+	h.changed = make(map[id.ServerName]bool)
+	for server := range changed {
+		if o, down := h.outages[server]; down {
+			now[server] = o
+		}
+	}
+	h.mu.Unlock()
+	if len(changed) == 0 {
+		return // somebody else has stored it
+	}
+	err := h.db.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		for server := range changed {
+			if err := storeOutage(tx, server, now); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("storing that %s was heard of: %w", server, err)
+		h.log.Error("storing which servers can be reached", "servers", len(changed), "err", err)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		maps.Copy(h.changed, changed)
 	}
-	return nil
+}
+
+func storeOutage(tx *store.Tx, server id.ServerName, outages map[id.ServerName]outage) error {
+	o, down := outages[server]
+	if !down {
+		return tx.Queue("DELETE FROM outages WHERE server = $1", server)
+	}
+	return tx.Queue(`
+		INSERT INTO outages (server, failures, retry) VALUES ($1, $2, $3)
+		ON CONFLICT (server) DO UPDATE SET failures = excluded.failures, retry = excluded.retry`,
+		server, int64(o.failures), o.retry.UnixMilli())
 }

@@ -36,7 +36,11 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 	for server, wants := range missing {
 		wg.Go(func() {
 			insist := slices.ContainsFunc(wants, func(w Want) bool { return w.Insist })
-			failure := k.fromOrigin(ctx, server, insist)
+			places := k.usual
+			if insist {
+				places = k.strangers
+			}
+			failure := k.fromOrigin(ctx, server, insist, places)
 			mu.Lock()
 			defer mu.Unlock()
 			if failure != nil {
@@ -51,22 +55,23 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 	return rest, err
 }
 
-// fromOrigin asks a server for its keys, unless that was done just now.
-func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName, insist bool) error {
-	if last, ok := k.asked.Get(server); ok && time.Since(last) < askAgain {
+// fromOrigin asks a server for its keys once there is a place, unless that was done
+// just now.
+func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName, insist bool, places chan struct{}) error {
+	if last, ok := k.asked.Get(server); ok && time.Since(last.at) < last.pause(insist) {
 		return nil
 	}
 	done := k.fetching.DoChan(string(server), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTime)
-		defer cancel()
-		object, err := k.servers.Do(ctx, Call{
-			Server: server, Method: "GET", Path: "/_matrix/key/v2/server", Unsigned: true, Insist: insist, Timeout: keysTime, Limit: keysLimit,
-		})
-		defer func() { k.asked.Put(server, time.Now()) }() // once the answer is kept
-		if err != nil {
-			return nil, nil
+		ctx := context.WithoutCancel(ctx)
+		waiting := time.NewTimer(keysTime)
+		defer waiting.Stop()
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		case <-waiting.C:
+			return nil, nil // as if it had not answered
 		}
-		return nil, k.take(ctx, server, object)
+		return nil, k.ask(ctx, server, insist)
 	})
 	select {
 	case r := <-done:
@@ -74,6 +79,31 @@ func (k *KeyRing) fromOrigin(ctx context.Context, server id.ServerName, insist b
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ask asks a server for its keys and keeps them. That it does not answer is no
+// error, and not noted elsewhere: others have named it, who may have invented it.
+func (k *KeyRing) ask(ctx context.Context, server id.ServerName, insist bool) error {
+	object, err := k.servers.Do(ctx, Call{
+		Server: server, Method: "GET", Path: "/_matrix/key/v2/server", Unsigned: true, Insist: insist, Hearsay: true,
+		Timeout: keysTime, Limit: keysLimit,
+	})
+	last, _ := k.asked.Get(server)
+	defer func() { k.asked.Put(server, attempt{time.Now(), last.failures}) }() // once the answer is kept
+	if err != nil {
+		last.failures++
+		return nil
+	}
+	last.failures = 0
+	return k.take(ctx, server, object)
+}
+
+// pause returns for how long a server is not asked again after an attempt.
+func (a attempt) pause(insist bool) time.Duration {
+	if insist {
+		return askAgain // if it asks itself it is there
+	}
+	return min(askAgain<<min(a.failures, 10), lastAskAgain)
 }
 
 // take keeps what an object says of a server's keys, if it is right.
@@ -103,7 +133,7 @@ const perQuery = 200
 // fromNotary asks a notary for keys of other servers.
 // https://spec.matrix.org/v1.19/server-server-api/#post_matrixkeyv2query
 func (k *KeyRing) fromNotary(ctx context.Context, notary id.ServerName, missing map[id.ServerName][]Want) (rest map[id.ServerName][]Want, err error) {
-	if err := k.fromOrigin(ctx, notary, false); err != nil {
+	if err := k.fromOrigin(ctx, notary, false, k.usual); err != nil {
 		return nil, err
 	}
 	rest = make(map[id.ServerName][]Want)

@@ -25,7 +25,17 @@ type KeyRing struct {
 
 	known    *cache.Cache[keyName, storedKey]
 	fetching singleflight.Group
-	asked    *cache.Cache[id.ServerName, time.Time]
+	asked    *cache.Cache[id.ServerName, attempt]
+
+	// Who is asked for keys takes a place of one of these: of strangers where a
+	// request is the reason that nobody has vouched for, else of usual.
+	strangers, usual chan struct{}
+}
+
+// An attempt is that a server was asked for its keys.
+type attempt struct {
+	at       time.Time
+	failures int // in a row
 }
 
 // keyName names a key of a server.
@@ -47,6 +57,11 @@ const (
 	// askAgain is how soon a server is asked again for keys. Who makes up IDs of keys
 	// must not make us ask all the time.
 	askAgain = time.Minute
+	// lastAskAgain is the same of a server that has not answered for long.
+	lastAskAgain = time.Hour
+	// Who invents servers must not keep this one from making other requests.
+	mostStrangers = mostRequests / 10
+	mostUsual     = mostRequests / 2
 	// The work of fetching.
 	keysTime  = 30 * time.Second
 	keysLimit = 256 << 10
@@ -57,8 +72,9 @@ const (
 func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own *OwnKeys) *KeyRing {
 	return &KeyRing{
 		db: db, servers: s, notaries: notaries, own: own,
-		known: cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
-		asked: cache.New[id.ServerName](askedBytes, func(time.Time) int { return 200 }),
+		known:     cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
+		asked:     cache.New[id.ServerName](askedBytes, func(attempt) int { return 200 }),
+		strangers: make(chan struct{}, mostStrangers), usual: make(chan struct{}, mostUsual),
 	}
 }
 
@@ -225,7 +241,7 @@ func (k *KeyRing) Responses(ctx context.Context, server id.ServerName, keys []id
 	if err != nil || until >= at && len(list) > 0 {
 		return list, err
 	}
-	if err := k.fromOrigin(ctx, server, false); err != nil {
+	if err := k.fromOrigin(ctx, server, false, k.strangers); err != nil {
 		return nil, err
 	}
 	list, _, err = k.responses(ctx, server, keys)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -82,16 +83,23 @@ func (in *internet) origin(o *origin) *origin {
 
 // ring returns the key ring of our side over a database.
 func (in *internet) ring(db *store.DB, notaries ...id.ServerName) *remote.KeyRing {
+	k, _ := in.ringOver(db, in.net.Dial, notaries...)
+	return k
+}
+
+// ringOver returns a key ring over a database, and the servers that it asks, to
+// which connections are made by a function.
+func (in *internet) ringOver(db *store.DB, dial func(ctx context.Context, addr string) (net.Conn, error), notaries ...id.ServerName) (*remote.KeyRing, *remote.Servers) {
 	s := remote.NewServers(health(in.T, db), remote.ServersOptions{
 		Server: "here.test", Key: in.key(), Resolver: in.records, Roots: in.authority.Pool(), Agent: "test",
-		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return in.net.Dial(ctx, addr) },
+		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, addr) },
 	})
 	in.Cleanup(s.Close)
 	own, err := remote.OpenOwnKeys(in.Context(), db, "here.test", in.key())
 	if err != nil {
 		in.Fatal(err)
 	}
-	return remote.NewKeyRing(db, s, notaries, own)
+	return remote.NewKeyRing(db, s, notaries, own), s
 }
 
 func (in *internet) lookup(k *remote.KeyRing, want remote.Want) (event.VerifyKey, bool) {
@@ -310,6 +318,83 @@ func TestANotaryTellsTheKeysOfDeadServers(t *testing.T) {
 			if _, ok := in.lookup(k, remote.Want{Server: "unasked.test", Key: "ed25519:k"}); ok {
 				t.Error("a key was taken for which nobody had asked")
 			}
+		}
+	})
+}
+
+func TestWhoInventsServersLeavesNoTraces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		db := database(t)
+		k, s := in.ringOver(db, in.net.Dial)
+		for i := range 30 {
+			server := id.ServerName(fmt.Sprintf("invented%d.test", i))
+			if _, ok := in.lookup(k, remote.Want{Server: server, Key: "ed25519:k", Insist: i%2 == 0}); ok {
+				t.Errorf("%s has a key", server)
+			}
+			if _, err := k.Responses(t.Context(), server+":1", nil, 0); err != nil {
+				t.Error(err)
+			}
+			if !s.Health().Retry(server).IsZero() || !health(t, db).Retry(server+":1").IsZero() {
+				t.Errorf("it is noted that %s cannot be reached", server)
+			}
+		}
+	})
+}
+
+func TestWhoInventsServersHoldsUpNoOtherRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		in.serve("there.test:8448", "there.test", answer(200, `{}`))
+		o := in.origin(&origin{name: "a.test", keys: []signing.Key{newKey("ed25519:k", 1)}, valid: time.Hour})
+		k, s := in.ringOver(database(t), func(ctx context.Context, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "invented") {
+				time.Sleep(10 * time.Second)
+				return nil, errors.New("nobody answers")
+			}
+			return in.net.Dial(ctx, addr)
+		})
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 700 {
+			wg.Go(func() {
+				server := id.ServerName(fmt.Sprintf("invented%d.test", i))
+				k.Lookup(ctx, []remote.Want{{Server: server, Key: "ed25519:k", Insist: true}})
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		if _, err := s.Do(t.Context(), ask("there.test")); err != nil {
+			t.Error(err)
+		}
+		if _, ok := in.lookup(k, remote.Want{Server: o.name, Key: "ed25519:k"}); !ok {
+			t.Error("the key of an event is not found")
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %s", took)
+		}
+		cancel()
+		wg.Wait()
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestADeadServerIsAskedForKeysLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		tries := 0
+		k, _ := in.ringOver(database(t), func(ctx context.Context, addr string) (net.Conn, error) {
+			if tries++; addr != "dead.test:443" {
+				tries-- // that is where it would say where it is
+			}
+			return in.net.Dial(ctx, addr)
+		})
+		for range 24 * 60 {
+			in.lookup(k, remote.Want{Server: "dead.test", Key: "ed25519:k"})
+			time.Sleep(time.Minute)
+		}
+		if tries < 20 || tries > 35 {
+			t.Errorf("in a day it was asked %d times", tries)
 		}
 	})
 }

@@ -104,6 +104,9 @@ type Call struct {
 	// Insist makes the request even of a server that is left alone at present,
 	// because a person waits for it.
 	Insist bool
+	// Hearsay says that others have named the server, perhaps one that does not exist:
+	// it is not noted if it cannot be reached.
+	Hearsay bool
 	// Timeout is for the whole request with its answer; 0 means a minute.
 	Timeout time.Duration
 	// Limit is how many bytes the answer may have; 0 means 1 MiB.
@@ -171,7 +174,7 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 		leave()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			s.discovery.Forget(c.Server)
-			err = errors.Join(err, s.health.Failed(context.WithoutCancel(ctx), c.Server, began, 0))
+			s.failed(ctx, c, began)
 		}
 		return nil, fmt.Errorf("asking %s for %s %s: %w", c.Server, c.Method, c.Path, err)
 	}
@@ -179,15 +182,19 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 		defer leave()
 		return nil, s.refused(ctx, c, resp, began)
 	}
-	if err := s.health.Heard(ctx, c.Server); err != nil {
-		leave()
-		return nil, errors.Join(err, resp.Body.Close())
-	}
+	s.health.Heard(ctx, c.Server)
 	limit := c.Limit
 	if limit == 0 {
 		limit = callLimit
 	}
 	return &answer{body: resp.Body, left: limit, leave: sync.OnceFunc(leave)}, nil
+}
+
+// failed takes in that the server of a call could not be reached.
+func (s *Servers) failed(ctx context.Context, c Call, began time.Time) {
+	if !c.Hearsay {
+		s.health.Failed(ctx, c.Server, began)
+	}
 }
 
 // send makes the request once the server was found.

@@ -152,7 +152,7 @@ func TestOnlyTheServerItselfIsTalkedTo(t *testing.T) {
 			if (err == nil) != good {
 				t.Errorf("%s: %v", server, err)
 			}
-			if _, down := s.Health().Down(server); down == good {
+			if down := !s.Health().Retry(server).IsZero(); down == good {
 				t.Errorf("%s is said to be down: %t", server, down)
 			}
 		}
@@ -177,7 +177,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		if !ok || refusal.Status != status || refusal.Code != want.code || want.code != "" && !errors.Is(err, want.code) {
 			t.Errorf("%d: got %v", status, err)
 		}
-		if _, down := s.Health().Down(server); down != want.down {
+		if down := !s.Health().Retry(server).IsZero(); down != want.down {
 			t.Errorf("%d: the server is said to be down: %t", status, down)
 		}
 	}
@@ -201,9 +201,7 @@ func TestADeadServerIsLeftAloneUntilItIsHeardOf(t *testing.T) {
 		if err := try(ask("there.test")); !errors.Is(err, remote.ErrDown) {
 			t.Fatalf("at once again: %v", err)
 		}
-		if err := s.Health().Heard(t.Context(), "there.test"); err != nil {
-			t.Fatal(err)
-		}
+		s.Health().Heard(t.Context(), "there.test")
 		if err := try(ask("there.test")); err != nil {
 			t.Fatalf("after it was heard of: %v", err)
 		}
@@ -221,7 +219,7 @@ func TestWhoInsistsIsNotPutOff(t *testing.T) {
 		if _, err := s.Do(t.Context(), call); err != nil {
 			t.Fatal(err)
 		}
-		if _, down := s.Health().Down("there.test"); down {
+		if !s.Health().Retry("there.test").IsZero() {
 			t.Error("it answered and is said to be down")
 		}
 	})

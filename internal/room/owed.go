@@ -71,7 +71,7 @@ const OwedWindow = 20_000
 
 // OwedTo returns what another server is owed between two positions of the journal,
 // both included, in order, up to a limit: events that were sent here into rooms
-// that it is in, or was in then.
+// that it was in then. Of what is older than the journal, see [Engine.OwedLast].
 func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to journal.Position, limit int) ([]Owed, error) {
 	rows, err := g.readOwed(ctx, server, from, to)
 	if err != nil {
@@ -90,7 +90,7 @@ func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to jour
 		if err != nil {
 			return nil, err
 		}
-		if !g.tells(Item{Event: e, Relays: row.relays}) {
+		if !g.tells(Item{Event: e, Relays: row.relays}) || e.Sender().Server() == server {
 			continue
 		}
 		if list = append(list, Owed{row.pos, e}); len(list) == limit {
@@ -118,7 +118,7 @@ func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to jo
 			JOIN journal j ON j.scope = s.room + $4 AND j.pos BETWEEN $2 AND $3 AND j.kind = $5
 			JOIN events e ON e.event = j.ref
 			JOIN rooms ON rooms.room = s.room
-			WHERE s.server = $1 AND (s.joined > 0 OR j.pos <= s.pos)
+			WHERE s.server = $1 AND (s.joined > 0 AND j.pos >= s.pos OR s.joined <= 0 AND j.pos <= s.pos) -- see presence.at
 			ORDER BY j.pos`, server, from, to, int64(Num(0).Scope()), journal.KindEvent) {
 			if err != nil {
 				return err
@@ -128,6 +128,70 @@ func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to jo
 				return err
 			}
 			rows = append(rows, o)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// OwedLast is OwedTo where the journal has nothing any more, for rooms in which
+// nothing has happened since: the last events of each, in which the server sees
+// what it misses. Of rooms in which more has happened OwedTo has that. The limit is
+// of rooms; next is the position behind the last of them, or behind all.
+func (g *Engine) OwedLast(ctx context.Context, server id.ServerName, from, to journal.Position, limit int) (list []Owed, next journal.Position, err error) {
+	last, err := g.readLast(ctx, server, from, to, limit)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading which rooms of %s have come to rest: %w", server, err)
+	}
+	if next = to + 1; len(last) == limit {
+		next = last[limit-1].pos + 1
+	}
+	for _, l := range last {
+		r, err := g.roomLeft(ctx, l.room)
+		if err != nil {
+			return nil, 0, err
+		}
+		if r == nil {
+			continue // it was purged this moment
+		}
+		items, err := g.itemsFound(ctx, r, l.head)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, it := range items {
+			if it.Event != nil && g.tells(it) && it.Event.Sender().Server() != server {
+				list = append(list, Owed{l.pos, it.Event})
+			}
+		}
+	}
+	return list, next, nil
+}
+
+// lastRow is where a room has come to rest.
+type lastRow struct {
+	room Num
+	pos  journal.Position
+	head []stateres.Num
+}
+
+func (g *Engine) readLast(ctx context.Context, server id.ServerName, from, to journal.Position, limit int) (rows []lastRow, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT rooms.room, rooms.pos, rooms.head FROM room_servers s JOIN rooms ON rooms.room = s.room
+			WHERE s.server = $1 AND s.joined > 0 AND s.pos <= rooms.pos AND rooms.pos BETWEEN $2 AND $3
+			ORDER BY rooms.pos LIMIT $4`, server, from, to, limit) {
+			if err != nil {
+				return err
+			}
+			var l lastRow
+			var head []byte
+			if err := row.Scan(&l.room, &l.pos, &head); err != nil {
+				return err
+			}
+			if l.head, err = decodeNums(head); err != nil {
+				return err
+			}
+			rows = append(rows, l)
 		}
 		return nil
 	})

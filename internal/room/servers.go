@@ -56,6 +56,16 @@ type presence struct {
 	pos    journal.Position
 }
 
+// at reports whether the server was in the room at a position of the journal, as
+// far as that is known. What happened before it came is for it to ask for: it need
+// not be for its users to see.
+func (p presence) at(pos journal.Position) bool {
+	if p.joined > 0 {
+		return p.pos <= pos
+	}
+	return p.pos >= pos
+}
+
 // servers is the servers of a room. What was handed out is not changed.
 type servers map[id.ServerName]presence
 
@@ -84,13 +94,14 @@ func (g *Engine) ServersIn(ctx context.Context, room Num) ([]id.ServerName, erro
 	return list, err
 }
 
-// ServersSince is ServersIn with those whose last member left at or after a
-// position of the journal: who is to get an event there.
-func (g *Engine) ServersSince(ctx context.Context, room Num, pos journal.Position) ([]id.ServerName, error) {
+// ServersAt returns the servers that are to get the event of a room at a position
+// of the journal: those that are in the room since then or before, and those whose
+// last member left there or later.
+func (g *Engine) ServersAt(ctx context.Context, room Num, pos journal.Position) ([]id.ServerName, error) {
 	all, err := g.serversOf(ctx, room)
 	var list []id.ServerName
 	for server, p := range all {
-		if p.joined > 0 || p.pos >= pos {
+		if p.at(pos) {
 			list = append(list, server)
 		}
 	}

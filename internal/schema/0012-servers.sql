@@ -3,9 +3,8 @@
 -- Servers that could not be reached when last tried.
 CREATE TABLE outages (
 	server      text    NOT NULL PRIMARY KEY,
-	since       bigint  NOT NULL, -- milliseconds since 1970, as all times
-	failures    bigint  NOT NULL, -- how often it was tried since
-	retry       bigint  NOT NULL  -- not to be tried again before
+	failures    bigint  NOT NULL, -- how often it was tried since it was heard of
+	retry       bigint  NOT NULL  -- not to be tried again before, in milliseconds since 1970, as all times
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
@@ -41,9 +40,21 @@ CREATE TABLE staged_events (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- Since which position of the journal other servers are owed something.
+-- Since which position of the journal other servers are owed something. Which
+-- events those are is found by the rooms that they are in.
 CREATE TABLE owed (
 	server      text    NOT NULL PRIMARY KEY,
 	since       bigint  NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Events that they are owed of rooms that they are not in: somebody was invited,
+-- is so no longer, may come in, or may not.
+CREATE TABLE owed_apart (
+	server      text    NOT NULL,
+	pos         bigint  NOT NULL, -- of the event in the journal
+	room        bigint  NOT NULL,
+	event       bigint  NOT NULL,
+	PRIMARY KEY (server, pos)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 
@@ -62,8 +63,8 @@ type federation struct {
 }
 
 // newFederation makes what the rooms stand on.
-func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network) (f federation, err error) {
-	if f.health, err = remote.OpenHealth(ctx, db); err != nil {
+func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network, log *slog.Logger) (f federation, err error) {
+	if f.health, err = remote.OpenHealth(ctx, db, log); err != nil {
 		return f, err
 	}
 	if f.keys, err = remote.OpenOwnKeys(ctx, db, name, key); err != nil {

@@ -149,6 +149,7 @@ func (s *Server) endpointConfig() endpoint.Config {
 	if s.config.RateLimits.Enabled {
 		c.Limits = csapi.Limits()
 		maps.Copy(c.Limits, ssapi.Limits())
+		c.Strangers = ssapi.ClassStranger
 	}
 	return c
 }

@@ -43,8 +43,8 @@ func (s signatures) Authenticate(c endpoint.Credentials) (endpoint.Caller, error
 		}
 		refusal = s.check(c, credentials)
 		if refusal == nil {
-			ctx := c.Request.Context()
-			return endpoint.Caller{Server: credentials.Origin}, s.health.Heard(ctx, credentials.Origin)
+			s.health.Heard(c.Request.Context(), credentials.Origin)
+			return endpoint.Caller{Server: credentials.Origin}, nil
 		}
 	}
 	return endpoint.Caller{}, refusal

@@ -86,6 +86,10 @@ const (
 	classNotary endpoint.Class = "notary" // makes this server ask others
 	classServed endpoint.Class = "served" // costs a lot to answer
 	classSent   endpoint.Class = "sent"   // brings events
+
+	// ClassStranger is of requests that are not signed by the server that they claim
+	// to be from, as far as can be found out.
+	ClassStranger endpoint.Class = "stranger"
 )
 
 // Limits are the rate limits by default, per server or, where a server need not
@@ -95,6 +99,8 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classNotary: {PerSecond: 5, Burst: 100},
 		classServed: {PerSecond: 50, Burst: 500},
 		classSent:   {PerSecond: 100, Burst: 1000},
+
+		ClassStranger: {PerSecond: 1, Burst: 100},
 	}
 }
 
