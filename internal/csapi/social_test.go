@@ -139,7 +139,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 // nobodyElse is other servers of which none can be reached.
 func nobodyElse(ctx context.Context, t *testing.T, db *store.DB, key signing.Key) *remote.Servers {
 	t.Helper()
-	health, err := remote.OpenHealth(ctx, db)
+	health, err := remote.OpenHealth(ctx, db, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
