@@ -182,7 +182,10 @@ func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Posit
 	if key, ok := e.StateKey(); ok && e.Type() == event.TypeMember {
 		all = append(all, id.UserID(key).Server())
 	}
-	seen := map[id.ServerName]bool{s.Server: true, e.Sender().Server(): true, "": true}
+	seen := map[id.ServerName]bool{s.Server: true, "": true}
+	if !e.IsThirdPartyInvite() { // that may be sent here in the name of somebody elsewhere
+		seen[e.Sender().Server()] = true
+	}
 	var list []id.ServerName
 	for _, server := range all {
 		if !seen[server] {
