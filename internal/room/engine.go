@@ -114,6 +114,9 @@ type Engine struct {
 	// missing events are being fetched, and backfilling those of which history is.
 	arriving, filling, backfilling oneByOne
 
+	// crowds are the rooms that have many forward extremities.
+	crowds *crowds
+
 	keys      Keys
 	elsewhere Elsewhere
 	spaces    func(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error)
@@ -154,6 +157,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
+		crowds:    newCrowds(),
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
 		spaces:    o.Spaces,
