@@ -114,6 +114,8 @@ type Engine struct {
 	// missing events are being fetched, and backfilling those of which history is.
 	arriving, filling, backfilling oneByOne
 
+	// orphans are events that wait for one which the room lacks, by that one.
+	orphans *cache.Cache[id.EventID, []*event.Event]
 	// crowds are the rooms that have many forward extremities.
 	crowds *crowds
 
@@ -157,6 +159,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
+		orphans:   cache.New[id.EventID](o.Memory/16, orphansWeight),
 		crowds:    newCrowds(),
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
