@@ -117,6 +117,11 @@ type Engine struct {
 	// partials is the rooms of which members are to be fetched.
 	partials *errand.Queue[id.RoomID]
 
+	// orphans are events that wait for one which the room lacks, by that one.
+	orphans *cache.Cache[id.EventID, []*event.Event]
+	// crowds are the rooms that have many forward extremities.
+	crowds *crowds
+
 	keys      Keys
 	elsewhere Elsewhere
 	spaces    func(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error)
@@ -157,6 +162,8 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
+		orphans:   cache.New[id.EventID](o.Memory/16, orphansWeight),
+		crowds:    newCrowds(),
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
 		spaces:    o.Spaces,

@@ -17,28 +17,40 @@ import (
 // it learns of it though it may not be in the room.
 // https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room
 func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	return g.inviteDrawn(ctx, roomID, m.Target, m.draft(event.MembershipInvite))
+}
+
+func (g *Engine) inviteDrawn(ctx context.Context, roomID id.RoomID, target id.UserID, d Draft) (Sent, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return Sent{}, err
 	}
-	invite, err := r.drawAside(ctx, m.draft(event.MembershipInvite))
+	invite, err := r.drawAside(ctx, d)
 	if err != nil {
+		return Sent{}, err
+	}
+	if invite, err = g.signedFor(ctx, r, invite); err != nil {
 		return Sent{}, err
 	}
 	preview, err := g.StrippedFor(ctx, invite)
 	if err != nil {
 		return Sent{}, err
 	}
-	server := m.Target.Server()
+	server := target.Server()
 	answer, err := g.elsewhere.Invite(ctx, server, roomID, invite.ID(), remote.Invite{Event: invite.JSON(), Preview: preview, Version: r.rules.Version})
 	if err != nil {
-		return Sent{}, inviteRefused(m.Target, err)
+		return Sent{}, inviteRefused(target, err)
 	}
 	signed, err := g.countersigned(ctx, invite, server, answer)
 	if err != nil {
-		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", m.Target).WithStatus(400).Wrap(err)
+		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", target).WithStatus(400).Wrap(err)
 	}
-	outcome, err := g.Receive(ctx, signed)
+	return g.takeInvite(ctx, signed)
+}
+
+// takeInvite makes an invite that was drawn aside part of the room.
+func (g *Engine) takeInvite(ctx context.Context, signed *event.Event) (Sent, error) {
+	outcome, err := g.receiveBehindGap(ctx, signed, gap{relay: signed.Sender().Server() != g.server})
 	switch {
 	case err != nil:
 		return Sent{}, err
@@ -60,11 +72,16 @@ func inviteRefused(target id.UserID, err error) error {
 func (r *live) drawAside(ctx context.Context, d Draft) (*event.Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.aside(ctx, d)
+}
+
+// aside is drawAside for who holds mu.
+func (r *live) aside(ctx context.Context, d Draft) (*event.Event, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	follows := min(len(r.head), event.MaxPrevEvents)
-	made, err := r.draw(ctx, d, r.row.root, r.head[:follows])
+	_, _, prev, _ := r.heads()
+	made, err := r.draw(ctx, d, r.row.root, prev)
 	return made.event, err
 }
 
@@ -90,6 +107,9 @@ func (g *Engine) countersigned(ctx context.Context, e *event.Event, server id.Se
 	var wants []remote.Want
 	for name := range signatures.Members() {
 		text, _ := name.Text()
+		if id.KeyID(text) == policyKey {
+			continue
+		}
 		wants = append(wants, remote.Want{Server: server, Key: id.KeyID(text), At: e.OriginServerTS()})
 	}
 	keys, err := g.keys.Lookup(ctx, wants)

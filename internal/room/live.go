@@ -51,6 +51,8 @@ type live struct {
 	// threads has the totals of threads, with what is pending, as far as they were
 	// needed.
 	threads map[id.EventID]Total
+	// policies is what the policy server was when somebody asked last.
+	policies *policyMemo
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
@@ -142,23 +144,27 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if err := d.check(); err != nil {
 		return entry{}, err
 	}
-	// What it follows is all there is, but for a room with very many branches.
-	follows := min(len(r.head), event.MaxPrevEvents)
+	follows, others, prev, heads := r.heads()
 	before := r.row.root
-	if follows < len(r.head) {
+	if len(others) > 0 {
 		var err error
-		if before, err = r.statesAfter(ctx, r.row.head[:follows]); err != nil {
+		if before, err = r.statesAfter(ctx, follows); err != nil {
 			return entry{}, err
 		}
 	}
-	made, err := r.draw(ctx, d, before, r.head[:follows])
+	made, err := r.draw(ctx, d, before, prev)
 	if err != nil {
 		return entry{}, err
+	}
+	if d.stops {
+		if made.event, err = r.signedHere(ctx, made.event); err != nil {
+			return entry{}, err
+		}
 	}
 	if err := r.redacts(ctx, &made); err != nil {
 		return entry{}, err
 	}
-	return r.follow(ctx, made, r.row.head[follows:], r.head[follows:])
+	return r.follow(ctx, made, others, heads)
 }
 
 // draw makes an event that follows others, between which the state is before.
@@ -171,7 +177,11 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if proto.EventID, err = r.engine.newEventID(r.rules); err != nil {
 		return entry{}, err
 	}
-	e, err := proto.Build(r.rules, d.Sender.Server(), r.engine.key)
+	signer := d.Sender.Server()
+	if d.exchanged {
+		signer = r.engine.server
+	}
+	e, err := proto.Build(r.rules, signer, r.engine.key)
 	if err != nil {
 		return entry{}, badEvent(err)
 	}

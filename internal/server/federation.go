@@ -86,7 +86,7 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 		Check: rooms.Check,
 		Receive: func(ctx context.Context, e *event.Event) (ready bool, err error) {
 			_, err = rooms.Receive(ctx, e)
-			if errors.Is(err, room.ErrMissing) {
+			if errors.Is(err, room.ErrMissing) || errors.Is(err, room.ErrUnsigned) {
 				return false, nil
 			}
 			return true, err
@@ -121,7 +121,7 @@ func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
 		Name: p.name, Version: Version(), Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
 		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
-		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
+		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases, Identity: p.identity,
 		Settings: ssapi.Settings{
 			Delegate: c.Federation.Delegate, ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		},
