@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
@@ -41,6 +42,7 @@ type Parts struct {
 	Profiles       *profile.Keeper
 	Aliases        *alias.Directory
 	Heirs          *inherit.Keeper
+	Keys           *e2ee.Keys
 	Identity       *identity.Servers
 	Filters        *filter.Store
 	Reports        *report.Store
@@ -104,6 +106,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
+		s.keyRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

@@ -16,6 +16,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
+	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
 	"parley/internal/feed"
@@ -57,6 +58,7 @@ type parts struct {
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
+	keys     *e2ee.Keys
 	outbound *remote.Client
 	feed     *feed.Feed
 
@@ -79,11 +81,14 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
-		Departed: p.depart, Log: log,
+		Removing: p.removing, Departed: p.depart, Log: log,
 	})
 	if p.federation, err = newFederation(ctx, db, name, key, n); err != nil {
 		return p, err
 	}
+	p.keys = e2ee.New(db, p.journal, e2ee.Options{
+		Server: name, Lists: untold{}, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers,
+	})
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
 	var official []id.UserID
@@ -173,6 +178,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Profiles:       p.profiles,
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
+		Keys:           p.keys,
 		Identity:       identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:        p.filters,
 		Reports:        p.reports,

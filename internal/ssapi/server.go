@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"parley/internal/alias"
+	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/inbound"
@@ -33,6 +34,7 @@ type Parts struct {
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
+	Devices  *e2ee.Keys
 	Settings Settings
 }
 
@@ -77,6 +79,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.spaceRoutes(),
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
+		s.userKeyRoutes(),
 		s.wellKnownRoutes(),
 	)
 }

@@ -1,0 +1,43 @@
+package apitest
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+
+	"parley/matrix/canonjson"
+	"parley/matrix/id"
+	"parley/matrix/signing"
+)
+
+// signer is a key pair that is made of its name.
+func signer(name string) (private ed25519.PrivateKey, public string) {
+	sum := sha256.Sum256([]byte(name))
+	private = ed25519.NewKeyFromSeed(sum[:])
+	return private, signing.EncodeBase64(private.Public().(ed25519.PublicKey))
+}
+
+// signedAs signs JSON as Alice, by a key of some name.
+func signedAs(json, keyID string, private ed25519.PrivateKey) string {
+	object, err := canonjson.Canonical([]byte(json), canonjson.Strict)
+	if err != nil {
+		panic(err)
+	}
+	return string(signing.Sign(object, "@alice:a.test", signing.Key{ID: id.KeyID("ed25519:" + keyID), Private: private}))
+}
+
+// keySteps are those of end-to-end encryption, with keys that are really signed.
+func keySteps() []step {
+	private, public := signer("tower")
+	_, curve := signer("curve")
+	device := signedAs(fmt.Sprintf(`{"user_id":"@alice:a.test","device_id":"TOWER","algorithms":["m.megolm.v1.aes-sha2"],
+		"keys":{"ed25519:TOWER":"%s","curve25519:TOWER":"%s"}}`, public, curve), "TOWER", private)
+	oneTime := signedAs(`{"key":"`+curve+`"}`, "TOWER", private)
+	fallback := signedAs(`{"fallback":true,"key":"`+curve+`"}`, "TOWER", private)
+	return []step{
+		{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"password of alice","device_id":"TOWER"}`, "tower=access_token"},
+		{"tower", "POST keys/upload", `{"device_keys":` + device + `,"one_time_keys":{"signed_curve25519:A":` + oneTime + `},"fallback_keys":{"signed_curve25519:F":` + fallback + `}}`, ""},
+		{"bob", "POST keys/query", `{"device_keys":{"@alice:a.test":[],"@carol:a.test":["X"]},"timeout":1000}`, ""},
+		{"bob", "POST keys/claim", `{"one_time_keys":{"@alice:a.test":{"TOWER":"signed_curve25519"}}}`, ""},
+	}
+}
