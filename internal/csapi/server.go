@@ -107,6 +107,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
 		s.keyRoutes(),
+		s.crossSigningRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

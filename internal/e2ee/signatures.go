@@ -1,6 +1,10 @@
 package e2ee
 
 import (
+	"context"
+	"fmt"
+
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -75,4 +79,38 @@ func object(v canonjson.Value) canonjson.Value {
 // deleteSignaturesOf removes the signatures of a key that is not there any more.
 func deleteSignaturesOf(tx *store.Tx, user id.UserID, target string) error {
 	return tx.Queue("DELETE FROM key_signatures WHERE user_id = $1 AND target = $2", user, target)
+}
+
+// deleteSignaturesBy removes what was signed with a key that is not there any more.
+func deleteSignaturesBy(tx *store.Tx, user id.UserID, target string) error {
+	return tx.Queue("DELETE FROM key_signatures WHERE signer = $1 AND key_id = $2", user, keyIDOf(target))
+}
+
+// writeSignatures stores signatures. pos is 0 unless only the signer is told.
+func writeSignatures(tx *store.Tx, list []newSignature, pos journal.Position) error {
+	for _, s := range list {
+		err := tx.Queue(`
+			INSERT INTO key_signatures (user_id, target, signer, key_id, signature, pos) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (user_id, target, signer, key_id) DO UPDATE SET signature = excluded.signature, pos = excluded.pos`,
+			s.user, s.target, s.signer, s.keyID, s.text.String(), int64(pos))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Signed returns whose keys a user has signed behind a position, up to another: that
+// is told to nobody else. The user is among them if the user-signing key was
+// replaced.
+func (k *Keys) Signed(ctx context.Context, user id.UserID, after, upTo journal.Position) (users []id.UserID, err error) {
+	err = k.db.View(ctx, func(tx *store.Tx) error {
+		users, err = store.List[id.UserID](tx, `
+			SELECT DISTINCT user_id FROM key_signatures WHERE signer = $1 AND pos > $2 AND pos <= $3 ORDER BY user_id`, user, after, upTo)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading whose keys %s has signed from %d to %d: %w", user, after, upTo, err)
+	}
+	return users, nil
 }
