@@ -34,9 +34,16 @@ func keySteps() []step {
 		"keys":{"ed25519:TOWER":"%s","curve25519:TOWER":"%s"}}`, public, curve), "TOWER", private)
 	oneTime := signedAs(`{"key":"`+curve+`"}`, "TOWER", private)
 	fallback := signedAs(`{"fallback":true,"key":"`+curve+`"}`, "TOWER", private)
+	masterKey, master := signer("master")
+	_, self := signer("self")
+	cross := func(usage, public string) string {
+		return fmt.Sprintf(`{"user_id":"@alice:a.test","usage":["%s"],"keys":{"ed25519:%s":"%s"}}`, usage, public, public)
+	}
 	return []step{
 		{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"password of alice","device_id":"TOWER"}`, "tower=access_token"},
 		{"tower", "POST keys/upload", `{"device_keys":` + device + `,"one_time_keys":{"signed_curve25519:A":` + oneTime + `},"fallback_keys":{"signed_curve25519:F":` + fallback + `}}`, ""},
+		{"tower", "POST keys/device_signing/upload", `{"master_key":` + cross("master", master) + `,"self_signing_key":` + signedAs(cross("self_signing", self), master, masterKey) + `}`, ""},
+		{"tower", "POST keys/signatures/upload", `{"@alice:a.test":{"` + master + `":` + signedAs(cross("master", master), "TOWER", private) + `,"UNKNOWN":{}}}`, ""},
 		{"bob", "POST keys/query", `{"device_keys":{"@alice:a.test":[],"@carol:a.test":["X"]},"timeout":1000}`, ""},
 		{"bob", "POST keys/claim", `{"one_time_keys":{"@alice:a.test":{"TOWER":"signed_curve25519"}}}`, ""},
 	}
