@@ -26,6 +26,8 @@ func signedAs(json, keyID string, private ed25519.PrivateKey) string {
 	return string(signing.Sign(object, "@alice:a.test", signing.Key{ID: id.KeyID("ed25519:" + keyID), Private: private}))
 }
 
+const backedUpKey = `{"first_message_index":1,"forwarded_count":0,"is_verified":true,"session_data":{"ephemeral":"x","ciphertext":"y","mac":"z"}}`
+
 // keySteps are those of end-to-end encryption, with keys that are really signed.
 func keySteps() []step {
 	private, public := signer("tower")
@@ -46,5 +48,19 @@ func keySteps() []step {
 		{"tower", "POST keys/signatures/upload", `{"@alice:a.test":{"` + master + `":` + signedAs(cross("master", master), "TOWER", private) + `,"UNKNOWN":{}}}`, ""},
 		{"bob", "POST keys/query", `{"device_keys":{"@alice:a.test":[],"@carol:a.test":["X"]},"timeout":1000}`, ""},
 		{"bob", "POST keys/claim", `{"one_time_keys":{"@alice:a.test":{"TOWER":"signed_curve25519"}}}`, ""},
+		{"bob", "POST room_keys/version", `{"algorithm":"m.megolm_backup.v1.curve25519-aes-sha2","auth_data":{"public_key":"` + curve + `"}}`, "backup=version"},
+		{"bob", "GET room_keys/version", "", ""},
+		{"bob", "GET room_keys/version/<backup>", "", ""},
+		{"bob", "PUT room_keys/version/<backup>", `{"algorithm":"m.megolm_backup.v1.curve25519-aes-sha2","auth_data":{"public_key":"` + curve + `","signatures":{}},"version":"<backup>"}`, ""},
+		{"bob", "PUT room_keys/keys/<room>/s1?version=<backup>", backedUpKey, ""},
+		{"bob", "PUT room_keys/keys/<room>?version=<backup>", `{"sessions":{"s2":` + backedUpKey + `,"s3":` + backedUpKey + `}}`, ""},
+		{"bob", "PUT room_keys/keys?version=<backup>", `{"rooms":{"<room>":{"sessions":{"s4":` + backedUpKey + `}}}}`, ""},
+		{"bob", "GET room_keys/keys/<room>/s1?version=<backup>", "", ""},
+		{"bob", "GET room_keys/keys/<room>?version=<backup>", "", ""},
+		{"bob", "GET room_keys/keys?version=<backup>", "", ""},
+		{"bob", "DELETE room_keys/keys/<room>/s1?version=<backup>", "", ""},
+		{"bob", "DELETE room_keys/keys/<room>?version=<backup>", "", ""},
+		{"bob", "DELETE room_keys/keys?version=<backup>", "", ""},
+		{"bob", "DELETE room_keys/version/<backup>", "", ""},
 	}
 }

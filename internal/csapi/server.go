@@ -43,6 +43,7 @@ type Parts struct {
 	Aliases        *alias.Directory
 	Heirs          *inherit.Keeper
 	Keys           *e2ee.Keys
+	Backups        *e2ee.Backups
 	Identity       *identity.Servers
 	Filters        *filter.Store
 	Reports        *report.Store
@@ -108,6 +109,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.deviceRoutes(),
 		s.keyRoutes(),
 		s.crossSigningRoutes(),
+		s.keyBackupRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

@@ -77,3 +77,46 @@ func (k *Keys) removeDevices(b *journal.Batch, user id.UserID, devices []id.Devi
 	}
 	return nil
 }
+
+// Forget removes all keys of a user whose account was deactivated. Most have gone
+// with the devices already.
+func (k *Keys) Forget(ctx context.Context, user id.UserID) error {
+	var devices []id.DeviceID
+	err := k.db.View(ctx, func(tx *store.Tx) (err error) {
+		devices, err = store.List[id.DeviceID](tx, "SELECT device_id FROM keyed_devices WHERE user_id = $1", user)
+		return err
+	})
+	if err == nil && len(devices) > 0 {
+		err = k.RemoveDevices(ctx, user, devices)
+	}
+	if err != nil {
+		return err
+	}
+	err = k.append(ctx, func() (journal.Change, error) {
+		return func(b *journal.Batch) error { return k.forget(b, user) }, nil
+	})
+	if err != nil {
+		return fmt.Errorf("removing the keys of %s: %w", user, err)
+	}
+	return nil
+}
+
+func (k *Keys) forget(b *journal.Batch, user id.UserID) error {
+	if err := touch(b, touched{user: user}); err != nil {
+		return err
+	}
+	var had int64
+	if err := b.Row("SELECT count(*) FROM cross_signing_keys WHERE user_id = $1", user).Scan(&had); err != nil {
+		return err
+	}
+	if had > 0 {
+		k.Lists.Changed(b, user)
+	}
+	b.Write(touched{user: user}, func(tx *store.Tx) error {
+		if err := tx.Queue("DELETE FROM cross_signing_keys WHERE user_id = $1", user); err != nil {
+			return err
+		}
+		return tx.Queue("DELETE FROM key_signatures WHERE user_id = $1 OR signer = $1", user)
+	})
+	return nil
+}

@@ -59,6 +59,7 @@ type parts struct {
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
 	keys     *e2ee.Keys
+	backups  *e2ee.Backups
 	outbound *remote.Client
 	feed     *feed.Feed
 
@@ -89,6 +90,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.keys = e2ee.New(db, p.journal, e2ee.Options{
 		Server: name, Lists: untold{}, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers,
 	})
+	p.backups = e2ee.NewBackups(db)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
 	var official []id.UserID
@@ -179,6 +181,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
 		Keys:           p.keys,
+		Backups:        p.backups,
 		Identity:       identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:        p.filters,
 		Reports:        p.reports,
