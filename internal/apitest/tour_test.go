@@ -44,7 +44,7 @@ type tour struct {
 // for it. Steps for what is not served yet are passed over.
 func TestEveryOperationIsAnsweredWell(t *testing.T) {
 	v := newTour(t)
-	for _, s := range slices.Concat(roomSteps, historySteps, memberSteps, directorySteps, userSteps, deviceSteps) {
+	for _, s := range slices.Concat(roomSteps, historySteps, memberSteps, directorySteps, keySteps(), userSteps, deviceSteps) {
 		v.take(s)
 	}
 	listed := make(map[string]bool)

@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
@@ -41,6 +42,8 @@ type Parts struct {
 	Profiles       *profile.Keeper
 	Aliases        *alias.Directory
 	Heirs          *inherit.Keeper
+	Keys           *e2ee.Keys
+	Backups        *e2ee.Backups
 	Identity       *identity.Servers
 	Filters        *filter.Store
 	Reports        *report.Store
@@ -105,6 +108,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
+		s.keyRoutes(),
+		s.crossSigningRoutes(),
+		s.keyBackupRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

@@ -37,6 +37,8 @@ type answer struct {
 	ignored  map[id.UserID]bool
 	relisted bool
 	told     members // that a client is told of that loads them lazily
+	// hasSigned: the user has signed keys of others.
+	hasSigned bool
 
 	stream []streamed // the events of the answer, if that is what is wanted
 }
@@ -89,6 +91,9 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 		return nil, err
 	}
 	a.tellPresence()
+	if err := a.tellKeys(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -197,6 +202,8 @@ func (a *answer) changes(ctx context.Context) error {
 			if n := a.about(room.Num(e.Ref)); n != nil {
 				n.receipts = true
 			}
+		case journal.KindOneTimeKeys, journal.KindSignature:
+			a.aboutKeys(e)
 		}
 	}
 	a.typing()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/internal/accountdata"
+	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/filter"
 	"parley/internal/journal"
@@ -25,6 +26,8 @@ type Parts struct {
 	Erased func(context.Context, []id.UserID) (map[id.UserID]bool, error)
 	// Presence is nil if nobody is to know of it.
 	Presence *ephemeral.Presence
+	// Keys is nil if devices have none.
+	Keys *e2ee.Keys
 }
 
 // Feed answers /sync. It is safe for concurrent use.

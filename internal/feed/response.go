@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"parley/internal/e2ee"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
@@ -16,6 +17,10 @@ type Response struct {
 	invite      []section
 	knock       []section
 	leave       []section
+
+	counts      *e2ee.Counts // nil if there is no device to be told
+	keysCounted bool         // they are news
+	signed      []id.UserID  // whose keys the user has signed, so that others of the user's devices have to ask
 }
 
 // A section is what is told of one room.
@@ -26,7 +31,7 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave) == 0
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.signed) == 0 && !r.keysCounted
 }
 
 // AppendJSON implements endpoint.Appender. Parts without content are left out.
@@ -34,6 +39,12 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	if len(r.accountData) > 0 {
 		dst = append(appendEvents(append(dst, `"account_data":`...), r.accountData), ',')
+	}
+	if len(r.signed) > 0 {
+		dst = append(appendTexts(append(dst, `"device_lists":{"changed":`...), r.signed), `},`...)
+	}
+	if r.counts != nil {
+		dst = appendKeyCounts(dst, r.counts)
 	}
 	dst = canonjson.AppendString(append(dst, `"next_batch":`...), r.Next.String())
 	if len(r.presence) > 0 {

@@ -135,6 +135,9 @@ func (c *Checker) refusal(key string, r Response) []string {
 	documented := c.operations[key][status]
 	_, authenticate := object(v)["flows"]
 	if authenticate && r.Status == http.StatusUnauthorized {
+		if like := confirmed[key]; like != "" {
+			key, documented = like, c.operations[like][status]
+		}
 		if documented == nil {
 			return []string{"there is nothing to authenticate for"}
 		}

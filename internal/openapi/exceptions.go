@@ -85,6 +85,11 @@ func cut(query string) bool {
 var additional = map[string]map[string]string{
 	"GET /_matrix/client/v3/sync": {
 		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
+
+		"device_unused_fallback_key_types": "the specification has it in prose only",
+	},
+	"POST /_matrix/client/v3/keys/claim": {
+		"fallback": "the specification has it in prose only",
 	},
 	"GET /_matrix/client/v3/initialSync": {
 		"receipts": "a client that begins here has no other way to learn of them",
@@ -93,4 +98,10 @@ var additional = map[string]map[string]string{
 		"receipts": "as above",
 		"presence": "as above",
 	},
+}
+
+// confirmed are the operations that a user may have to confirm by their
+// description, though no schema says so, each with one that does.
+var confirmed = map[string]string{
+	"POST /_matrix/client/v3/keys/device_signing/upload": "POST /_matrix/client/v3/delete_devices",
 }

@@ -276,3 +276,30 @@ func eventIDs(answer canonjson.Value, name string) (list []id.EventID) {
 	}
 	return list
 }
+
+// moreKeys is how much an answer about keys may have: those of thousands of
+// devices.
+const moreKeys = 32 << 20
+
+// QueryKeys asks a server for the keys of its users: of some devices, or of all if
+// there are none.
+// https://spec.matrix.org/v1.19/server-server-api/#post_matrixfederationv1userkeysquery
+func (s *Servers) QueryKeys(ctx context.Context, server id.ServerName, users map[id.UserID][]id.DeviceID) (canonjson.Value, error) {
+	return s.aboutKeys(ctx, server, "query", "device_keys", users)
+}
+
+// ClaimKeys claims a key of an algorithm for each of some devices.
+// https://spec.matrix.org/v1.19/server-server-api/#post_matrixfederationv1userkeysclaim
+func (s *Servers) ClaimKeys(ctx context.Context, server id.ServerName, wanted map[id.UserID]map[id.DeviceID]string) (canonjson.Value, error) {
+	return s.aboutKeys(ctx, server, "claim", "one_time_keys", wanted)
+}
+
+func (s *Servers) aboutKeys(ctx context.Context, server id.ServerName, what, member string, of any) (canonjson.Value, error) {
+	body, err := canonjson.Marshal(map[string]any{member: of})
+	if err != nil {
+		return nil, err
+	}
+	return s.Do(ctx, Call{
+		Server: server, Method: http.MethodPost, Path: federation + "/v1/user/keys/" + what, Body: body, Limit: moreKeys,
+	})
+}

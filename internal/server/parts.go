@@ -16,6 +16,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
+	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
 	"parley/internal/feed"
@@ -58,6 +59,8 @@ type parts struct {
 	profiles *profile.Keeper
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
+	keys     *e2ee.Keys
+	backups  *e2ee.Backups
 	outbound *remote.Client
 	identity *identity.Servers
 	feed     *feed.Feed
@@ -81,11 +84,15 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
-		Departed: p.depart, Log: log,
+		Removing: p.removing, Departed: p.depart, Log: log,
 	})
 	if p.federation, err = newFederation(ctx, db, name, key, n, log); err != nil {
 		return p, err
 	}
+	p.keys = e2ee.New(db, p.journal, e2ee.Options{
+		Server: name, Lists: untold{}, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers,
+	})
+	p.backups = e2ee.NewBackups(db)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
 	var official []id.UserID
@@ -127,7 +134,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
-		Erased: p.accounts.Erased,
+		Erased: p.accounts.Erased, Keys: p.keys,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -179,6 +186,8 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
 		Identity:       p.identity,
+		Keys:           p.keys,
+		Backups:        p.backups,
 		Filters:        p.filters,
 		Reports:        p.reports,
 		AccountData:    p.data,

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"parley/internal/alias"
+	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/inbound"
@@ -39,6 +40,7 @@ type Parts struct {
 		// invite that was left for an address.
 		Verify(ctx context.Context, proof, content canonjson.Value) error
 	}
+	Devices  *e2ee.Keys
 	Settings Settings
 }
 
@@ -84,6 +86,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.spaceRoutes(),
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
+		s.userKeyRoutes(),
 		s.wellKnownRoutes(),
 	)
 }
