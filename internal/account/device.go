@@ -173,6 +173,25 @@ func (a *Accounts) Devices(ctx context.Context, user id.UserID) (devices []Devic
 	return devices, nil
 }
 
+// DevicesOf returns the devices of some users, as they are in a transaction. Users
+// without one are not in it.
+func DevicesOf(tx *store.Tx, users []id.UserID) (map[id.UserID][]id.DeviceID, error) {
+	devices := make(map[id.UserID][]id.DeviceID)
+	in, list := tx.In(1, users)
+	for row, err := range tx.Query("SELECT user_id, device_id FROM devices WHERE user_id "+in+" ORDER BY user_id, device_id", list) {
+		if err != nil {
+			return nil, fmt.Errorf("reading the devices of %d users: %w", len(users), err)
+		}
+		var user id.UserID
+		var device id.DeviceID
+		if err := row.Scan(&user, &device); err != nil {
+			return nil, fmt.Errorf("reading the devices of %d users: %w", len(users), err)
+		}
+		devices[user] = append(devices[user], device)
+	}
+	return devices, nil
+}
+
 // Device returns one device of a user, or [mxerr.NotFound].
 func (a *Accounts) Device(ctx context.Context, user id.UserID, device id.DeviceID) (d Device, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {

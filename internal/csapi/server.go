@@ -19,6 +19,7 @@ import (
 	"parley/internal/remote"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -46,6 +47,7 @@ type Parts struct {
 	Reports        *report.Store
 	AccountData    *accountdata.Store
 	Feed           *feed.Feed
+	ToDevice       *todevice.Store
 	Notified       *push.History
 }
 
@@ -105,6 +107,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.logoutRoutes(),
 		s.whoamiRoutes(),
 		s.deviceRoutes(),
+		s.toDeviceRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

@@ -89,6 +89,9 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 		return nil, err
 	}
 	a.tellPresence()
+	if err := a.tellDevice(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 

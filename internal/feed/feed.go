@@ -11,6 +11,7 @@ import (
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/id"
 )
 
@@ -25,6 +26,8 @@ type Parts struct {
 	Erased func(context.Context, []id.UserID) (map[id.UserID]bool, error)
 	// Presence is nil if nobody is to know of it.
 	Presence *ephemeral.Presence
+	// ToDevice is nil if nobody sends to devices.
+	ToDevice *todevice.Store
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -65,13 +68,18 @@ type Request struct {
 	Timeout time.Duration
 
 	stream bool // what is wanted is a stream of events, see Events
+	// told is up to where the device was told what is sent to it.
+	told journal.Position
 }
 
 // Sync answers a request. It waits until there is something to tell, the timeout
 // is over or the context ends; in the last two cases the answer is empty.
 func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
-	since, knowing, err := f.since(q)
+	since, knowing, err := f.since(&q)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.acknowledge(ctx, q); err != nil {
 		return nil, err
 	}
 	a, err := f.sync(ctx, q, since, knowing)
@@ -164,7 +172,7 @@ func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Po
 // restore, says nothing about the present one: the client gets everything. So it
 // does when the journal does not reach back to its token any more, but what it
 // knows is the position of that.
-func (f *Feed) since(q Request) (since Token, knowing journal.Position, err error) {
+func (f *Feed) since(q *Request) (since Token, knowing journal.Position, err error) {
 	if q.Since == "" {
 		return Token{}, 0, nil
 	}
@@ -175,6 +183,7 @@ func (f *Feed) since(q Request) (since Token, knowing journal.Position, err erro
 	if !f.issued(t) {
 		return Token{}, 0, nil
 	}
+	q.told = t.queue()
 	if t.Pos < f.Journal.Floor() {
 		return Token{}, max(t.Pos, 1), nil
 	}

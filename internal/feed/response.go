@@ -16,6 +16,7 @@ type Response struct {
 	invite      []section
 	knock       []section
 	leave       []section
+	toDevice    []canonjson.Value
 }
 
 // A section is what is told of one room.
@@ -26,7 +27,7 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave) == 0
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice) == 0
 }
 
 // AppendJSON implements endpoint.Appender. Parts without content are left out.
@@ -52,6 +53,9 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 			}
 		}
 		dst = append(dst, '}')
+	}
+	if len(r.toDevice) > 0 {
+		dst = appendEvents(append(dst, `,"to_device":`...), r.toDevice)
 	}
 	return append(dst, '}')
 }

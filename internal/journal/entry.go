@@ -23,6 +23,7 @@ const (
 	ScopeUser    ScopeKind = 2 // the devices of a local user
 	ScopeDevice  ScopeKind = 3 // one device
 	ScopeSharers ScopeKind = 4 // everyone who shares a room with a user
+	ScopeServers ScopeKind = 5 // other servers
 )
 
 // idBits is how much of a scope is the number of what it is of.
@@ -66,6 +67,8 @@ const (
 	KindRedaction   Kind = 6  // scope room; ref is the number of an event that was redacted (room)
 	KindPurge       Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
 	KindWhole       Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
+	KindToDevice    Kind = 20 // scope user; the rows have the position (todevice)
+	KindAbroad      Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 
 // An Entry is one line of the journal.

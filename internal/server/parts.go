@@ -32,6 +32,7 @@ import (
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/internal/todevice"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -60,6 +61,7 @@ type parts struct {
 	heirs    *inherit.Keeper
 	outbound *remote.Client
 	feed     *feed.Feed
+	toDevice *todevice.Store
 
 	federation federation
 
@@ -107,6 +109,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	})
 	p.doorman = doorman
 	p.receipts = receipt.New(db, p.journal, p.locate)
+	p.toDevice = todevice.New(db, p.journal, todevice.Options{Server: name, Devices: account.DevicesOf, Log: log})
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	heirs = inherit.New(p.rooms, p.data, log)
@@ -124,12 +127,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
-		Erased: p.accounts.Erased,
+		Erased: p.accounts.Erased, ToDevice: p.toDevice,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
-		Receipts: p.receipts, Status: p.presence.Status, Log: log,
+		Receipts: p.receipts, ToDevice: p.toDevice, Status: p.presence.Status, Log: log,
 	})
 	p.loops = append(p.loops,
 		p.federation.inbox.Run,
@@ -147,6 +150,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "forgetting what was sent to devices", p.toDevice.Tidy),
 		hourly(log, "removing old messages", p.rooms.Prune),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
@@ -180,6 +184,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Reports:        p.reports,
 		AccountData:    p.data,
 		Feed:           p.feed,
+		ToDevice:       p.toDevice,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }

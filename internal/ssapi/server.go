@@ -12,6 +12,7 @@ import (
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/event"
 	"parley/matrix/id"
 )
@@ -33,6 +34,7 @@ type Parts struct {
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
+	ToDevice *todevice.Store
 	Settings Settings
 }
 
