@@ -14,6 +14,7 @@ func (s *Server) toDeviceRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("PUT /_matrix/client/v3/sendToDevice/{eventType}/{txnID}",
 			endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classWrite, BodyLimit: toDeviceLimit}, s.sendToDevice),
+		endpoint.On("GET /_matrix/client/v3/keys/changes", endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classRead}, s.keyChanges),
 	}
 }
 
@@ -34,4 +35,22 @@ func (s *Server) sendToDevice(ctx context.Context, c endpoint.Caller, req toDevi
 		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "messages is not an object of users, of devices, of objects, or has too many")
 	}
 	return endpoint.Empty{}, s.ToDevice.Send(ctx, m, todevice.Transaction{Device: c.DeviceID, ID: req.TxnID})
+}
+
+type keyChangesRequest struct {
+	From string `query:"from" required:"true"`
+	To   string `query:"to" required:"true"`
+}
+
+type keyChangesResponse struct {
+	Changed []id.UserID `json:"changed"`
+	Left    []id.UserID `json:"left"`
+}
+
+// keyChanges serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3keyschanges
+func (s *Server) keyChanges(ctx context.Context, c endpoint.Caller, req keyChangesRequest) (keyChangesResponse, error) {
+	d, err := s.Feed.DeviceChanges(ctx, c.UserID, req.From, req.To)
+	resp := keyChangesResponse{[]id.UserID{}, []id.UserID{}}
+	resp.Changed, resp.Left = append(resp.Changed, d.Changed...), append(resp.Left, d.Left...)
+	return resp, err
 }

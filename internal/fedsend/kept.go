@@ -11,6 +11,13 @@ import (
 // dispatchKept adds to the work what servers are to get as surely as events, by some
 // entries of the journal. It keeps the journal's order for each server.
 func (s *Sender) dispatchKept(ctx context.Context, entries []journal.Entry, work map[id.ServerName][]owed) error {
+	devices, err := s.DeviceLists.Publish(ctx, entries)
+	if err != nil {
+		return err
+	}
+	for _, o := range devices {
+		work[o.Server] = insert(work[o.Server], owed{pos: o.Pos, json: o.EDU, edu: true})
+	}
 	if !slices.ContainsFunc(entries, func(e journal.Entry) bool { return e.Kind == journal.KindAbroad }) {
 		return nil
 	}
@@ -39,6 +46,14 @@ func (s *Sender) readKept(ctx context.Context, server id.ServerName, from, to jo
 	messages, upTo, err := s.ToDevice.OwedTo(ctx, server, from, to, limit)
 	if err != nil {
 		return nil, 0, err
+	}
+	// Of what has one position, messages may depend on devices.
+	devices, upTo, err := s.DeviceLists.OwedTo(ctx, server, from, upTo, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, o := range devices {
+		list = append(list, owed{pos: o.Pos, json: o.EDU, edu: true})
 	}
 	for _, o := range messages {
 		list = append(list, owed{pos: o.Pos, json: o.EDU, edu: true})

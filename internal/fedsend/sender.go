@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
 	"parley/internal/journal"
 	"parley/internal/receipt"
@@ -35,6 +36,8 @@ type Parts struct {
 	// Receipts are those that others are told of.
 	Receipts *receipt.Book
 	ToDevice *todevice.Store
+	// DeviceLists are those of which others are told.
+	DeviceLists *devicelist.Store
 	// Status returns what a local user is at this moment.
 	Status func(id.UserID) ephemeral.Status
 	Log    *slog.Logger

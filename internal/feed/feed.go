@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/internal/accountdata"
+	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
 	"parley/internal/filter"
 	"parley/internal/journal"
@@ -28,6 +29,8 @@ type Parts struct {
 	Presence *ephemeral.Presence
 	// ToDevice is nil if nobody sends to devices.
 	ToDevice *todevice.Store
+	// DeviceLists is nil if nobody is to know of changes of devices.
+	DeviceLists *devicelist.Store
 }
 
 // Feed answers /sync. It is safe for concurrent use.

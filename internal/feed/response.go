@@ -17,6 +17,7 @@ type Response struct {
 	knock       []section
 	leave       []section
 	toDevice    []canonjson.Value
+	devices     DeviceLists
 }
 
 // A section is what is told of one room.
@@ -27,7 +28,7 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice) == 0
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice)+len(r.devices.Changed)+len(r.devices.Left) == 0
 }
 
 // AppendJSON implements endpoint.Appender. Parts without content are left out.
@@ -35,6 +36,9 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	if len(r.accountData) > 0 {
 		dst = append(appendEvents(append(dst, `"account_data":`...), r.accountData), ',')
+	}
+	if len(r.devices.Changed)+len(r.devices.Left) > 0 {
+		dst = append(r.devices.append(append(dst, `"device_lists":`...)), ',')
 	}
 	dst = canonjson.AppendString(append(dst, `"next_batch":`...), r.Next.String())
 	if len(r.presence) > 0 {

@@ -46,6 +46,10 @@ func UserScope(user id.UserID) Scope {
 	return NewScope(ScopeUser, int64(binary.BigEndian.Uint64(sum[:])>>(64-idBits)))
 }
 
+// SharersScope returns the scope of everyone who shares a room with a user. Nobody
+// watches it: an entry of it is told in the user's rooms, see [Batch.Tell].
+func SharersScope(user id.UserID) Scope { return NewScope(ScopeSharers, UserScope(user).Number()) }
+
 // Kind returns of what the scope is.
 func (s Scope) Kind() ScopeKind { return ScopeKind(s >> idBits) }
 
@@ -68,6 +72,7 @@ const (
 	KindPurge       Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
 	KindWhole       Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
 	KindToDevice    Kind = 20 // scope user; the rows have the position (todevice)
+	KindDeviceList  Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
 	KindAbroad      Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 

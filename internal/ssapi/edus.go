@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
 	"parley/internal/receipt"
 	"parley/internal/todevice"
@@ -23,8 +24,12 @@ func (s *Server) edus(ctx context.Context, origin id.ServerName, edus []canonjso
 	var failed error
 	for _, edu := range edus {
 		kind, _ := edu.Get("edu_type").Text()
-		if kind == todevice.EDUType {
+		switch kind {
+		case todevice.EDUType:
 			waits = append(waits, s.ToDevice.Receive(origin, edu.Get("content")))
+			continue
+		case devicelist.UpdateEDU, devicelist.SigningKeyEDU:
+			waits = append(waits, s.DeviceLists.Receive(origin, kind, edu.Get("content")))
 			continue
 		}
 		if failed = s.edu(ctx, origin, kind, edu.Get("content")); failed != nil {

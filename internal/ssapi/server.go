@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"parley/internal/alias"
+	"parley/internal/devicelist"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/inbound"
@@ -35,7 +36,9 @@ type Parts struct {
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
 	ToDevice *todevice.Store
-	Settings Settings
+	// DeviceLists are those of users of this server, and what is known of others'.
+	DeviceLists *devicelist.Store
+	Settings    Settings
 }
 
 // Settings are what the operator decides.
@@ -79,6 +82,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.spaceRoutes(),
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
+		s.userDeviceRoutes(),
 		s.wellKnownRoutes(),
 	)
 }
