@@ -30,6 +30,7 @@ func TestGuestsMayCallWhatTheSpecificationNames(t *testing.T) {
 		"GET devices":                                     "",
 		"GET devices/{deviceID}":                          "",
 		"PUT devices/{deviceID}":                          "",
+		"PUT sendToDevice/{eventType}/{txnID}":            "",
 		"GET account/whoami":                              "",
 		"GET rooms/{roomID}/state/{eventType}":            "the same with an empty state key",
 		"GET rooms/{roomID}/state/{eventType}/{$}":        "the same with an empty state key",

@@ -14,7 +14,7 @@ func (s *Server) toDeviceRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("PUT /_matrix/client/v3/sendToDevice/{eventType}/{txnID}",
 			endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classWrite, BodyLimit: toDeviceLimit}, s.sendToDevice),
-		endpoint.On("GET /_matrix/client/v3/keys/changes", endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classRead}, s.keyChanges),
+		endpoint.On("GET /_matrix/client/v3/keys/changes", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.keyChanges),
 	}
 }
 

@@ -35,7 +35,7 @@ type house struct {
 	mu sync.Mutex // guards what follows
 	// rooms has, by number, since when users are in them.
 	rooms   map[int64]map[id.UserID]journal.Position
-	names   map[id.UserID]map[id.DeviceID]string
+	names   map[id.UserID]map[id.DeviceID]string // what stands for the keys of devices
 	keys    map[id.UserID]Keys
 	answers map[id.UserID]func() (canonjson.Value, error)
 	fetched map[id.UserID]int
@@ -57,15 +57,20 @@ func build(t testing.TB, db *store.DB) *house {
 	h.Store = New(Parts{
 		Server: "a.test", DB: db, Journal: j,
 		Rooms: Rooms{Scopes: h.scopes, KnownSince: h.knownSince, Sharers: h.sharers, Servers: h.servers},
-		Devices: func(_ context.Context, user id.UserID) (map[id.DeviceID]string, error) {
+		Devices: func(_ context.Context, user id.UserID) ([]id.DeviceID, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return maps.Clone(h.names[user]), nil
+			return slices.Collect(maps.Keys(h.names[user])), nil
 		},
 		Keys: func(_ context.Context, user id.UserID) (Keys, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return h.keys[user], nil
+			keys := h.keys[user]
+			keys.Devices = make(map[id.DeviceID]Device)
+			for device, key := range h.names[user] {
+				keys.Devices[device] = Device{Keys: canonjson.Value(deviceKeys(user, device, key))}
+			}
+			return keys, nil
 		},
 		Fetch: func(_ context.Context, user id.UserID) (canonjson.Value, error) {
 			h.mu.Lock()
@@ -178,8 +183,8 @@ func (h *house) leave(room int64, user id.UserID) {
 func (h *house) changes(user id.UserID) journal.Position {
 	h.t.Helper()
 	pos, err := h.Journal.Append(ctx, func(b *journal.Batch) error {
-		_, err := h.Changed(b, user)
-		return err
+		h.Changed(b, user)
+		return nil
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -345,7 +350,7 @@ func describe(edu canonjson.Value) string {
 	if c.Get("deleted").True() {
 		return text + " deleted"
 	}
-	return text + " " + c.Get("device_display_name").String()
+	return text + " " + c.Get("keys").Get("keys").Get("ed25519:" + text).String()
 }
 
 func TestOtherServersAreToldWhatIsNew(t *testing.T) {

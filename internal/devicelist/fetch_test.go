@@ -202,7 +202,7 @@ func TestAChangeBeforeTheFirstListIsThereIsNotLost(t *testing.T) {
 func TestAListThatThereIsNotIsForgotten(t *testing.T) {
 	play(t, func(h *house) {
 		h.mu.Lock()
-		h.answers[carol] = func() (canonjson.Value, error) { return nil, errors.Join(errors.New("404"), Refused) }
+		h.answers[carol] = func() (canonjson.Value, error) { return nil, errors.Join(errors.New("404"), ErrRefused) }
 		h.mu.Unlock()
 		h.receive("b.test", UpdateEDU, update(carol, "B", "two", 9, "[8]"))
 		time.Sleep(24 * time.Hour)

@@ -215,7 +215,7 @@ func (s *Store) own(ctx context.Context, user id.UserID) (devices map[id.DeviceI
 // local returns the devices of a local user, those without keys included, and the
 // user's keys.
 func (s *Store) local(ctx context.Context, user id.UserID) (Keys, error) {
-	names, err := s.Devices(ctx, user)
+	devices, err := s.Devices(ctx, user)
 	if err != nil {
 		return Keys{}, err
 	}
@@ -223,19 +223,17 @@ func (s *Store) local(ctx context.Context, user id.UserID) (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	all := Keys{Devices: make(map[id.DeviceID]Device, len(names)), Master: keys.Master, SelfSigning: keys.SelfSigning}
-	for device, name := range names {
-		all.Devices[device] = Device{name, keys.Devices[device].Keys}
+	all := Keys{Devices: make(map[id.DeviceID]Device, len(devices)), Master: keys.Master, SelfSigning: keys.SelfSigning}
+	for _, device := range devices {
+		all.Devices[device] = Device{Keys: keys.Devices[device].Keys}
 	}
 	return all, nil
 }
 
-// object returns a device as other servers get it.
+// object returns a device as other servers get it. What it is called is for the user
+// and those on this server.
 func (d Device) object(device id.DeviceID) canonjson.Value {
 	v := canonjson.Value("{}").With("device_id", canonjson.Text(string(device)))
-	if d.Name != "" {
-		v = v.With("device_display_name", canonjson.Text(d.Name))
-	}
 	if d.Keys != nil {
 		v = v.With("keys", d.Keys)
 	}

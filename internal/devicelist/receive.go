@@ -210,9 +210,9 @@ func (s *Store) takeUpdate(b *journal.Batch, u Update) error {
 			return nil // it was on its way twice
 		}
 	}
-	pos, err := s.Changed(b, u.User)
-	if err != nil || !e.exists {
-		return err
+	pos := s.change(b, u.User)
+	if !e.exists {
+		return nil
 	}
 	if follows && !e.stale {
 		if ok, err := s.hasRoom(b, u); err != nil || !ok {
@@ -276,6 +276,6 @@ func (s *Store) takeKeys(b *journal.Batch, user id.UserID, keys Keys) error {
 		}
 		s.putEntry(b, user, e)
 	}
-	_, err = s.Changed(b, user)
-	return err
+	s.Changed(b, user)
+	return nil
 }

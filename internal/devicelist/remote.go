@@ -140,9 +140,9 @@ func readDevices(tx *store.Tx, lists map[id.UserID]Keys) error {
 	return nil
 }
 
-// Refused is what Parts.Fetch fails with if a server answers that it has no such
+// ErrRefused is what Parts.Fetch fails with if a server answers that it has no such
 // list.
-var Refused = errors.New("the server has no devices of the user")
+var ErrRefused = errors.New("the server has no devices of the user")
 
 // parseList reads the answer of a server about one of its users.
 func parseList(user id.UserID, answer canonjson.Value) (stream int64, devices map[id.DeviceID]canonjson.Value, keys Keys, err error) {
@@ -169,7 +169,7 @@ func parseList(user id.UserID, answer canonjson.Value) (stream int64, devices ma
 func (s *Store) refresh(ctx context.Context, user id.UserID) error {
 	at := s.Journal.Head() // what changes from now on may not be in the answer
 	answer, err := s.Fetch(ctx, user)
-	if errors.Is(err, Refused) {
+	if errors.Is(err, ErrRefused) {
 		return s.drop(ctx, []id.UserID{user})
 	}
 	if err != nil {
@@ -247,7 +247,7 @@ func (s *Store) tellIfNew(b *journal.Batch, user id.UserID, e entry, devices map
 		return nil
 	})
 	if err == nil && (!same || count != len(devices)) {
-		_, err = s.Changed(b, user)
+		s.Changed(b, user)
 	}
 	return err
 }

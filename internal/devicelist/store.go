@@ -25,7 +25,7 @@ type Keys struct {
 
 // A Device is what others may know of one.
 type Device struct {
-	Name string // empty: none
+	Name string // empty: none, or not for who asks
 	Keys canonjson.Value
 }
 
@@ -36,11 +36,12 @@ type Parts struct {
 	DB      *store.DB
 	Journal *journal.Journal
 	Rooms   Rooms
-	// Devices returns the devices of a local user, with their names.
-	Devices func(ctx context.Context, user id.UserID) (map[id.DeviceID]string, error)
-	// Keys returns the keys of a local user, whose devices need no names. Nil: nobody has any.
+	// Devices returns the devices of a local user.
+	Devices func(ctx context.Context, user id.UserID) ([]id.DeviceID, error)
+	// Keys returns the keys of a local user as other servers may see them. Nil: nobody
+	// has any.
 	Keys func(ctx context.Context, user id.UserID) (Keys, error)
-	// Fetch asks the server of a user for the user's devices. The error is Refused if
+	// Fetch asks the server of a user for the user's devices. The error is ErrRefused if
 	// that has answered that there are none to be had.
 	Fetch func(ctx context.Context, user id.UserID) (canonjson.Value, error)
 	// Retry returns when a server is to be tried again that could not be reached.
@@ -108,11 +109,14 @@ const refLocal = 1
 type changed struct{ user id.UserID }
 
 // Changed adds to a batch that something has changed of the devices or keys of a
-// user, who may be of another server, and returns the position of that: everyone
-// who shares a room with the user is told.
-func (s *Store) Changed(b *journal.Batch, user id.UserID) (journal.Position, error) {
+// user, who may be of another server: everyone who shares a room with the user is
+// told. If that fails, so does the batch.
+func (s *Store) Changed(b *journal.Batch, user id.UserID) { s.change(b, user) }
+
+// change is Changed, and returns the position of the change.
+func (s *Store) change(b *journal.Batch, user id.UserID) journal.Position {
 	if pos, ok := b.Memo(changed{user}); ok {
-		return pos.(journal.Position), nil // whoever is told is told of both at once
+		return pos.(journal.Position) // whoever is told is told of both at once
 	}
 	var rooms []journal.Scope
 	err := b.Read(func(tx *store.Tx) (err error) {
@@ -120,7 +124,7 @@ func (s *Store) Changed(b *journal.Batch, user id.UserID) (journal.Position, err
 		return err
 	})
 	if err != nil {
-		return 0, err
+		b.Write(new(int), func(*store.Tx) error { return err })
 	}
 	ref := int64(0)
 	if user.Server() == s.Server {
@@ -140,7 +144,7 @@ func (s *Store) Changed(b *journal.Batch, user id.UserID) (journal.Position, err
 		return nil
 	})
 	b.Durable(func() { s.recent.add(change{pos, user, rooms}) })
-	return pos, nil
+	return pos
 }
 
 // Change is for package account: it does something in the transaction in which
@@ -153,7 +157,7 @@ func (s *Store) Change(ctx context.Context, user id.UserID, concerns func(*store
 			return err
 		})
 		if err == nil && others {
-			_, err = s.Changed(b, user)
+			s.Changed(b, user)
 		}
 		b.Write(new(int), do)
 		return err

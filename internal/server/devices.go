@@ -23,20 +23,19 @@ func (p *parts) deviceLists(db *store.DB, log *slog.Logger) devicelist.Parts {
 		Rooms: devicelist.Rooms{
 			Scopes: room.JoinedScopes, KnownSince: p.rooms.KnownSince, Sharers: p.rooms.Sharers, Servers: p.rooms.ServersOf,
 		},
-		Devices: p.deviceNames,
+		Devices: p.deviceIDs,
 		Fetch:   p.fetchDevices,
 		Retry:   func(server id.ServerName) time.Time { return p.federation.health.Retry(server) },
 	}
 }
 
-// deviceNames returns the devices of a local user, and what they are called.
-func (p *parts) deviceNames(ctx context.Context, user id.UserID) (map[id.DeviceID]string, error) {
-	list, err := p.accounts.Devices(ctx, user)
-	names := make(map[id.DeviceID]string, len(list))
-	for _, d := range list {
-		names[d.ID] = d.Name
+// deviceIDs returns the devices of a local user.
+func (p *parts) deviceIDs(ctx context.Context, user id.UserID) (list []id.DeviceID, err error) {
+	devices, err := p.accounts.Devices(ctx, user)
+	for _, d := range devices {
+		list = append(list, d.ID)
 	}
-	return names, err
+	return list, err
 }
 
 // fetchDevices asks the server of a user for the user's devices.
@@ -44,7 +43,7 @@ func (p *parts) fetchDevices(ctx context.Context, user id.UserID) (canonjson.Val
 	answer, err := p.federation.servers.UserDevices(ctx, user)
 	refusal := (*remote.Refusal)(nil)
 	if errors.As(err, &refusal) && (refusal.Status == http.StatusForbidden || refusal.Status == http.StatusNotFound) {
-		return nil, fmt.Errorf("%w: %w", devicelist.Refused, err)
+		return nil, fmt.Errorf("%w: %w", devicelist.ErrRefused, err)
 	}
 	return answer, err
 }
