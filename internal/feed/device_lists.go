@@ -101,6 +101,17 @@ func (f *Feed) moves(ctx context.Context, user id.UserID, in func(journal.Scope)
 		}
 	}
 	for _, e := range entries {
+		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindWhole && !see(num) && in(e.Scope) {
+			members, err := f.Rooms.NewSharers(ctx, user, num, from)
+			if err != nil {
+				return err
+			}
+			for _, u := range members {
+				changed[u] = true
+			}
+		}
+	}
+	for _, e := range entries {
 		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindEvent && !see(num) && in(e.Scope) {
 			if err := f.othersMoves(ctx, num, from, to, changed, left); err != nil {
 				return err

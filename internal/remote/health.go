@@ -88,8 +88,8 @@ func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, e
 	return h, nil
 }
 
-// OnBack sets what is called when a server is heard of that could not be reached.
-// It is called once for an outage and must not block. It is set before the
+// OnBack adds what is called when a server is heard of that could not be reached.
+// It is called once for an outage and must not block. It is added before the
 // first request.
 func (h *Health) OnBack(f func(id.ServerName)) { h.back = append(h.back, f) }
 
