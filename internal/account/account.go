@@ -36,6 +36,11 @@ type Options struct {
 	// what they know of them. If it fails, the devices stay, without tokens; it
 	// may be called again for the same devices.
 	Removing func(ctx context.Context, user id.UserID, devices []id.DeviceID) error
+	// Removed, if not nil, joins the transaction that removes devices.
+	Removed func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error
+	// Change makes changes of which those are to learn who share a room with the
+	// user: devices that are added, removed or renamed. Nil: nobody learns of them.
+	Change Change
 	// Departed, if not nil, does in the background what it means elsewhere that
 	// an account was deactivated, and perhaps is to be forgotten: leaving rooms,
 	// and removing what others keep for the user. It is called until it succeeds,
@@ -56,6 +61,8 @@ type Accounts struct {
 	maxDevices int
 	lives      lives
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
+	removed    func(*store.Tx, id.UserID, []id.DeviceID) error
+	change     Change
 	log        *slog.Logger
 
 	departed   func(context.Context, id.UserID, bool) error
@@ -79,6 +86,12 @@ func New(db *store.DB, o Options) *Accounts {
 	if o.Removing == nil {
 		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }
 	}
+	if o.Removed == nil {
+		o.Removed = func(*store.Tx, id.UserID, []id.DeviceID) error { return nil }
+	}
+	if o.Change == nil {
+		o.Change = changeAlone(db)
+	}
 	if o.Departed == nil {
 		o.Departed = func(context.Context, id.UserID, bool) error { return nil }
 	}
@@ -87,7 +100,7 @@ func New(db *store.DB, o Options) *Accounts {
 	}
 	return &Accounts{
 		db: db, server: o.Server, passwords: newHasher(o.Argon2), policy: o.Passwords, created: o.Created, maxDevices: o.MaxDevices,
-		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, departed: o.Departed, log: o.Log,
+		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, removed: o.Removed, change: o.Change, departed: o.Departed, log: o.Log,
 		departures: errand.New[id.UserID](),
 		erased:     cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
 		sessions:   newSessions(sessionsPerGeneration), sightings: newSightings(),

@@ -53,7 +53,12 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			return Login{}, err
 		}
 	}
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	change := changeAlone(a.db)
+	if n.Upgrades { // others may know the guest
+		change = a.change
+	}
+	concerns := func(tx *store.Tx) (bool, error) { return n.Login != nil, nil }
+	err = change(ctx, user, concerns, func(tx *store.Tx) error {
 		if n.Token != "" {
 			admin, err := useRegistrationToken(tx, n.Token, time.Now())
 			if err != nil {

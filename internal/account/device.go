@@ -88,6 +88,26 @@ func insertDevice(tx *store.Tx, user id.UserID, device id.DeviceID, name string,
 	return n == 1, err
 }
 
+// concerns reports whether the device is new, and refuses whoever cannot log in.
+func (l Login) concerns(tx *store.Tx) (bool, error) {
+	if err := l.allowed(tx); err != nil {
+		return false, err
+	}
+	return isNew(tx, l.UserID, l.DeviceID)
+}
+
+// allowed refuses an account that is not there or was closed.
+func (l Login) allowed(tx *store.Tx) error {
+	info, _, err := readAccount(tx, l.UserID)
+	if err != nil {
+		return missing(l.UserID, err)
+	}
+	if info.Deactivated {
+		return deactivated()
+	}
+	return nil
+}
+
 // Login gives a device a token. Whether it may have one, the caller has found
 // out. The refusals are [mxerr.InvalidParam] for the device, [mxerr.NotFound]
 // and [mxerr.UserDeactivated].
@@ -99,13 +119,10 @@ func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
 	if err := a.makeRoom(ctx, login.UserID, login.DeviceID); err != nil {
 		return Login{}, err
 	}
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
-		info, _, err := readAccount(tx, login.UserID)
-		if err != nil {
-			return missing(login.UserID, err)
-		}
-		if info.Deactivated {
-			return deactivated()
+	err = a.change(ctx, login.UserID, login.concerns, func(tx *store.Tx) error {
+		// Once more: it may be deactivated by what was committed together with this.
+		if err := login.allowed(tx); err != nil {
+			return err
 		}
 		return login.insert(tx)
 	})
@@ -173,6 +190,25 @@ func (a *Accounts) Devices(ctx context.Context, user id.UserID) (devices []Devic
 	return devices, nil
 }
 
+// DevicesOf returns the devices of some users, as they are in a transaction. Users
+// without one are not in it.
+func DevicesOf(tx *store.Tx, users []id.UserID) (map[id.UserID][]id.DeviceID, error) {
+	devices := make(map[id.UserID][]id.DeviceID)
+	in, list := tx.In(1, users)
+	for row, err := range tx.Query("SELECT user_id, device_id FROM devices WHERE user_id "+in+" ORDER BY user_id, device_id", list) {
+		if err != nil {
+			return nil, fmt.Errorf("reading the devices of %d users: %w", len(users), err)
+		}
+		var user id.UserID
+		var device id.DeviceID
+		if err := row.Scan(&user, &device); err != nil {
+			return nil, fmt.Errorf("reading the devices of %d users: %w", len(users), err)
+		}
+		devices[user] = append(devices[user], device)
+	}
+	return devices, nil
+}
+
 // Device returns one device of a user, or [mxerr.NotFound].
 func (a *Accounts) Device(ctx context.Context, user id.UserID, device id.DeviceID) (d Device, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {
@@ -198,7 +234,11 @@ func (a *Accounts) RenameDevice(ctx context.Context, user id.UserID, device id.D
 	if err := checkDeviceName(name); err != nil {
 		return err
 	}
-	err := a.db.Update(ctx, func(tx *store.Tx) error {
+	concerns := func(tx *store.Tx) (bool, error) {
+		same, err := isNamed(tx, user, device, name)
+		return !same, err
+	}
+	err := a.change(ctx, user, concerns, func(tx *store.Tx) error {
 		return changeOne(tx, "UPDATE devices SET name = $3 WHERE user_id = $1 AND device_id = $2", user, device, name)
 	})
 	if err != nil {
@@ -217,10 +257,13 @@ func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err e
 	if err := a.makeRoom(ctx, d.User, d.ID); err != nil {
 		return false, err
 	}
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	concerns := func(tx *store.Tx) (bool, error) {
 		if _, _, err := readAccount(tx, d.User); err != nil {
-			return missing(d.User, err)
+			return false, missing(d.User, err)
 		}
+		return isNew(tx, d.User, login.DeviceID)
+	}
+	err = a.change(ctx, d.User, concerns, func(tx *store.Tx) error {
 		made, err = insertDevice(tx, d.User, login.DeviceID, d.Name, d.Addr)
 		return err
 	})

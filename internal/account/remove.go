@@ -53,14 +53,18 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 	if err := a.removing(ctx, user, devices); err != nil {
 		return err
 	}
-	return a.db.Update(ctx, func(tx *store.Tx) error {
+	concerns := func(tx *store.Tx) (bool, error) { return anyOf(tx, user, devices) }
+	return a.change(ctx, user, concerns, func(tx *store.Tx) error {
 		// Once more the tokens: somebody may have logged in again meanwhile,
 		// with a device that is known to nobody else any more.
 		there, err := deleteTokens(tx, user, devices)
 		if err != nil {
 			return err
 		}
-		return deleteOf(tx, "devices", user, there)
+		if err := deleteOf(tx, "devices", user, there); err != nil {
+			return err
+		}
+		return a.removed(tx, user, there)
 	})
 }
 

@@ -22,6 +22,7 @@ var rowsOfRooms = map[string]struct {
 }{
 	"account_data":     {},
 	"aliases":          {},
+	"backup_keys":      {left: "they are the users', who may have the messages"},
 	"blocked_rooms":    {left: "it cannot be entered again"},
 	"early_redactions": {rare: true},
 	"events":           {},
@@ -31,6 +32,7 @@ var rowsOfRooms = map[string]struct {
 	"memberships":      {left: "clients that were away are told that their users have left"},
 	"notice_rooms":     {},
 	"outside":          {rare: true},
+	"owed_apart":       {left: "whoever is to send it finds that the room is gone"},
 	"partial_joins":    {rare: true},
 	"purges":           {left: "how it went can be asked for until the next day"},
 	"receipts":         {},

@@ -159,6 +159,8 @@ var deviceSteps = []step{
 	{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"password of alice","device_id":"LAPTOP"}`, "laptop=access_token"},
 	{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"password of alice","device_id":"TABLET"}`, "tablet=access_token"},
 	{"alice", "GET devices/LAPTOP", "", ""},
+	{"alice", "PUT sendToDevice/m.dummy/1", `{"messages":{"@alice:a.test":{"LAPTOP":{"body":"hello"}},"@bob:a.test":{"*":{}}}}`, ""},
+	{"alice", "GET keys/changes?from=<since>&to=<since>", "", ""},
 	{"alice", "PUT devices/LAPTOP", `{"display_name":"laptop"}`, ""},
 	{"alice", "DELETE devices/LAPTOP", `{}`, ""},
 	{"alice", "POST delete_devices", `{"devices":["TABLET"]}`, ""},

@@ -104,8 +104,9 @@ type updateBackupRequest struct {
 
 // updateBackup serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3room_keysversionversion
 func (s *Server) updateBackup(ctx context.Context, c endpoint.Caller, req updateBackupRequest) (endpoint.Empty, error) {
-	version, err := e2ee.ParseVersion(req.Version)
-	if err == nil && req.Same != nil && *req.Same != req.Version {
+	named := req.Version
+	version, err := e2ee.ParseVersion(named)
+	if err == nil && req.Same != nil && *req.Same != named {
 		err = mxerr.New(mxerr.InvalidParam, "The version in the body is not that of the path")
 	}
 	if err != nil {

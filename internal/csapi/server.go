@@ -20,6 +20,7 @@ import (
 	"parley/internal/remote"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -49,6 +50,7 @@ type Parts struct {
 	Reports        *report.Store
 	AccountData    *accountdata.Store
 	Feed           *feed.Feed
+	ToDevice       *todevice.Store
 	Notified       *push.History
 }
 
@@ -111,6 +113,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.keyRoutes(),
 		s.crossSigningRoutes(),
 		s.keyBackupRoutes(),
+		s.toDeviceRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

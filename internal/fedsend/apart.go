@@ -51,7 +51,7 @@ func (s *Sender) readApart(ctx context.Context, server id.ServerName, from, to j
 		}
 		o := owed{pos: a.pos}
 		if ok {
-			o.pdu = pduOf(e)
+			o.json = pduOf(e)
 		}
 		list = append(list, o)
 	}

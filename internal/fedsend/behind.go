@@ -31,12 +31,17 @@ func (s *Sender) read(ctx context.Context, server id.ServerName, from, to journa
 	if len(apart) == mostQueued {
 		next = min(next, apart[len(apart)-1].pos+1)
 	}
+	kept, keptTo, err := s.readKept(ctx, server, from, to, mostQueued)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	next = min(next, keptTo+1)
 	there := make(map[journal.Position]bool) // in both: it was in the room then, and is not now
 	for _, o := range list {
 		there[o.pos] = true
 	}
-	apart = slices.DeleteFunc(apart, func(o owed) bool { return o.pdu == nil || there[o.pos] })
-	list = slices.DeleteFunc(append(list, apart...), func(o owed) bool { return o.pos >= next })
+	apart = slices.DeleteFunc(apart, func(o owed) bool { return o.json == nil || there[o.pos] })
+	list = slices.DeleteFunc(slices.Concat(list, apart, kept), func(o owed) bool { return o.pos >= next })
 	slices.SortStableFunc(list, func(a, b owed) int { return cmp.Compare(a.pos, b.pos) })
 	return list, next, next <= to, nil
 }
@@ -69,7 +74,7 @@ func (s *Sender) readInside(ctx context.Context, server id.ServerName, from, to 
 
 func queue(list []owed, found []room.Owed) []owed {
 	for _, o := range found {
-		list = append(list, owed{o.Pos, pduOf(o.Event)})
+		list = append(list, owed{pos: o.Pos, json: pduOf(o.Event)})
 	}
 	return list
 }

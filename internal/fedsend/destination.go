@@ -23,7 +23,7 @@ type destination struct {
 	// expecting says that events are about to be put into the queue.
 	expecting bool
 	// stored says that the database knows that something is owed, and apart that it
-	// may have some of it by itself.
+	// may have some of it by itself: events, or messages to devices.
 	stored  bool
 	apart   bool
 	running bool
@@ -180,13 +180,19 @@ func (s *Sender) batch(ctx context.Context, server id.ServerName, d *destination
 		d.queue, d.next, d.behind = list, next, more || d.passed >= next
 	}
 	size := 0
+	pdus, kept := 0, 0
 	for _, o := range d.queue {
-		if size += len(o.pdu); len(batch) == mostPDUs || len(batch) > 0 && size > mostBytes {
+		size += len(o.json)
+		if o.edu && kept == mostEDUs || !o.edu && pdus == mostPDUs || len(batch) > 0 && size > mostBytes {
 			break
 		}
-		batch = append(batch, o)
+		if batch = append(batch, o); o.edu {
+			kept++
+		} else {
+			pdus++
+		}
 	}
-	edus = d.news.take(time.Now())
+	edus = d.news.take(time.Now(), mostEDUs-kept)
 	d.due = !d.news.empty()
 	return batch, edus, nil
 }
@@ -206,8 +212,10 @@ func (s *Sender) sent(server id.ServerName, d *destination, batch []owed) {
 // is its own affair.
 func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []owed, edus []canonjson.Value) error {
 	body := []byte(`{"edus":[`)
-	for i, edu := range edus {
-		if i > 0 {
+	// What has to be known before what comes after it goes first.
+	body = appendList(body, batch, true)
+	for _, edu := range edus {
+		if body[len(body)-1] != '[' {
 			body = append(body, ',')
 		}
 		body = append(body, edu...)
@@ -217,15 +225,24 @@ func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []
 	body = append(body, `,"origin_server_ts":`...)
 	body = append(body, []byte(canonjson.Value(timestamp(time.Now())))...)
 	body = append(body, `,"pdus":[`...)
-	for i, o := range batch {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, o.pdu...)
-	}
-	body = append(body, "]}"...)
+	body = append(appendList(body, batch, false), "]}"...)
 	_, err := s.Remote.Do(ctx, remote.Call{
 		Server: server, Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", s.txnID()), Body: body, Timeout: sendTime,
 	})
 	return err
+}
+
+// appendList appends the EDUs of a batch, or the events.
+func appendList(dst []byte, batch []owed, edus bool) []byte {
+	first := true
+	for _, o := range batch {
+		if o.edu != edus {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst, first = append(dst, o.json...), false
+	}
+	return dst
 }

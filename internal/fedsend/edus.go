@@ -55,22 +55,22 @@ func put[K comparable, V any](m *map[K]V, key K, value V) {
 	(*m)[key] = value
 }
 
-// take returns the EDUs of the next transaction, and what they tell is no news any
-// more. Who types comes first, since it will be old soonest.
-func (n *news) take(now time.Time) (edus []canonjson.Value) {
+// take returns up to so many EDUs for the next transaction, and what they tell is no
+// news any more. Who types comes first, since it will be old soonest.
+func (n *news) take(now time.Time, most int) (edus []canonjson.Value) {
 	for _, key := range slices.SortedFunc(maps.Keys(n.typing), func(a, b typingKey) int {
 		return cmp.Or(cmp.Compare(a.room, b.room), cmp.Compare(a.user, b.user))
 	}) {
-		if len(edus) == mostEDUs {
+		if len(edus) == most {
 			return edus
 		}
 		edus = append(edus, typingEDU(key, n.typing[key]))
 		delete(n.typing, key)
 	}
-	for len(n.receipts) > 0 && len(edus) < mostEDUs {
+	for len(n.receipts) > 0 && len(edus) < most {
 		edus = append(edus, n.takeReceipts())
 	}
-	for len(n.presence) > 0 && len(edus) < mostEDUs {
+	for len(n.presence) > 0 && len(edus) < most {
 		edus = append(edus, n.takePresence(now))
 	}
 	return edus

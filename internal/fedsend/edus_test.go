@@ -26,7 +26,7 @@ func TestReceiptsOfOneUserInSeveralThreadsGoApart(t *testing.T) {
 	}
 	put(&n.receipts, receiptKey{"!r:a.test", "@b:a.test", ""}, receipt.Receipt{User: "@b:a.test", EventID: "$b", TS: 6})
 	put(&n.receipts, receiptKey{"!s:a.test", "@a:a.test", ""}, receipt.Receipt{User: "@a:a.test", EventID: "$s", TS: 7})
-	edus := n.take(time.Now())
+	edus := n.take(time.Now(), mostEDUs)
 	want := []string{
 		`{"content":{"!r:a.test":{"m.read":{"@a:a.test":{"data":{"ts":5},"event_ids":["$in"]},"@b:a.test":{"data":{"ts":6},"event_ids":["$b"]}}},"!s:a.test":{"m.read":{"@a:a.test":{"data":{"ts":7},"event_ids":["$s"]}}}},"edu_type":"m.receipt"}`,
 		`{"content":{"!r:a.test":{"m.read":{"@a:a.test":{"data":{"thread_id":"$root","ts":5},"event_ids":["$in$root"]}}}},"edu_type":"m.receipt"}`,
@@ -45,7 +45,7 @@ func TestOnlyTheLastWordIsTold(t *testing.T) {
 	for _, typing := range []bool{true, false, true, false} {
 		put(&n.typing, typingKey{"!r:a.test", "@a:a.test"}, typing)
 	}
-	edus := n.take(time.Now())
+	edus := n.take(time.Now(), mostEDUs)
 	if len(edus) != 1 || member(edus[0], "content", "typing").True() {
 		t.Errorf("got %s", edus)
 	}
@@ -60,7 +60,7 @@ func TestATransactionHasABoundedNumberOfEDUs(t *testing.T) {
 	}
 	users, transactions := 0, 0
 	for ; !n.empty(); transactions++ {
-		edus := n.take(time.Now())
+		edus := n.take(time.Now(), mostEDUs)
 		if len(edus) > 100 {
 			t.Fatalf("there are %d EDUs", len(edus))
 		}

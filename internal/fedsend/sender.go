@@ -13,12 +13,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/internal/todevice"
 	"parley/matrix/event"
 	"parley/matrix/id"
 )
@@ -33,6 +35,9 @@ type Parts struct {
 	Remote  *remote.Servers
 	// Receipts are those that others are told of.
 	Receipts *receipt.Book
+	ToDevice *todevice.Store
+	// DeviceLists are those of which others are told.
+	DeviceLists *devicelist.Store
 	// Status returns what a local user is at this moment.
 	Status func(id.UserID) ephemeral.Status
 	Log    *slog.Logger
@@ -138,10 +143,13 @@ func (s *Sender) open(ctx context.Context) (*journal.Cursor, error) {
 	return cursor, nil
 }
 
-// owed is an event that a server is to get.
+// owed is an event that a server is to get, or an EDU that it is to get as surely.
 type owed struct {
-	pos journal.Position
-	pdu []byte
+	pos  journal.Position
+	json []byte
+	edu  bool
+	// apart says that the database has it by itself, see storeOwed.
+	apart bool
 }
 
 // dispatch puts what happened into the queues of the servers that it concerns,
@@ -170,8 +178,11 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		}
 		pdu := pduOf(item)
 		for _, server := range servers {
-			work[server] = append(work[server], owed{e.Pos, pdu})
+			work[server] = append(work[server], owed{pos: e.Pos, json: pdu})
 		}
+	}
+	if err := s.dispatchKept(ctx, entries, work); err != nil {
+		return err
 	}
 	if err := s.owe(ctx, work, aside); err != nil {
 		return err
@@ -230,6 +241,7 @@ func (s *Sender) owe(ctx context.Context, work map[id.ServerName][]owed, aside [
 			rows = append(rows, []any{server, list[0].pos})
 		}
 		d.expecting = true
+		d.apart = d.apart || slices.ContainsFunc(list, func(o owed) bool { return o.apart })
 	}
 	for _, a := range aside {
 		s.servers[a.server].apart = true
@@ -324,7 +336,7 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 	}
 	err := s.DB.Update(ctx, func(tx *store.Tx) error {
 		for server, apart := range s.settled {
-			if err := storeOwed(tx, server, s.servers[server], apart); err != nil {
+			if err := s.storeOwed(tx, server, s.servers[server], apart); err != nil {
 				return err
 			}
 		}
@@ -343,7 +355,7 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 }
 
 // storeOwed stores what a server is still owed, nil if it is nothing.
-func storeOwed(tx *store.Tx, server id.ServerName, d *destination, apart bool) (err error) {
+func (s *Sender) storeOwed(tx *store.Tx, server id.ServerName, d *destination, apart bool) (err error) {
 	var since journal.Position
 	switch {
 	case d == nil || d.clear():
@@ -357,7 +369,9 @@ func storeOwed(tx *store.Tx, server id.ServerName, d *destination, apart bool) (
 		err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, since)
 	}
 	if err == nil && apart {
-		err = tx.Queue("DELETE FROM owed_apart WHERE server = $1 AND pos < $2", server, since)
+		if err = tx.Queue("DELETE FROM owed_apart WHERE server = $1 AND pos < $2", server, since); err == nil {
+			err = s.ToDevice.Taken(tx, server, since)
+		}
 	}
 	return err
 }

@@ -91,6 +91,9 @@ func (f *Feed) answer(ctx context.Context, q Request, w *watch, since, now Token
 		return nil, err
 	}
 	a.tellPresence()
+	if err := a.tellDevice(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.tellKeys(ctx); err != nil {
 		return nil, err
 	}
@@ -123,7 +126,10 @@ func (a *answer) everything(ctx context.Context) error {
 		}
 	}
 	a.sortData(data)
-	return nil
+	if a.q.Since != "" && a.DeviceLists != nil {
+		a.Response.devices, err = a.allDevices(ctx, a.q.User)
+	}
+	return err
 }
 
 // missed reports whether the user has left a room that a client may know of which
@@ -180,6 +186,9 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.watch.knows(a.now.Pos)
+	if err := a.tellDeviceLists(ctx, entries); err != nil {
+		return err
+	}
 	accountData, recount := false, false
 	for _, e := range entries {
 		switch e.Kind {

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"parley/internal/accountdata"
+	"parley/internal/devicelist"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/filter"
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/id"
 )
 
@@ -28,6 +30,10 @@ type Parts struct {
 	Presence *ephemeral.Presence
 	// Keys is nil if devices have none.
 	Keys *e2ee.Keys
+	// ToDevice is nil if nobody sends to devices.
+	ToDevice *todevice.Store
+	// DeviceLists is nil if nobody is to know of changes of devices.
+	DeviceLists *devicelist.Store
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -68,13 +74,18 @@ type Request struct {
 	Timeout time.Duration
 
 	stream bool // what is wanted is a stream of events, see Events
+	// told is up to where the device was told what is sent to it.
+	told journal.Position
 }
 
 // Sync answers a request. It waits until there is something to tell, the timeout
 // is over or the context ends; in the last two cases the answer is empty.
 func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
-	since, knowing, err := f.since(q)
+	since, knowing, err := f.since(&q)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.acknowledge(ctx, q); err != nil {
 		return nil, err
 	}
 	a, err := f.sync(ctx, q, since, knowing)
@@ -167,7 +178,7 @@ func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Po
 // restore, says nothing about the present one: the client gets everything. So it
 // does when the journal does not reach back to its token any more, but what it
 // knows is the position of that.
-func (f *Feed) since(q Request) (since Token, knowing journal.Position, err error) {
+func (f *Feed) since(q *Request) (since Token, knowing journal.Position, err error) {
 	if q.Since == "" {
 		return Token{}, 0, nil
 	}
@@ -178,6 +189,7 @@ func (f *Feed) since(q Request) (since Token, knowing journal.Position, err erro
 	if !f.issued(t) {
 		return Token{}, 0, nil
 	}
+	q.told = t.queue()
 	if t.Pos < f.Journal.Floor() {
 		return Token{}, max(t.Pos, 1), nil
 	}

@@ -28,9 +28,11 @@ func (a *answer) tellKeys(ctx context.Context) (err error) {
 		return nil
 	}
 	if a.hasSigned && a.since != (Token{}) {
-		if a.signed, err = a.Keys.Signed(ctx, a.q.User, a.since.Pos, a.now.Pos); err != nil {
+		signed, err := a.Keys.Signed(ctx, a.q.User, a.since.Pos, a.now.Pos)
+		if err != nil {
 			return err
 		}
+		a.devices.addChanged(signed)
 	}
 	a.counts, err = a.Keys.Counts(ctx, a.q.User, a.q.Device)
 	return err

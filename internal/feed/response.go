@@ -17,10 +17,10 @@ type Response struct {
 	invite      []section
 	knock       []section
 	leave       []section
-
+	toDevice    []canonjson.Value
+	devices     DeviceLists
 	counts      *e2ee.Counts // nil if there is no device to be told
 	keysCounted bool         // they are news
-	signed      []id.UserID  // whose keys the user has signed, so that others of the user's devices have to ask
 }
 
 // A section is what is told of one room.
@@ -31,7 +31,8 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.signed) == 0 && !r.keysCounted
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice)+len(r.devices.Changed)+len(r.devices.Left) == 0 &&
+		!r.keysCounted
 }
 
 // AppendJSON implements endpoint.Appender. Parts without content are left out.
@@ -40,8 +41,8 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 	if len(r.accountData) > 0 {
 		dst = append(appendEvents(append(dst, `"account_data":`...), r.accountData), ',')
 	}
-	if len(r.signed) > 0 {
-		dst = append(appendTexts(append(dst, `"device_lists":{"changed":`...), r.signed), `},`...)
+	if len(r.devices.Changed)+len(r.devices.Left) > 0 {
+		dst = append(r.devices.append(append(dst, `"device_lists":`...)), ',')
 	}
 	if r.counts != nil {
 		dst = appendKeyCounts(dst, r.counts)
@@ -63,6 +64,9 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 			}
 		}
 		dst = append(dst, '}')
+	}
+	if len(r.toDevice) > 0 {
+		dst = appendEvents(append(dst, `,"to_device":`...), r.toDevice)
 	}
 	return append(dst, '}')
 }

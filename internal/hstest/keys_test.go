@@ -171,7 +171,7 @@ func TestFriendsVerifyEachOther(t *testing.T) {
 	if failures := string(answer.Get("failures")); !strings.HasPrefix(failures, `{"@alice:a.test":{"UNKNOWN":{"errcode":"M_NOT_FOUND"`) {
 		t.Errorf("got failures %s", failures)
 	}
-	if changed := string(laptop.Must("GET", syncPath(token(since), 0), nil).Get("device_lists").Get("changed")); changed != `["@bob:a.test"]` {
+	if changed := string(laptop.Must("GET", syncPath(token(since), 0), nil).Get("device_lists").Get("changed")); changed != `["@alice:a.test","@bob:a.test"]` {
 		t.Errorf("another device hears of %s", changed)
 	}
 	signatures := func(viewer *User) string {

@@ -135,7 +135,7 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 		for _, do := range batch.durable {
 			do()
 		}
-		if err = j.publish(ctx, batch.entries); err != nil {
+		if err = j.publish(ctx, batch.entries, batch.tells); err != nil {
 			err = fmt.Errorf("%w: committed, but %w", store.ErrUnknown, err)
 		}
 	} else if errors.Is(err, store.ErrUnknown) {

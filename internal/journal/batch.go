@@ -2,6 +2,7 @@ package journal
 
 import (
 	"iter"
+	"maps"
 
 	"parley/internal/store"
 )
@@ -21,6 +22,7 @@ type Batch struct {
 	inserts []insertRow
 	writes  []write
 	durable []func()
+	tells   map[Position][]Scope
 	memo    map[any]any
 	undo    []memory // what the memo had before the present change
 }
@@ -58,6 +60,17 @@ func (b *Batch) Append(scope Scope, kind Kind, ref int64) Position {
 	b.next++
 	b.entries = append(b.entries, e)
 	return e.Pos
+}
+
+// Tell has subscriptions to some scopes told of an entry that is of none of them:
+// one that concerns everyone who shares a room with a user is told in the rooms of
+// the user, and need not be in each of them. Whoever is told has to know where to
+// look for it.
+func (b *Batch) Tell(pos Position, scopes ...Scope) {
+	if b.tells == nil {
+		b.tells = make(map[Position][]Scope)
+	}
+	b.tells[pos] = append(b.tells[pos], scopes...)
 }
 
 // Last returns the last position that was given out so far.
@@ -110,6 +123,7 @@ func (b *Batch) try(change Change) error {
 	}
 	b.entries, b.inserts, b.writes, b.durable = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], b.durable[:durable]
 	b.next = next
+	maps.DeleteFunc(b.tells, func(pos Position, _ []Scope) bool { return pos >= next })
 	for i := len(b.undo) - 1; i >= 0; i-- {
 		if m := b.undo[i]; m.had {
 			b.memo[m.key] = m.value

@@ -23,6 +23,7 @@ const (
 	ScopeUser    ScopeKind = 2 // the devices of a local user
 	ScopeDevice  ScopeKind = 3 // one device
 	ScopeSharers ScopeKind = 4 // everyone who shares a room with a user
+	ScopeServers ScopeKind = 5 // other servers
 )
 
 // idBits is how much of a scope is the number of what it is of.
@@ -44,6 +45,10 @@ func UserScope(user id.UserID) Scope {
 	sum := sha256.Sum256([]byte(user))
 	return NewScope(ScopeUser, int64(binary.BigEndian.Uint64(sum[:])>>(64-idBits)))
 }
+
+// SharersScope returns the scope of everyone who shares a room with a user. Nobody
+// watches it: an entry of it is told in the user's rooms, see [Batch.Tell].
+func SharersScope(user id.UserID) Scope { return NewScope(ScopeSharers, UserScope(user).Number()) }
 
 // Kind returns of what the scope is.
 func (s Scope) Kind() ScopeKind { return ScopeKind(s >> idBits) }
@@ -68,6 +73,9 @@ const (
 	KindWhole       Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
 	KindOneTimeKeys Kind = 30 // scope user; ref is of the device whose one-time or fallback keys have changed (e2ee)
 	KindSignature   Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
+	KindToDevice    Kind = 20 // scope user; the rows have the position (todevice)
+	KindDeviceList  Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
+	KindAbroad      Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 
 // An Entry is one line of the journal.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -44,7 +45,8 @@ type Journal struct {
 	mu     sync.Mutex
 	window *window
 	floor  Position
-	untold []Entry // that are visible, and of which subscriptions were not told
+	untold []Entry              // that are visible, and of which subscriptions were not told
+	tells  map[Position][]Scope // who else is to be told of them
 	subs   map[Scope]map[*Subscription]struct{}
 	moved  chan struct{} // is closed, and replaced, when the head moves
 }
@@ -66,6 +68,7 @@ func Open(ctx context.Context, db *store.DB, newEpoch func() string, o Options) 
 		db:    db,
 		wake:  make(chan struct{}, 1),
 		subs:  make(map[Scope]map[*Subscription]struct{}),
+		tells: make(map[Position][]Scope),
 		moved: make(chan struct{}),
 	}
 	var head Position
@@ -160,12 +163,15 @@ func (j *Journal) catchUp(ctx context.Context) error {
 
 // publish makes own entries visible, and before them those of others. Whoever
 // waits for them is to be told.
-func (j *Journal) publish(ctx context.Context, entries []Entry) error {
+func (j *Journal) publish(ctx context.Context, entries []Entry, tells map[Position][]Scope) error {
 	if len(entries) == 0 {
 		return nil
 	}
 	j.catchUpMu.Lock()
 	defer j.catchUpMu.Unlock()
+	j.mu.Lock()
+	maps.Copy(j.tells, tells)
+	j.mu.Unlock()
 	if entries[0].Pos != j.Head()+1 {
 		return j.catchUp(ctx)
 	}
@@ -195,11 +201,25 @@ func (j *Journal) tell() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	concerned := make(map[*Subscription]struct{})
-	for _, e := range j.untold {
-		for s := range j.subs[e.Scope] {
-			s.last = e.Pos
+	tell := func(scope Scope, pos Position) {
+		for s := range j.subs[scope] {
+			s.last = pos
 			concerned[s] = struct{}{}
 		}
+	}
+	for _, e := range j.untold {
+		tell(e.Scope, e.Pos)
+		scopes, known := j.tells[e.Pos]
+		if !known && e.Scope.Kind() == ScopeSharers {
+			// Another node knows who shares a room with the user.
+			for scope := range j.subs {
+				tell(scope, e.Pos)
+			}
+		}
+		for _, scope := range scopes {
+			tell(scope, e.Pos)
+		}
+		delete(j.tells, e.Pos)
 	}
 	j.untold = j.untold[:0]
 	for s := range concerned {

@@ -33,7 +33,7 @@ type Health struct {
 	outages map[id.ServerName]outage
 	changed map[id.ServerName]bool // what the database does not know of yet
 	pruned  time.Time              // when it was last looked whom to forget
-	back    func(id.ServerName)
+	back    []func(id.ServerName)
 }
 
 // An outage is that a server has not been reached.
@@ -66,7 +66,7 @@ func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, e
 		log = slog.New(slog.DiscardHandler)
 	}
 	h := &Health{
-		db: db, log: log, outages: make(map[id.ServerName]outage), changed: make(map[id.ServerName]bool), back: func(id.ServerName) {},
+		db: db, log: log, outages: make(map[id.ServerName]outage), changed: make(map[id.ServerName]bool),
 	}
 	err := db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query("SELECT server, failures, retry FROM outages") {
@@ -88,10 +88,10 @@ func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, e
 	return h, nil
 }
 
-// OnBack sets what is called when a server is heard of that could not be reached.
-// It is called once for an outage and must not block. It is set before the
+// OnBack adds what is called when a server is heard of that could not be reached.
+// It is called once for an outage and must not block. It is added before the
 // first request.
-func (h *Health) OnBack(f func(id.ServerName)) { h.back = f }
+func (h *Health) OnBack(f func(id.ServerName)) { h.back = append(h.back, f) }
 
 // Retry returns when a server is to be tried again: the zero time if it was
 // reached when last tried.
@@ -167,7 +167,9 @@ func (h *Health) Heard(ctx context.Context, server id.ServerName) {
 	}
 	h.mu.Unlock()
 	if down {
-		h.back(server)
+		for _, f := range h.back {
+			f(server)
+		}
 		h.store(ctx)
 	}
 }

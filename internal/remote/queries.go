@@ -51,3 +51,11 @@ func (s *Servers) Hierarchy(ctx context.Context, server id.ServerName, roomID id
 		Query: url.Values{"suggested_only": {strconv.FormatBool(suggestedOnly)}}, Timeout: askTime, Limit: fewEvents,
 	})
 }
+
+// UserDevices asks the server of a user for the user's devices and their keys.
+// https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1userdevicesuserid
+func (s *Servers) UserDevices(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	return s.Do(ctx, Call{
+		Server: user.Server(), Method: http.MethodGet, Path: Path(federation+"/v1/user/devices", string(user)), Timeout: askTime, Limit: fewEvents,
+	})
+}

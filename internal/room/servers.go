@@ -118,6 +118,22 @@ func (g *Engine) HasMembers(ctx context.Context, roomID id.RoomID, server id.Ser
 	return all[server].joined > 0, err
 }
 
+// ServersOf returns the other servers that have joined members in rooms that a user
+// is in.
+func (g *Engine) ServersOf(ctx context.Context, user id.UserID) (list []id.ServerName, err error) {
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		list, err = store.List[id.ServerName](tx, `
+			SELECT DISTINCT s.server FROM memberships m JOIN room_servers s ON s.room = m.room
+			WHERE m.user_id = $1 AND m.membership = $2 AND s.joined > 0 AND s.server <> $3 ORDER BY s.server`,
+			user, event.MembershipJoin, g.server)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the servers that share a room with %s: %w", user, err)
+	}
+	return list, nil
+}
+
 func (g *Engine) serversOf(ctx context.Context, room Num) (servers, error) {
 	if s, ok := g.servers.Get(room); ok {
 		return s, nil

@@ -16,6 +16,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
+	"parley/internal/devicelist"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
@@ -33,6 +34,7 @@ import (
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/internal/todevice"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -64,6 +66,8 @@ type parts struct {
 	outbound *remote.Client
 	identity *identity.Servers
 	feed     *feed.Feed
+	toDevice *todevice.Store
+	devices  *devicelist.Store
 
 	federation federation
 
@@ -79,20 +83,24 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
+	var toDevice *todevice.Store // made of the accounts that tell them of their devices
+	var devices *devicelist.Store
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
 		Removing: p.removing, Departed: p.depart, Log: log,
+		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
+			return toDevice.Forget(tx, user, devices)
+		},
+		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
+			return devices.Change(ctx, user, concerns, do)
+		},
 	})
 	if p.federation, err = newFederation(ctx, db, name, key, n, log); err != nil {
 		return p, err
 	}
-	p.keys = e2ee.New(db, p.journal, e2ee.Options{
-		Server: name, Lists: untold{}, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers,
-	})
-	p.backups = e2ee.NewBackups(db)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
 	var official []id.UserID
@@ -115,6 +123,14 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	})
 	p.doorman = doorman
 	p.receipts = receipt.New(db, p.journal, p.locate)
+	toDevice = todevice.New(db, p.journal, todevice.Options{Server: name, Devices: account.DevicesOf, Log: log})
+	devices = devicelist.New(p.deviceLists(db, log))
+	p.toDevice, p.devices = toDevice, devices
+	p.keys = e2ee.New(db, p.journal, e2ee.Options{
+		Server: name, Lists: devices, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers, Cached: p.keysAbroad,
+	})
+	p.backups = e2ee.NewBackups(db)
+	p.federation.health.OnBack(devices.Back)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
@@ -134,18 +150,19 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
-		Erased: p.accounts.Erased, Keys: p.keys,
+		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
-		Receipts: p.receipts, Status: p.presence.Status, Log: log,
+		Receipts: p.receipts, ToDevice: p.toDevice, DeviceLists: p.devices, Status: p.presence.Status, Log: log,
 	})
 	p.loops = append(p.loops,
 		p.federation.inbox.Run,
 		p.federation.sender.Run,
 		p.accounts.Run,
 		p.doorman.Run,
+		p.devices.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		p.rooms.RunPurges,
@@ -158,6 +175,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "forgetting what was sent to devices", p.toDevice.Tidy),
+		hourly(log, "forgetting device lists", p.devices.Tidy),
 		hourly(log, "removing old messages", p.rooms.Prune),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
@@ -192,6 +211,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Reports:        p.reports,
 		AccountData:    p.data,
 		Feed:           p.feed,
+		ToDevice:       p.toDevice,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }

@@ -6,19 +6,44 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
 	"parley/internal/receipt"
+	"parley/internal/todevice"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
 
-// edu takes in an EDU. One that makes no sense, or is about users of another
-// server than that which sends it, is dropped; an error is a fault of this server.
-func (s *Server) edu(ctx context.Context, origin id.ServerName, edu canonjson.Value) error {
-	content := edu.Get("content")
-	kind, _ := edu.Get("edu_type").Text()
+// edus takes in EDUs, in their order, and returns when what of them is to be kept
+// is durable. One that makes no sense, or is about users of another server than
+// that which sends it, is dropped; an error is a fault of this server.
+func (s *Server) edus(ctx context.Context, origin id.ServerName, edus []canonjson.Value) error {
+	var waits []func() error
+	var failed error
+	for _, edu := range edus {
+		kind, _ := edu.Get("edu_type").Text()
+		switch kind {
+		case todevice.EDUType:
+			waits = append(waits, s.ToDevice.Receive(origin, edu.Get("content")))
+			continue
+		case devicelist.UpdateEDU, devicelist.SigningKeyEDU:
+			waits = append(waits, s.DeviceLists.Receive(origin, kind, edu.Get("content")))
+			continue
+		}
+		if failed = s.edu(ctx, origin, kind, edu.Get("content")); failed != nil {
+			break
+		}
+	}
+	for _, wait := range waits {
+		failed = errors.Join(failed, wait())
+	}
+	return failed
+}
+
+// edu takes in one of which nothing has to be kept.
+func (s *Server) edu(ctx context.Context, origin id.ServerName, kind string, content canonjson.Value) error {
 	var err error
 	switch kind {
 	case "m.typing":

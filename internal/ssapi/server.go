@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"parley/internal/alias"
+	"parley/internal/devicelist"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -13,6 +14,7 @@ import (
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
+	"parley/internal/todevice"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -41,7 +43,10 @@ type Parts struct {
 		Verify(ctx context.Context, proof, content canonjson.Value) error
 	}
 	Devices  *e2ee.Keys
-	Settings Settings
+	ToDevice *todevice.Store
+	// DeviceLists are those of users of this server, and what is known of others'.
+	DeviceLists *devicelist.Store
+	Settings    Settings
 }
 
 // Settings are what the operator decides.
@@ -87,6 +92,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.publicRoomRoutes(),
 		s.openIDRoutes(),
 		s.userKeyRoutes(),
+		s.userDeviceRoutes(),
 		s.wellKnownRoutes(),
 	)
 }

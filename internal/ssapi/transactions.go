@@ -48,7 +48,7 @@ func (s *Server) sendTransaction(ctx context.Context, c endpoint.Caller, req tra
 		return transactionResponse{}, mxerr.New(mxerr.TooLarge, "A transaction has at most %d events and %d EDUs", mostPDUs, mostEDUs).WithStatus(400)
 	}
 	// A transaction that is sent again does no harm: events come once, whatever
-	// brings them, and of an EDU the last word counts.
+	// brings them, so do messages to devices, and of another EDU the last word counts.
 	verdicts, err := s.Inbox.Take(ctx, c.Server, req.PDUs)
 	if err != nil {
 		return transactionResponse{}, err
@@ -61,10 +61,5 @@ func (s *Server) sendTransaction(ctx context.Context, c endpoint.Caller, req tra
 		}
 		resp.PDUs[v.ID] = result
 	}
-	for _, edu := range req.EDUs {
-		if err := s.edu(ctx, c.Server, edu); err != nil {
-			return transactionResponse{}, err
-		}
-	}
-	return resp, nil
+	return resp, s.edus(ctx, c.Server, req.EDUs)
 }
