@@ -44,6 +44,7 @@ type Parts struct {
 	Heirs          *inherit.Keeper
 	Keys           *e2ee.Keys
 	Backups        *e2ee.Backups
+	Inbox          Inbox
 	Identity       *identity.Servers
 	Filters        *filter.Store
 	Reports        *report.Store
@@ -110,6 +111,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.keyRoutes(),
 		s.crossSigningRoutes(),
 		s.keyBackupRoutes(),
+		s.dehydratedRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -30,16 +29,6 @@ func (p *parts) depart(ctx context.Context, user id.UserID, erased bool) error {
 	}
 	return nil
 }
-
-// removing does what it means outside of accounts that devices are removed.
-func (p *parts) removing(ctx context.Context, user id.UserID, devices []id.DeviceID) error {
-	return p.keys.RemoveDevices(ctx, user, devices)
-}
-
-// untold are device lists that nobody is told of.
-type untold struct{}
-
-func (untold) Changed(*journal.Batch, id.UserID) {}
 
 // leaveAll has a user leave all rooms, decline all invites and take back all
 // knocks, as far as the rooms let it happen. It looks again afterwards: a request

@@ -87,9 +87,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.federation, err = newFederation(ctx, db, name, key, n); err != nil {
 		return p, err
 	}
-	p.keys = e2ee.New(db, p.journal, e2ee.Options{
-		Server: name, Lists: untold{}, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers,
-	})
+	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
 	p.typing.OnTyping(p.tellTyping)
@@ -182,6 +180,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Heirs:          p.heirs,
 		Keys:           p.keys,
 		Backups:        p.backups,
+		Inbox:          p.inbox,
 		Identity:       identity.New(p.outbound, c.Identity.Trusted.List()),
 		Filters:        p.filters,
 		Reports:        p.reports,
@@ -219,6 +218,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		UnstableFeatures: map[string]bool{
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
+			"org.matrix.msc3814":               true,
+			"org.matrix.msc3814.v1":            true,
+			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4380":               true,
