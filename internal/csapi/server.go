@@ -45,6 +45,7 @@ type Parts struct {
 	Heirs          *inherit.Keeper
 	Keys           *e2ee.Keys
 	Backups        *e2ee.Backups
+	Inbox          Inbox
 	Identity       *identity.Servers
 	Filters        *filter.Store
 	Reports        *report.Store
@@ -114,6 +115,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.crossSigningRoutes(),
 		s.keyBackupRoutes(),
 		s.toDeviceRoutes(),
+		s.dehydratedRoutes(),
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),

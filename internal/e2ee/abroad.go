@@ -16,8 +16,14 @@ const maxDevicesAbroad = 2000
 // queryAbroad adds the keys of users of other servers: what is known of them, and
 // otherwise what their servers say, which are asked side by side.
 func (k *Keys) queryAbroad(ctx context.Context, q Query, users []id.UserID, a *Answer) error {
-	known, err := k.Cached(ctx, users)
-	if err != nil {
+	time := waitFor(q.Timeout)
+	wait, cancel := context.WithTimeout(ctx, time)
+	defer cancel()
+	// Some lists may have to be fetched first, which leaves time for the others.
+	some, cancelSome := context.WithTimeout(wait, time/2)
+	known, err := k.Cached(some, users)
+	cancelSome()
+	if err != nil && ctx.Err() == nil && some.Err() == nil {
 		return err
 	}
 	asked := make(map[id.ServerName]map[id.UserID][]id.DeviceID)
@@ -30,37 +36,27 @@ func (k *Keys) queryAbroad(ctx context.Context, q Query, users []id.UserID, a *A
 		if asked[server] == nil {
 			asked[server] = make(map[id.UserID][]id.DeviceID)
 		}
-		devices := q.Users[user]
-		if devices == nil {
-			devices = []id.DeviceID{}
-		}
-		asked[server][user] = devices
+		asked[server][user] = append([]id.DeviceID{}, q.Users[user]...)
 	}
-	failed, err := askAll(ctx, q.Timeout, asked, func(ctx context.Context, server id.ServerName, users map[id.UserID][]id.DeviceID) (canonjson.Value, error) {
-		return k.Remote.QueryKeys(ctx, server, users)
-	}, func(server id.ServerName, answer canonjson.Value) {
+	a.Failures = askAll(wait, asked, k.Remote.QueryKeys, func(server id.ServerName, answer canonjson.Value) {
 		for user, keys := range ReadAnswer(server, answer) {
 			if _, wanted := asked[server][user]; wanted {
 				a.Users[user] = keys
 			}
 		}
 	})
-	a.Failures = failed
-	return err
+	return ctx.Err()
 }
 
 // askAll asks servers side by side, and returns those that did not answer in time
-// or not well. The error is that of the context. What they answer is taken in one
-// after the other.
-func askAll[Q any](ctx context.Context, timeout uint64, questions map[id.ServerName]Q,
-	ask func(context.Context, id.ServerName, Q) (canonjson.Value, error), take func(id.ServerName, canonjson.Value)) (failed []id.ServerName, err error) {
-	wait, cancel := context.WithTimeout(ctx, waitFor(timeout))
-	defer cancel()
+// or not well. What they answer is taken in one after the other.
+func askAll[Q any](ctx context.Context, questions map[id.ServerName]Q,
+	ask func(context.Context, id.ServerName, Q) (canonjson.Value, error), take func(id.ServerName, canonjson.Value)) (failed []id.ServerName) {
 	var all sync.WaitGroup
 	var mu sync.Mutex // guards failed, and what take does
 	for server, q := range questions {
 		all.Go(func() {
-			answer, err := ask(wait, server, q)
+			answer, err := ask(ctx, server, q)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil || answer.Kind() != canonjson.Object {
@@ -72,7 +68,7 @@ func askAll[Q any](ctx context.Context, timeout uint64, questions map[id.ServerN
 	}
 	all.Wait()
 	slices.Sort(failed)
-	return failed, ctx.Err()
+	return failed
 }
 
 // ReadAnswer reads what a server says of the keys of its users, to a query or in a
@@ -159,14 +155,16 @@ func (k *Keys) Claim(ctx context.Context, c Claim) (got []Claimed, failures []id
 	var mineErr error
 	var own sync.WaitGroup
 	own.Go(func() { mine, mineErr = k.ClaimLocal(ctx, local) })
-	failures, err = askAll(ctx, c.Timeout, asked, k.Remote.ClaimKeys, func(server id.ServerName, answer canonjson.Value) {
+	wait, cancel := context.WithTimeout(ctx, waitFor(c.Timeout))
+	defer cancel()
+	failures = askAll(wait, asked, k.Remote.ClaimKeys, func(server id.ServerName, answer canonjson.Value) {
 		got = append(got, readClaimed(answer.Get("one_time_keys"), asked[server])...)
 	})
 	own.Wait()
 	if mineErr != nil {
 		return nil, nil, mineErr
 	}
-	return append(got, mine...), failures, err
+	return append(got, mine...), failures, ctx.Err()
 }
 
 // WishesFor returns the wishes for devices of a user.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 )
 
 const keysPath = "/_matrix/client/v3/keys/"
@@ -184,4 +185,87 @@ func TestFriendsVerifyEachOther(t *testing.T) {
 	if got := signatures(bob); got != "" {
 		t.Errorf("bob sees signatures %s", got)
 	}
+}
+
+// dehydrate makes a dehydrated device of a user, by the name of another one.
+func (u *User) dehydrate(name string) (int, canonjson.Value) {
+	k := (&User{ID: u.ID, Device: id.DeviceID(name)}).Keys()
+	return u.Do("PUT", dehydratedPath, map[string]any{
+		"device_id": name, "device_data": map[string]string{"algorithm": "m.dehydration.v1.olm", "device_pickle": "of " + name},
+		"initial_device_display_name": "dehydrated", "device_keys": k.Sign(k.Device()), "one_time_keys": k.OneTime("A"), "fallback_keys": k.Fallback("F"),
+	})
+}
+
+const dehydratedPath = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
+
+func TestADehydratedDeviceStandsInForOthers(t *testing.T) {
+	s := New(t).Server("a.test")
+	alice, bob := s.Register("alice"), s.Register("bob")
+	expect := func(what string, got, want any) {
+		t.Helper()
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	status := func(method, path string, body any) int {
+		status, _ := alice.Do(method, path, body)
+		return status
+	}
+	expect("before there is one", status("GET", dehydratedPath, nil), 404)
+	expect("events before there is one", status("POST", dehydratedPath+"/FIRST/events", `{}`), 403)
+	expect("deleting before there is one", status("DELETE", dehydratedPath, nil), 404)
+	got, _ := alice.dehydrate(string(alice.Device))
+	expect("called as a device that there is", got, 400)
+	got, answer := alice.dehydrate("FIRST")
+	expect("the first", fmt.Sprint(got, " ", answer), `200 {"device_id":"FIRST"}`)
+	expect("what there is", string(alice.Must("GET", dehydratedPath, nil)), `{"device_data":{"algorithm":"m.dehydration.v1.olm","device_pickle":"of FIRST"},"device_id":"FIRST"}`)
+	if got, _ := bob.Do("GET", dehydratedPath, nil); got != 404 {
+		t.Errorf("bob gets %d", got)
+	}
+	first := &User{ID: alice.ID, Device: "FIRST"}
+	expect("a key of it", bob.claim(first), "A")
+	got, _ = alice.dehydrate("SECOND")
+	expect("the second", got, 200)
+	expect("a key of the first", bob.claim(first), "")
+	expect("devices", strings.Count(string(alice.Must("GET", "/_matrix/client/v3/devices", nil)), `"device_id"`), 2)
+
+	events := alice.Must("POST", dehydratedPath+"/SECOND/events", `{}`)
+	next, _ := events.Get("next_batch").Text()
+	expect("events", string(events.Get("events")), "[]")
+	expect("more events", status("POST", dehydratedPath+"/SECOND/events", map[string]string{"next_batch": next}), 200)
+	expect("events behind nonsense", status("POST", dehydratedPath+"/SECOND/events", `{"next_batch":"x"}`), 400)
+	expect("events of the first", status("POST", dehydratedPath+"/FIRST/events", `{}`), 403)
+	for what, body := range map[string]string{
+		"nothing":        `{}`,
+		"no keys":        `{"device_id":"X","device_data":{"algorithm":"x"}}`,
+		"no algorithm":   `{"device_id":"X","device_data":{},"device_keys":{}}`,
+		"no data":        `{"device_id":"X","device_data":[],"device_keys":{}}`,
+		"no device":      `{"device_id":"","device_data":{"algorithm":"x"},"device_keys":{}}`,
+		"keys of nobody": `{"device_id":"X","device_data":{"algorithm":"x"},"device_keys":{}}`,
+	} {
+		expect(what, status("PUT", dehydratedPath, body), 400)
+	}
+	expect("deleting", string(alice.Must("DELETE", dehydratedPath, nil)), `{"device_id":"SECOND"}`)
+	expect("what there is", status("GET", dehydratedPath, nil), 404)
+	expect("devices", strings.Count(string(alice.Must("GET", "/_matrix/client/v3/devices", nil)), `"device_id"`), 1)
+}
+
+func TestWhoIsDeactivatedLeavesNoKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(t).Server("a.test")
+		alice, bob := s.Register("alice"), s.Register("bob")
+		alice.UploadKeys("A")
+		alice.Must("POST", keysPath+"device_signing/upload", alice.CrossSigning("1"))
+		alice.Must("POST", "/_matrix/client/v3/room_keys/version", `{"algorithm":"x","auth_data":{}}`)
+		alice.deactivate(`{}`)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := `{"device_keys":{"@alice:a.test":{}},"failures":{},"master_keys":{},"self_signing_keys":{},"user_signing_keys":{}}`
+		if got := string(bob.Must("POST", keysPath+"query", `{"device_keys":{"@alice:a.test":[]}}`)); got != want {
+			t.Errorf("got %s", got)
+		}
+		if got := bob.claim(alice); got != "" {
+			t.Errorf("got key %s", got)
+		}
+	})
 }

@@ -30,11 +30,6 @@ func (p *parts) depart(ctx context.Context, user id.UserID, erased bool) error {
 	return nil
 }
 
-// removing does what it means outside of accounts that devices are removed.
-func (p *parts) removing(ctx context.Context, user id.UserID, devices []id.DeviceID) error {
-	return p.keys.RemoveDevices(ctx, user, devices)
-}
-
 // leaveAll has a user leave all rooms, decline all invites and take back all
 // knocks, as far as the rooms let it happen. It looks again afterwards: a request
 // of the user's that was under way may have entered another room.

@@ -126,9 +126,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	toDevice = todevice.New(db, p.journal, todevice.Options{Server: name, Devices: account.DevicesOf, Log: log})
 	devices = devicelist.New(p.deviceLists(db, log))
 	p.toDevice, p.devices = toDevice, devices
-	p.keys = e2ee.New(db, p.journal, e2ee.Options{
-		Server: name, Lists: devices, Alive: account.Alive, Devices: p.accounts.DevicesOf, Remote: p.federation.servers, Cached: p.keysAbroad,
-	})
+	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.federation.health.OnBack(devices.Back)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
@@ -207,6 +205,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Identity:       p.identity,
 		Keys:           p.keys,
 		Backups:        p.backups,
+		Inbox:          p.inbox,
 		Filters:        p.filters,
 		Reports:        p.reports,
 		AccountData:    p.data,
@@ -244,6 +243,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		UnstableFeatures: map[string]bool{
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
+			"org.matrix.msc3814":               true,
+			"org.matrix.msc3814.v1":            true,
+			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4380":               true,
