@@ -31,8 +31,8 @@ type Rooms struct {
 	Rules func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error)
 	// Check makes the checks on events that need nothing else.
 	Check func(ctx context.Context, rules *roomver.Rules, pdus []canonjson.Value) ([]event.Result, error)
-	// Receive takes in an event that has passed them, if all that it refers to is
-	// there; otherwise ready is false.
+	// Receive takes in an event that has passed them, if all that it takes is there;
+	// otherwise ready is false.
 	Receive func(ctx context.Context, e *event.Event) (ready bool, err error)
 	// Fetch takes in an event after what it refers to was fetched from a server.
 	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) error

@@ -243,6 +243,13 @@ func (s *Servers) Invite(ctx context.Context, server id.ServerName, roomID id.Ro
 	return answer.Get("event"), err
 }
 
+// Sign asks the policy server of a room to sign an event, and returns the signatures
+// by the names of servers. If somebody waits for it, that is insisted on.
+// https://spec.matrix.org/v1.19/server-server-api/#post_matrixpolicyv1sign
+func (s *Servers) Sign(ctx context.Context, policy id.ServerName, event canonjson.Value, insist bool) (canonjson.Value, error) {
+	return s.Do(ctx, Call{Server: policy, Method: http.MethodPost, Path: "/_matrix/policy/v1/sign", Body: event, Insist: insist})
+}
+
 func elements(answer canonjson.Value, name string) (list []canonjson.Value) {
 	for element := range answer.Get(name).Elements() {
 		list = append(list, element)

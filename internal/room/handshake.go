@@ -108,7 +108,8 @@ func (r *live) template(ctx context.Context, d Draft) (canonjson.Value, error) {
 
 // Take receives an event that was made of a template, and has passed the checks on
 // its form, signature and hash. It returns the event as it is then: who joins in
-// the name of a local user needs this server's signature. The error is
+// the name of a local user needs this server's signature, and the room may have a
+// policy server, of which who is outside cannot know. The error is
 // [mxerr.Forbidden] if the rules do not allow the event. The other servers in the room
 // get it from this one: its own server need not know them.
 func (g *Engine) Take(ctx context.Context, roomID id.RoomID, e *event.Event) (*event.Event, error) {
@@ -123,7 +124,7 @@ func (g *Engine) Take(ctx context.Context, roomID id.RoomID, e *event.Event) (*e
 		}
 		e = e.Sign(g.server, g.key)
 	}
-	outcome, err := g.receiveBehindGap(ctx, e, gap{relay: true})
+	outcome, e, err := g.receiveAsking(ctx, e, gap{relay: true})
 	switch {
 	case errors.Is(err, ErrMissing):
 		return nil, mxerr.New(mxerr.InvalidParam, "The event is not made of a template of this server").Wrap(err)

@@ -25,6 +25,9 @@ func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Se
 	if err != nil {
 		return Sent{}, err
 	}
+	if invite, err = g.signedFor(ctx, r, invite); err != nil {
+		return Sent{}, err
+	}
 	preview, err := g.StrippedFor(ctx, invite)
 	if err != nil {
 		return Sent{}, err
@@ -38,7 +41,7 @@ func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Se
 	if err != nil {
 		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", m.Target).WithStatus(400).Wrap(err)
 	}
-	outcome, err := g.Receive(ctx, signed)
+	outcome, err := g.receiveBehindGap(ctx, signed, gap{})
 	switch {
 	case err != nil:
 		return Sent{}, err
@@ -60,6 +63,11 @@ func inviteRefused(target id.UserID, err error) error {
 func (r *live) drawAside(ctx context.Context, d Draft) (*event.Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.aside(ctx, d)
+}
+
+// aside is drawAside for who holds mu.
+func (r *live) aside(ctx context.Context, d Draft) (*event.Event, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
@@ -90,6 +98,9 @@ func (g *Engine) countersigned(ctx context.Context, e *event.Event, server id.Se
 	var wants []remote.Want
 	for name := range signatures.Members() {
 		text, _ := name.Text()
+		if id.KeyID(text) == policyKey {
+			continue
+		}
 		wants = append(wants, remote.Want{Server: server, Key: id.KeyID(text), At: e.OriginServerTS()})
 	}
 	keys, err := g.keys.Lookup(ctx, wants)

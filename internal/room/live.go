@@ -51,6 +51,8 @@ type live struct {
 	// threads has the totals of threads, with what is pending, as far as they were
 	// needed.
 	threads map[id.EventID]Total
+	// policies is what the policy server was when somebody asked last.
+	policies *policyMemo
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
@@ -154,6 +156,11 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	made, err := r.draw(ctx, d, before, r.head[:follows])
 	if err != nil {
 		return entry{}, err
+	}
+	if d.stops {
+		if made.event, err = r.signedHere(ctx, made.event); err != nil {
+			return entry{}, err
+		}
 	}
 	if err := r.redacts(ctx, &made); err != nil {
 		return entry{}, err

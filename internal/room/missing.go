@@ -36,6 +36,7 @@ type Elsewhere interface {
 	Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error)
 	Join(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, event canonjson.Value, each remote.Handed) (remote.Joined, error)
 	Invite(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, invite remote.Invite) (canonjson.Value, error)
+	Sign(ctx context.Context, policy id.ServerName, event canonjson.Value, insist bool) (canonjson.Value, error)
 }
 
 // Check makes the checks on events of a room version that come from outside which
@@ -76,7 +77,7 @@ func appendWants(wants []remote.Want, e *event.Event) []remote.Want {
 	for _, server := range e.Signers() {
 		for name := range signatures.Get(string(server)).Members() {
 			text, _ := name.Text()
-			if keyID, err := id.ParseKeyID(text); err == nil {
+			if keyID, err := id.ParseKeyID(text); err == nil && keyID != policyKey {
 				wants = append(wants, remote.Want{Server: server, Key: keyID, At: e.OriginServerTS()})
 			}
 		}
@@ -87,7 +88,7 @@ func appendWants(wants []remote.Want, e *event.Event) []remote.Want {
 // ReceiveFrom is Receive for an event that has passed Check. What the room lacks of
 // that which the event refers to is fetched from the server that sent it.
 func (g *Engine) ReceiveFrom(ctx context.Context, server id.ServerName, e *event.Event) (Outcome, error) {
-	outcome, err := g.Receive(ctx, e)
+	outcome, _, err := g.receiveAsking(ctx, e, gap{})
 	if !errors.Is(err, ErrMissing) || g.elsewhere == nil {
 		return outcome, err
 	}
@@ -205,7 +206,7 @@ func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
 	if err := f.authorise(ctx, e); err != nil {
 		return 0, err
 	}
-	outcome, err := f.Receive(ctx, e)
+	outcome, _, err := f.receiveAsking(ctx, e, gap{})
 	if !errors.Is(err, ErrMissing) {
 		return outcome, err
 	}
@@ -220,7 +221,8 @@ func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
 	if err != nil {
 		return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
 	}
-	return f.receiveBehindGap(ctx, e, gap{before: before, missing: missing, unsure: !whole})
+	outcome, _, err = f.receiveAsking(ctx, e, gap{before: before, missing: missing, unsure: !whole})
+	return outcome, err
 }
 
 // lacks returns which of some events a room does not have, or not in a place.

@@ -263,6 +263,10 @@ func (n *neighbours) Invite(context.Context, id.ServerName, id.RoomID, id.EventI
 	return nil, errBroken
 }
 
+func (n *neighbours) Sign(context.Context, id.ServerName, canonjson.Value, bool) (canonjson.Value, error) {
+	return nil, errBroken
+}
+
 func TestWhatTheFetchedStateLacksDoesNotRejectForGood(t *testing.T) {
 	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
 		for _, what := range []string{"missing", "event", "state"} {

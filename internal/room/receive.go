@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -34,7 +35,8 @@ var ErrMissing = errors.New("events that it refers to are missing")
 // https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 //
 // When it returns without an error the event is durable. The error is ErrMissing
-// when the room does not have all of the event's prev_events and auth_events.
+// when the room does not have all of the event's prev_events and auth_events, and
+// ErrUnsigned when the policy server of the room is to be asked first.
 func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 	return g.receiveBehindGap(ctx, e, gap{})
 }
@@ -49,6 +51,10 @@ type gap struct {
 	unsure bool
 	// relay is for an event that its server sends by this one.
 	relay bool
+	// unrecommended says that the policy server of the room was asked in vain.
+	unrecommended bool
+	// sent is the request that an event of ours comes from.
+	sent transactionKey
 }
 
 // receiveBehindGap is Receive for an event that follows events which the room does
@@ -103,7 +109,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	if outlier {
 		made.num, made.outlier = n, true
 	}
-	if outcome, err = r.judge(ctx, e, made); err != nil {
+	if outcome, err = r.judge(ctx, e, made, behind); err != nil {
 		return 0, a, nil, err
 	}
 	if outcome == Rejected && behind.unsure {
@@ -119,7 +125,8 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 		return 0, a, nil, err
 	}
 	a = r.finish(before, []entry{made})
-	return outcome, a, r.engine.journal.Submit(a.change), nil
+	change := r.engine.once(a.change, behind.sent, e.ID(), time.Now())
+	return outcome, a, r.engine.journal.Submit(change), nil
 }
 
 // confirm returns a function that waits until an event of the room is durable,
@@ -247,7 +254,7 @@ func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entr
 	if err := r.expectLeft(ctx, prev, auth); err != nil {
 		return made, nil, err
 	}
-	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing, relays: behind.relay}
+	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing, relays: behind.relay, transaction: behind.sent.txn}
 	if behind.missing != nil {
 		made.before = behind.before
 	} else if len(prev) > 0 { // otherwise there is nothing before it
@@ -260,8 +267,9 @@ func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entr
 }
 
 // judge decides whether a received event is allowed: by the events that it says
-// it is allowed by, by the state before it, and by the present state.
-func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, error) {
+// it is allowed by, by the state before it, by the present state, and by the policy
+// server of the room.
+func (r *live) judge(ctx context.Context, e *event.Event, made entry, behind gap) (Outcome, error) {
 	// The room has begun: another create event is none of its own, and nothing
 	// else begins a room.
 	if len(e.PrevEvents()) == 0 {
@@ -293,7 +301,14 @@ func (r *live) judge(ctx context.Context, e *event.Event, made entry) (Outcome, 
 	if eventauth.Check(e, current) != nil {
 		return SoftFailed, current.fault
 	}
-	return Accepted, current.fault
+	if current.fault != nil {
+		return 0, current.fault
+	}
+	err = r.recommended(ctx, e, root)
+	if errors.Is(err, ErrUnsigned) && behind.unrecommended {
+		return SoftFailed, nil
+	}
+	return Accepted, err
 }
 
 // present is the state by which an event may be soft-failed: the present one, or

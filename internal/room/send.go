@@ -32,8 +32,13 @@ type Draft struct {
 
 	// evicts says that the sender has no say in it.
 	evicts bool
+	// unrecommended says that it goes without the signature of the room's policy server.
+	unrecommended bool
 	// authoriser is the local user in whose name the sender joins, if anybody.
 	authoriser id.UserID
+	// stops says that the room waits while its policy server signs: what follows is
+	// built on the event.
+	stops bool
 	// optional: if the room refuses it, it is left out of what is sent together.
 	optional bool
 }
@@ -96,6 +101,9 @@ func (g *Engine) Send(ctx context.Context, roomID id.RoomID, d Draft) (Sent, err
 			return g.repeat(ctx, eventID)
 		}
 		sent, err := r.send(ctx, d, key)
+		if lacks := (unsigned{}); errors.As(err, &lacks) {
+			sent, err = g.sendSigned(ctx, r, d, key, lacks.by)
+		}
 		if earlier := (errRepeated{}); errors.As(err, &earlier) {
 			return g.repeat(ctx, earlier.eventID)
 		}
@@ -147,6 +155,9 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		if err := r.mayRelate(ctx, d); err != nil {
 			return a, r.barrier(err), err
 		}
+	}
+	if err := r.unsent(ctx, drafts[0]); err != nil {
+		return a, nil, err
 	}
 	before := r.row
 	made, err := r.buildAll(ctx, drafts)

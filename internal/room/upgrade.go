@@ -331,5 +331,8 @@ func (s succession) ending() []Draft {
 	if content := s.estate.raisedLevels(); content != nil {
 		d.optional(event.TypePowerLevels, "", content)
 	}
+	for i := range d.drafts {
+		d.drafts[i].stops = true // each follows the one before
+	}
 	return d.drafts
 }

@@ -86,7 +86,7 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 		Check: rooms.Check,
 		Receive: func(ctx context.Context, e *event.Event) (ready bool, err error) {
 			_, err = rooms.Receive(ctx, e)
-			if errors.Is(err, room.ErrMissing) {
+			if errors.Is(err, room.ErrMissing) || errors.Is(err, room.ErrUnsigned) {
 				return false, nil
 			}
 			return true, err
