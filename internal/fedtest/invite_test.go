@@ -1,6 +1,8 @@
 package fedtest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"parley/internal/hstest"
@@ -140,5 +142,44 @@ func TestWhoIsNotWantedIsKeptOut(t *testing.T) {
 		if status, answer := bob.Do("POST", path("join", "!nowhere:a.test")+"?via=a.test", `{}`); status != 404 {
 			t.Errorf("bob gets %d %s", status, answer)
 		}
+	})
+}
+
+func TestARoomBeginsWithInvitesToOtherServers(t *testing.T) {
+	for _, version := range []string{"1", "3", "10", "12"} {
+		t.Run("version "+version, func(t *testing.T) {
+			scene(t, func(s *stage) {
+				alice, bob, carol := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob"), s.Server("c.test").Register("carol")
+				room := s.room(alice, fmt.Sprintf(`{"preset":"trusted_private_chat","room_version":%q,"is_direct":true,"invite":["@bob:b.test","@carol:c.test"]}`, version))
+				for _, u := range []*hstest.User{bob, carol} {
+					if !strings.Contains(string(s.sync(u).Get("rooms").Get("invite").Get(room)), `"is_direct":true`) {
+						t.Errorf("%s is not invited into a direct chat", u.ID)
+					}
+					s.join(u, room)
+				}
+				s.settle()
+				s.agree(room, alice, bob, carol)
+				s.set(carol, room, "m.room.name", "", `{"name":"ours"}`) // all have the power
+				s.settle()
+				s.agree(room, alice, bob, carol)
+			})
+		})
+	}
+}
+
+func TestARoomWhoseInvitesAreRefusedIsThereAllTheSame(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")
+		status, answer := alice.Do("POST", path("createRoom"), `{"preset":"private_chat","invite":["@bob:b.test","@nobody:b.test","@nobody:nowhere.test"]}`)
+		if status != 404 {
+			t.Errorf("got %d %s", status, answer)
+		}
+		for room := range s.sync(bob).Get("rooms").Get("invite").Members() {
+			s.join(bob, room.String())
+			s.settle()
+			s.agree(room.String(), alice, bob)
+			return
+		}
+		t.Error("bob is not invited")
 	})
 }

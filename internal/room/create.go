@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
@@ -48,9 +49,14 @@ type NewRoom struct {
 	// Profiles is what the member events of the creator and the invited say
 	// beside the membership.
 	Profiles map[id.UserID]canonjson.Value
+
+	// abroad are those of the invited who are of other servers.
+	abroad []id.UserID
 }
 
-// Create makes a room with all that is wanted of it, in one append.
+// Create makes a room with all that is wanted of it, in one append, and then invites
+// those of other servers, who cannot be asked before there is a room. If one of their
+// servers refuses, that is the error, and the room is there all the same.
 func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error) {
 	if n.Version == "" {
 		n.Version = roomver.Default
@@ -59,13 +65,49 @@ func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error)
 	if !ok {
 		return "", Sent{}, mxerr.New(mxerr.UnsupportedRoomVersion, "This server does not know room version %q", n.Version)
 	}
+	for _, user := range n.Invites {
+		if user.Server() != g.server && g.elsewhere != nil {
+			n.abroad = append(n.abroad, user)
+		}
+	}
 	for range attempts {
 		roomID, sent, err := g.create(ctx, n, rules)
+		if err == nil {
+			return roomID, sent, g.inviteAll(ctx, roomID, n)
+		}
 		if !errors.Is(err, errConflict) {
 			return roomID, sent, err
 		}
 	}
 	return "", Sent{}, fmt.Errorf("creating a room: %w", errConflict)
+}
+
+// invitesAtOnce is how many servers are asked at the same time to take an invite.
+const invitesAtOnce = 8
+
+// inviteAll invites the users of other servers into a new room.
+func (g *Engine) inviteAll(ctx context.Context, roomID id.RoomID, n NewRoom) error {
+	errs := make([]error, len(n.abroad))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, invitesAtOnce)
+	for i, user := range n.abroad {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			content := n.member(user, event.MembershipInvite)
+			_, errs[i] = g.Invite(ctx, roomID, Move{Sender: n.Creator, Target: user, Content: content})
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if errors.Is(err, mxerr.IncompatibleRoomVersion) {
+			return mxerr.New(mxerr.UnsupportedRoomVersion, "The server of %s does not support room version %s", n.abroad[i], n.Version).Wrap(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // create tries it once. The error is errConflict when another node has just made
@@ -157,6 +199,9 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 		d.state("m.room.topic", "", topicContent(n.Topic))
 	}
 	for _, user := range n.Invites {
+		if slices.Contains(n.abroad, user) {
+			continue
+		}
 		d.state(event.TypeMember, string(user), n.member(user, event.MembershipInvite))
 	}
 	return d.drafts, nil
