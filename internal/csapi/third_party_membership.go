@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"parley/internal/endpoint"
@@ -160,35 +161,27 @@ func (s *Server) accept(ctx context.Context, c endpoint.Caller, roomID id.RoomID
 	if err != nil || membership == event.MembershipJoin || membership == event.MembershipInvite {
 		return err
 	}
-	now, err := s.Rooms.Now(ctx, roomID)
-	if err != nil {
-		return err
-	}
-	e, err := s.Rooms.State(ctx, roomID, now.Root, event.Tuple{Type: typeThirdPartyInvite, StateKey: token.String()})
-	if err != nil {
-		return err
-	}
-	if e == nil || !mxid.Is(string(c.UserID)) || !sender.Is(string(e.Sender())) || e.Sender().Server() != s.Name {
-		return mxerr.New(mxerr.Forbidden, "You were not invited by this")
-	}
-	if err := s.Identity.Verify(ctx, p.Signed, e.Content()); err != nil {
-		return err
-	}
-	return s.exchange(ctx, c, roomID, e, p.Signed)
-}
-
-// exchange sends the invite of the caller that is by an invite for an address.
-func (s *Server) exchange(ctx context.Context, c endpoint.Caller, roomID id.RoomID, left *event.Event, signed canonjson.Value) error {
 	own, err := s.Profiles.Member(ctx, c.UserID)
 	if err != nil {
 		return err
 	}
-	by := canonjson.Value("{}").With("signed", signed)
-	if name := left.Content().Get("display_name"); name != nil {
-		by = by.With("display_name", name)
+	by, _ := sender.Text()
+	x := room.Exchange{Sender: id.UserID(by), Target: c.UserID, Signed: p.Signed, Content: own}
+	left, err := s.Rooms.LeftInvite(ctx, roomID, token.String())
+	if errors.Is(err, mxerr.NotFound) && mxid.Is(string(c.UserID)) {
+		if _, err := id.ParseUserID(by); err != nil {
+			return mxerr.New(mxerr.BadJSON, "the sender of third_party_signed is no user")
+		}
+		return s.Rooms.Exchange(ctx, roomID, x) // the server of the sender will verify it
 	}
-	_, err = s.Rooms.Invite(ctx, roomID, room.Move{
-		Sender: left.Sender(), Target: c.UserID, Content: own.With("third_party_invite", by),
-	})
-	return err
+	if err != nil {
+		return err
+	}
+	if left == nil || !mxid.Is(string(c.UserID)) || x.Sender != left.Sender() {
+		return mxerr.New(mxerr.Forbidden, "You were not invited by this")
+	}
+	if err := s.Identity.Verify(ctx, p.Signed, left.Content()); err != nil {
+		return err
+	}
+	return s.Rooms.Exchange(ctx, roomID, x)
 }

@@ -194,7 +194,11 @@ func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Posit
 	if err != nil {
 		return nil, "", err
 	}
-	itself := func(server id.ServerName) bool { return server == s.Server || server == e.Sender().Server() }
+	// An invite by one that was left for an address may be sent here in the name of
+	// somebody of another server, which does not know of it.
+	itself := func(server id.ServerName) bool {
+		return server == s.Server || server == e.Sender().Server() && !e.IsThirdPartyInvite()
+	}
 	list = slices.DeleteFunc(all, itself)
 	key, ok := e.StateKey()
 	server := id.UserID(key).Server()

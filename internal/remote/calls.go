@@ -243,6 +243,16 @@ func (s *Servers) Invite(ctx context.Context, server id.ServerName, roomID id.Ro
 	return answer.Get("event"), err
 }
 
+// Exchange asks the server of who has left an invite for an address to make one of it
+// for the user who has the address. It sends that invite before it answers.
+// https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1exchange_third_party_inviteroomid
+func (s *Servers) Exchange(ctx context.Context, server id.ServerName, roomID id.RoomID, invite canonjson.Value) error {
+	_, err := s.Do(ctx, Call{
+		Server: server, Method: http.MethodPut, Path: Path(federation+"/v1/exchange_third_party_invite", string(roomID)), Body: invite, Insist: true,
+	})
+	return err
+}
+
 // Sign asks the policy server of a room to sign an event, and returns the signatures
 // by the names of servers. If somebody waits for it, that is insisted on.
 // https://spec.matrix.org/v1.19/server-server-api/#post_matrixpolicyv1sign

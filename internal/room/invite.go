@@ -17,11 +17,15 @@ import (
 // it learns of it though it may not be in the room.
 // https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room
 func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sent, error) {
+	return g.inviteDrawn(ctx, roomID, m.Target, m.draft(event.MembershipInvite))
+}
+
+func (g *Engine) inviteDrawn(ctx context.Context, roomID id.RoomID, target id.UserID, d Draft) (Sent, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return Sent{}, err
 	}
-	invite, err := r.drawAside(ctx, m.draft(event.MembershipInvite))
+	invite, err := r.drawAside(ctx, d)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -32,16 +36,21 @@ func (g *Engine) inviteAbroad(ctx context.Context, roomID id.RoomID, m Move) (Se
 	if err != nil {
 		return Sent{}, err
 	}
-	server := m.Target.Server()
+	server := target.Server()
 	answer, err := g.elsewhere.Invite(ctx, server, roomID, invite.ID(), remote.Invite{Event: invite.JSON(), Preview: preview, Version: r.rules.Version})
 	if err != nil {
-		return Sent{}, inviteRefused(m.Target, err)
+		return Sent{}, inviteRefused(target, err)
 	}
 	signed, err := g.countersigned(ctx, invite, server, answer)
 	if err != nil {
-		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", m.Target).WithStatus(400).Wrap(err)
+		return Sent{}, mxerr.New(mxerr.Unknown, "The server of %s does not answer as it should", target).WithStatus(400).Wrap(err)
 	}
-	outcome, err := g.receiveBehindGap(ctx, signed, gap{})
+	return g.takeInvite(ctx, signed)
+}
+
+// takeInvite makes an invite that was drawn aside part of the room.
+func (g *Engine) takeInvite(ctx context.Context, signed *event.Event) (Sent, error) {
+	outcome, err := g.receiveBehindGap(ctx, signed, gap{relay: signed.Sender().Server() != g.server})
 	switch {
 	case err != nil:
 		return Sent{}, err

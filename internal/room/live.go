@@ -178,7 +178,11 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if proto.EventID, err = r.engine.newEventID(r.rules); err != nil {
 		return entry{}, err
 	}
-	e, err := proto.Build(r.rules, d.Sender.Server(), r.engine.key)
+	signer := d.Sender.Server()
+	if d.exchanged {
+		signer = r.engine.server
+	}
+	e, err := proto.Build(r.rules, signer, r.engine.key)
 	if err != nil {
 		return entry{}, badEvent(err)
 	}

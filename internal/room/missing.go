@@ -36,6 +36,7 @@ type Elsewhere interface {
 	Send(ctx context.Context, server id.ServerName, membership string, roomID id.RoomID, eventID id.EventID, event canonjson.Value) (canonjson.Value, error)
 	Join(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, event canonjson.Value, each remote.Handed) (remote.Joined, error)
 	Invite(ctx context.Context, server id.ServerName, roomID id.RoomID, eventID id.EventID, invite remote.Invite) (canonjson.Value, error)
+	Exchange(ctx context.Context, server id.ServerName, roomID id.RoomID, invite canonjson.Value) error
 	Sign(ctx context.Context, policy id.ServerName, event canonjson.Value, insist bool) (canonjson.Value, error)
 }
 

@@ -263,6 +263,10 @@ func (n *neighbours) Invite(context.Context, id.ServerName, id.RoomID, id.EventI
 	return nil, errBroken
 }
 
+func (n *neighbours) Exchange(context.Context, id.ServerName, id.RoomID, canonjson.Value) error {
+	return errBroken
+}
+
 func (n *neighbours) Sign(context.Context, id.ServerName, canonjson.Value, bool) (canonjson.Value, error) {
 	return nil, errBroken
 }

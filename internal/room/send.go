@@ -36,6 +36,9 @@ type Draft struct {
 	unrecommended bool
 	// authoriser is the local user in whose name the sender joins, if anybody.
 	authoriser id.UserID
+	// exchanged says that it is an invite by one that was left for an address: the
+	// sender may be of another server.
+	exchanged bool
 	// stops says that the room waits while its policy server signs: what follows is
 	// built on the event.
 	stops bool

@@ -59,6 +59,7 @@ type parts struct {
 	aliases  *alias.Directory
 	heirs    *inherit.Keeper
 	outbound *remote.Client
+	identity *identity.Servers
 	feed     *feed.Feed
 
 	federation federation
@@ -109,6 +110,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.receipts = receipt.New(db, p.journal, p.locate)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
+	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
+	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -159,7 +162,6 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the settings: %w", err)
 	}
-	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	return csapi.New(csapi.Parts{
 		Name:           p.name,
 		Settings:       settings,
@@ -175,7 +177,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Profiles:       p.profiles,
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
-		Identity:       identity.New(p.outbound, c.Identity.Trusted.List()),
+		Identity:       p.identity,
 		Filters:        p.filters,
 		Reports:        p.reports,
 		AccountData:    p.data,

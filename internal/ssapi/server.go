@@ -12,6 +12,7 @@ import (
 	"parley/internal/receipt"
 	"parley/internal/remote"
 	"parley/internal/room"
+	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
 )
@@ -33,6 +34,11 @@ type Parts struct {
 	Users    users
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
+	Identity interface {
+		// Verify checks that a proof was signed by a key, still valid, of the content of an
+		// invite that was left for an address.
+		Verify(ctx context.Context, proof, content canonjson.Value) error
+	}
 	Settings Settings
 }
 
@@ -72,6 +78,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.backfillRoutes(),
 		s.handshakeRoutes(),
 		s.inviteRoutes(),
+		s.thirdPartyInviteRoutes(),
 		s.transactionRoutes(),
 		s.timestampRoutes(),
 		s.spaceRoutes(),
