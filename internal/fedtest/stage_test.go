@@ -14,6 +14,7 @@ import (
 // stage is a scene with servers in it.
 type stage struct {
 	*hstest.World
+	asks *villain
 	txns int
 }
 

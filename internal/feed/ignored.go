@@ -10,9 +10,10 @@ import (
 )
 
 // Hidden reports whether somebody who ignores users is not to see an event: all
-// that they send is hidden but for the state of rooms.
+// that they send is hidden but for the state of rooms. What servers say among
+// themselves is for nobody.
 func Hidden(ignored map[id.UserID]bool, e *event.Event) bool {
-	if len(ignored) == 0 || !ignored[e.Sender()] {
+	if e.Type() != room.TypeDummy && (len(ignored) == 0 || !ignored[e.Sender()]) {
 		return false
 	}
 	_, isState := e.Tuple()

@@ -117,6 +117,9 @@ type Engine struct {
 	// partials is the rooms of which members are to be fetched.
 	partials *errand.Queue[id.RoomID]
 
+	// crowds are the rooms that have many forward extremities.
+	crowds *crowds
+
 	keys      Keys
 	elsewhere Elsewhere
 	spaces    func(ctx context.Context, server id.ServerName, roomID id.RoomID, suggestedOnly bool) (canonjson.Value, error)
@@ -157,6 +160,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
+		crowds:    newCrowds(),
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,
 		spaces:    o.Spaces,

@@ -85,8 +85,8 @@ func (r *live) template(ctx context.Context, d Draft) (canonjson.Value, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := &snapshot{ctx: ctx, room: r, root: r.row.root}
-	heads := r.head[:min(len(r.head), event.MaxPrevEvents)]
-	proto, _, err := r.proto(ctx, d, state, heads)
+	_, _, prev, _ := r.heads()
+	proto, _, err := r.proto(ctx, d, state, prev)
 	if err != nil {
 		return nil, err
 	}

@@ -80,8 +80,8 @@ func (r *live) aside(ctx context.Context, d Draft) (*event.Event, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	follows := min(len(r.head), event.MaxPrevEvents)
-	made, err := r.draw(ctx, d, r.row.root, r.head[:follows])
+	_, _, prev, _ := r.heads()
+	made, err := r.draw(ctx, d, r.row.root, prev)
 	return made.event, err
 }
 

@@ -144,16 +144,15 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if err := d.check(); err != nil {
 		return entry{}, err
 	}
-	// What it follows is all there is, but for a room with very many branches.
-	follows := min(len(r.head), event.MaxPrevEvents)
+	follows, others, prev, heads := r.heads()
 	before := r.row.root
-	if follows < len(r.head) {
+	if len(others) > 0 {
 		var err error
-		if before, err = r.statesAfter(ctx, r.row.head[:follows]); err != nil {
+		if before, err = r.statesAfter(ctx, follows); err != nil {
 			return entry{}, err
 		}
 	}
-	made, err := r.draw(ctx, d, before, r.head[:follows])
+	made, err := r.draw(ctx, d, before, prev)
 	if err != nil {
 		return entry{}, err
 	}
@@ -165,7 +164,7 @@ func (r *live) build(ctx context.Context, d Draft) (entry, error) {
 	if err := r.redacts(ctx, &made); err != nil {
 		return entry{}, err
 	}
-	return r.follow(ctx, made, r.row.head[follows:], r.head[follows:])
+	return r.follow(ctx, made, others, heads)
 }
 
 // draw makes an event that follows others, between which the state is before.

@@ -125,6 +125,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 		return 0, a, nil, err
 	}
 	a = r.finish(before, []entry{made})
+	r.engine.crowds.note(r.id, len(r.head))
 	change := r.engine.once(a.change, behind.sent, e.ID(), time.Now())
 	return outcome, a, r.engine.journal.Submit(change), nil
 }

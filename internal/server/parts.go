@@ -143,6 +143,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.heirs.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
+		p.rooms.RunMerges,
 		func(ctx context.Context) {
 			if err := p.ensureNotifier(ctx, c.Notices.DisplayName); err != nil && ctx.Err() == nil {
 				log.Error("there can be no notices", "err", err)
