@@ -117,6 +117,8 @@ type Engine struct {
 	// partials is the rooms of which members are to be fetched.
 	partials *errand.Queue[id.RoomID]
 
+	// orphans are events that wait for one which the room lacks, by that one.
+	orphans *cache.Cache[id.EventID, []*event.Event]
 	// crowds are the rooms that have many forward extremities.
 	crowds *crowds
 
@@ -160,6 +162,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
 		purges: newPurges(o), mayDecline: o.MayDecline, retention: o.Retention,
 		numbers:   &numbers{db: db, name: "event"},
+		orphans:   cache.New[id.EventID](o.Memory/16, orphansWeight),
 		crowds:    newCrowds(),
 		keys:      o.Keys,
 		elsewhere: o.Elsewhere,

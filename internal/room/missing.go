@@ -99,7 +99,10 @@ func (g *Engine) ReceiveFrom(ctx context.Context, server id.ServerName, e *event
 	}
 	defer unlock()
 	f := filling{Engine: g, server: server}
-	return f.receive(ctx, e)
+	if outcome, err = f.receive(ctx, e); err != nil {
+		g.orphan(e, err)
+	}
+	return outcome, err
 }
 
 // filling is the way by which an event comes that refers to missing ones.
@@ -114,7 +117,9 @@ const (
 	fewEvents   = 50  // events of a state, one by one; else it is fetched as a whole
 )
 
-// receive takes in an event after what lies between it and the room.
+// receive takes in an event after what lies between it and the room. Where one of
+// those in between cannot be received, those behind it lack what they follow: then the
+// event has a gap in front of it.
 func (f filling) receive(ctx context.Context, e *event.Event) (Outcome, error) {
 	between, err := f.between(ctx, e)
 	if err != nil {
@@ -122,7 +127,12 @@ func (f filling) receive(ctx context.Context, e *event.Event) (Outcome, error) {
 	}
 	for _, b := range between {
 		if _, err := f.one(ctx, b); err != nil {
-			return 0, err
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+			f.orphan(b, err)
+			f.log.Info("an event in between is left out", "room", e.RoomID(), "event", b.ID(), "before", e.ID(), "server", f.server, "err", err)
+			break
 		}
 	}
 	return f.one(ctx, e)
@@ -204,25 +214,26 @@ func (f filling) headsOf(ctx context.Context, roomID id.RoomID) (heads []id.Even
 
 // one takes in an event of which the room may lack what it refers to.
 func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
-	if err := f.authorise(ctx, e); err != nil {
-		return 0, err
+	failed := f.authorise(ctx, e)
+	if failed != nil && ctx.Err() != nil {
+		return 0, ctx.Err()
 	}
 	outcome, _, err := f.receiveAsking(ctx, e, gap{})
 	if !errors.Is(err, ErrMissing) {
 		return outcome, err
 	}
-	missing, err := f.lacks(ctx, e.RoomID(), e.PrevEvents(), placed)
-	if err != nil {
-		return 0, err
+	lacked, wrong := f.lacks(ctx, e.RoomID(), e.PrevEvents(), placed)
+	if wrong != nil {
+		return 0, wrong
 	}
-	if len(missing) == 0 {
-		return 0, fmt.Errorf("receiving %s: %w", e.ID(), ErrMissing) // of what authorises it
+	if failed != nil || len(lacked) == 0 {
+		return 0, errors.Join(err, failed) // of what authorises it
 	}
 	before, whole, err := f.stateAt(ctx, e)
 	if err != nil {
 		return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
 	}
-	outcome, _, err = f.receiveAsking(ctx, e, gap{before: before, missing: missing, unsure: !whole})
+	outcome, _, err = f.receiveAsking(ctx, e, gap{before: before, missing: lacked, unsure: !whole || f.server != e.Sender().Server()})
 	return outcome, err
 }
 
@@ -304,7 +315,15 @@ func (g *Engine) storeJudged(ctx context.Context, r *live, all map[id.EventID]*e
 		return o.event, o.status != rejected, ok
 	})
 	nums, err := g.storeOutliers(ctx, r, list)
-	return list, nums, err
+	if err != nil {
+		return nil, nil, err
+	}
+	var come []id.EventID
+	for _, o := range list {
+		come = append(come, o.event.ID())
+	}
+	g.adopt(ctx, come...)
+	return list, nums, nil
 }
 
 // knownOutliers returns events that the room has, whatever their place.

@@ -171,6 +171,9 @@ func (g *Engine) receiveAsking(ctx context.Context, e *event.Event, behind gap) 
 		outcome, err := g.receiveBehindGap(ctx, e, behind)
 		lacks, ok := errors.AsType[unsigned](err)
 		if !ok {
+			if err == nil && outcome != Known {
+				g.adopt(ctx, e.ID())
+			}
 			return outcome, e, err
 		}
 		signed, err := g.endorse(ctx, lacks.by, e, false)

@@ -38,7 +38,11 @@ var ErrMissing = errors.New("events that it refers to are missing")
 // when the room does not have all of the event's prev_events and auth_events, and
 // ErrUnsigned when the policy server of the room is to be asked first.
 func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
-	return g.receiveBehindGap(ctx, e, gap{})
+	outcome, err := g.receiveBehindGap(ctx, e, gap{})
+	if err == nil && outcome != Known {
+		g.adopt(ctx, e.ID())
+	}
+	return outcome, err
 }
 
 // A gap is in front of an event that follows missing ones: what another server says
@@ -184,7 +188,7 @@ func (r *live) findAll(ctx context.Context, ids []id.EventID, onlyPlaced bool) (
 			return nil, err
 		}
 		if n == 0 || outlier && onlyPlaced {
-			return nil, fmt.Errorf("%w: %s", ErrMissing, eventID)
+			return nil, missing{eventID}
 		}
 		nums = append(nums, n)
 	}
