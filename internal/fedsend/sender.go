@@ -158,6 +158,7 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		if err != nil {
 			return err
 		}
+		s.came(item, room.Num(e.Scope.Number()), e.Pos)
 		if !ok {
 			continue
 		}
