@@ -83,7 +83,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
 		Departed: p.depart, Log: log,
 	})
-	if p.federation, err = newFederation(ctx, db, name, key, n, log); err != nil {
+	if p.federation, err = newFederation(ctx, db, name, key, c.Federation.Notaries.List(), n, log); err != nil {
 		return p, err
 	}
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
