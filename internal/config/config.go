@@ -87,6 +87,7 @@ type RateLimits struct {
 type Federation struct {
 	Delegate             id.ServerName // federation.delegate, "" for none
 	PolicyServerKey      string        // federation.policy_server_key, "" for none
+	Notaries             ServerNames   // federation.notaries, "" for none
 	ExtraCA              string        // federation.extra_ca, "" for none
 	AllowPrivateNetworks bool          // federation.allow_private_networks
 }
@@ -349,6 +350,14 @@ web server of server_name passes that on. Without it nothing is served there.`,
 		doc: `
 The public Ed25519 key, in Base64, of the policy server that runs under this server's name, if one does: what is served as
 /.well-known/matrix/policy_server, from where it gets into rooms that want to ask that server about each event.`,
+	},
+	{
+		name: "federation.notaries", example: "matrix.org",
+		value: serverNames(func(c *Config) *ServerNames { return &c.Federation.Notaries }),
+		doc: `
+Servers, separated by commas, that are asked for the keys of others which cannot be reached themselves. What they say is
+believed. A server that has lost its data, and so does not know what it has signed itself, learns its own old keys from them,
+too: without that it cannot come back into the rooms that it was in.`,
 	},
 	{
 		name: "federation.extra_ca", example: "/etc/parley/extra-ca.pem",

@@ -69,6 +69,7 @@ rate_limits:
 federation:
   delegate: matrix.example.org:443
   policy_server_key: tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ=
+  notaries: c.test, d.test
   extra_ca: ca.pem
   allow_private_networks: true
 outbound:
@@ -113,6 +114,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_TOKENS_LOGIN=true", "PARLEY_TOKENS_LIFETIME=5m", "PARLEY_TOKENS_LASTING_LIFETIME=720h",
 		"PARLEY_RATE_LIMITS_ENABLED=false", "PARLEY_FEDERATION_DELEGATE=matrix.example.org:443", "PARLEY_FEDERATION_EXTRA_CA=ca.pem",
 		"PARLEY_FEDERATION_POLICY_SERVER_KEY=tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ",
+		"PARLEY_FEDERATION_NOTARIES=c.test,d.test",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
 		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
@@ -136,7 +138,7 @@ func everythingSet() Config {
 		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
 		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
 		Tokens:      Tokens{Login: true, Lifetime: 5 * time.Minute, LastingLifetime: 720 * time.Hour},
-		Federation:  Federation{Delegate: "matrix.example.org:443", PolicyServerKey: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
+		Federation:  Federation{Delegate: "matrix.example.org:443", PolicyServerKey: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ", Notaries: "c.test,d.test", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},

@@ -87,7 +87,9 @@ func (s *Server) eventByTimeElsewhere(ctx context.Context, req eventByTimeReques
 		asked++
 		eventID, ts, err := s.Remote.EventByTime(ctx, server, req.RoomID, req.Time, req.Dir)
 		if err == nil && req.nearer(ts, best) {
-			return eventByTimeResponse{eventID, ts}, nil
+			// Who is told of it will want to see it.
+			err := s.Rooms.Bring(ctx, req.RoomID, server, eventID, place, req.Dir == "b")
+			return eventByTimeResponse{eventID, ts}, err
 		}
 	}
 	return best, ctx.Err()

@@ -20,6 +20,9 @@ import (
 type gossip struct {
 	typing   map[typist]bool
 	presence map[id.UserID]present
+	// came are users who may share a room with others from now on, with the position of
+	// their joins.
+	came map[typist]journal.Position
 }
 
 type typist struct {
@@ -92,6 +95,9 @@ func (s *Sender) spread(ctx context.Context) {
 		s.talk.Unlock()
 		for t, typing := range g.typing {
 			s.spreadTyping(ctx, t, typing)
+		}
+		for c, pos := range g.came {
+			s.welcome(ctx, c, pos, online)
 		}
 		for user, p := range g.presence {
 			if p.told = time.Now(); p.status.State == ephemeral.Offline {

@@ -166,6 +166,7 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		if err != nil {
 			return err
 		}
+		s.came(item, room.Num(e.Scope.Number()), e.Pos)
 		if !ok {
 			continue
 		}
@@ -205,8 +206,9 @@ func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Posit
 	if err != nil {
 		return nil, "", err
 	}
+	// An invite by one that was left for an address may be sent here in the name of
+	// somebody of another server, which does not know of it.
 	itself := func(server id.ServerName) bool {
-		// An invite for an address may be sent here in the name of somebody elsewhere.
 		return server == s.Server || server == e.Sender().Server() && !e.IsThirdPartyInvite()
 	}
 	list = slices.DeleteFunc(all, itself)

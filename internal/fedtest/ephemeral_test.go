@@ -247,3 +247,35 @@ func TestNobodyIsToldLaterWhoTyped(t *testing.T) {
 		}
 	})
 }
+
+// Who was online before is seen to be by those who come to share a room.
+func TestWhoComesToShareARoomSeesWhoIsOnline(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice, bob, carol := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob"), s.Server("c.test").Register("carol")
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		for _, u := range []*hstest.User{alice, bob, carol} {
+			// Online for as long as they sync, which goes on.
+			since := text(s.sync(u), "next_batch")
+			go u.Try("GET", path("sync")+"?timeout=3600000&filter="+url.QueryEscape(`{"room":{"rooms":[]},"presence":{"types":[]}}`)+"&since="+since, nil)
+		}
+		time.Sleep(time.Minute)
+		s.join(bob, room, "a.test")
+		time.Sleep(10 * time.Second)
+		for _, pair := range [][2]*hstest.User{{alice, bob}, {bob, alice}} {
+			if got := s.presence(pair[0], pair[1]); got != "online " {
+				t.Errorf("%s sees that %s is %q", pair[0].ID, pair[1].ID, got)
+			}
+		}
+		// A third server learns of those of both.
+		s.join(carol, room, "b.test")
+		time.Sleep(10 * time.Second)
+		for _, u := range []*hstest.User{alice, bob} {
+			if got := s.presence(carol, u); got != "online " {
+				t.Errorf("carol sees that %s is %q", u.ID, got)
+			}
+			if got := s.presence(u, carol); got != "online " {
+				t.Errorf("%s sees that carol is %q", u.ID, got)
+			}
+		}
+	})
+}

@@ -34,6 +34,13 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 	var mu sync.Mutex // guards rest and err
 	rest = make(map[id.ServerName][]Want)
 	for server, wants := range missing {
+		if server == k.servers.o.Server {
+			k.asked.Put(server, attempt{at: time.Now()})
+			mu.Lock()
+			rest[server] = wants
+			mu.Unlock()
+			continue
+		}
 		wg.Go(func() {
 			insist := slices.ContainsFunc(wants, func(w Want) bool { return w.Insist })
 			places := k.usual

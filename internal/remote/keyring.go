@@ -128,7 +128,8 @@ func (k *KeyRing) collect(ctx context.Context, wants []Want) (found map[keyName]
 			missing[w.Server] = append(missing[w.Server], w)
 		}
 	}
-	if own := k.servers.o.Server; missing[own] != nil {
+	// What this server has signed before it lost its data is known to others.
+	if own := k.servers.o.Server; missing[own] != nil && !k.mayAskForOwn() {
 		delete(missing, own)
 	}
 	return found, missing, nil
@@ -136,10 +137,25 @@ func (k *KeyRing) collect(ctx context.Context, wants []Want) (found map[keyName]
 
 func (k *KeyRing) get(name keyName) (event.VerifyKey, bool) {
 	if name.server == k.servers.o.Server {
-		return k.own.get(name.key)
+		if key, ok := k.own.get(name.key); ok {
+			return key, true
+		}
 	}
 	key, _ := k.known.Get(name)
 	return key.VerifyKey, key.Public != nil
+}
+
+// isOwn reports whether a key is known to be one of this server itself.
+func (k *KeyRing) isOwn(w Want) bool {
+	_, ok := k.own.get(w.Key)
+	return ok && w.Server == k.servers.o.Server
+}
+
+// mayAskForOwn reports whether notaries may be asked for keys of this server itself
+// that it does not know: at times, since everybody can make some up.
+func (k *KeyRing) mayAskForOwn() bool {
+	last, ok := k.asked.Get(k.servers.o.Server)
+	return len(k.notaries) > 0 && (!ok || time.Since(last.at) >= askAgain)
 }
 
 // load reads from the database which of the keys wanted are not in memory.
@@ -147,7 +163,7 @@ func (k *KeyRing) load(ctx context.Context, wants []Want) error {
 	var servers []id.ServerName
 	seen := make(map[id.ServerName]bool)
 	for _, w := range wants {
-		if _, ok := k.known.Get(keyName{w.Server, w.Key}); !ok && !seen[w.Server] && w.Server != k.servers.o.Server {
+		if _, ok := k.known.Get(keyName{w.Server, w.Key}); !ok && !seen[w.Server] && !k.isOwn(w) {
 			seen[w.Server] = true
 			servers = append(servers, w.Server)
 		}

@@ -40,6 +40,9 @@ func encodeMissing(missing []id.EventID) []byte {
 type hole struct {
 	place   int64 // of the first event behind it
 	missing []id.EventID
+	// island says that what is put into it stands in its middle, and that it stays
+	// behind that.
+	island bool
 }
 
 // readHole reads the gap before the event in a place; ok is false if there is none.

@@ -2,10 +2,8 @@ package room
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
-	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/id"
 )
@@ -75,22 +73,12 @@ func (g *Engine) NearestShown(
 // one that Nearest found, because some are missing here between it and the next
 // one in the other direction. The place is that of the event, 0 if there is none.
 func (g *Engine) GapBeside(ctx context.Context, roomID id.RoomID, place int64, back bool) (gap bool, err error) {
-	if place == 0 && !back {
-		return false, nil // behind the last event nothing is missing
-	}
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return false, err
 	}
-	query := "SELECT EXISTS (SELECT 1 FROM gaps WHERE room = $1 AND place = $2)"
-	if back {
-		query = "SELECT EXISTS (SELECT 1 FROM gaps WHERE room = $1 AND place = (SELECT min(place) FROM events WHERE room = $1 AND place > $2))"
-	}
-	err = g.db.View(ctx, func(tx *store.Tx) error { return tx.Row(query, r.num, place).Scan(&gap) })
-	if err != nil {
-		return false, fmt.Errorf("looking for gaps in %s: %w", roomID, err)
-	}
-	return gap, nil
+	at, err := g.gapBeside(ctx, r, place, back)
+	return at != 0, err
 }
 
 // windowOf reads events of an interval, from its beginning or its end.

@@ -45,11 +45,14 @@ func (r *live) takePast(ctx context.Context, h hole, past []bygone) (more bool, 
 	if _, err := r.settle(a, wait); err != nil {
 		return false, err
 	}
-	to := int64(0)
+	from, to := h.place, int64(0)
 	if p.left.missing != nil {
 		to = p.left.place
 	}
-	r.recent.moveGap(h.place, to)
+	if h.island {
+		from = 0
+	}
+	r.recent.moveGap(from, to)
 	return true, nil
 }
 
@@ -59,6 +62,13 @@ func (r *live) putPast(ctx context.Context, h hole, list []bygone) (a appended, 
 	p = &past{room: r, hole: h, place: h.place - 1 - int64(len(list))}
 	if err := p.look(ctx); err != nil {
 		return a, nil, nil, err
+	}
+	if h.island {
+		space := h.place - p.earlier.Place
+		if space < int64(4*len(list)) {
+			return a, nil, nil, nil
+		}
+		p.place = p.earlier.Place + space/2 - int64(len(list))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

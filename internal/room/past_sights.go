@@ -160,5 +160,8 @@ func (p *past) leave(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.hole.island {
+		return nil
+	}
 	return add(p.hole.missing)
 }

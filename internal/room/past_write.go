@@ -20,8 +20,10 @@ type pastKey struct {
 func (p *past) write(b *journal.Batch) {
 	room := p.room.num
 	b.Write(pastKey{room, p.hole.place}, func(tx *store.Tx) error {
-		if _, err := tx.Exec("DELETE FROM gaps WHERE room = $1 AND place = $2", room, p.hole.place); err != nil {
-			return fmt.Errorf("closing a gap of room %d: %w", room, err)
+		if !p.hole.island {
+			if _, err := tx.Exec("DELETE FROM gaps WHERE room = $1 AND place = $2", room, p.hole.place); err != nil {
+				return fmt.Errorf("closing a gap of room %d: %w", room, err)
+			}
 		}
 		if p.left.missing != nil {
 			if err := tx.QueueAll(insertGaps, [][]any{{room, p.left.place, encodeMissing(p.left.missing)}}); err != nil {

@@ -248,7 +248,7 @@ func (x *replay) decide(ctx context.Context, e *replayed, prev []stateres.Num) e
 	}
 	outcome, err := x.judge(ctx, e.event, e.entry, gap{})
 	if errors.Is(err, ErrUnsigned) {
-		return nil // the policy server was asked when the event came in
+		return nil // the policy server was not in the room when it came
 	}
 	if err != nil || outcome == Accepted {
 		return err

@@ -180,3 +180,13 @@ func (g *Engine) movedServers(r *live, members []memberChange, pos journal.Posit
 		})
 	}
 }
+
+// ServerSince returns the position of the journal at which the first of the members
+// came that a server has in a room without a break, 0 if it has none.
+func (g *Engine) ServerSince(ctx context.Context, room Num, server id.ServerName) (journal.Position, error) {
+	all, err := g.serversOf(ctx, room)
+	if all[server].joined == 0 {
+		return 0, err
+	}
+	return all[server].pos, err
+}

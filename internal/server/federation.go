@@ -63,7 +63,7 @@ type federation struct {
 }
 
 // newFederation makes what the rooms stand on.
-func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, n Network, log *slog.Logger) (f federation, err error) {
+func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key signing.Key, notaries []id.ServerName, n Network, log *slog.Logger) (f federation, err error) {
 	if f.health, err = remote.OpenHealth(ctx, db, log); err != nil {
 		return f, err
 	}
@@ -73,7 +73,7 @@ func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key si
 	f.servers = remote.NewServers(f.health, remote.ServersOptions{
 		Server: name, Key: key, Dial: n.Dial, Resolver: n.Resolver, Roots: n.Roots, Agent: "parley",
 	})
-	f.ring = remote.NewKeyRing(db, f.servers, nil, f.keys)
+	f.ring = remote.NewKeyRing(db, f.servers, notaries, f.keys)
 	return f, nil
 }
 

@@ -98,7 +98,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 			return devices.Change(ctx, user, concerns, do)
 		},
 	})
-	if p.federation, err = newFederation(ctx, db, name, key, n, log); err != nil {
+	if p.federation, err = newFederation(ctx, db, name, key, c.Federation.Notaries.List(), n, log); err != nil {
 		return p, err
 	}
 	p.typing = ephemeral.NewBoard(rand.Text(), p.journal.Poke)
