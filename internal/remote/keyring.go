@@ -64,7 +64,7 @@ const (
 	mostUsual     = mostRequests / 2
 	// The work of fetching.
 	keysTime  = 30 * time.Second
-	keysLimit = 256 << 10
+	keysLimit = 32 << 10 // bytes of what a server says of its keys, which is stored
 )
 
 // NewKeyRing returns a ring which trusts the notaries, in this order. The own
@@ -198,7 +198,8 @@ func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyNam
 }
 
 // keep stores what a server says of its keys, and has it in memory. What is known
-// already and valid for longer stays: a notary may have an old answer.
+// already and valid for longer stays: a notary may have an old answer. Of a server
+// that changes its keys all the time the latest are kept.
 func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjson.Value, keys map[id.KeyID]event.VerifyKey, fetched time.Time) error {
 	err := k.db.Update(ctx, func(tx *store.Tx) error {
 		for keyID, key := range keys {
@@ -212,7 +213,9 @@ func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjs
 				return err
 			}
 		}
-		return nil
+		return tx.Queue(`
+			DELETE FROM server_keys WHERE server = $1 AND key_id NOT IN (
+				SELECT key_id FROM server_keys WHERE server = $1 ORDER BY fetched DESC, valid_until DESC, key_id LIMIT $2)`, server, mostKeys)
 	})
 	if err != nil {
 		return fmt.Errorf("storing the keys of %s: %w", server, err)
