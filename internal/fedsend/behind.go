@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"parley/internal/journal"
@@ -90,5 +89,3 @@ func (s *Sender) probe(ctx context.Context, server id.ServerName) error {
 	}
 	return err
 }
-
-func timestamp(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

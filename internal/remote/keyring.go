@@ -23,7 +23,7 @@ type KeyRing struct {
 	notaries []id.ServerName
 	own      *OwnKeys
 
-	known    *cache.Cache[keyName, storedKey]
+	known    *cache.Cache[keyName, event.VerifyKey] // empty: it is not in the database
 	fetching singleflight.Group
 	asked    *cache.Cache[id.ServerName, attempt]
 
@@ -42,13 +42,6 @@ type attempt struct {
 type keyName struct {
 	server id.ServerName
 	key    id.KeyID
-}
-
-// storedKey is a key that is known, or known not to be in the database if it is
-// empty.
-type storedKey struct {
-	event.VerifyKey
-	fetched time.Time
 }
 
 const (
@@ -72,7 +65,7 @@ const (
 func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own *OwnKeys) *KeyRing {
 	return &KeyRing{
 		db: db, servers: s, notaries: notaries, own: own,
-		known:     cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
+		known:     cache.New[keyName](keyBytes, func(event.VerifyKey) int { return 400 }),
 		asked:     cache.New[id.ServerName](askedBytes, func(attempt) int { return 200 }),
 		strangers: make(chan struct{}, mostStrangers), usual: make(chan struct{}, mostUsual),
 	}
@@ -139,7 +132,7 @@ func (k *KeyRing) get(name keyName) (event.VerifyKey, bool) {
 		return k.own.get(name.key)
 	}
 	key, _ := k.known.Get(name)
-	return key.VerifyKey, key.Public != nil
+	return key, key.Public != nil
 }
 
 // load reads from the database which of the keys wanted are not in memory.
@@ -171,22 +164,21 @@ func (k *KeyRing) load(ctx context.Context, wants []Want) error {
 	return nil
 }
 
-func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyName]storedKey, error) {
-	stored := make(map[keyName]storedKey)
+func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyName]event.VerifyKey, error) {
+	stored := make(map[keyName]event.VerifyKey)
 	err := k.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, servers)
-		for row, err := range tx.Query("SELECT server, key_id, public, valid_until, expired, fetched FROM server_keys WHERE server "+in, list) {
+		for row, err := range tx.Query("SELECT server, key_id, public, valid_until, expired FROM server_keys WHERE server "+in, list) {
 			if err != nil {
 				return err
 			}
 			var name keyName
-			var key storedKey
+			var key event.VerifyKey
 			var public []byte
-			var fetched int64
-			if err := row.Scan(&name.server, &name.key, &public, &key.ValidUntil, &key.Expired, &fetched); err != nil {
+			if err := row.Scan(&name.server, &name.key, &public, &key.ValidUntil, &key.Expired); err != nil {
 				return err
 			}
-			key.Public, key.fetched = public, time.UnixMilli(fetched)
+			key.Public = public
 			stored[name] = key
 		}
 		return nil
@@ -225,7 +217,7 @@ func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjs
 		return err
 	}
 	for name, key := range stored {
-		k.known.Change(name, func(storedKey) storedKey { return key })
+		k.known.Change(name, func(event.VerifyKey) event.VerifyKey { return key })
 		k.known.Put(name, key)
 	}
 	return nil
