@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 
 	"parley/internal/endpoint"
 	"parley/internal/room"
@@ -104,7 +103,7 @@ func (s *Server) makeRoomAdmin(ctx context.Context, c endpoint.Caller, req makeR
 		key := ""
 		_, err := s.Rooms.Send(ctx, roomID, room.Draft{
 			Type: event.TypePowerLevels, StateKey: &key, Sender: giver,
-			Content: content.With("users", users(content).With(string(user), canonjson.Value(strconv.FormatInt(level, 10)))),
+			Content: content.With("users", users(content).With(string(user), canonjson.Integer(level))),
 		})
 		if err != nil {
 			return endpoint.Empty{}, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"parley/internal/journal"
@@ -95,5 +94,3 @@ func (s *Sender) probe(ctx context.Context, server id.ServerName) error {
 	}
 	return err
 }
-
-func timestamp(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

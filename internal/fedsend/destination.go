@@ -223,7 +223,7 @@ func (s *Sender) transaction(ctx context.Context, server id.ServerName, batch []
 	body = append(body, `],"origin":`...)
 	body = canonjson.AppendString(body, string(s.Server))
 	body = append(body, `,"origin_server_ts":`...)
-	body = append(body, []byte(canonjson.Value(timestamp(time.Now())))...)
+	body = append(body, canonjson.Integer(time.Now().UnixMilli())...)
 	body = append(body, `,"pdus":[`...)
 	body = append(appendList(body, batch, false), "]}"...)
 	_, err := s.Remote.Do(ctx, remote.Call{

@@ -118,7 +118,7 @@ func (n *news) takeReceipts() canonjson.Value {
 }
 
 func receiptOf(r receipt.Receipt) canonjson.Value {
-	data := canonjson.Value("{}").With("ts", canonjson.Value(strconv.FormatInt(r.TS, 10)))
+	data := canonjson.Value("{}").With("ts", canonjson.Integer(r.TS))
 	if r.Thread != "" {
 		data = data.With("thread_id", canonjson.Text(r.Thread))
 	}
@@ -155,7 +155,7 @@ func presenceOf(user id.UserID, s ephemeral.Status, now time.Time) canonjson.Val
 	if state == ephemeral.Online {
 		v = v.With("currently_active", canonjson.Value(strconv.FormatBool(s.Currently)))
 	}
-	v = v.With("last_active_ago", canonjson.Value(strconv.FormatInt(ago, 10))).With("presence", canonjson.Text(state.String()))
+	v = v.With("last_active_ago", canonjson.Integer(ago)).With("presence", canonjson.Text(state.String()))
 	if s.Message != "" {
 		v = v.With("status_msg", canonjson.Text(s.Message))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -90,18 +91,62 @@ func (b *Book) foreign(entries []journal.Entry) {
 // root, which is in the main one, is for nothing in it and changes nothing. Whether
 // the user may be heard in the room is for the caller to know.
 func (b *Book) Put(ctx context.Context, room id.RoomID, r Receipt) error {
-	if err := r.check(); err != nil {
+	change, err := b.prepare(ctx, room, r)
+	if change == nil || err != nil {
 		return err
+	}
+	if _, err := b.journal.Append(ctx, change); err != nil {
+		return fmt.Errorf("storing the receipt of %s in %s: %w", r.User, room, err)
+	}
+	return nil
+}
+
+// together is how many receipts are put in one append, which others wait for.
+const together = 100
+
+// PutAll is Put for several receipts of a room, in one commit unless they are many.
+// Those that Put would refuse change nothing; the error is a fault.
+func (b *Book) PutAll(ctx context.Context, room id.RoomID, list []Receipt) error {
+	var changes []journal.Change
+	for _, r := range list {
+		change, err := b.prepare(ctx, room, r)
+		if refused := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		if change != nil {
+			changes = append(changes, change)
+		}
+	}
+	for some := range slices.Chunk(changes, together) {
+		_, err := b.journal.Append(ctx, func(batch *journal.Batch) error {
+			for _, change := range some {
+				if err := change(batch); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("storing %d receipts in %s: %w", len(some), room, err)
+		}
+	}
+	return nil
+}
+
+// prepare returns the change that puts a receipt, nil if it would not move.
+func (b *Book) prepare(ctx context.Context, room id.RoomID, r Receipt) (journal.Change, error) {
+	if err := r.check(); err != nil {
+		return nil, err
 	}
 	at, err := b.locate(ctx, room, r.EventID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case r.Thread == string(r.EventID):
-		return nil
+		return nil, nil
 	case r.Thread != "" && r.Thread != at.Thread:
-		return mxerr.New(mxerr.InvalidParam, "The event is not in the thread")
+		return nil, mxerr.New(mxerr.InvalidParam, "The event is not in the thread")
 	case r.Thread != "" && r.Thread != ThreadMain:
 		at.Mark = at.InThread
 	}
@@ -114,12 +159,9 @@ func (b *Book) Put(ctx context.Context, room id.RoomID, r Receipt) error {
 		b.marks.drop(at.Room, r.User)
 	}
 	if err != nil || behind {
-		return err
+		return nil, err
 	}
-	if _, err := b.journal.Append(ctx, b.change(at, r)); err != nil {
-		return fmt.Errorf("storing the receipt of %s in %s: %w", r.User, room, err)
-	}
-	return nil
+	return b.change(at, r), nil
 }
 
 func (r Receipt) check() error {

@@ -148,6 +148,38 @@ func TestAReceiptNeverMovesBackwards(t *testing.T) {
 	})
 }
 
+func TestReceiptsArePutTogether(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		commits := 0
+		db.FailAt(func(p store.Point) error {
+			if p == store.BeforeCommit {
+				commits++
+			}
+			return nil
+		})
+		n := start(t, db)
+		n.put("!1", read("@u7:a.test", 200))
+		before := commits
+		list := []Receipt{read(alice, 3), {User: alice, Type: TypeRead, EventID: "$unknown"}, read(alice, 2), {User: bob, Type: "m.odd", EventID: at(1)}}
+		for i := range 60 {
+			list = append(list, read(id.UserID(fmt.Sprintf("@u%d:a.test", i)), int64(i)+1))
+		}
+		if err := n.PutAll(ctx, "!1", list); err != nil {
+			t.Fatal(err)
+		}
+		if commits -= before; commits != 1 {
+			t.Errorf("%d commits, want 1", commits)
+		}
+		got := make(map[id.UserID]id.EventID)
+		for _, r := range n.all(alice, 1)[1] {
+			got[r.User] = r.EventID
+		}
+		if len(got) != 61 || got[alice] != at(3) || got["@u7:a.test"] != at(200) || got["@u59:a.test"] != at(60) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 func TestWhatIsRefused(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db)

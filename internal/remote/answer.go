@@ -48,9 +48,9 @@ func (s *Servers) refused(ctx context.Context, c Call, resp *http.Response, bega
 	}
 	switch {
 	case r.Status == http.StatusTooManyRequests:
-		s.health.Busy(ctx, c.Server, began, pauseAsked(resp.Header, r.Body))
+		s.health.Busy(c.Server, began, pauseAsked(resp.Header, r.Body))
 	case r.Status >= 500 || r.Code == "":
-		s.failed(ctx, c, began)
+		s.failed(c, began)
 	default:
 		s.health.Heard(ctx, c.Server)
 	}

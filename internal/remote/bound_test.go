@@ -20,6 +20,7 @@ func TestThereIsALimitOfDeadServersThatAreKnown(t *testing.T) {
 		}
 		stored := func() (n int) {
 			t.Helper()
+			h.store(t.Context())
 			if err := db.View(t.Context(), func(tx *store.Tx) error {
 				return tx.Row("SELECT count(*) FROM outages").Scan(&n)
 			}); err != nil {
@@ -30,16 +31,16 @@ func TestThereIsALimitOfDeadServersThatAreKnown(t *testing.T) {
 		for i := range mostOutages {
 			h.outages[id.ServerName(fmt.Sprintf("s%d.test", i))] = outage{1, time.Now()}
 		}
-		h.Failed(t.Context(), "more.test", time.Now())
+		h.Failed("more.test", time.Now())
 		if len(h.outages) != mostOutages || stored() != 0 {
 			t.Errorf("%d servers are known, %d stored", len(h.outages), stored())
 		}
-		h.Failed(t.Context(), "s7.test", time.Now()) // which is one of them
+		h.Failed("s7.test", time.Now()) // which is one of them
 		if stored() != 1 {
 			t.Errorf("%d are stored, want 1", stored())
 		}
 		time.Sleep(forgetAfter + time.Hour)
-		h.Failed(t.Context(), "more.test", time.Now())
+		h.Failed("more.test", time.Now())
 		if len(h.outages) != 1 || stored() != 1 {
 			t.Errorf("after a week %d servers are known, %d stored", len(h.outages), stored())
 		}

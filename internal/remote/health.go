@@ -18,8 +18,9 @@ import (
 //
 // After a failure a server is left alone, for twice as long after each further
 // one, until anything is heard of it. What is known survives a restart, so that
-// thousands of dead servers are not all tried at every start; what cannot be
-// stored is logged, and stored with the next change. Servers that nobody has tried
+// thousands of dead servers are not all tried at every start. A sign of life is
+// stored at once, and failures soon, many in one commit; what cannot be stored is
+// logged, and stored with the next change. Servers that nobody has tried
 // for long are forgotten, and there is a limit of how many are known. Health is
 // safe for concurrent use.
 type Health struct {
@@ -42,10 +43,13 @@ type outage struct {
 	retry    time.Time
 }
 
-// For how long a server is left alone after the first failure, and at most.
+// For how long a server is left alone after the first failure, and at most: as long
+// as it may come back, and once it has been away for about a week.
 const (
-	firstPause = 5 * time.Second
-	lastPause  = 2 * time.Hour
+	firstPause   = 5 * time.Second
+	lastPause    = 2 * time.Hour
+	longPause    = 24 * time.Hour
+	longFailures = 110
 	// busyFailures is of how many failures one that is there has the pause at most,
 	// unless it asks for a longer one itself: five minutes.
 	busyFailures = 7
@@ -88,6 +92,25 @@ func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, e
 	return h, nil
 }
 
+// storeEvery is how often failures are stored. A crash in between costs a few more
+// attempts to reach dead servers.
+const storeEvery = time.Minute
+
+// Run stores failures from time to time, and when the context ends.
+func (h *Health) Run(ctx context.Context) {
+	ticker := time.NewTicker(storeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			h.store(ctx)
+		case <-ctx.Done():
+			h.store(ctx)
+			return
+		}
+	}
+}
+
 // OnBack adds what is called when a server is heard of that could not be reached.
 // It is called once for an outage and must not block. It is added before the
 // first request.
@@ -103,19 +126,19 @@ func (h *Health) Retry(server id.ServerName) time.Time {
 
 // Failed takes in that a server could not be reached, by an attempt that began
 // at the time given. Of many attempts at once only one counts.
-func (h *Health) Failed(ctx context.Context, server id.ServerName, began time.Time) {
-	h.leave(ctx, server, began, 0, math.MaxInt)
+func (h *Health) Failed(server id.ServerName, began time.Time) {
+	h.leave(server, began, 0, math.MaxInt)
 }
 
 // Busy takes in that a server is there and wants to be left alone: at least for as
 // long as it says.
-func (h *Health) Busy(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration) {
-	h.leave(ctx, server, began, pause, busyFailures)
+func (h *Health) Busy(server id.ServerName, began time.Time, pause time.Duration) {
+	h.leave(server, began, pause, busyFailures)
 }
 
 // leave has a server left alone after one failure more, which counts as one of a
 // number at most.
-func (h *Health) leave(ctx context.Context, server id.ServerName, began time.Time, pause time.Duration, most int) {
+func (h *Health) leave(server id.ServerName, began time.Time, pause time.Duration, most int) {
 	h.mu.Lock()
 	h.prune()
 	o, down := h.outages[server]
@@ -124,10 +147,9 @@ func (h *Health) leave(ctx context.Context, server id.ServerName, began time.Tim
 		return
 	}
 	o.failures = min(o.failures+1, most)
-	o.retry = time.Now().Add(min(max(pauseAfter(o.failures, rand.Float64()), pause), lastPause))
+	o.retry = time.Now().Add(max(pauseAfter(o.failures, rand.Float64()), min(pause, lastPause)))
 	h.outages[server], h.changed[server] = o, true
 	h.mu.Unlock()
-	h.store(ctx)
 }
 
 // prune forgets servers that nobody tries any more. The caller holds mu.
@@ -149,9 +171,9 @@ func (h *Health) prune() {
 // a share of 0.5 to 1 of twice as long as the time before, so that not all
 // servers try at once. random is from 0 to 1.
 func pauseAfter(failures int, random float64) time.Duration {
-	pause := lastPause
-	if shift := failures - 1; shift < 20 {
-		pause = min(firstPause<<shift, lastPause)
+	pause := min(firstPause<<min(failures-1, 20), lastPause)
+	if failures > longFailures {
+		pause = longPause
 	}
 	return time.Duration(float64(pause) * (0.5 + random/2))
 }

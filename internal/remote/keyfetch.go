@@ -115,6 +115,9 @@ func (a attempt) pause(insist bool) time.Duration {
 
 // take keeps what an object says of a server's keys, if it is right.
 func (k *KeyRing) take(ctx context.Context, server id.ServerName, object canonjson.Value) error {
+	if len(object) > keysLimit {
+		return nil // a notary passes on what is too much
+	}
 	now := time.Now()
 	keys, err := parseKeys(object, server, now)
 	if err != nil {

@@ -23,7 +23,7 @@ type KeyRing struct {
 	notaries []id.ServerName
 	own      *OwnKeys
 
-	known    *cache.Cache[keyName, storedKey]
+	known    *cache.Cache[keyName, event.VerifyKey] // empty: it is not in the database
 	fetching singleflight.Group
 	asked    *cache.Cache[id.ServerName, attempt]
 
@@ -44,13 +44,6 @@ type keyName struct {
 	key    id.KeyID
 }
 
-// storedKey is a key that is known, or known not to be in the database if it is
-// empty.
-type storedKey struct {
-	event.VerifyKey
-	fetched time.Time
-}
-
 const (
 	keyBytes   = 8 << 20
 	askedBytes = 1 << 20
@@ -64,7 +57,7 @@ const (
 	mostUsual     = mostRequests / 2
 	// The work of fetching.
 	keysTime  = 30 * time.Second
-	keysLimit = 256 << 10
+	keysLimit = 32 << 10 // bytes of what a server says of its keys, which is stored
 )
 
 // NewKeyRing returns a ring which trusts the notaries, in this order. The own
@@ -72,7 +65,7 @@ const (
 func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own *OwnKeys) *KeyRing {
 	return &KeyRing{
 		db: db, servers: s, notaries: notaries, own: own,
-		known:     cache.New[keyName](keyBytes, func(storedKey) int { return 400 }),
+		known:     cache.New[keyName](keyBytes, func(event.VerifyKey) int { return 400 }),
 		asked:     cache.New[id.ServerName](askedBytes, func(attempt) int { return 200 }),
 		strangers: make(chan struct{}, mostStrangers), usual: make(chan struct{}, mostUsual),
 	}
@@ -142,7 +135,7 @@ func (k *KeyRing) get(name keyName) (event.VerifyKey, bool) {
 		}
 	}
 	key, _ := k.known.Get(name)
-	return key.VerifyKey, key.Public != nil
+	return key, key.Public != nil
 }
 
 // isOwn reports whether a key is known to be one of this server itself.
@@ -187,22 +180,21 @@ func (k *KeyRing) load(ctx context.Context, wants []Want) error {
 	return nil
 }
 
-func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyName]storedKey, error) {
-	stored := make(map[keyName]storedKey)
+func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyName]event.VerifyKey, error) {
+	stored := make(map[keyName]event.VerifyKey)
 	err := k.db.View(ctx, func(tx *store.Tx) error {
 		in, list := tx.In(1, servers)
-		for row, err := range tx.Query("SELECT server, key_id, public, valid_until, expired, fetched FROM server_keys WHERE server "+in, list) {
+		for row, err := range tx.Query("SELECT server, key_id, public, valid_until, expired FROM server_keys WHERE server "+in, list) {
 			if err != nil {
 				return err
 			}
 			var name keyName
-			var key storedKey
+			var key event.VerifyKey
 			var public []byte
-			var fetched int64
-			if err := row.Scan(&name.server, &name.key, &public, &key.ValidUntil, &key.Expired, &fetched); err != nil {
+			if err := row.Scan(&name.server, &name.key, &public, &key.ValidUntil, &key.Expired); err != nil {
 				return err
 			}
-			key.Public, key.fetched = public, time.UnixMilli(fetched)
+			key.Public = public
 			stored[name] = key
 		}
 		return nil
@@ -214,7 +206,8 @@ func (k *KeyRing) read(ctx context.Context, servers []id.ServerName) (map[keyNam
 }
 
 // keep stores what a server says of its keys, and has it in memory. What is known
-// already and valid for longer stays: a notary may have an old answer.
+// already and valid for longer stays: a notary may have an old answer. Of a server
+// that changes its keys all the time the latest are kept.
 func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjson.Value, keys map[id.KeyID]event.VerifyKey, fetched time.Time) error {
 	err := k.db.Update(ctx, func(tx *store.Tx) error {
 		for keyID, key := range keys {
@@ -228,7 +221,9 @@ func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjs
 				return err
 			}
 		}
-		return nil
+		return tx.Queue(`
+			DELETE FROM server_keys WHERE server = $1 AND key_id NOT IN (
+				SELECT key_id FROM server_keys WHERE server = $1 ORDER BY fetched DESC, valid_until DESC, key_id LIMIT $2)`, server, mostKeys)
 	})
 	if err != nil {
 		return fmt.Errorf("storing the keys of %s: %w", server, err)
@@ -238,7 +233,7 @@ func (k *KeyRing) keep(ctx context.Context, server id.ServerName, object canonjs
 		return err
 	}
 	for name, key := range stored {
-		k.known.Change(name, func(storedKey) storedKey { return key })
+		k.known.Change(name, func(event.VerifyKey) event.VerifyKey { return key })
 		k.known.Put(name, key)
 	}
 	return nil

@@ -398,3 +398,36 @@ func TestADeadServerIsAskedForKeysLessAndLessOften(t *testing.T) {
 		}
 	})
 }
+
+// TestAServerHasFewKeys has one use a hundred new keys each day for some days.
+func TestAServerHasFewKeys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		in := newInternet(t)
+		o := in.origin(&origin{name: "a.test", valid: 30 * 24 * time.Hour})
+		for day := range 4 {
+			o.keys = nil
+			for i := range 100 {
+				o.keys = append(o.keys, newKey(id.KeyID(fmt.Sprintf("ed25519:d%dk%d", day, i)), 1))
+			}
+			in.lookup(in.ring(db), remote.Want{Server: "a.test", Key: o.keys[0].ID})
+		}
+		var stored, bytes int
+		if err := db.View(t.Context(), func(tx *store.Tx) error {
+			return tx.Row("SELECT count(*), sum(length(response)) FROM server_keys").Scan(&stored, &bytes)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if stored != 64 || bytes > 64*32<<10 {
+			t.Errorf("%d keys are stored, with %d bytes", stored, bytes)
+		}
+		found := 0
+		for _, key := range o.keys {
+			if _, ok := in.lookup(in.ring(db), remote.Want{Server: "a.test", Key: key.ID}); ok {
+				found++
+			}
+		}
+		if found != 64 {
+			t.Errorf("of the keys of the last day %d are known", found)
+		}
+	})
+}

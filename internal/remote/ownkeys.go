@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"parley/internal/store"
@@ -69,11 +68,11 @@ func (o *OwnKeys) Published() canonjson.Value {
 	}
 	verify = verify.With(string(o.key.ID), about(o.key.Public()))
 	for keyID, key := range o.past {
-		old = old.With(string(keyID), about(key.Public).With("expired_ts", number(key.Expired)))
+		old = old.With(string(keyID), about(key.Public).With("expired_ts", canonjson.Integer(key.Expired)))
 	}
 	object := canonjson.Value("{}").
 		With("server_name", canonjson.Text(string(o.server))).
-		With("valid_until_ts", number(time.Now().Add(publishedFor).UnixMilli())).
+		With("valid_until_ts", canonjson.Integer(time.Now().Add(publishedFor).UnixMilli())).
 		With("verify_keys", verify).With("old_verify_keys", old)
 	return o.Sign(object)
 }
@@ -91,5 +90,3 @@ func (o *OwnKeys) get(keyID id.KeyID) (event.VerifyKey, bool) {
 	key, ok := o.past[keyID]
 	return key, ok
 }
-
-func number(n int64) canonjson.Value { return canonjson.Value(strconv.FormatInt(n, 10)) }

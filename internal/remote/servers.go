@@ -174,7 +174,7 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 		leave()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			s.discovery.Forget(c.Server)
-			s.failed(ctx, c, began)
+			s.failed(c, began)
 		}
 		return nil, fmt.Errorf("asking %s for %s %s: %w", c.Server, c.Method, c.Path, err)
 	}
@@ -191,9 +191,9 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 }
 
 // failed takes in that the server of a call could not be reached.
-func (s *Servers) failed(ctx context.Context, c Call, began time.Time) {
+func (s *Servers) failed(c Call, began time.Time) {
 	if !c.Hearsay {
-		s.health.Failed(ctx, c.Server, began)
+		s.health.Failed(c.Server, began)
 	}
 }
 

@@ -156,7 +156,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Receipts: p.receipts, ToDevice: p.toDevice, DeviceLists: p.devices, Status: p.presence.Status, Log: log,
 	})
 	p.loops = append(p.loops,
-		p.federation.inbox.Run,
+		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
 		p.accounts.Run,
 		p.doorman.Run,

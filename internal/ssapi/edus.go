@@ -121,30 +121,44 @@ func (s *Server) receiptEDU(ctx context.Context, origin id.ServerName, content c
 		if err != nil {
 			continue
 		}
+		var list []receipt.Receipt
 		for name, about := range kinds.Get(receipt.TypeRead).Members() {
 			text, _ := name.Text()
 			user, err := id.ParseUserID(text)
-			if left--; err != nil || left < 0 {
-				continue
+			if left--; left >= 0 && err == nil && user.Server() == origin {
+				list = append(list, readReceipt(user, about))
 			}
-			if err := s.putReceipt(ctx, origin, roomID, user, about); err != nil {
-				return err
-			}
+		}
+		if err := s.putReceipts(ctx, origin, roomID, list); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// putReceipt puts a receipt. One for an event that has not come is dropped.
-func (s *Server) putReceipt(ctx context.Context, origin id.ServerName, roomID id.RoomID, user id.UserID, about canonjson.Value) error {
-	in, err := s.present(ctx, origin, roomID, user)
-	if err == nil && in {
-		err = s.Receipts.Put(ctx, roomID, readReceipt(user, about))
-	}
-	if refused := (*mxerr.Error)(nil); errors.As(err, &refused) {
+// putReceipts puts receipts of users of a server, as far as they are in the room.
+// One for an event that has not come is dropped.
+func (s *Server) putReceipts(ctx context.Context, origin id.ServerName, roomID id.RoomID, list []receipt.Receipt) error {
+	if len(list) == 0 {
 		return nil
 	}
-	return err
+	var refused *mxerr.Error
+	if err := s.Rooms.Admits(ctx, roomID, origin); errors.As(err, &refused) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var present []receipt.Receipt
+	for _, r := range list {
+		membership, err := s.Rooms.Membership(ctx, roomID, r.User)
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		if err == nil && membership == event.MembershipJoin {
+			present = append(present, r)
+		}
+	}
+	return s.Receipts.PutAll(ctx, roomID, present)
 }
 
 // readReceipt reads what is said of a receipt; the last event counts.

@@ -86,28 +86,37 @@ func (s *Server) take(ctx context.Context, c endpoint.Caller, req signedEvent, m
 	if err != nil {
 		return nil, err
 	}
-	key, isState := e.StateKey()
-	switch {
-	case e.RoomID() != req.RoomID:
-		return nil, mxerr.New(mxerr.InvalidParam, "The event is of another room")
-	case e.ID() != req.EventID && e.Rules().EventID == roomver.EventIDCarried:
-		return nil, mxerr.New(mxerr.InvalidParam, "The event has another ID")
-	case e.Type() != event.TypeMember || !isState || key != string(e.Sender()) || e.Membership() != membership:
+	if key, ok := e.StateKey(); e.Type() != event.TypeMember || !ok || key != string(e.Sender()) || e.Membership() != membership {
 		return nil, mxerr.New(mxerr.InvalidParam, "The event does not say that its sender wants to %s", membership)
+	}
+	if err := s.genuine(ctx, c, e, req.RoomID, req.EventID); err != nil {
+		return nil, err
+	}
+	return s.Rooms.Take(ctx, req.RoomID, e)
+}
+
+// genuine refuses an event that is not the one that a request names, or not by the
+// server that sends it.
+func (s *Server) genuine(ctx context.Context, c endpoint.Caller, e *event.Event, roomID id.RoomID, eventID id.EventID) error {
+	switch {
+	case e.RoomID() != roomID:
+		return mxerr.New(mxerr.InvalidParam, "The event is of another room")
+	case e.ID() != eventID:
+		return mxerr.New(mxerr.InvalidParam, "The event has another ID")
 	case e.Sender().Server() != c.Server:
-		return nil, mxerr.New(mxerr.Forbidden, "%s is not a user of %s", e.Sender(), c.Server)
+		return mxerr.New(mxerr.Forbidden, "%s is not a user of %s", e.Sender(), c.Server)
 	}
 	keys, err := s.Ring.Lookup(ctx, wants(e, c.Server))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.Verifier.VerifyServer(e, c.Server, keys); err != nil {
-		return nil, mxerr.New(mxerr.Forbidden, "The event is not signed by %s", c.Server).Wrap(err)
+		return mxerr.New(mxerr.Forbidden, "The event is not signed by %s", c.Server).Wrap(err)
 	}
 	if !e.HashMatches() {
-		return nil, mxerr.New(mxerr.InvalidParam, "The event does not have the hash that it says")
+		return mxerr.New(mxerr.InvalidParam, "The event does not have the hash that it says")
 	}
-	return s.Rooms.Take(ctx, req.RoomID, e)
+	return nil
 }
 
 // parse reads an event of a room that this server knows.
@@ -140,7 +149,7 @@ type joinParams struct {
 }
 
 // readJoin reads the request of a join.
-func readJoin(r *http.Request, c endpoint.Caller) (p joinParams, err error) {
+func readJoin(r *http.Request) (p joinParams, err error) {
 	if err := parse(&p.RoomID, r.PathValue("roomID"), id.ParseRoomID); err != nil {
 		return p, err
 	}
@@ -154,7 +163,7 @@ func readJoin(r *http.Request, c endpoint.Caller) (p joinParams, err error) {
 
 // sendJoin serves https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2send_joinroomideventid
 func (s *Server) sendJoin(w http.ResponseWriter, r *http.Request, c endpoint.Caller) error {
-	p, err := readJoin(r, c)
+	p, err := readJoin(r)
 	if err != nil {
 		return err
 	}
@@ -170,7 +179,7 @@ func (s *Server) sendJoin(w http.ResponseWriter, r *http.Request, c endpoint.Cal
 // sendJoinV1 serves the form of before version 1.4 of the specification, which
 // has the status in the body, too.
 func (s *Server) sendJoinV1(w http.ResponseWriter, r *http.Request, c endpoint.Caller) error {
-	p, err := readJoin(r, c)
+	p, err := readJoin(r)
 	if err != nil {
 		return err
 	}

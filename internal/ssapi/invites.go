@@ -42,7 +42,7 @@ func (s *Server) invite(ctx context.Context, c endpoint.Caller, req inviteReques
 	if err != nil {
 		return inviteResponse{}, mxerr.New(mxerr.BadJSON, "The event is malformed: %s", err.Error())
 	}
-	if err := s.checkInvite(ctx, c, req.RoomID, e); err != nil {
+	if err := s.checkInvite(ctx, c, req, e); err != nil {
 		return inviteResponse{}, err
 	}
 	signed, err := s.Rooms.TakeInvite(ctx, e, req.Version, req.State)
@@ -54,18 +54,17 @@ func (s *Server) invite(ctx context.Context, c endpoint.Caller, req inviteReques
 
 // checkInvite refuses what is not an invite of a user of this server by one of the
 // server that sends it.
-func (s *Server) checkInvite(ctx context.Context, c endpoint.Caller, roomID id.RoomID, e *event.Event) error {
+func (s *Server) checkInvite(ctx context.Context, c endpoint.Caller, req inviteRequest, e *event.Event) error {
 	key, isState := e.StateKey()
 	user, err := id.ParseUserID(key)
 	switch {
-	case e.RoomID() != roomID:
-		return mxerr.New(mxerr.InvalidParam, "The event is of another room")
 	case e.Type() != event.TypeMember || !isState || err != nil || e.Membership() != event.MembershipInvite:
 		return mxerr.New(mxerr.InvalidParam, "The event is not an invite")
-	case e.Sender().Server() != c.Server:
-		return mxerr.New(mxerr.Forbidden, "%s is not a user of %s", e.Sender(), c.Server)
 	case user.Server() != s.Name:
 		return mxerr.New(mxerr.InvalidParam, "%s is not a user of this server", user)
+	}
+	if err := s.genuine(ctx, c, e, req.RoomID, req.EventID); err != nil {
+		return err
 	}
 	exists, err := s.Users.Exists(ctx, user)
 	if err != nil {
@@ -73,16 +72,6 @@ func (s *Server) checkInvite(ctx context.Context, c endpoint.Caller, roomID id.R
 	}
 	if !exists {
 		return mxerr.New(mxerr.NotFound, "There is no user %s", user)
-	}
-	keys, err := s.Ring.Lookup(ctx, wants(e, c.Server))
-	if err != nil {
-		return err
-	}
-	if err := s.Verifier.VerifyServer(e, c.Server, keys); err != nil {
-		return mxerr.New(mxerr.Forbidden, "The event is not signed by %s", c.Server).Wrap(err)
-	}
-	if !e.HashMatches() {
-		return mxerr.New(mxerr.InvalidParam, "The event does not have the hash that it says")
 	}
 	return nil
 }

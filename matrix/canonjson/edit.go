@@ -1,6 +1,9 @@
 package canonjson
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // With returns a copy of the object v in which the member has the value. A nil
 // v counts as an empty object; v must not be of another kind.
@@ -67,3 +70,7 @@ func appendMember(out []byte, key, value Value) []byte {
 
 // Text returns s as a canonical JSON string.
 func Text(s string) Value { return AppendString(make([]byte, 0, len(s)+2), s) }
+
+// Integer returns n as canonical JSON, which has no numbers beyond [MaxInt]: n must
+// be none.
+func Integer(n int64) Value { return strconv.AppendInt(nil, n, 10) }
