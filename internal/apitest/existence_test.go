@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ var tellsRooms = map[string]string{
 	"GET /_matrix/client/v3/directory/list/room/{}": "the specification wants a 404 where there is no room",
 	"PUT /_matrix/client/v3/directory/list/room/{}": "as above",
 }
+
+// ownCounts are how much the attacker has put into a backup by now.
+var ownCounts = regexp.MustCompile(`"(count|etag)":"?[0-9]+"?`)
 
 // TestNobodyLearnsOfRoomsAndEventsThatAreNotForThem compares what an attacker is
 // told of what is not for him with what he is told of what does not exist.
@@ -42,7 +46,7 @@ func TestNobodyLearnsOfRoomsAndEventsThatAreNotForThem(t *testing.T) {
 			}
 			status, answer := u.Do(r.Method, v.target(r, with, nil, query), body)
 			told := strings.NewReplacer(roomID, "ROOM", eventID, "EVENT").Replace(string(answer))
-			return fmt.Sprint(status, " ", told)
+			return fmt.Sprint(status, " ", ownCounts.ReplaceAllString(told, ""))
 		}
 		const nowhere, never = "!unknown:a.test", "$unknown"
 		event := slices.Contains(wildcards, "eventID")

@@ -36,6 +36,11 @@ var beyond = map[string]string{
 	"POST /_synapse/admin/v1/register": "as above",
 	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms": "clients know mutual rooms by this name",
 
+	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",
+	"GET /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "as above",
+	"DELETE /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":         "as above",
+	"POST /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{}/events": "as above",
+
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 

@@ -147,9 +147,29 @@ func (s *stage) plant() {
 		s.aliceFilter = text(a.Must("POST", user+"filter", map[string]any{"event_fields": []string{s.secret()}}), "filter_id")
 	}
 	a.Must("POST", c+"rooms/"+string(s.private)+"/receipt/m.read.private/"+string(s.inPrivate), `{}`)
+	s.plantKeys()
 	s.inOpen = id.EventID(text(a.Must("PUT", c+"rooms/"+string(s.open)+"/send/m.room.message/1", map[string]any{"body": "hello"}), "event_id"))
 	s.aliceSync = text(a.Must("GET", c+"sync", nil), "next_batch")
 	s.names = []string{aliceRule, string(s.private), string(s.inPrivate), string(s.before), s.aliceDevice, a.Token, s.bob.Token, string(s.bob.Device)}
+}
+
+// plantKeys has Alice use encryption, with another device, and keep what she needs
+// for it on the server.
+func (s *stage) plantKeys() {
+	const c = "/_matrix/client/v3/"
+	a := s.alice
+	laptop := a.Login()
+	laptop.UploadKeys("A", "B")
+	laptop.Must("POST", c+"keys/device_signing/upload", laptop.CrossSigning("1"))
+	s.secrets = append(s.secrets, laptop.CrossKey("user_signing", "1").Public())
+	a.Must("POST", c+"room_keys/version", map[string]any{"algorithm": "org.test", "auth_data": map[string]any{"x": s.secret()}})
+	key := map[string]any{"first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": map[string]any{"x": s.secret()}}
+	a.Must("PUT", c+"room_keys/keys/"+string(s.private)+"/"+s.secret()+"?version=1", key)
+	a.Must("PUT", c+"room_keys/keys/"+string(s.open)+"/k?version=1", key)
+	dry := (&hstest.User{ID: a.ID, Device: "DRY"}).Keys()
+	a.Must("PUT", "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device", map[string]any{
+		"device_id": "DRY", "device_data": map[string]any{"algorithm": "org.test", "x": s.secret()}, "device_keys": dry.Sign(dry.Device()),
+	})
 }
 
 // An attacker is somebody who is in the open room, was in the one that is left,
@@ -203,6 +223,9 @@ func (s *stage) attacker() *attacker {
 	} {
 		u.Must("PUT", c+path, body)
 	}
+	u.UploadKeys("A")
+	u.Must("POST", c+"room_keys/version", `{"algorithm":"org.test","auth_data":{}}`)
+	u.Must("PUT", c+"room_keys/keys/"+string(a.own)+"/k?version=1", `{"first_message_index":0,"forwarded_count":0,"is_verified":true,"session_data":{}}`)
 	a.filter = text(u.Must("POST", c+"user/"+string(a.user)+"/filter", `{}`), "filter_id")
 	a.sync = text(u.Must("GET", c+"sync", nil), "next_batch")
 	return a
@@ -233,9 +256,15 @@ func (s *stage) belongings() map[string]string {
 	for _, path := range []string{"devices", "profile/" + string(s.alice.ID), "rooms/" + string(s.private) + "/state", "pushrules/",
 		"rooms/" + string(s.private) + "/messages?dir=b&limit=100", "user/" + string(s.alice.ID) + "/filter/" + s.aliceFilter,
 		"user/" + string(s.alice.ID) + "/rooms/" + string(s.open) + "/tags",
+		"room_keys/version", "room_keys/keys?version=1", "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device",
 		"directory/room/%23open:a.test", "directory/room/%23left:a.test"} {
-		all[path] = timeless(s.alice.Must("GET", c+path, nil))
+		whole := c + path
+		if strings.HasPrefix(path, "/") {
+			whole = path
+		}
+		all[path] = timeless(s.alice.Must("GET", whole, nil))
 	}
+	all["keys"] = timeless(s.alice.Must("POST", c+"keys/query", map[string]any{"device_keys": map[id.UserID][]string{s.alice.ID: {}}}))
 	sync := s.alice.Must("GET", c+"sync", nil)
 	all["account data"] = timeless(sync.Get("account_data"))
 	all["private room"] = timeless(sync.Get("rooms").Get("join").Get(string(s.private)))

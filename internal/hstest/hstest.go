@@ -107,6 +107,7 @@ type Server struct {
 
 	world    *World
 	dead     atomic.Pointer[atomic.Bool] // of the process: nothing is committed any more
+	ending   atomic.Pointer[atomic.Bool] // of the process: it was told to end
 	listener *memnet.Listener
 	secure   *memnet.Listener // for other servers
 	stop     context.CancelFunc
@@ -168,6 +169,7 @@ func (s *Server) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.Server, s.listener = opened, t.Net.Listen(string(s.Name))
 	s.dead.Store(dead)
+	s.ending.Store(new(atomic.Bool))
 	s.secure = t.Net.Listen(string(s.Name) + ":8448")
 	secure := tls.NewListener(s.secure, &tls.Config{Certificates: []tls.Certificate{t.certificate(s.Name)}})
 	s.stop, s.done = stop, make(chan error, 1)
@@ -205,6 +207,7 @@ func (s *Server) Restart() {
 
 func (s *Server) end() {
 	s.world.Helper()
+	s.ending.Load().Store(true)
 	s.stop()
 	s.stop = nil
 	// A listener that is severed fails the server, perhaps before it was told

@@ -135,7 +135,7 @@ func (s *Server) request(method, path, authorization, text string) (int, canonjs
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	dead := s.dead.Load() // that of the process that is asked
+	dead, ending := s.dead.Load(), s.ending.Load() // those of the process that is asked
 	resp, err := t.client.Do(r)
 	if err != nil {
 		return 0, nil, err
@@ -145,7 +145,8 @@ func (s *Server) request(method, path, authorization, text string) (int, canonjs
 	if err != nil {
 		return 0, nil, err
 	}
-	dying := resp.StatusCode >= 500 && dead.Load() // it says what it can
+	// It says what it can, and to whom it cannot answer any more that they may try again.
+	dying := resp.StatusCode >= 500 && dead.Load() || resp.StatusCode == http.StatusServiceUnavailable && ending.Load()
 	if t.spec != nil && !dying {
 		t.spec().Expect(t, openapi.Response{
 			Method: method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Status: resp.StatusCode, Header: resp.Header, Body: content,

@@ -67,6 +67,8 @@ var loose = map[string]string{
 	"GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}": "the content of an event may be anything",
 	"GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags":           "what there is about a tag is for clients to understand",
 	"GET /_matrix/client/v3/events":                                      "the schema has events of rooms only, and the stream presence and who is typing, too",
+	"GET /_matrix/client/v3/room_keys/version":                           "a backup is kept as it was made, with whatever algorithm",
+	"GET /_matrix/client/v3/room_keys/version/{version}":                 "as above",
 	"GET /_matrix/client/v3/voip/turnServer":                             "where there is none, clients take only an empty answer for that",
 }
 

@@ -14,6 +14,9 @@ func (s *stream) check(response canonjson.Value) {
 	if text(response, "next_batch") == "" {
 		s.fail("no next_batch: %s", response)
 	}
+	if response.Get("device_one_time_keys_count") == nil || response.Get("device_unused_fallback_key_types") == nil {
+		s.fail("nothing about keys: %s", response)
+	}
 	seen := make(map[string]bool)
 	for section, rooms := range response.Get("rooms").Members() {
 		name, _ := section.Text()

@@ -60,6 +60,7 @@ type client struct {
 	accountData map[string]canonjson.Value
 	presence    map[string]string
 	rooms       map[string]*room
+	left        string // how many one-time keys the device has left
 }
 
 // A room is what a client knows of one.
@@ -89,7 +90,7 @@ func newClient() *client {
 
 // clone is a backup.
 func (c *client) clone() *client {
-	copied := &client{since: c.since, accountData: maps.Clone(c.accountData), presence: maps.Clone(c.presence), rooms: make(map[string]*room)}
+	copied := &client{since: c.since, left: c.left, accountData: maps.Clone(c.accountData), presence: maps.Clone(c.presence), rooms: make(map[string]*room)}
 	for id, r := range c.rooms {
 		other := *r
 		other.state, other.timeline = maps.Clone(r.state), slices.Clone(r.timeline)
@@ -129,6 +130,7 @@ func (c *client) in(section string) map[string]*room {
 func (c *client) apply(response canonjson.Value, stateAfter string) error {
 	c.since = text(response, "next_batch")
 	replace(c.accountData, response.Get("account_data"))
+	c.left = string(response.Get("device_one_time_keys_count"))
 	c.applyPresence(response.Get("presence"))
 	for _, section := range []string{"join", "leave", "invite", "knock"} {
 		for name, v := range response.Get("rooms").Get(section).Members() {

@@ -163,7 +163,7 @@ func (w *world) deed() deed {
 	}
 	r := w.place()
 	for {
-		switch n := w.rng.IntN(105); {
+		switch n := w.rng.IntN(111); {
 		case n < 30:
 			return w.message(r)
 		case n < 40:
@@ -190,8 +190,10 @@ func (w *world) deed() deed {
 			return w.ignore()
 		case n < 103:
 			return w.presence()
-		default:
+		case n < 105:
 			return w.alias(r)
+		default:
+			return w.keys()
 		}
 	}
 }

@@ -62,6 +62,7 @@ func (c *comparison) all() {
 	}
 	c.left()
 	c.presence()
+	c.keys()
 }
 
 func (c *comparison) room(id string, r, fresh *room) {
