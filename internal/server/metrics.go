@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/journal"
+	"parley/internal/store"
 	"parley/matrix/mxerr"
 )
 
@@ -23,7 +24,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal) *metrics {
+func newMetrics(j *journal.Journal, db *store.DB) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -43,6 +44,10 @@ func newMetrics(j *journal.Journal) *metrics {
 			Name: "parley_journal_head",
 			Help: "The position of the last entry of the journal.",
 		}, func() float64 { return float64(j.Head()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "parley_database_statements_total",
+			Help: "Statements that were given to the database.",
+		}, func() float64 { return float64(db.Statements()) }),
 	)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
