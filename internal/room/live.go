@@ -51,6 +51,7 @@ type live struct {
 	// threads has the totals of threads, with what is pending, as far as they were
 	// needed.
 	threads map[id.EventID]Total
+	merged  merged
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
