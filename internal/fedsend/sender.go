@@ -193,9 +193,12 @@ func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Posit
 	return list, nil
 }
 
-var insertOwed = &store.Insert{Table: "owed", Columns: []store.Column{
-	{Name: "server", Type: store.Text}, {Name: "since", Type: store.Int},
-}, Conflict: "ON CONFLICT (server) DO NOTHING"}
+var (
+	insertOwed = &store.Insert{Table: "owed", Columns: owedColumns, Conflict: "ON CONFLICT (server) DO NOTHING"}
+	moveOwed   = &store.Insert{Table: "owed", Columns: owedColumns, Conflict: "ON CONFLICT (server) DO UPDATE SET since = excluded.since"}
+)
+
+var owedColumns = []store.Column{{Name: "server", Type: store.Text}, {Name: "since", Type: store.Int}}
 
 // owe makes durable from which position on servers are owed something that were
 // owed nothing.
@@ -296,23 +299,24 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 	if len(s.settled) == 0 {
 		return nil
 	}
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		for server := range s.settled {
-			d := s.servers[server]
-			var err error
-			switch {
-			case d == nil || d.clear():
-				err = tx.Queue("DELETE FROM owed WHERE server = $1", server)
-			case len(d.queue) > 0:
-				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.queue[0].pos)
-			case d.behind:
-				err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, d.next)
-			}
-			if err != nil {
-				return err
-			}
+	var done []id.ServerName
+	var moved [][]any
+	for server := range s.settled {
+		switch d := s.servers[server]; {
+		case d == nil || d.clear():
+			done = append(done, server)
+		case len(d.queue) > 0:
+			moved = append(moved, []any{server, d.queue[0].pos})
+		case d.behind:
+			moved = append(moved, []any{server, d.next})
 		}
-		return nil
+	}
+	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(1, done)
+		if _, err := tx.Exec("DELETE FROM owed WHERE server "+in, list); err != nil {
+			return err
+		}
+		return tx.QueueAll(moveOwed, moved)
 	})
 	if err != nil {
 		return err
