@@ -26,6 +26,9 @@ func (a *among) outbounds(ctx context.Context) error {
 		if err := a.again(ctx); err != nil {
 			return err
 		}
+		if err := a.rest(ctx); err != nil {
+			return err
+		}
 		if err := a.spread(ctx, f, cold, 1); err != nil {
 			return err
 		}

@@ -186,6 +186,24 @@ func (m *measured) statements(ctx context.Context) (int64, error) {
 	return 0, errors.New("the server does not say how much it asks its database")
 }
 
+// rest waits until the server asks its database for nothing, but not for ever: after
+// a start there may be something left to do.
+func (m *measured) rest(ctx context.Context) error {
+	const step, most = 500 * time.Millisecond, 60
+	last := int64(-1)
+	for range most {
+		n, err := m.statements(ctx)
+		if err != nil || n == last {
+			return err
+		}
+		last = n
+		if err := pause(ctx, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // do makes a call as the user.
 func (m *measured) do(ctx context.Context, method, path string, body, result any) error {
 	c := newClient(m.target)
