@@ -52,7 +52,7 @@ func TestBenchOfAServerAmongOthers(t *testing.T) {
 	if err := json.Unmarshal(text, &report); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(report.Rows), 2+1+2+1+3; got != want {
+	if got, want := len(report.Rows), 4+1+2+1+3; got != want {
 		t.Errorf("there are %d rows, want %d:\n%s", got, want, out.String())
 	}
 	for _, row := range report.Rows {

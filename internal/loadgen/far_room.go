@@ -23,6 +23,7 @@ type farRoom struct {
 	key     signing.Key // of all servers but the measured one
 	servers []id.ServerName
 	members []id.UserID // without the host
+	whole   bool        // all members are handed over to who joins
 
 	mu    sync.Mutex // guards what follows
 	base  []*event.Event

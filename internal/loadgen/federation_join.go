@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -9,22 +10,26 @@ import (
 const joinServers = 10
 
 // joins measures how long it takes to join a room with many members who are not
-// known yet: until it is of use, and until all of them are known.
+// known yet: until it is of use, and until all of them are known. Some servers tell
+// of the members when they are asked, others hand over all at once.
 func (a *among) joins(ctx context.Context) error {
 	for _, members := range a.o.Joins {
-		row, err := a.begin(ctx, "join", "%s, usable", count(members, "member"))
-		if err != nil {
-			return err
+		for _, way := range []string{"told later", "handed over"} {
+			usable, err := a.begin(ctx, "join", "%s %s: usable", count(members, "member"), way)
+			if err != nil {
+				return err
+			}
+			whole := Row{Scenario: usable.Scenario, Case: fmt.Sprintf("%s %s: whole", count(members, "member"), way)}
+			f, err := a.room(members, a.names[:joinServers])
+			if err != nil {
+				return err
+			}
+			f.whole = way == "handed over"
+			if err := a.joinAndLook(ctx, f, usable, &whole); err != nil {
+				return err
+			}
+			a.rows = append(a.rows, *usable, whole)
 		}
-		whole := Row{Scenario: row.Scenario, Case: count(members, "member") + ", whole"}
-		f, err := a.room(members, a.names[:joinServers])
-		if err != nil {
-			return err
-		}
-		if err := a.joinAndLook(ctx, f, row, &whole); err != nil {
-			return err
-		}
-		a.rows = append(a.rows, *row, whole)
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func (f *farRoom) sendJoin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.mu.Lock()
-	omit := r.URL.Query().Get("omit_members") == "true"
+	omit := !f.whole && r.URL.Query().Get("omit_members") == "true"
 	state := f.events(!omit)
 	f.tip.add(join)
 	f.mu.Unlock()
