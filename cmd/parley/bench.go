@@ -20,12 +20,13 @@ const benchUsage = `usage: parley bench SCENARIO [--url URL] [flags]
 
 Puts load on a Matrix server and says what it bears. Flags: parley bench SCENARIO --help
 
-  send      how fast messages are accepted
-  fanout    how fast messages reach clients that wait for them
-  initial   the first sync of a user in many rooms
-  idle      what waiting clients cost
-  all       all of these, at two sizes
-  self      what the generator costs, without a server
+  send        how fast messages are accepted
+  fanout      how fast messages reach clients that wait for them
+  initial     the first sync of a user in many rooms
+  idle        what waiting clients cost
+  all         all of these, at two sizes
+  self        what the generator costs, without a server
+  federation  this program as a server among others, which it plays, too
 `
 
 // benchSetup is the flags that all scenarios have.
@@ -65,7 +66,8 @@ func bench(args []string, out, progress io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	setup.options.Progress = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
-	return setup.run(ctx, run, args[0] == "self", out)
+	alone := args[0] == "self" || args[0] == "federation" // nothing that runs already is measured
+	return setup.run(ctx, run, alone, out)
 }
 
 // run runs a scenario and reports what was measured, also when it ends early.
@@ -136,6 +138,8 @@ func scenarioFlags(name string, f *flag.FlagSet) scenario {
 		return allFlags(f)
 	case "self":
 		return selfFlags(f)
+	case "federation":
+		return federationFlags(f)
 	}
 	return nil
 }
@@ -204,6 +208,30 @@ func selfFlags(f *flag.FlagSet) scenario {
 	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Self(ctx, o) }
 }
 
+func federationFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Federation{
+		Joins: []int{10_000, 100_000}, Rooms: []int{10, 50}, Destinations: []int{100, 1000}, Forks: []int{50, 500}, Members: []int{10, 1000, 100_000},
+	}
+	f.StringVar(&o.Database, "database", "", "the PostgreSQL database of the server, which has to be empty, as a `URL`; SQLite without it")
+	f.Var((*words)(&o.Parts), "parts", "which `PARTS`, with commas, of join, inbound, outbound, heal and size; all without it")
+	f.Var((*numbers)(&o.Joins), "joins", "how many `MEMBERS` the rooms have that are joined")
+	f.Var((*numbers)(&o.Rooms), "rooms", "how many `ROOMS` events come in for at once")
+	f.IntVar(&o.Events, "events", 20_000, "how many events come in")
+	f.Var((*numbers)(&o.Destinations), "destinations", "how many `SERVERS` a message is for")
+	f.Var((*numbers)(&o.Forks), "forks", "how many `EVENTS` each of two forks has")
+	f.IntVar(&o.ForkMembers, "fork-members", 10_000, "how many members the room has that forks")
+	f.DurationVar(&o.Settle, "settle", 1500*time.Millisecond, "how long the server has to note down that it has sent a message")
+	f.Var((*numbers)(&o.Members), "members", "how many `MEMBERS` the rooms have in which what an event costs is compared")
+	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		o.Program = []string{self, "serve"}
+		return g.Federation(ctx, o)
+	}
+}
+
 func bodyFlag(f *flag.FlagSet, n *int) {
 	f.IntVar(n, "body", 100, "length of the messages' texts, in bytes")
 }
@@ -240,5 +268,15 @@ func (n *numbers) Set(text string) error {
 		}
 		*n = append(*n, i)
 	}
+	return nil
+}
+
+// words is a flag with a list of words.
+type words []string
+
+func (w *words) String() string { return strings.Join(*w, ",") }
+
+func (w *words) Set(text string) error {
+	*w = strings.Split(text, ",")
 	return nil
 }

@@ -224,9 +224,12 @@ func (s *Sender) recipients(ctx context.Context, num room.Num, pos journal.Posit
 	return slices.DeleteFunc(list, func(other id.ServerName) bool { return other == server }), server, nil
 }
 
-var insertOwed = &store.Insert{Table: "owed", Columns: []store.Column{
-	{Name: "server", Type: store.Text}, {Name: "since", Type: store.Int},
-}, Conflict: "ON CONFLICT (server) DO NOTHING"}
+var (
+	insertOwed = &store.Insert{Table: "owed", Columns: owedColumns, Conflict: "ON CONFLICT (server) DO NOTHING"}
+	moveOwed   = &store.Insert{Table: "owed", Columns: owedColumns, Conflict: "ON CONFLICT (server) DO UPDATE SET since = excluded.since"}
+)
+
+var owedColumns = []store.Column{{Name: "server", Type: store.Text}, {Name: "since", Type: store.Int}}
 
 // owe makes durable from which position on servers are owed something that were
 // owed nothing, and what they would not be found to be owed.
@@ -336,13 +339,40 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 	if len(s.settled) == 0 {
 		return nil
 	}
+	var done []id.ServerName
+	var moved [][]any
+	since := make(map[id.ServerName]journal.Position) // of those with something apart
+	for server, apart := range s.settled {
+		var from journal.Position
+		switch d := s.servers[server]; {
+		case d == nil || d.clear():
+			from = math.MaxInt64
+			done = append(done, server)
+		case len(d.queue) > 0:
+			from = d.queue[0].pos
+			moved = append(moved, []any{server, from})
+		case d.behind:
+			from = d.next
+			moved = append(moved, []any{server, from})
+		}
+		if apart {
+			since[server] = from
+		}
+	}
 	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		for server, apart := range s.settled {
-			if err := s.storeOwed(tx, server, s.servers[server], apart); err != nil {
+		in, list := tx.In(1, done)
+		if _, err := tx.Exec("DELETE FROM owed WHERE server "+in, list); err != nil {
+			return err
+		}
+		for server, from := range since {
+			if err := tx.Queue("DELETE FROM owed_apart WHERE server = $1 AND pos < $2", server, from); err != nil {
+				return err
+			}
+			if err := s.ToDevice.Taken(tx, server, from); err != nil {
 				return err
 			}
 		}
-		return nil
+		return tx.QueueAll(moveOwed, moved)
 	})
 	if err != nil {
 		return err
@@ -354,28 +384,6 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 	}
 	clear(s.settled)
 	return nil
-}
-
-// storeOwed stores what a server is still owed, nil if it is nothing.
-func (s *Sender) storeOwed(tx *store.Tx, server id.ServerName, d *destination, apart bool) (err error) {
-	var since journal.Position
-	switch {
-	case d == nil || d.clear():
-		since = math.MaxInt64
-		err = tx.Queue("DELETE FROM owed WHERE server = $1", server)
-	case len(d.queue) > 0:
-		since = d.queue[0].pos
-		err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, since)
-	case d.behind:
-		since = d.next
-		err = tx.Queue("UPDATE owed SET since = $2 WHERE server = $1", server, since)
-	}
-	if err == nil && apart {
-		if err = tx.Queue("DELETE FROM owed_apart WHERE server = $1 AND pos < $2", server, since); err == nil {
-			err = s.ToDevice.Taken(tx, server, since)
-		}
-	}
-	return err
 }
 
 // txnID names a transaction.

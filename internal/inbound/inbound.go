@@ -31,9 +31,9 @@ type Rooms struct {
 	Rules func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error)
 	// Check makes the checks on events that need nothing else.
 	Check func(ctx context.Context, rules *roomver.Rules, pdus []canonjson.Value) ([]event.Result, error)
-	// Receive takes in an event that has passed them, if all that it takes is there;
-	// otherwise ready is false.
-	Receive func(ctx context.Context, e *event.Event) (ready bool, err error)
+	// Receive takes in events that have passed them, in order, up to the first that
+	// refers to what is not there; n is how many.
+	Receive func(ctx context.Context, events []*event.Event) (n int, err error)
 	// Fetch takes in an event after what it refers to was fetched from a server.
 	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) error
 	// Stray is an event of a room that this server is not in.
@@ -65,6 +65,9 @@ const (
 	// patience is for how long a room's events are received while their server
 	// waits.
 	patience = 2 * time.Second
+	// atOnce is how many of them share a commit. Between commits it is seen whether
+	// patience ends.
+	atOnce = 25
 	// mostStaged is how many events of a room wait. Those that do not fit are not
 	// lost: whatever follows them will miss them.
 	mostStaged = 5000
@@ -195,16 +198,17 @@ func (x *Inbox) takeRoom(ctx context.Context, server id.ServerName, roomID id.Ro
 // receive receives events as far as that is quick, and stages the rest.
 func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
 	start := time.Now()
-	for i, e := range events {
+	for len(events) > 0 {
 		if x.waiting(roomID) || time.Since(start) > patience {
-			return x.stage(ctx, server, roomID, events[i:])
+			return x.stage(ctx, server, roomID, events)
 		}
-		ready, err := x.rooms.Receive(ctx, e)
+		some := events[:min(len(events), atOnce)]
+		n, err := x.rooms.Receive(ctx, some)
 		if err != nil {
 			return err
 		}
-		if !ready {
-			return x.stage(ctx, server, roomID, events[i:])
+		if events = events[n:]; n < len(some) {
+			return x.stage(ctx, server, roomID, events)
 		}
 	}
 	return nil

@@ -89,12 +89,14 @@ func (h *house) inbox() *Inbox {
 			}
 			return list, nil
 		},
-		Receive: func(_ context.Context, e *event.Event) (bool, error) {
-			if h.shut[e.RoomID()] {
-				return false, nil
+		Receive: func(_ context.Context, events []*event.Event) (int, error) {
+			if h.shut[events[0].RoomID()] {
+				return 0, nil
 			}
-			h.keep(e)
-			return true, nil
+			for _, e := range events {
+				h.keep(e)
+			}
+			return len(events), nil
 		},
 		Fetch:  h.fetch,
 		Stray:  func(context.Context, id.ServerName, canonjson.Value) error { return nil },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -36,23 +37,30 @@ type handedMember struct {
 
 func membersOf(state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) handedMembers {
 	h := handedMembers{present: make(servers)}
-	var count record
 	for t, e := range state {
-		if t.Type != event.TypeMember || !isUser(t.StateKey) {
-			continue
-		}
-		count.count(e, +1)
-		m := handedMember{id.UserID(t.StateKey), nums[e.ID()], e.Membership()}
-		if m.membership == event.MembershipJoin {
-			h.present[m.user.Server()] = presence{joined: h.present[m.user.Server()].joined + 1}
-		}
-		if m.membership == "" {
-			m.membership = event.MembershipLeave
-		}
-		h.list = append(h.list, m)
+		h.add(t, nums[e.ID()], e)
 	}
-	h.joined, h.invited = count.joined, count.invited
 	return h
+}
+
+// add adds an event of the state, if it makes a user something. Of the event nothing
+// is kept, but of its place.
+func (h *handedMembers) add(t event.Tuple, n stateres.Num, e *event.Event) {
+	if t.Type != event.TypeMember || !isUser(t.StateKey) {
+		return
+	}
+	m := handedMember{id.UserID(t.StateKey), n, strings.Clone(e.Membership())}
+	switch m.membership {
+	case event.MembershipJoin:
+		h.joined++
+		h.present[m.user.Server()] = presence{joined: h.present[m.user.Server()].joined + 1}
+		m.membership = event.MembershipJoin
+	case event.MembershipInvite:
+		h.invited++
+	case "":
+		m.membership = event.MembershipLeave
+	}
+	h.list = append(h.list, m)
 }
 
 // uncounted is how many members a server is taken to have of which it is only known

@@ -113,15 +113,15 @@ type wholeState struct {
 // last step is not referred to, or is what is so anyway: after a crash it is stored
 // again.
 func (g *Engine) completeFrom(ctx context.Context, r *live, p partial, join *event.Event, server id.ServerName) error {
-	h := handed{engine: g, room: r.id, rules: r.rules}
-	err := g.elsewhere.State(ctx, server, r.id, join.ID(), h.events(ctx))
+	x := g.gather(r)
+	err := g.elsewhere.State(ctx, server, r.id, join.ID(), x.events(ctx))
 	if err == nil {
-		err = h.end(ctx)
+		err = x.end(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	whole, err := g.storeWhole(ctx, r, p, &h)
+	whole, err := x.whole(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -131,57 +131,6 @@ func (g *Engine) completeFrom(ctx context.Context, r *live, p partial, join *eve
 		}
 	}
 	return err
-}
-
-// storeWhole stores a whole state, and its members who are not known.
-func (g *Engine) storeWhole(ctx context.Context, r *live, p partial, h *handed) (w wholeState, err error) {
-	list, nums, err := g.storeJudged(ctx, r, h.all())
-	if err != nil {
-		return w, err
-	}
-	good := make(map[id.EventID]bool, len(list))
-	for _, o := range list {
-		good[o.event.ID()] = o.status == accepted
-	}
-	state := make(map[event.Tuple]*event.Event, len(h.state))
-	for _, e := range h.state {
-		t, isState := e.Tuple()
-		if !isState || !good[e.ID()] {
-			continue
-		}
-		if other := state[t]; other != nil && other.ID() != e.ID() {
-			return w, fmt.Errorf("it says two things about %s %q", t.Type, t.StateKey)
-		}
-		state[t] = e
-	}
-	if err := g.sameRoom(ctx, r, state); err != nil {
-		return w, err
-	}
-	if w.root, err = g.storeState(ctx, r, state, nums); err != nil {
-		return w, err
-	}
-	w.members = membersOf(state, nums)
-	joined, err := g.joinedAt(ctx, p.join)
-	if err != nil {
-		return w, err
-	}
-	return w, g.storeMemberRows(ctx, r, w.members.list, p.place-1, insertMembershipsBefore(joined))
-}
-
-// sameRoom refuses a state of a room that has begun otherwise.
-func (g *Engine) sameRoom(ctx context.Context, r *live, state map[event.Tuple]*event.Event) error {
-	begin := event.Tuple{Type: event.TypeCreate}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := &snapshot{ctx: ctx, room: r, root: r.row.root}
-	create := known.StateEvent(begin)
-	if known.fault != nil {
-		return known.fault
-	}
-	if create == nil || state[begin] == nil || state[begin].ID() != create.ID() {
-		return errors.New("it is the state of another room")
-	}
-	return nil
 }
 
 func (g *Engine) joinedAt(ctx context.Context, join stateres.Num) (pos journal.Position, err error) {

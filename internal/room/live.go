@@ -53,6 +53,7 @@ type live struct {
 	threads map[id.EventID]Total
 	// policies is what the policy server was when somebody asked last.
 	policies *policyMemo
+	merged   merged
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool

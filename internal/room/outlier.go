@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"parley/internal/statetrie"
@@ -134,9 +135,15 @@ func (j *judging) create(e *event.Event) *event.Event {
 // returns their numbers. Those that the room has already stay as they are.
 func (g *Engine) storeOutliers(ctx context.Context, r *live, events []outlier) (map[id.EventID]stateres.Num, error) {
 	nums := make(map[id.EventID]stateres.Num, len(events))
-	var ids []id.EventID
+	var ids []id.EventID // most events are authorised by the same ones
+	seen := make(map[id.EventID]bool, len(events))
 	for _, o := range events {
-		ids = append(append(ids, o.event.ID()), o.event.AuthEvents()...)
+		for _, eventID := range append([]id.EventID{o.event.ID()}, o.event.AuthEvents()...) {
+			if !seen[eventID] {
+				seen[eventID] = true
+				ids = append(ids, eventID)
+			}
+		}
 	}
 	for chunk := range slices.Chunk(ids, chainStep) {
 		if err := g.numsOf(ctx, r, chunk, nums); err != nil {
@@ -211,14 +218,18 @@ func (o outlier) row(r *live, nums map[id.EventID]stateres.Num) []any {
 
 // storeState stores the trie of a state, in pieces.
 func (g *Engine) storeState(ctx context.Context, r *live, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) (statetrie.Root, error) {
-	n := &nodes{engine: g, room: r.num, uncommitted: make(map[statetrie.Address][]byte)}
-	root, err := statetrie.Build(ctx, n, func(yield func(statetrie.Entry) bool) {
+	return g.storeTrie(ctx, r, func(yield func(statetrie.Entry) bool) {
 		for t, e := range state {
 			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(nums[e.ID()])}) {
 				return
 			}
 		}
 	})
+}
+
+func (g *Engine) storeTrie(ctx context.Context, r *live, entries iter.Seq[statetrie.Entry]) (statetrie.Root, error) {
+	n := &nodes{engine: g, room: r.num, uncommitted: make(map[statetrie.Address][]byte)}
+	root, err := statetrie.Build(ctx, n, entries)
 	if err != nil {
 		return root, fmt.Errorf("building the state of %s: %w", r.id, err)
 	}

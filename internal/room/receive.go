@@ -45,6 +45,66 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 	return outcome, err
 }
 
+// ReceiveAll is Receive for events of one room, in order. They become durable
+// together. It ends at the first that makes an error, which is ErrMissing where that
+// refers to what the room does not have; n is how many were received before.
+func (g *Engine) ReceiveAll(ctx context.Context, events []*event.Event) (n int, err error) {
+	for range attempts {
+		var more int
+		more, err = g.receiveSome(ctx, events[n:])
+		if n += more; n == len(events) || !errors.Is(err, errConflict) {
+			return n, err
+		}
+	}
+	return n, err
+}
+
+// receiveSome is ReceiveAll until somebody else changes the room.
+func (g *Engine) receiveSome(ctx context.Context, events []*event.Event) (n int, err error) {
+	r, err := g.room(ctx, events[0].RoomID())
+	if err != nil {
+		return 0, err
+	}
+	type taken struct {
+		appended
+		wait func() (journal.Position, error)
+		come id.EventID // unless it was known
+	}
+	var list []taken
+	for _, e := range events {
+		if e.Unsigned() != nil {
+			e = e.WithUnsigned(nil)
+		}
+		var t taken
+		outcome := Known
+		if outcome, t.appended, t.wait, err = r.take(ctx, e, gap{}); err != nil {
+			err = fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), err)
+			break
+		}
+		if outcome != Known {
+			t.come = e.ID()
+		}
+		list = append(list, t)
+	}
+	var come []id.EventID
+	for i, t := range list {
+		if t.wait == nil {
+			continue
+		}
+		if _, failure := r.settle(t.appended, t.wait); failure != nil && i < len(list) { // so do those behind it
+			list, err = list[:i], failure
+		}
+		if i < len(list) && t.come != "" {
+			come = append(come, t.come)
+		}
+	}
+	if errors.Is(err, errConflict) {
+		g.forget(r)
+	}
+	g.adopt(ctx, come...)
+	return len(list), err
+}
+
 // A gap is in front of an event that follows missing ones: what another server says
 // that the state before the event is.
 type gap struct {
@@ -102,16 +162,20 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	if r.stale {
 		return 0, a, nil, errConflict
 	}
-	outlier, n, err := r.findOutlier(ctx, e.ID())
-	if err != nil || n != 0 && (!outlier || len(e.PrevEvents()) == 0) { // where a room begins nothing is missing
-		return Known, a, r.confirm(n), err
-	}
-	made, prev, err := r.place(ctx, e, behind)
+	known, err := r.lookUp(ctx, slices.Concat([]id.EventID{e.ID()}, e.PrevEvents(), e.AuthEvents()))
 	if err != nil {
 		return 0, a, nil, err
 	}
-	if outlier {
-		made.num, made.outlier = n, true
+	before, here := known[e.ID()]
+	if here && (!before.outlier || len(e.PrevEvents()) == 0) { // where a room begins nothing is missing
+		return Known, a, r.confirm(before.num), nil
+	}
+	made, prev, err := r.place(ctx, e, behind, known)
+	if err != nil {
+		return 0, a, nil, err
+	}
+	if here {
+		made.num, made.outlier = before.num, true
 	}
 	if outcome, err = r.judge(ctx, e, made, behind); err != nil {
 		return 0, a, nil, err
@@ -119,7 +183,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	if outcome == Rejected && behind.unsure {
 		return 0, a, nil, fmt.Errorf("%w: of the state before it", ErrMissing)
 	}
-	before := r.row
+	row := r.row
 	if outcome == Accepted {
 		made, err = r.merge(ctx, made, prev)
 	} else {
@@ -128,7 +192,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	if err != nil {
 		return 0, a, nil, err
 	}
-	a = r.finish(before, []entry{made})
+	a = r.finish(row, []entry{made})
 	r.engine.crowds.note(r.id, len(r.head))
 	change := r.engine.once(a.change, behind.sent, e.ID(), time.Now())
 	return outcome, a, r.engine.journal.Submit(change), nil
@@ -156,22 +220,52 @@ func (r *live) find(ctx context.Context, eventID id.EventID) (stateres.Num, erro
 // findOutlier is find, and reports whether the event is an outlier: known, but not
 // where it stands.
 func (r *live) findOutlier(ctx context.Context, eventID id.EventID) (outlier bool, n stateres.Num, err error) {
+	found, err := r.lookUp(ctx, []id.EventID{eventID})
+	return found[eventID].outlier, found[eventID].num, err
+}
+
+// found is an event that the room has.
+type found struct {
+	num     stateres.Num
+	outlier bool
+}
+
+// lookUp finds those of some events that the room has.
+func (r *live) lookUp(ctx context.Context, ids []id.EventID) (map[id.EventID]found, error) {
+	all := make(map[id.EventID]found, len(ids))
 	for n, m := range r.pending {
-		if m.event.ID() == eventID {
-			return false, n, nil
+		if slices.Contains(ids, m.event.ID()) {
+			all[m.event.ID()] = found{num: n}
 		}
 	}
-	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
-		err := tx.Row("SELECT event, before IS NULL AND place IS NULL FROM events WHERE event_id = $1 AND room = $2", eventID, r.num).Scan(&n, &outlier)
-		if errors.Is(err, store.ErrNoRows) {
-			return nil
+	var missing []id.EventID
+	for _, eventID := range ids {
+		if _, ok := all[eventID]; !ok {
+			missing = append(missing, eventID)
 		}
-		return err
+	}
+	if len(missing) == 0 {
+		return all, nil
+	}
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(2, missing)
+		for row, err := range tx.Query("SELECT event_id, event, before IS NULL AND place IS NULL FROM events WHERE room = $1 AND event_id "+in, r.num, list) {
+			if err != nil {
+				return err
+			}
+			var eventID id.EventID
+			var f found
+			if err := row.Scan(&eventID, &f.num, &f.outlier); err != nil {
+				return err
+			}
+			all[eventID] = f
+		}
+		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("looking for %s in %s: %w", eventID, r.id, err)
+		return nil, fmt.Errorf("looking for events of %s: %w", r.id, err)
 	}
-	return outlier, n, err
+	return all, nil
 }
 
 // Which events findAll takes: those of which it is known where they stand, or all.
@@ -181,16 +275,22 @@ const (
 )
 
 func (r *live) findAll(ctx context.Context, ids []id.EventID, onlyPlaced bool) ([]stateres.Num, error) {
+	known, err := r.lookUp(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return numsAmong(known, ids, onlyPlaced)
+}
+
+// numsAmong returns the numbers of events that have to be among those found.
+func numsAmong(known map[id.EventID]found, ids []id.EventID, onlyPlaced bool) ([]stateres.Num, error) {
 	var nums []stateres.Num
 	for _, eventID := range ids {
-		outlier, n, err := r.findOutlier(ctx, eventID)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 || outlier && onlyPlaced {
+		f, ok := known[eventID]
+		if !ok || f.outlier && onlyPlaced {
 			return nil, missing{eventID}
 		}
-		nums = append(nums, n)
+		nums = append(nums, f.num)
 	}
 	return nums, nil
 }
@@ -246,13 +346,14 @@ func (r *live) expectLeft(ctx context.Context, prev, auth []stateres.Num) error 
 	return nil
 }
 
-// place finds where an event stands: its prev events, and the state before it.
-func (r *live) place(ctx context.Context, e *event.Event, behind gap) (made entry, prev []stateres.Num, err error) {
+// place finds where an event stands: its prev events, which have to be known, and the
+// state before it.
+func (r *live) place(ctx context.Context, e *event.Event, behind gap, known map[id.EventID]found) (made entry, prev []stateres.Num, err error) {
 	follows := slices.DeleteFunc(slices.Clone(e.PrevEvents()), func(eventID id.EventID) bool { return slices.Contains(behind.missing, eventID) })
-	if prev, err = r.findAll(ctx, follows, placed); err != nil {
+	if prev, err = numsAmong(known, follows, placed); err != nil {
 		return made, nil, err
 	}
-	auth, err := r.findAll(ctx, e.AuthEvents(), anywhere)
+	auth, err := numsAmong(known, e.AuthEvents(), anywhere)
 	if err != nil {
 		return made, nil, err
 	}

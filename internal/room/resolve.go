@@ -21,6 +21,26 @@ func (r *live) resolve(ctx context.Context, roots []statetrie.Root) (statetrie.R
 	if len(roots) == 1 {
 		return roots[0], nil
 	}
+	if r.merged.root == r.row.root && slices.Equal(r.merged.of, roots) {
+		return r.merged.root, nil
+	}
+	root, err := r.resolveAnew(ctx, roots)
+	if err == nil {
+		r.merged = merged{slices.Clone(roots), root}
+	}
+	return root, err
+}
+
+// merged is the state that was last made of several. Where a room has branches, it
+// is asked for with each message, which does not change it. Only as long as it is
+// what the room is, it is certain that it is still stored.
+type merged struct {
+	of   []statetrie.Root
+	root statetrie.Root
+}
+
+// resolveAnew is resolve for states that are in order and differ.
+func (r *live) resolveAnew(ctx context.Context, roots []statetrie.Root) (statetrie.Root, error) {
 	conflict, err := r.conflict(ctx, roots)
 	if err != nil {
 		return statetrie.Root{}, fmt.Errorf("comparing %d states of %s: %w", len(roots), r.id, err)

@@ -84,12 +84,11 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 			return rooms.ParticipatingRules(ctx, roomID)
 		},
 		Check: rooms.Check,
-		Receive: func(ctx context.Context, e *event.Event) (ready bool, err error) {
-			_, err = rooms.Receive(ctx, e)
-			if errors.Is(err, room.ErrMissing) || errors.Is(err, room.ErrUnsigned) {
-				return false, nil
+		Receive: func(ctx context.Context, events []*event.Event) (n int, err error) {
+			if n, err = rooms.ReceiveAll(ctx, events); errors.Is(err, room.ErrMissing) || errors.Is(err, room.ErrUnsigned) {
+				err = nil
 			}
-			return true, err
+			return n, err
 		},
 		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) error {
 			_, err := rooms.ReceiveFrom(ctx, server, e)

@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/journal"
+	"parley/internal/store"
 	"parley/internal/todevice"
 	"parley/matrix/mxerr"
 )
@@ -24,7 +25,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, d *todevice.Store) *metrics {
+func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -48,6 +49,10 @@ func newMetrics(j *journal.Journal, d *todevice.Store) *metrics {
 			Name: "parley_to_device_dropped_total",
 			Help: "Messages to devices, or to those of a server, that were dropped because too many waited.",
 		}, func() float64 { return float64(d.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "parley_database_statements_total",
+			Help: "Statements that were given to the database.",
+		}, func() float64 { return float64(db.Statements()) }),
 	)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m

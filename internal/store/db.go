@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrNoRows is returned by Scan when a query gave no row.
@@ -19,6 +20,7 @@ type DB struct {
 	backend backend
 	closed  sync.Once
 	fault   func(Point) error
+	asked   atomic.Int64
 }
 
 // A Point is a moment of an update at which a test may let it fail.
@@ -112,6 +114,10 @@ func (db *DB) Close() (err error) {
 // that what Update has acknowledged survives a crash and a loss of power.
 func (db *DB) Risks(ctx context.Context) ([]string, error) { return db.backend.risks(ctx) }
 
+// Statements is how many were given to the database so far, an insert of many rows
+// being one.
+func (db *DB) Statements() int64 { return db.asked.Load() }
+
 // View runs f on a snapshot of the database, which f cannot change. f must not
 // begin another transaction: there are only so many connections, and if each
 // waited for a second one all would wait.
@@ -154,7 +160,7 @@ func (db *DB) run(ctx context.Context, write bool, f func(*Tx) error) error {
 			s.rollback()
 		}
 	}()
-	tx := &Tx{session: s, ctx: ctx}
+	tx := &Tx{session: s, ctx: ctx, asked: &db.asked}
 	if err := f(tx); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 )
 
 // Tx is a transaction. It is not safe for concurrent use and must not be used
@@ -11,6 +12,7 @@ import (
 type Tx struct {
 	session session
 	ctx     context.Context
+	asked   *atomic.Int64 // statements, of all transactions
 }
 
 // Context returns the context that the transaction was begun with.
@@ -30,6 +32,7 @@ func (tx *Tx) Broken() bool { return tx.session.broken() }
 // underlying type is one of these, and driver.Valuers. Nil byte slices are
 // NULL.
 func (tx *Tx) Exec(query string, args ...any) (affected int64, err error) {
+	tx.asked.Add(1)
 	affected, err = tx.session.exec(query, args)
 	if err != nil {
 		return 0, fmt.Errorf("%w in %.200q", err, query)
@@ -42,6 +45,7 @@ func (tx *Tx) Exec(query string, args ...any) (affected int64, err error) {
 // queued before, or come from whatever is done next, from Flush, or from the end
 // of the transaction.
 func (tx *Tx) Queue(query string, args ...any) error {
+	tx.asked.Add(1)
 	if err := tx.session.queue(query, args); err != nil {
 		return fmt.Errorf("%w in %.200q", err, query)
 	}
@@ -54,6 +58,7 @@ func (tx *Tx) QueueAll(ins *Insert, rows [][]any) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	tx.asked.Add(1)
 	if err := tx.session.queueInsert(ins, rows); err != nil {
 		return fmt.Errorf("inserting %d rows into %s: %w", len(rows), ins.Table, err)
 	}
@@ -110,6 +115,7 @@ func (c Cursor) Scan(dest ...any) error {
 // ranged over no other statement may run in the transaction.
 func (tx *Tx) Query(query string, args ...any) iter.Seq2[Cursor, error] {
 	return func(yield func(Cursor, error) bool) {
+		tx.asked.Add(1)
 		rs, err := tx.session.query(query, args)
 		if err != nil {
 			yield(Cursor{}, fmt.Errorf("%w in %.200q", err, query))

@@ -1,0 +1,165 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"parley/matrix/id"
+)
+
+// Federation is how a server is measured among others. Unlike in other scenarios
+// the generator starts it, and is all the other servers.
+type Federation struct {
+	// Program is the command that runs the server, which takes its settings from
+	// the environment as parley does.
+	Program []string
+	// Database is that of the server, which has to be empty, as a URL; "" is what it
+	// uses by itself.
+	Database string
+	// Parts is which of the parts there are to do; nil is all.
+	Parts []string
+
+	Joins        []int // members of the rooms that are joined
+	Rooms        []int // which events come in at once for
+	Events       int   // that come in
+	Destinations []int // servers that a message is for
+	Forks        []int // events of each of two forks
+	ForkMembers  int   // members of the room that forks
+	Members      []int // of the rooms in which what an event costs is compared
+
+	// Settle is how long the server has to note down that it has sent a message.
+	Settle time.Duration
+}
+
+type federationPart struct {
+	name string
+	run  func(*among, context.Context) error
+}
+
+// federationParts are the parts, in the order in which they are done.
+func federationParts() []federationPart {
+	return []federationPart{
+		{"join", (*among).joins}, {"inbound", (*among).inbounds}, {"outbound", (*among).outbounds}, {"heal", (*among).heals}, {"size", (*among).sizes},
+	}
+}
+
+func (o Federation) check() error {
+	if len(o.Program) == 0 {
+		return errors.New("there is no command that runs the server")
+	}
+	all := []error{
+		within("the number of events", o.Events, 1, 10_000_000),
+		within("the number of members of the room that forks", o.ForkMembers, 1, 500_000),
+		within("the time to settle", o.Settle, time.Millisecond, time.Minute),
+	}
+	for _, n := range slices.Concat(o.Joins, o.Members) {
+		all = append(all, within("the number of members", n, 1, 500_000))
+	}
+	for _, n := range o.Rooms {
+		all = append(all, within("the number of rooms", n, 1, 10_000))
+	}
+	for _, n := range o.Destinations {
+		all = append(all, within("the number of destinations", n, 1, 5_000))
+	}
+	for _, n := range o.Forks {
+		all = append(all, within("the number of events of a fork", n, 1, 100_000))
+	}
+	for _, name := range o.Parts {
+		if !slices.ContainsFunc(federationParts(), func(p federationPart) bool { return p.name == name }) {
+			all = append(all, fmt.Errorf("there is no part %q", name))
+		}
+	}
+	return firstError(all...)
+}
+
+// among is a server among others, and what was measured of it.
+type among struct {
+	*measured
+	*neighbours
+	o        Federation
+	progress func(format string, args ...any)
+	rows     []Row
+	batches  int
+}
+
+// Federation measures a server among others. Together with an error it returns the
+// rows it has.
+func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "parley-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	all, err := settle(max(10, slices.Max(append([]int{1}, o.Destinations...))))
+	if err != nil {
+		return nil, err
+	}
+	defer all.close()
+	m, err := newMeasured(o, dir, all.authority, g.o.Progress)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.stop()) }()
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	a := &among{measured: m, neighbours: all, o: o, progress: g.o.Progress}
+	for _, part := range federationParts() {
+		if o.Parts != nil && !slices.Contains(o.Parts, part.name) {
+			continue
+		}
+		if err := part.run(a, ctx); err != nil {
+			return a.rows, fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return a.rows, nil
+}
+
+// begin starts the server anew and says what is being measured. What was measured
+// before is none of its business.
+func (a *among) begin(ctx context.Context, scenario, format string, args ...any) (*Row, error) {
+	row := &Row{Scenario: scenario, Case: fmt.Sprintf(format, args...)}
+	a.progress("%s: %s", row.Scenario, row.Case)
+	a.forget()
+	return row, a.again(ctx)
+}
+
+// room makes a room of so many members, who are of servers in turn.
+func (a *among) room(members int, servers []id.ServerName) (*farRoom, error) {
+	f, err := newRoom(a.key, servers, members)
+	if err == nil {
+		a.add(f)
+	}
+	return f, err
+}
+
+// joined is room for one that the measured server has joined, too.
+func (a *among) joined(ctx context.Context, members int, servers []id.ServerName) (*farRoom, error) {
+	f, err := a.room(members, servers)
+	if err == nil {
+		err = a.join(ctx, f)
+	}
+	if err == nil {
+		err = a.whole(ctx, f)
+	}
+	return f, err
+}
+
+// batch names transactions.
+func (a *among) batch() string {
+	a.batches++
+	return fmt.Sprintf("%s-%d", a.g.run, a.batches)
+}
+
+// took records how long something took that is done once.
+func (r *Row) took(h *Histogram, d time.Duration) {
+	h.Record(d)
+	r.count(h)
+}
