@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,15 +17,32 @@ import (
 // is still missing. Only faults of this server are errors.
 func (k *KeyRing) fetch(ctx context.Context, missing map[id.ServerName][]Want) error {
 	rest, err := k.fromOrigins(ctx, missing)
+	if err != nil || len(k.notaries) == 0 {
+		return err
+	}
+	maps.DeleteFunc(rest, func(server id.ServerName, wants []Want) bool {
+		last, ok := k.passedOn.Get(server)
+		return ok && time.Since(last.at) < last.pause(insists(wants))
+	})
+	asked := slices.Collect(maps.Keys(rest))
 	for _, notary := range k.notaries {
-		if err != nil || len(rest) == 0 {
+		if len(rest) == 0 {
+			break
+		}
+		if rest, err = k.fromNotary(ctx, notary, rest); err != nil {
 			return err
 		}
-		if missing[notary] == nil { // it was asked for its own already
-			rest, err = k.fromNotary(ctx, notary, rest)
-		}
 	}
-	return err
+	for _, server := range asked {
+		last, _ := k.passedOn.Get(server)
+		k.passedOn.Put(server, last.next(rest[server] == nil))
+	}
+	return nil
+}
+
+// insists reports whether any of the wants does.
+func insists(wants []Want) bool {
+	return slices.ContainsFunc(wants, func(w Want) bool { return w.Insist })
 }
 
 // fromOrigins asks servers for their own keys, all at once, and returns the wants
@@ -42,7 +60,7 @@ func (k *KeyRing) fromOrigins(ctx context.Context, missing map[id.ServerName][]W
 			continue
 		}
 		wg.Go(func() {
-			insist := slices.ContainsFunc(wants, func(w Want) bool { return w.Insist })
+			insist := insists(wants)
 			places := k.usual
 			if insist {
 				places = k.strangers
@@ -96,13 +114,19 @@ func (k *KeyRing) ask(ctx context.Context, server id.ServerName, insist bool) er
 		Timeout: keysTime, Limit: keysLimit,
 	})
 	last, _ := k.asked.Get(server)
-	defer func() { k.asked.Put(server, attempt{time.Now(), last.failures}) }() // once the answer is kept
+	defer func() { k.asked.Put(server, last.next(object != nil)) }() // once the answer is kept
 	if err != nil {
-		last.failures++
 		return nil
 	}
-	last.failures = 0
 	return k.take(ctx, server, object)
+}
+
+// next returns the attempt that follows one, at this moment.
+func (a attempt) next(succeeded bool) attempt {
+	if succeeded {
+		return attempt{at: time.Now()}
+	}
+	return attempt{time.Now(), a.failures + 1}
 }
 
 // pause returns for how long a server is not asked again after an attempt.

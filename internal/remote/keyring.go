@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -25,7 +26,8 @@ type KeyRing struct {
 
 	known    *cache.Cache[keyName, event.VerifyKey] // empty: it is not in the database
 	fetching singleflight.Group
-	asked    *cache.Cache[id.ServerName, attempt]
+	asked    *cache.Cache[id.ServerName, attempt] // who was asked for its keys
+	passedOn *cache.Cache[id.ServerName, attempt] // about whom the notaries were asked
 
 	// Who is asked for keys takes a place of one of these: of strangers where a
 	// request is the reason that nobody has vouched for, else of usual.
@@ -60,13 +62,15 @@ const (
 	keysLimit = 32 << 10 // bytes of what a server says of its keys, which is stored
 )
 
-// NewKeyRing returns a ring which trusts the notaries, in this order. The own
-// keys are always known.
+// NewKeyRing returns a ring which trusts the notaries, in this order, as far as
+// they are others. The own keys are always known.
 func NewKeyRing(db *store.DB, s *Servers, notaries []id.ServerName, own *OwnKeys) *KeyRing {
 	return &KeyRing{
-		db: db, servers: s, notaries: notaries, own: own,
+		db: db, servers: s, own: own,
+		notaries:  slices.DeleteFunc(slices.Clone(notaries), func(n id.ServerName) bool { return n == s.o.Server }),
 		known:     cache.New[keyName](keyBytes, func(event.VerifyKey) int { return 400 }),
 		asked:     cache.New[id.ServerName](askedBytes, func(attempt) int { return 200 }),
+		passedOn:  cache.New[id.ServerName](askedBytes, func(attempt) int { return 200 }),
 		strangers: make(chan struct{}, mostStrangers), usual: make(chan struct{}, mostUsual),
 	}
 }
