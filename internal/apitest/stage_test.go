@@ -223,7 +223,6 @@ func (s *stage) attacker() *attacker {
 	} {
 		u.Must("PUT", c+path, body)
 	}
-	u.UploadKeys("A")
 	u.Must("POST", c+"room_keys/version", `{"algorithm":"org.test","auth_data":{}}`)
 	u.Must("PUT", c+"room_keys/keys/"+string(a.own)+"/k?version=1", `{"first_message_index":0,"forwarded_count":0,"is_verified":true,"session_data":{}}`)
 	a.filter = text(u.Must("POST", c+"user/"+string(a.user)+"/filter", `{}`), "filter_id")

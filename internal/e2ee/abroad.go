@@ -87,7 +87,7 @@ func ReadAnswer(server id.ServerName, answer canonjson.Value) map[id.UserID]User
 			text, _ := name.Text()
 			device, err := id.ParseDeviceID(text)
 			if err == nil && len(keys.Devices) < maxDevicesAbroad && IsDevice(object, user, device) {
-				keys.Devices[device] = object
+				keys.Devices[device] = Said(object, user)
 			}
 		}
 		found[user] = keys
@@ -103,12 +103,33 @@ func ReadAnswer(server id.ServerName, answer canonjson.Value) map[id.UserID]User
 				keys.Devices = make(map[id.DeviceID]canonjson.Value)
 			}
 			if ok && IsCrossSigning(key, user, strings.TrimSuffix(member, "_keys")) {
-				set(&keys, key)
+				set(&keys, Said(key, user))
 				found[user] = keys
 			}
 		}
 	}
 	return found
+}
+
+// Said returns a key of another server's user as it may be shown: less signatures of
+// anybody but the user, and less all that is not signed but the name of the device.
+func Said(key canonjson.Value, user id.UserID) canonjson.Value {
+	own := canonjson.Value("{}")
+	if signatures := key.Get("signatures").Get(string(user)); signatures.Kind() == canonjson.Object {
+		own = own.With(string(user), signatures)
+	}
+	if key.Get("signatures") != nil {
+		key = key.With("signatures", own)
+	}
+	unsigned := key.Get("unsigned")
+	if unsigned == nil {
+		return key
+	}
+	name, _ := unsigned.Get("device_display_name").Text()
+	if len(name) > maxKeyID {
+		name = ""
+	}
+	return named(key, name)
 }
 
 func userOf(name canonjson.Value, server id.ServerName) (id.UserID, bool) {

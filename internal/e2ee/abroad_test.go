@@ -53,6 +53,8 @@ func TestOtherServersAreAskedForTheirUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.has("failures", fmt.Sprint(a.Failures), "[d.test e.test]")
+		said := Said(canonjson.Value(`{"signatures":{"@alice:a.test":{"x":"y"},"@carol:b.test":{"x":"y"}},"unsigned":{"device_display_name":"phone","x":1},"x":1}`), carol)
+		s.has("what is shown", string(said), `{"signatures":{"@carol:b.test":{"x":"y"}},"unsigned":{"device_display_name":"phone"},"x":1}`)
 		var users []id.UserID
 		for user := range a.Users {
 			users = append(users, user)

@@ -117,6 +117,7 @@ func New(s Server, seed uint64) (*Campaign, error) {
 	k.workers = append(k.workers,
 		&sessions{who: people[members+guests], left: perLife},
 		&refresher{who: people[members+guests]},
+		&keyholder{who: people[members+guests+1], other: people[0], given: make(map[string]int)},
 		&founder{who: people[members+guests+1], left: perLife, rooms: make(map[string]string)})
 	return k, nil
 }

@@ -10,6 +10,8 @@
 //   - What was acknowledged is there, once, and a request that is repeated with
 //     its transaction ID is the event of then. What was not acknowledged is there
 //     at most once, and repeating it is safe.
+//   - A one-time key is given once, in the order of the uploads, and none is lost
+//     but to a claim that was not answered.
 //   - Each client goes on from its last token, and has each event of its rooms
 //     once and in order. What it has put together is what an initial sync says.
 //   - The database agrees with itself, which [Inspect] checks without the server:

@@ -190,6 +190,10 @@ func (k *Campaign) operations() (list []operation) {
 				operation{name: "login", do: w.logIn, undone: func() {}},
 				operation{name: "logout", prepare: w.logIn, do: w.logOut, undone: func() {}},
 				operation{name: "registration", do: w.register, undone: func() {}})
+		case *keyholder:
+			list = append(list,
+				operation{name: "key upload", do: w.upload, undone: func() {}},
+				operation{name: "key claim", prepare: w.upload, do: w.claim, undone: func() { w.unanswered-- }})
 		case *founder:
 			list = append(list, operation{name: "creation", do: w.create, undone: func() { w.open = "" }})
 		}

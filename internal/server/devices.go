@@ -69,12 +69,12 @@ func (p *parts) keysAbroad(ctx context.Context, users []id.UserID) (map[id.UserI
 	known, err := p.devices.Remote(ctx, users)
 	found := make(map[id.UserID]e2ee.UserKeys, len(known))
 	for user, theirs := range known {
-		keys := e2ee.UserKeys{Devices: make(map[id.DeviceID]canonjson.Value, len(theirs.Devices)), Master: theirs.Master, SelfSigning: theirs.SelfSigning}
+		keys := e2ee.UserKeys{Devices: make(map[id.DeviceID]canonjson.Value, len(theirs.Devices)), Master: said(theirs.Master, user), SelfSigning: said(theirs.SelfSigning, user)}
 		for device, d := range theirs.Devices {
-			identity := d.Keys
-			if identity == nil {
+			if d.Keys == nil {
 				continue
 			}
+			identity := e2ee.Said(d.Keys, user)
 			if d.Name != "" {
 				identity = identity.With("unsigned", canonjson.Value("{}").With("device_display_name", canonjson.Text(d.Name)))
 			}
@@ -83,4 +83,13 @@ func (p *parts) keysAbroad(ctx context.Context, users []id.UserID) (map[id.UserI
 		found[user] = keys
 	}
 	return found, err
+}
+
+// said is a cross-signing key of another server's user as it may be shown, nil if
+// there is none.
+func said(key canonjson.Value, user id.UserID) canonjson.Value {
+	if key == nil {
+		return nil
+	}
+	return e2ee.Said(key, user)
 }
