@@ -267,3 +267,40 @@ func TestADeviceIsKnownBeforeWhatItSays(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoWaitsIsToldAtOnce(t *testing.T) {
+	scene(t, func(s *stage) {
+		a, b := s.Server("a.test"), s.Server("b.test")
+		alice, bob := a.Register("alice"), &reader{User: b.Register("bob")}
+		desk := &reader{User: bob.Login()}
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		s.join(bob.User, room, "a.test")
+		s.settle()
+		waits := func(r *reader, what func()) (answer canonjson.Value, after time.Duration) {
+			for range 2 { // whoever reads comes online, which is news
+				s.reads(r)
+				s.settle()
+			}
+			s.reads(r)
+			began := time.Now()
+			done := make(chan canonjson.Value)
+			go func() { done <- r.Must("GET", "/_matrix/client/v3/sync?timeout=30000&set_presence=offline&since="+r.since, nil) }()
+			time.Sleep(time.Second)
+			what()
+			answer = <-done
+			return answer, time.Since(began)
+		}
+		answer, after := waits(bob, func() { s.tell(alice, "1", "hello", address(bob.User)) })
+		if after > 5*time.Second || answer.Get("to_device") == nil {
+			t.Errorf("after %s bob is told %s", after, answer)
+		}
+		answer, after = waits(bob, func() { alice.Login() })
+		if after > 5*time.Second || answer.Get("device_lists") == nil {
+			t.Errorf("after %s bob is told %s", after, answer)
+		}
+		answer, after = waits(desk, func() { s.tell(alice, "2", "hello", address(bob.User)) })
+		if after < 30*time.Second || answer.Get("to_device") != nil {
+			t.Errorf("after %s the other device is told %s", after, answer)
+		}
+	})
+}

@@ -40,6 +40,8 @@ type answer struct {
 	// hasSigned: the user has signed keys of others.
 	hasSigned bool
 
+	befores map[id.RoomID]room.Moment // rooms as they were at the last answer
+
 	stream []streamed // the events of the answer, if that is what is wanted
 }
 

@@ -54,45 +54,81 @@ func (a *answer) tellDeviceLists(ctx context.Context, entries []journal.Entry) (
 		_, in := a.watch.room(room.Num(s.Number()), a.now.Pos, a.now.Pos)
 		return in
 	}
-	a.Response.devices, err = a.deviceLists(ctx, a.q.User, in, entries, a.since.Pos, a.now.Pos)
+	l := &lister{Feed: a.Feed, user: a.q.User, in: in, before: a.before, from: a.since.Pos, to: a.now.Pos}
+	a.Response.devices, err = l.lists(ctx, entries)
 	return err
 }
 
-// deviceLists finds whose devices are news between two positions, of which there
-// are the entries that concern the user. In tells whether the user is in a room at
-// the second one, by its scope. If nobody came or went, and nothing changed, that
-// costs no query. It may name more users than it has to as changed: they are asked
-// for once more. Who is named as left shares no room at present.
-func (f *Feed) deviceLists(ctx context.Context, user id.UserID, in func(journal.Scope) bool, entries []journal.Entry, from, to journal.Position) (d DeviceLists, err error) {
-	users, err := f.DeviceLists.Since(ctx, user, in, from, to)
+// before returns a room as it was at the last answer.
+func (a *answer) before(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
+	if m, ok := a.befores[roomID]; ok {
+		return m, nil
+	}
+	m, err := a.Rooms.Before(ctx, roomID, a.since.Pos)
+	if err == nil {
+		if a.befores == nil {
+			a.befores = make(map[id.RoomID]room.Moment)
+		}
+		a.befores[roomID] = m
+	}
+	return m, err
+}
+
+// A lister finds whose devices are news for a user between two positions.
+type lister struct {
+	*Feed
+	user id.UserID
+	// in tells whether the user is in a room at the second one, by its scope.
+	in func(journal.Scope) bool
+	// before returns a room as it was at the first one.
+	before   func(context.Context, id.RoomID) (room.Moment, error)
+	from, to journal.Position
+
+	changed, left map[id.UserID]bool
+	moved         bool // somebody may have come or gone
+}
+
+// lists finds whose devices are news, of which there are the entries that concern
+// the user. If nobody came or went, and nothing changed, that costs no query. It may
+// name more users than it has to as changed: they are asked for once more. Who is
+// named as left shares no room at present.
+func (l *lister) lists(ctx context.Context, entries []journal.Entry) (DeviceLists, error) {
+	users, err := l.DeviceLists.Since(ctx, l.user, l.in, l.from, l.to)
 	if err != nil {
-		return d, err
+		return DeviceLists{}, err
 	}
-	changed, left := make(map[id.UserID]bool), make(map[id.UserID]bool)
-	for _, u := range users {
-		changed[u] = true
+	l.changed, l.left = make(map[id.UserID]bool), make(map[id.UserID]bool)
+	note(l.changed, users)
+	if err := l.moves(ctx, entries); err != nil {
+		return DeviceLists{}, err
 	}
-	if err := f.moves(ctx, user, in, entries, from, to, changed, left); err != nil {
-		return d, err
+	if l.moved {
+		// Who has changed something may have come and gone.
+		note(l.left, users)
 	}
-	maps.DeleteFunc(left, func(u id.UserID, _ bool) bool { return u == user })
-	if len(left) > 0 {
-		still, err := f.Rooms.Sharers(ctx, user, slices.Collect(maps.Keys(left)))
+	if delete(l.left, l.user); len(l.left) > 0 {
+		still, err := l.Rooms.Sharers(ctx, l.user, slices.Collect(maps.Keys(l.left)))
 		if err != nil {
-			return d, err
+			return DeviceLists{}, err
 		}
 		for _, u := range still {
-			delete(left, u)
+			delete(l.left, u)
 		}
 	}
-	for u := range left {
-		delete(changed, u)
+	for u := range l.left {
+		delete(l.changed, u)
 	}
-	return DeviceLists{slices.Sorted(maps.Keys(changed)), slices.Sorted(maps.Keys(left))}, nil
+	return DeviceLists{slices.Sorted(maps.Keys(l.changed)), slices.Sorted(maps.Keys(l.left))}, nil
+}
+
+func note(set map[id.UserID]bool, users []id.UserID) {
+	for _, u := range users {
+		set[u] = true
+	}
 }
 
 // moves finds who has come into rooms of the user, or left them.
-func (f *Feed) moves(ctx context.Context, user id.UserID, in func(journal.Scope) bool, entries []journal.Entry, from, to journal.Position, changed, left map[id.UserID]bool) error {
+func (l *lister) moves(ctx context.Context, entries []journal.Entry) error {
 	var seen map[room.Num]bool
 	see := func(num room.Num) (again bool) {
 		if seen == nil {
@@ -103,25 +139,23 @@ func (f *Feed) moves(ctx context.Context, user id.UserID, in func(journal.Scope)
 	}
 	for _, e := range entries { // first where the user was not all the time
 		if e.Kind == journal.KindMembership && !see(room.Num(e.Ref)) {
-			if err := f.ownMove(ctx, user, room.Num(e.Ref), from, to, changed, left); err != nil {
+			if err := l.ownMove(ctx, room.Num(e.Ref)); err != nil {
 				return err
 			}
 		}
 	}
-	for _, e := range entries {
-		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindWhole && !see(num) && in(e.Scope) {
-			members, err := f.Rooms.NewSharers(ctx, user, num, from)
+	for _, e := range entries { // then where everybody is news
+		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindWhole && !see(num) && l.in(e.Scope) {
+			members, err := l.Rooms.NewSharers(ctx, l.user, num, l.from)
 			if err != nil {
 				return err
 			}
-			for _, u := range members {
-				changed[u] = true
-			}
+			note(l.changed, members)
 		}
 	}
 	for _, e := range entries {
-		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindEvent && !see(num) && in(e.Scope) {
-			if err := f.othersMoves(ctx, num, from, to, changed, left); err != nil {
+		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindEvent && !see(num) && l.in(e.Scope) {
+			if err := l.othersMoves(ctx, num); err != nil {
 				return err
 			}
 		}
@@ -129,56 +163,61 @@ func (f *Feed) moves(ctx context.Context, user id.UserID, in func(journal.Scope)
 	return nil
 }
 
-// othersMoves finds who has come into a room in which the user was all the time, or
-// has left it.
-func (f *Feed) othersMoves(ctx context.Context, num room.Num, from, to journal.Position, changed, left map[id.UserID]bool) error {
-	came, gone, err := f.Rooms.Moved(ctx, num, from, to)
-	if isPurged(err) {
-		return nil
+// othersMoves finds who has come into a room in which the user was at both
+// positions, or has left it.
+func (l *lister) othersMoves(ctx context.Context, num room.Num) error {
+	roomID, err := l.Rooms.RoomID(ctx, num)
+	if err != nil {
+		return err
 	}
-	for _, u := range came {
-		changed[u] = true
+	before, err := l.before(ctx, roomID)
+	if err != nil {
+		return unlessPurged(err)
 	}
-	for _, u := range gone {
-		left[u] = true
+	after, err := l.Rooms.Before(ctx, roomID, l.to)
+	if err != nil {
+		return unlessPurged(err)
 	}
-	return err
+	l.moved = l.moved || before.Root != after.Root
+	came, left, err := l.Rooms.Moved(ctx, num, before.Root, after.Root, l.from, l.to)
+	note(l.changed, came)
+	note(l.left, left)
+	return unlessPurged(err)
 }
 
 // ownMove finds whom the user shares a room with, or does not any more, after
 // having come into it or left it.
-func (f *Feed) ownMove(ctx context.Context, user id.UserID, num room.Num, from, to journal.Position, changed, left map[id.UserID]bool) error {
-	roomID, err := f.Rooms.RoomID(ctx, num)
+func (l *lister) ownMove(ctx context.Context, num room.Num) error {
+	roomID, err := l.Rooms.RoomID(ctx, num)
 	if err != nil {
 		return err
 	}
-	sight, err := f.Rooms.SightAt(ctx, roomID, user, to)
-	if isPurged(err) {
-		return nil
-	}
+	sight, err := l.Rooms.SightAt(ctx, roomID, l.user, l.to)
 	if err != nil {
-		return err
+		return unlessPurged(err)
 	}
-	was, is := sight.MembershipAtPos(from) == event.MembershipJoin, sight.Membership() == event.MembershipJoin
+	l.moved = true
+	was, is := sight.MembershipAtPos(l.from) == event.MembershipJoin, sight.Membership() == event.MembershipJoin
 	var users []id.UserID
 	switch {
 	case is && was:
-		return f.othersMoves(ctx, num, from, to, changed, left)
+		return l.othersMoves(ctx, num)
 	case is:
-		users, err = f.Rooms.NewSharers(ctx, user, num, from)
-		for _, u := range users {
-			changed[u] = true
-		}
+		users, err = l.Rooms.NewSharers(ctx, l.user, num, l.from)
+		note(l.changed, users)
 	case was:
-		users, err = f.Rooms.LostSharers(ctx, user, num, from)
-		for _, u := range users {
-			left[u] = true
-		}
+		users, err = l.Rooms.LostSharers(ctx, l.user, num, l.from)
+		note(l.left, users)
 	}
 	return err
 }
 
-func isPurged(err error) bool { return err != nil && room.IsGone(err) }
+func unlessPurged(err error) error {
+	if err != nil && room.IsGone(err) {
+		return nil
+	}
+	return err
+}
 
 // DeviceChanges returns whose devices are news for a user behind the token from. What
 // is behind the present is none; the token to is a hint only.
@@ -213,7 +252,10 @@ func (f *Feed) DeviceChanges(ctx context.Context, user id.UserID, from, to strin
 		return DeviceLists{}, err
 	}
 	in := func(s journal.Scope) bool { return slices.Contains(scopes, s) }
-	return f.deviceLists(ctx, user, in, entries, since.Pos, now)
+	l := &lister{Feed: f, user: user, in: in, from: since.Pos, to: now, before: func(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
+		return f.Rooms.Before(ctx, roomID, since.Pos)
+	}}
+	return l.lists(ctx, entries)
 }
 
 // allDevices is whose devices are news for a client of which it is not known what it

@@ -27,7 +27,7 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if n.fresh {
 		before = room.Moment{}
 	} else if n.events {
-		if before, err = a.Rooms.Before(ctx, n.id, a.since.Pos); err != nil {
+		if before, err = a.before(ctx, n.id); err != nil {
 			return nil, err
 		}
 	}

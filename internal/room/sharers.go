@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"parley/internal/journal"
+	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -123,45 +124,22 @@ func (g *Engine) LostSharers(ctx context.Context, user id.UserID, room Num, sinc
 }
 
 // Moved returns who came into a room and who left it between two positions of the
-// journal, by its state at each. It costs no query if the state is the same.
-func (g *Engine) Moved(ctx context.Context, num Num, from, to journal.Position) (came, left []id.UserID, err error) {
+// journal, by its state at each. Who left and came again has come, too. It costs no
+// query if the states are the same.
+func (g *Engine) Moved(ctx context.Context, num Num, before, after statetrie.Root, from, to journal.Position) (came, left []id.UserID, err error) {
+	if before == after {
+		return nil, nil, nil
+	}
+	turns, nums, err := g.memberTurns(ctx, num, before, after)
+	if err != nil || len(turns) == 0 {
+		return nil, nil, err
+	}
 	roomID, err := g.RoomID(ctx, num)
 	if err != nil {
 		return nil, nil, err
 	}
-	before, err := g.Before(ctx, roomID, from)
-	if err != nil {
-		return nil, nil, err
-	}
-	after, err := g.Before(ctx, roomID, to)
-	if err != nil || before.Root == after.Root {
-		return nil, nil, err
-	}
-	diff, err := g.StateDiff(ctx, num, before.Root, after.Root)
-	if err != nil {
-		return nil, nil, err
-	}
-	type turn struct{ was, is stateres.Num }
-	turns := make(map[id.UserID]turn)
-	for _, c := range diff {
-		if c.Type == event.TypeMember && isUser(c.StateKey) {
-			turns[id.UserID(c.StateKey)] = turn{stateres.Num(c.Old), stateres.Num(c.New)}
-		}
-	}
-	if len(turns) == 0 {
-		return nil, nil, nil
-	}
-	var nums []stateres.Num
-	for _, t := range turns {
-		for _, n := range []stateres.Num{t.was, t.is} {
-			if n != 0 {
-				nums = append(nums, n)
-			}
-		}
-	}
-	slices.Sort(nums)
 	// Of one that was purged nobody knows any more: who is in the room came in then.
-	items, err := g.ItemsLeft(ctx, roomID, slices.Compact(nums))
+	items, err := g.ItemsLeft(ctx, roomID, nums)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,13 +147,63 @@ func (g *Engine) Moved(ctx context.Context, num Num, from, to journal.Position) 
 	for _, it := range items {
 		joined[it.Num] = it.Event.Membership() == event.MembershipJoin
 	}
+	var stayed []id.UserID
 	for user, t := range turns {
 		switch was, is := joined[t.was], joined[t.is]; {
-		case is && !was:
+		case is && was:
+			stayed = append(stayed, user)
+		case is:
 			came = append(came, user)
-		case was && !is:
+		case was:
 			left = append(left, user)
 		}
 	}
-	return came, left, nil
+	again, err := g.returned(ctx, num, stayed, from, to)
+	return append(came, again...), left, err
+}
+
+// A memberTurn is the member events of a user in two states, 0 for none.
+type memberTurn struct{ was, is stateres.Num }
+
+// memberTurns returns whose member events differ between two states, and the numbers
+// of all of these.
+func (g *Engine) memberTurns(ctx context.Context, num Num, before, after statetrie.Root) (map[id.UserID]memberTurn, []stateres.Num, error) {
+	diff, err := g.StateDiff(ctx, num, before, after)
+	if err != nil {
+		return nil, nil, err
+	}
+	turns := make(map[id.UserID]memberTurn)
+	var nums []stateres.Num
+	for _, c := range diff {
+		if c.Type != event.TypeMember || !isUser(c.StateKey) {
+			continue
+		}
+		turns[id.UserID(c.StateKey)] = memberTurn{stateres.Num(c.Old), stateres.Num(c.New)}
+		for _, n := range []uint64{c.Old, c.New} {
+			if n != 0 {
+				nums = append(nums, stateres.Num(n))
+			}
+		}
+	}
+	slices.Sort(nums)
+	return turns, slices.Compact(nums), nil
+}
+
+// returned returns those of some members of a room who were not in it all the time
+// between two positions of the journal.
+func (g *Engine) returned(ctx context.Context, num Num, members []id.UserID, from, to journal.Position) (again []id.UserID, err error) {
+	if len(members) == 0 {
+		return nil, nil
+	}
+	err = g.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(5, members)
+		again, err = store.List[id.UserID](tx, `
+			SELECT DISTINCT user_id FROM sights
+			WHERE room = $1 AND pos > $2 AND pos <= $3 AND value <> $4 AND user_id `+in, num, from, to, event.MembershipJoin, list)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for those of %d members who were not in room %d all the time: %w", len(members), num, err)
+	}
+	return again, nil
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 )
 
 // queue names what waits for one device.
@@ -159,6 +162,46 @@ func (s *Store) Read(ctx context.Context, user id.UserID, device id.DeviceID, af
 		s.queues.Change(q, func(held) held { return held{unknown: true} })
 	}
 	return messages, told, nil
+}
+
+// Deliver is Acknowledge and Read for clients that name what they were told by a
+// token of its own: it returns up to limit messages behind a token that it returned
+// before, empty for none, as of a position, and the token behind them. What is no
+// token is refused; one from before the journal began anew is as none.
+func (s *Store) Deliver(ctx context.Context, user id.UserID, device id.DeviceID, since string, limit int, upTo journal.Position) (
+	messages []canonjson.Value, next string, err error) {
+	after, err := s.parseToken(since)
+	if err != nil {
+		return nil, "", err
+	}
+	if after > 0 {
+		if err := s.Acknowledge(ctx, user, device, after); err != nil {
+			return nil, "", err
+		}
+	}
+	messages, told, err := s.Read(ctx, user, device, after, upTo, limit)
+	return messages, s.token(told), err
+}
+
+func (s *Store) token(pos journal.Position) string {
+	return "d1_" + strconv.FormatInt(int64(pos), 10) + "_" + s.journal.Epoch()
+}
+
+// parseToken reads what token wrote.
+func (s *Store) parseToken(text string) (journal.Position, error) {
+	if text == "" {
+		return 0, nil
+	}
+	rest, ok := strings.CutPrefix(text, "d1_")
+	number, epoch, split := strings.Cut(rest, "_")
+	pos, err := strconv.ParseInt(number, 10, 64)
+	if !ok || !split || err != nil || pos < 0 {
+		return 0, mxerr.New(mxerr.InvalidParam, "The token is not one that this server gave out")
+	}
+	if epoch != s.journal.Epoch() || journal.Position(pos) > s.journal.Head() {
+		return 0, nil
+	}
+	return journal.Position(pos), nil
 }
 
 // ack names in a batch that a device has what it was told.

@@ -161,6 +161,43 @@ func TestWhatIsForOneDeviceOnlyIsWhatADeviceGets(t *testing.T) {
 	})
 }
 
+func TestTokensOfMessagesLeadOn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db)
+		for i := range 5 {
+			n.send(fmt.Sprint(i), "@alice:a.test PHONE")
+		}
+		deliver := func(since string) (texts, next string) {
+			t.Helper()
+			messages, next, err := n.Deliver(ctx, alice, "PHONE", since, 2, n.head())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range messages {
+				texts += m.Get("content").Get("body").String()
+			}
+			return texts, next
+		}
+		first, second := deliver("")
+		again, _ := deliver("")
+		middle, third := deliver(second)
+		if first != "01" || again != "01" || middle != "23" {
+			t.Errorf("got %s, %s, %s", first, again, middle)
+		}
+		if left, _ := deliver("d1_99_elsewhere"); left != "23" {
+			t.Errorf("a token from elsewhere leads to %s", left)
+		}
+		if last, end := deliver(third); last != "4" || end == third {
+			t.Errorf("at last there is %s", last)
+		}
+		for _, bad := range []string{"x", "d1_", "d1_1", "d1_x_epoch", "d1_-1_epoch"} {
+			if _, _, err := n.Deliver(ctx, alice, "PHONE", bad, 2, n.head()); !errors.Is(err, mxerr.InvalidParam) {
+				t.Errorf("%s: %v", bad, err)
+			}
+		}
+	})
+}
+
 func TestARequestThatIsRepeatedIsSentOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db)
