@@ -196,7 +196,7 @@ func (x *Inbox) takeRoom(ctx context.Context, server id.ServerName, roomID id.Ro
 func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
 	start := time.Now()
 	for i, e := range events {
-		if x.waiting(roomID) || time.Since(start) > patience {
+		if x.waiting(roomID, server) || time.Since(start) > patience {
 			return x.stage(ctx, server, roomID, events[i:])
 		}
 		ready, err := x.rooms.Receive(ctx, e)
@@ -210,8 +210,16 @@ func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.Roo
 	return nil
 }
 
-func (x *Inbox) waiting(roomID id.RoomID) bool {
+// waiting reports whether events of a server are staged in a room. What comes from it
+// is staged behind them, as it follows them most likely.
+func (x *Inbox) waiting(roomID id.RoomID, server id.ServerName) bool {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.queues[roomID] != nil
+	q := x.queues[roomID]
+	x.mu.Unlock()
+	if q == nil {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.origins[server] > 0
 }
