@@ -284,7 +284,9 @@ func TestWhoWaitsIsToldAtOnce(t *testing.T) {
 			s.reads(r)
 			began := time.Now()
 			done := make(chan canonjson.Value)
-			go func() { done <- r.Must("GET", "/_matrix/client/v3/sync?timeout=30000&set_presence=offline&since="+r.since, nil) }()
+			go func() {
+				done <- r.Must("GET", "/_matrix/client/v3/sync?timeout=30000&set_presence=offline&since="+r.since, nil)
+			}()
 			time.Sleep(time.Second)
 			what()
 			answer = <-done

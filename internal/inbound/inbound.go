@@ -199,7 +199,7 @@ func (x *Inbox) takeRoom(ctx context.Context, server id.ServerName, roomID id.Ro
 func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.RoomID, events []*event.Event) error {
 	start := time.Now()
 	for len(events) > 0 {
-		if x.waiting(roomID) || time.Since(start) > patience {
+		if x.waiting(roomID, server) || time.Since(start) > patience {
 			return x.stage(ctx, server, roomID, events)
 		}
 		some := events[:min(len(events), atOnce)]
@@ -214,8 +214,16 @@ func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.Roo
 	return nil
 }
 
-func (x *Inbox) waiting(roomID id.RoomID) bool {
+// waiting reports whether events of a server are staged in a room. What comes from it
+// is staged behind them, as it follows them most likely.
+func (x *Inbox) waiting(roomID id.RoomID, server id.ServerName) bool {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.queues[roomID] != nil
+	q := x.queues[roomID]
+	x.mu.Unlock()
+	if q == nil {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.origins[server] > 0
 }

@@ -29,6 +29,8 @@ type house struct {
 	shut map[id.RoomID]bool
 	// broken is which rooms can fetch nothing.
 	broken map[id.RoomID]bool
+	// unable is which servers do not have what is fetched from them.
+	unable map[id.ServerName]bool
 
 	mu      sync.Mutex // guards what follows
 	got     map[id.RoomID][]int64
@@ -43,7 +45,7 @@ func newHouse(t *testing.T) *house {
 	}
 	return &house{
 		t: t, rules: rules, db: storetest.Open(t, t.TempDir()+"/parley.db"),
-		slow: make(map[id.ServerName]chan struct{}), shut: make(map[id.RoomID]bool), broken: make(map[id.RoomID]bool),
+		slow: make(map[id.ServerName]chan struct{}), shut: make(map[id.RoomID]bool), broken: make(map[id.RoomID]bool), unable: make(map[id.ServerName]bool),
 		got: make(map[id.RoomID][]int64), asking: make(map[id.ServerName]int), mostAsk: make(map[id.ServerName]int),
 	}
 }
@@ -71,7 +73,7 @@ func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event)
 			return ctx.Err()
 		}
 	}
-	if h.broken[e.RoomID()] {
+	if h.broken[e.RoomID()] || h.unable[server] {
 		return errors.New("what it refers to cannot be had")
 	}
 	h.keep(e)
@@ -289,11 +291,11 @@ func TestWhatCannotBeFetchedIsGivenUp(t *testing.T) {
 		h.take(x, "a.test", pdu("!r:a.test", 1))
 		time.Sleep((mostTries-1)*retryPause - time.Second)
 		synctest.Wait()
-		if !x.waiting("!r:a.test") {
+		if !x.waiting("!r:a.test", "a.test") {
 			t.Error("it is given up before it was tried often enough")
 		}
 		wait()
-		if x.waiting("!r:a.test") {
+		if x.waiting("!r:a.test", "a.test") {
 			t.Error("it still waits")
 		}
 	})
@@ -323,5 +325,40 @@ func TestNothingIsStagedInAQueueThatIsGone(t *testing.T) {
 		if x.queue("!r:a.test") == q {
 			t.Error("there is no other queue")
 		}
+	})
+}
+
+func TestAServerHoldsUpOnlyItselfInARoom(t *testing.T) {
+	play(t, func(t *testing.T, h *house) {
+		x := h.inbox()
+		defer run(x)()
+		h.slow["slow.test"] = make(chan struct{})
+		h.shut["!r:a.test"] = true
+		h.take(x, "slow.test", pdu("!r:a.test", 1))
+		wait()
+		h.shut["!r:a.test"] = false
+		h.take(x, "b.test", pdu("!r:a.test", 2))
+		h.has("!r:a.test", 2)
+		close(h.slow["slow.test"])
+		wait()
+		h.has("!r:a.test", 2, 1)
+	})
+}
+
+func TestWhatCannotBeFetchedLetsOthersPass(t *testing.T) {
+	play(t, func(t *testing.T, h *house) {
+		x := h.inbox()
+		h.shut["!r:a.test"] = true
+		h.unable["bad.test"] = true
+		go func() {
+			for i := range 10 {
+				h.take(x, "bad.test", pdu("!r:a.test", i))
+			}
+			h.take(x, "b.test", pdu("!r:a.test", 11))
+		}()
+		defer run(x)()
+		time.Sleep(retryPause + time.Second)
+		synctest.Wait()
+		h.has("!r:a.test", 11)
 	})
 }

@@ -23,9 +23,17 @@ type queue struct {
 
 	mu      sync.Mutex // guards what follows, and is held over work in the database
 	staged  int
+	origins map[id.ServerName]int // how many are staged of each server
 	running bool
-	tries   int  // in a row, of the first event, that failed
+	tries   map[int64]int // of events in their places, that failed
+	// failing are servers of which an event could not be received lately. What is of
+	// others comes first, so that they hold up nobody but themselves.
+	failing map[id.ServerName]bool
 	gone    bool // it is not in the map any more
+}
+
+func newQueue(roomID id.RoomID) *queue {
+	return &queue{room: roomID, origins: make(map[id.ServerName]int), tries: make(map[int64]int), failing: make(map[id.ServerName]bool)}
 }
 
 var insertStaged = &store.Insert{Table: "staged_events", Columns: []store.Column{
@@ -49,7 +57,7 @@ func (x *Inbox) queue(roomID id.RoomID) *queue {
 	defer x.mu.Unlock()
 	q := x.queues[roomID]
 	if q == nil {
-		q = &queue{room: roomID}
+		q = newQueue(roomID)
 		x.queues[roomID] = q
 	}
 	return q
@@ -84,6 +92,7 @@ func (x *Inbox) stageIn(ctx context.Context, server id.ServerName, q *queue, eve
 		return false, fmt.Errorf("staging %d events of %s: %w", len(events), q.room, err)
 	}
 	q.staged += len(events)
+	q.origins[server] += len(events)
 	x.wake(q, server)
 	return true, nil
 }

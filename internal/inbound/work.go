@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,17 +52,23 @@ func (x *Inbox) load(ctx context.Context) error {
 	var found []dueRoom
 	err := x.db.View(ctx, func(tx *store.Tx) error {
 		for row, err := range tx.Query(`
-			SELECT s.room_id, s.origin, r.staged FROM staged_events s
-			JOIN (SELECT room_id, min(place) AS place, count(*) AS staged FROM staged_events GROUP BY room_id) r
-				ON r.room_id = s.room_id AND r.place = s.place`) {
+			SELECT room_id, origin, count(*) FROM staged_events GROUP BY room_id, origin ORDER BY room_id, min(place)`) {
 			if err != nil {
 				return err
 			}
-			d := dueRoom{queue: &queue{running: true}}
-			if err := row.Scan(&d.queue.room, &d.origin, &d.queue.staged); err != nil {
+			var roomID id.RoomID
+			var origin id.ServerName
+			var count int
+			if err := row.Scan(&roomID, &origin, &count); err != nil {
 				return err
 			}
-			found = append(found, d)
+			if len(found) == 0 || found[len(found)-1].queue.room != roomID {
+				d := dueRoom{newQueue(roomID), origin}
+				d.queue.running = true
+				found = append(found, d)
+			}
+			q := found[len(found)-1].queue
+			q.staged, q.origins[origin] = q.staged+count, count
 		}
 		return nil
 	})
@@ -125,23 +133,29 @@ func (x *Inbox) next(ctx context.Context, q *queue, first staged) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil, errors.As(err, &refused):
-	case q.again():
+		q.succeeded(first.origin)
+	case q.again(first):
 		x.log.Debug("an event cannot be received yet", "room", q.room, "origin", first.origin, "err", err)
-		pause(ctx, retryPause)
+		if !q.hasOthers() {
+			pause(ctx, retryPause)
+		}
 		return nil
 	default:
 		x.log.Info("an event is given up", "room", q.room, "origin", first.origin, "err", err)
 	}
-	return x.done(ctx, q, first.place)
+	return x.done(ctx, q, first)
 }
 
-// first returns the first event that is staged of a room. If there is none, the
-// queue is gone when it returns.
+// first returns the first event that is staged of a room, of servers that do not fail
+// if there is one. If there is none at all, the queue is gone when it returns.
 func (x *Inbox) first(ctx context.Context, q *queue) (s staged, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	err = x.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT place, origin, pdu FROM staged_events WHERE room_id = $1 ORDER BY place LIMIT 1", q.room).
+		in, list := tx.In(2, slices.Collect(maps.Keys(q.failing)))
+		return tx.Row(`
+			SELECT place, origin, pdu FROM staged_events WHERE room_id = $1
+			ORDER BY CASE WHEN origin `+in+` THEN 1 ELSE 0 END, place LIMIT 1`, q.room, list).
 			Scan(&s.place, &s.origin, (*[]byte)(&s.pdu))
 	})
 	if errors.Is(err, store.ErrNoRows) {
@@ -167,25 +181,50 @@ func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) error {
 	return x.rooms.Fetch(ctx, s.origin, e)
 }
 
-// again reports whether the first event of a queue is to be tried once more.
-func (q *queue) again() bool {
+// again reports whether an event that could not be received is to be tried once more.
+func (q *queue) again(s staged) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.tries++
-	return q.tries < mostTries
+	q.failing[s.origin] = true
+	q.tries[s.place]++
+	return q.tries[s.place] < mostTries
+}
+
+// succeeded says that an event of a server was received.
+func (q *queue) succeeded(origin id.ServerName) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.failing, origin)
+}
+
+// hasOthers reports whether something is staged of servers that do not fail.
+func (q *queue) hasOthers() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for origin := range q.origins {
+		if !q.failing[origin] {
+			return true
+		}
+	}
+	return false
 }
 
 // done removes an event that was taken in, or given up.
-func (x *Inbox) done(ctx context.Context, q *queue, place int64) error {
+func (x *Inbox) done(ctx context.Context, q *queue, s staged) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	err := x.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM staged_events WHERE room_id = $1 AND place = $2", q.room, place)
+		_, err := tx.Exec("DELETE FROM staged_events WHERE room_id = $1 AND place = $2", q.room, s.place)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("removing what was staged of %s: %w", q.room, err)
 	}
-	q.staged, q.tries = q.staged-1, 0
+	q.staged--
+	if q.origins[s.origin]--; q.origins[s.origin] == 0 {
+		delete(q.origins, s.origin)
+		delete(q.failing, s.origin)
+	}
+	delete(q.tries, s.place)
 	return nil
 }

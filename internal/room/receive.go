@@ -211,14 +211,8 @@ func (r *live) confirm(n stateres.Num) (wait func() (journal.Position, error)) {
 	})
 }
 
-// find returns the number of an event of the room, 0 when it has none such.
-func (r *live) find(ctx context.Context, eventID id.EventID) (stateres.Num, error) {
-	_, n, err := r.findOutlier(ctx, eventID)
-	return n, err
-}
-
-// findOutlier is find, and reports whether the event is an outlier: known, but not
-// where it stands.
+// findOutlier returns the number of an event of the room, 0 when it has none such, and
+// reports whether it is an outlier: known, but not where it stands.
 func (r *live) findOutlier(ctx context.Context, eventID id.EventID) (outlier bool, n stateres.Num, err error) {
 	found, err := r.lookUp(ctx, []id.EventID{eventID})
 	return found[eventID].outlier, found[eventID].num, err
