@@ -161,7 +161,7 @@ func (f *Feed) Sliding(ctx context.Context, q *SlidingRequest) (*SlidingResponse
 		if err != nil {
 			return nil, err
 		}
-		if a.empty() && q.Pos != "" && q.Timeout > 0 {
+		if a.response.empty() && q.Pos != "" && q.Timeout > 0 {
 			turn = f.turns.new()
 			if f.news(wait, turn, w, a.now.Pos, pokes) {
 				since = a.now // what was not told before it stands in what the answer adds

@@ -256,8 +256,17 @@ func (r *slidingRoom) lazily(ctx context.Context) ([]stateres.Num, error) {
 	if anew {
 		r.flushed = append(r.flushed, r.num)
 	}
+	items := r.timeline.items
+	if r.grown && !r.deeper && !r.fresh && !r.wantsOf(r.prev).lazy() {
+		// It did not get them with the events that it has.
+		t, err := r.lastEvents(ctx, window{news: r.news, first: 1, last: r.window.last, left: r.window.left, gone: r.window.gone}, r.m.limit)
+		if err != nil {
+			return nil, err
+		}
+		items = t.items
+	}
 	var users []id.UserID
-	for _, it := range r.timeline.items {
+	for _, it := range items {
 		users = append(users, it.Event.Sender())
 		if t, ok := it.Event.Tuple(); ok && t.Type == event.TypeMember {
 			users = append(users, id.UserID(t.StateKey))

@@ -122,7 +122,7 @@ func (r *slidingRoom) recounts() bool {
 // needsSight reports whether it matters what the user may see of the room: if the
 // user was in it all the time, everything that is new.
 func (r *slidingRoom) needsSight() bool {
-	return !r.has || r.prev.history != reachAll || r.deeper || r.was != event.MembershipJoin || r.ch != nil && r.ch.moved
+	return !r.has || r.prev.history != reachAll || r.deeper || r.grown || r.was != event.MembershipJoin || r.ch != nil && r.ch.moved
 }
 
 func (r *slidingRoom) direct() bool { return r.roster.about.direct[r.id] }
@@ -223,7 +223,7 @@ func (r *slidingRoom) tellJoined(ctx context.Context) (err error) {
 		return err
 	}
 	bump := r.now.Bumped
-	if !r.fresh && bump == r.first.Bumped || !r.fresh && len(r.events) == 0 {
+	if !r.fresh && bump == r.first.Bumped {
 		bump = 0
 	}
 	o, told, err := r.show(ctx, r.head(event.MembershipJoin, bump))
