@@ -368,7 +368,7 @@ func (r *slideRoom) apply(asked *slider, id string, v canonjson.Value) error {
 	limited := v.Get("limited").True()
 	if limited {
 		// Who loads members lazily must not rely on any of before.
-		maps.DeleteFunc(r.state, func(t tuple, _ event) bool { return t.kind == "m.room.member" && !asked.surely(id, t) })
+		maps.DeleteFunc(r.state, func(t tuple, _ event) bool { return t.kind == "m.room.member" && !asked.perhaps(id, t) })
 	}
 	events := parseEvents(v.Get("timeline"))
 	expanded := v.Get("expanded_timeline").True() || v.Get("unstable_expanded_timeline").True()
@@ -397,13 +397,13 @@ func (r *slideRoom) apply(asked *slider, id string, v canonjson.Value) error {
 	return nil
 }
 
-// surely reports whether some state of a room is asked for otherwise than lazily,
-// whichever lists the room is in.
-func (s *slider) surely(id string, t tuple) bool {
+// perhaps reports whether some state of a room may be asked for otherwise than lazily,
+// depending on which lists the room is in.
+func (s *slider) perhaps(id string, t tuple) bool {
 	if w, ok := s.rooms[id]; ok && s.match(w.want, t) {
 		return true
 	}
-	return !slices.ContainsFunc(s.lists, func(l slideList) bool { return !s.match(l.want, t) })
+	return slices.ContainsFunc(s.lists, func(l slideList) bool { return s.match(l.want, t) })
 }
 
 func (c *slideClient) extend(v canonjson.Value) error {
