@@ -16,7 +16,6 @@ import (
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
-	"parley/internal/schema"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -45,14 +44,7 @@ type crowd struct {
 }
 
 func newCrowd(t testing.TB, rooms int) *crowd {
-	migrations, err := schema.Migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := &crowd{TB: t, db: storetest.Open(t, t.TempDir()+"/parley.db")}
-	if err := c.db.Migrate(context.Background(), migrations); err != nil {
-		t.Fatal(err)
-	}
 	c.start()
 	t.Cleanup(func() { c.stop() })
 	c.rooms = make([]id.RoomID, rooms)

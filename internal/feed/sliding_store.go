@@ -85,7 +85,7 @@ func (cs *connections) save(ctx context.Context, c *connection, k child) error {
 			}
 			rows = append(rows, v)
 		}
-		if c.version != 0 && !slices.ContainsFunc(rows, func(v version) bool { return v.version == c.version }) {
+		if c.version != 0 && c.left(rows) {
 			return errUnknownPos()
 		}
 		for _, old := range c.outdated(rows) {
@@ -107,6 +107,24 @@ func (cs *connections) save(ctx context.Context, c *connection, k child) error {
 		return fmt.Errorf("storing a connection of %s: %w", c.key.user, err)
 	}
 	return nil
+}
+
+// left reports whether the client has left the version behind: it is gone, or one of
+// its children has children.
+func (c *connection) left(rows []version) bool {
+	parents := make(map[int64]int64, len(rows))
+	for _, v := range rows {
+		parents[v.version] = v.parent
+	}
+	if _, ok := parents[c.version]; !ok {
+		return true
+	}
+	for _, parent := range parents {
+		if parent != 0 && parent != c.version && parents[parent] == c.version {
+			return true
+		}
+	}
+	return false
 }
 
 // outdated returns the versions that the client cannot come with any more, now that
