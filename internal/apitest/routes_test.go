@@ -44,6 +44,9 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 
+	"POST /_matrix/client/v4/sync":                                     "MSC4186 is merged, and in no release of the specification yet",
+	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync": "clients sync so until they know the merged form",
+
 	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
 	"GET /_matrix/client/v3/pushrules/global":      "as above",
 	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",

@@ -27,7 +27,7 @@ func (s *Server) place(ctx context.Context, roomID id.RoomID, token string) (int
 	if place, err := feed.ParsePlace(token); err == nil {
 		return place, nil
 	}
-	t, err := feed.ParseToken(token)
+	t, err := feed.ParseMoment(token)
 	if err != nil {
 		return 0, err
 	}

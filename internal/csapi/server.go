@@ -78,6 +78,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.threadRoutes(),
 		s.timestampRoutes(),
 		s.syncRoutes(),
+		s.slidingSyncRoutes(),
 		s.oldSyncRoutes(),
 		s.receiptRoutes(),
 		s.readMarkerRoutes(),

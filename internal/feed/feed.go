@@ -13,6 +13,7 @@ import (
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/room"
+	"parley/internal/store"
 	"parley/internal/todevice"
 	"parley/matrix/id"
 )
@@ -34,6 +35,8 @@ type Parts struct {
 	ToDevice *todevice.Store
 	// DeviceLists is nil if nobody is to know of changes of devices.
 	DeviceLists *devicelist.Store
+	// DB keeps what clients were told by sliding sync, which is not for who has none.
+	DB *store.DB
 }
 
 // Feed answers /sync. It is safe for concurrent use.
@@ -43,6 +46,9 @@ type Feed struct {
 	lazy    *lazyMembers
 	// Initial answers take longest, and have a line of their own.
 	turns, longTurns *turns
+
+	connections *connections
+	open        *filter.Filter // lets everything pass
 }
 
 // New returns a feed over its parts, all of which must be there.
@@ -53,6 +59,7 @@ func New(p Parts) *Feed {
 	// of them are left for that: who sends comes through the network.
 	return &Feed{
 		Parts: p, watches: newWatches(p.Journal, p.Rooms), lazy: newLazyMembers(),
+		connections: newConnections(p.DB), open: new(filter.Filter),
 		turns: newTurns(max(1, cores/2), newPace(p.Journal.Lag)), longTurns: newTurns(cores, newPace(p.Journal.Lag)),
 	}
 }

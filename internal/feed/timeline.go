@@ -67,7 +67,12 @@ const (
 )
 
 // timeline takes the last events of a window that the filter lets pass.
-func (a *answer) timeline(ctx context.Context, w window) (t timeline, err error) {
+func (a *answer) timeline(ctx context.Context, w window) (timeline, error) {
+	return a.lastEvents(ctx, w, a.q.Filter.Room.Timeline.Limit())
+}
+
+// lastEvents is timeline with another limit than that of the filter.
+func (a *answer) lastEvents(ctx context.Context, w window, limit int) (t timeline, err error) {
 	f := &a.q.Filter.Room.Timeline
 	if f.None() || !f.AllowsRoom(w.id) {
 		return timeline{behind: w.last}, nil
@@ -82,7 +87,7 @@ func (a *answer) timeline(ctx context.Context, w window) (t timeline, err error)
 		w.first = gap
 		defer func() { t.atGap(gap) }()
 	}
-	limit, scanned := f.Limit(), 0
+	scanned := 0
 	for size := limit + 1; t.behind >= w.first; size = chunk {
 		// Places have no gaps, so it is known how many there are to read.
 		items, err := a.Rooms.Back(ctx, w.id, t.behind, int(min(int64(size), t.behind-w.first+1)))

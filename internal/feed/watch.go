@@ -44,6 +44,10 @@ type watch struct {
 	upTo  journal.Position // what the user became up to there is in rooms
 	rooms map[room.Num]*stays
 	left  int // of rooms, those that the user is not in any more
+	// rostered is how many rooms the roster has.
+	rostered int
+
+	roster roster // has a lock of its own, which is taken before mu
 }
 
 // stays is when the user was in a room, as far as that is of interest: a request
@@ -142,7 +146,14 @@ func (ws *watches) drop(w *watch) {
 func (w *watch) weigh() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return 1 + len(w.rooms)
+	return 1 + len(w.rooms) + w.rostered
+}
+
+// weighs takes in how many rooms the roster has.
+func (w *watch) weighs(rooms int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rostered = rooms
 }
 
 // prune forgets the rooms that the user has left. It is called when no request

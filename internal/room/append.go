@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"parley/internal/statetrie"
 	"parley/matrix/event"
@@ -105,6 +106,9 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 		if made.own, err = r.countThread(ctx, made.thread, tally.total()); err != nil {
 			return entry{}, err
 		}
+	}
+	if row.bumped == 0 || isSaying(made.event.Type()) {
+		row.bumped = max(row.bumped, time.Now().UnixMilli())
 	}
 	if r.id == "" {
 		r.id = made.event.RoomID()

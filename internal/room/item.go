@@ -127,6 +127,9 @@ type Moment struct {
 	// Total and Threaded are those of the last event.
 	Total
 	Threaded Total
+	// Bumped is when something was said in the room last, in milliseconds since
+	// 1970, 0 for a moment long ago.
+	Bumped int64
 	// gone is up to where nothing of the room's history is shown any more, nil for
 	// nowhere.
 	gone *Mark

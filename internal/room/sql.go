@@ -59,6 +59,7 @@ type record struct {
 	place           int64
 	joined, invited int64
 	total, threaded Total
+	bumped          int64 // when something was said last, in milliseconds since 1970
 	events, bytes   int64 // that were stored, ever
 	// whole is the position from which on all members are known, 0 for all the time,
 	// or notWhole.
@@ -67,17 +68,17 @@ type record struct {
 
 // moment returns the room as its row says, which must be committed.
 func (r record) moment() Moment {
-	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Total: r.total, Threaded: r.threaded}
+	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Total: r.total, Threaded: r.threaded, Bumped: r.bumped}
 }
 
 func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
 	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole, bumped
 		FROM rooms WHERE room_id = $1`, roomID).
 		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
-			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole)
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole, &r.bumped)
 	if err != nil {
 		return record{}, err
 	}
@@ -88,10 +89,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 func writeRoom(tx *store.Tx, r record) error {
 	err := tx.Queue(`
 		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8,
-			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14, whole = $15
+			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14, whole = $15, bumped = $16
 		WHERE room = $1`,
 		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes, r.whole)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes, r.whole, r.bumped)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -101,10 +102,10 @@ func writeRoom(tx *store.Tx, r record) error {
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
-			unread, loud, threaded_unread, threaded_loud, published, events, bytes, whole)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			unread, loud, threaded_unread, threaded_loud, published, events, bytes, whole, bumped)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes, r.whole)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes, r.whole, r.bumped)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}

@@ -23,6 +23,7 @@ CREATE TABLE rooms (
 	loud       bigint NOT NULL,
 	threaded_unread bigint NOT NULL,
 	threaded_loud   bigint NOT NULL,
+	bumped     bigint NOT NULL, -- when something was said in it last, in milliseconds since 1970
 	published  boolean NOT NULL, -- it is in the server's directory
 	events     bigint NOT NULL, -- how many were stored, ever
 	bytes      bigint NOT NULL, -- of their JSON and of the nodes of states that were stored with them

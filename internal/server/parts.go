@@ -148,7 +148,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
-		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
+		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -175,6 +175,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
 		hourly(log, "forgetting what was sent to devices", p.toDevice.Tidy),
 		hourly(log, "forgetting device lists", p.devices.Tidy),
+		hourly(log, "forgetting old connections", p.feed.ForgetConnections),
 		hourly(log, "removing old messages", p.rooms.Prune),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
@@ -249,6 +250,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4380":               true,
+			"org.matrix.simplified_msc3575":    true,
 
 			"uk.half-shot.msc2666.query_mutual_rooms": true,
 		},

@@ -142,6 +142,9 @@ const (
 	// UnknownDevice: an application service acts as a device that the user does
 	// not have.
 	UnknownDevice Code = "M_UNKNOWN_DEVICE"
+	// UnknownPos tells a client to begin a new connection of sliding sync. It is of
+	// MSC4186, which is merged and not in a release of the specification yet.
+	UnknownPos Code = "M_UNKNOWN_POS"
 	// UnknownToken: the access or refresh token is not valid, or no longer.
 	// Member: soft_logout, true if the client is to keep its data.
 	UnknownToken Code = "M_UNKNOWN_TOKEN"

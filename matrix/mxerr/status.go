@@ -80,6 +80,7 @@ var usual = [...]entry{
 	{Unauthorized, 401},
 	{Unknown, 500},
 	{UnknownDevice, 400},
+	{UnknownPos, 400},
 	{UnknownToken, 401},
 	{Unrecognized, 404},
 	{UnsupportedRoomVersion, 400},
