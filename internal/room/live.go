@@ -52,6 +52,7 @@ type live struct {
 	// needed.
 	threads map[id.EventID]Total
 	merged  merged
+	ahead   *readahead // nil, but while events are received together
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool
