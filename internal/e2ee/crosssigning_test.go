@@ -220,7 +220,7 @@ func TestCrossSigningKeysThatAreWrongAreRefused(t *testing.T) {
 		return CrossSigning{Master: edit(good.Master, json, path...)}
 	}
 	phone := newClient(alice, "PHONE")
-	for what, row := range map[string]struct {
+	rows := map[string]struct {
 		c    CrossSigning
 		code mxerr.Code
 	}{
@@ -240,21 +240,20 @@ func TestCrossSigningKeysThatAreWrongAreRefused(t *testing.T) {
 		"the same key twice":     {CrossSigning{Master: good.Master, SelfSigning: i.byMaster(i.crossKey("self_signing", i.master))}, mxerr.Forbidden},
 		"called as a device":     {CrossSigning{Master: i.crossKey("master", privateKey("device"))}, mxerr.Forbidden},
 		"falsely by a device":    {CrossSigning{Master: edit(phone.sign(good.Master), string(good.SelfSigning.Get("signatures").Get(string(alice)).Get("ed25519:"+publicText(i.master))), "signatures", string(alice), "ed25519:PHONE")}, mxerr.InvalidSignature},
-	} {
-		t.Run(what, func(t *testing.T) {
-			play(t, func(s *scene) {
-				named := newClient(alice, id.DeviceID(publicText(privateKey("device"))))
-				s.upload(named, Upload{Device: named.keys()})
-				s.upload(phone, Upload{Device: phone.keys()})
-				s.told()
-				s.refuses(what, s.PutCrossSigning(s.ctx, alice, row.c, true), row.code)
-				s.has("told", s.told(), "[]")
-				if keys := s.local(Viewer(alice), alice); keys.Master != nil || keys.SelfSigning != nil || keys.UserSigning != nil {
-					t.Errorf("got %+v", keys)
-				}
-			})
-		})
 	}
+	play(t, func(s *scene) {
+		named := newClient(alice, id.DeviceID(publicText(privateKey("device"))))
+		s.upload(named, Upload{Device: named.keys()})
+		s.upload(phone, Upload{Device: phone.keys()})
+		s.told()
+		for what, row := range rows {
+			s.refuses(what, s.PutCrossSigning(s.ctx, alice, row.c, true), row.code)
+			s.has(what+", told", s.told(), "[]")
+			if keys := s.local(Viewer(alice), alice); keys.Master != nil || keys.SelfSigning != nil || keys.UserSigning != nil {
+				t.Errorf("%s: got %+v", what, keys)
+			}
+		}
+	})
 }
 
 func TestADeviceIsNotCalledAsACrossSigningKey(t *testing.T) {
