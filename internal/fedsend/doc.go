@@ -1,4 +1,5 @@
-// Package fedsend sends to other servers what happens here in rooms they are in:
+// Package fedsend sends to other servers what happens here in rooms they are in, and
+// what is said to devices of their users:
 // https://spec.matrix.org/v1.19/server-server-api/#transactions
 //
 // It reads the journal behind a cursor of its own. What a server is owed goes into
@@ -6,6 +7,9 @@
 // time. Before the cursor moves on it is durable since when each server is owed
 // something; so a crash sends again what may have arrived already, which does no
 // harm, and forgets nothing.
+//
+// Messages to devices and changes of devices are owed as surely as events, and keep
+// their place among them. Who gets one twice knows it again by its ID or number.
 //
 // Who types, who is online and who has read what rides along, or goes alone if
 // nothing is owed. Nobody is owed that: it is told once, the last word only, and
