@@ -73,10 +73,6 @@ var memberSteps = []step{
 	{"bob", "POST rooms/<room>/report/<event>", `{"reason":"dull","score":-100}`, ""},
 	{"bob", "POST users/@alice:a.test/report", `{"reason":"dull"}`, ""},
 	{"bob", "GET /_matrix/client/v1/mutual_rooms?user_id=@alice:a.test", "", ""},
-	{"bob", "POST /_matrix/client/v4/sync", `{"lists":{"a":{"range":[0,9],"timeline_limit":5,"required_state":{"include":[{}],"lazy_members":true}}}}`, "pos=pos"},
-	{"bob", "POST /_matrix/client/v4/sync", `{"pos":"<pos>","room_subscriptions":{"<room>":{"timeline_limit":9,"required_state":{}}}}`, ""},
-	{"bob", "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0", `{"conn_id":"old","lists":{"a":{"ranges":[[0,9]],"timeline_limit":5,"required_state":[["m.room.member","$LAZY"]]}}}`, "pos=pos"},
-	{"bob", "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync?pos=<pos>", `{"conn_id":"old","extensions":{"to_device":{"enabled":true},"e2ee":{"enabled":true}}}`, ""},
 }
 
 var directorySteps = []step{
