@@ -59,6 +59,11 @@ func (f SlidingForm) counts() bool { return f == SlidingUnstable }
 // nothing in them.
 func (f SlidingForm) empties() bool { return f == SlidingUnstable }
 
+// expandedIsLimited says whether a timeline that has older events than before is told
+// of as one that may not be the continuation: clients look only then for what they
+// have already.
+func (f SlidingForm) expandedIsLimited() bool { return f == SlidingUnstable }
+
 // stubs says whether it can be told that there is no state any more where there
 // was some. Otherwise the room is told anew.
 func (f SlidingForm) stubs() bool { return f == SlidingMerged }

@@ -154,7 +154,7 @@ func (r *slidingRoom) updates(user id.UserID) bool {
 	if !r.m.wants.lazy() {
 		return false
 	}
-	few := !r.timeline.limited && !r.whole || r.state.members <= mostMembersBehindGap
+	few := !r.gap() && !r.whole || r.state.members <= mostMembersBehindGap
 	return few || r.conn.memory.has[r.num][user] != 0
 }
 
@@ -252,7 +252,7 @@ func (r *slidingRoom) lazily(ctx context.Context) ([]stateres.Num, error) {
 	if !r.m.wants.lazy() {
 		return nil, nil
 	}
-	anew := r.fresh || r.timeline.limited
+	anew := r.fresh || r.gap()
 	if anew {
 		r.flushed = append(r.flushed, r.num)
 	}

@@ -245,6 +245,11 @@ func (r *slidingRoom) tellJoined(ctx context.Context) (err error) {
 	return nil
 }
 
+// gap reports whether the client is told that it may miss something.
+func (r *slidingRoom) gap() bool {
+	return r.timeline.limited || r.expanded && r.req.Form.expandedIsLimited()
+}
+
 // depth is how many of the last events the client has at least.
 func (r *slidingRoom) depth() int {
 	switch {
@@ -397,7 +402,7 @@ func (r *slidingRoom) show(ctx context.Context, o object) (_ object, told bool, 
 	if len(r.events) > 0 || r.timeline.limited || r.fresh {
 		o = o.text("prev_batch", FormatPlace(r.timeline.behind)).number("num_live", r.live())
 	}
-	if r.timeline.limited {
+	if r.gap() {
 		o = o.yes("limited")
 	}
 	o, described, err := r.describe(ctx, o)

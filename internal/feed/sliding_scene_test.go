@@ -458,3 +458,61 @@ func TestSlidingTellsNothingOfIgnoredUsers(t *testing.T) {
 	s.alice.Must("PUT", user+"/account_data/m.ignored_user_list", `{"ignored_users":{}}`)
 	c.slide().rooms(other)
 }
+
+func TestSlidingTellsDevicesOfMessagesAndKeys(t *testing.T) {
+	s := newScene(t)
+	s.room(s.bob)
+	c := newSlider(t, s.bob, map[string]any{})
+	c.set("timeout", 0)
+	since := ""
+	extend := func() {
+		mail := map[string]any{"enabled": true, "limit": 1}
+		if since != "" {
+			mail["since"] = since
+		}
+		c.set("extensions", map[string]any{"to_device": mail, "e2ee": map[string]any{"enabled": true}})
+	}
+	next := func() (messages []string, keys canonjson.Value) {
+		t.Helper()
+		extend()
+		a := c.slide()
+		part := a.Get("extensions").Get("to_device")
+		since = text(part, "next_batch")
+		for e := range part.Get("events").Elements() {
+			messages = append(messages, text(e.Get("content"), "body"))
+		}
+		return messages, a.Get("extensions").Get("e2ee")
+	}
+	got, keys := next()
+	same(t, "messages at first", got)
+	if keys.Get("device_one_time_keys_count") == nil || keys.Get("device_unused_fallback_key_types") == nil {
+		t.Errorf("keys at first: %s", keys)
+	}
+	for i := range 2 {
+		s.alice.Must("PUT", fmt.Sprintf("/_matrix/client/v3/sendToDevice/org.test/t%d", i),
+			fmt.Sprintf(`{"messages":{%q:{%q:{"body":"message %d"}}}}`, s.bob.ID, s.bob.Device, i))
+	}
+	before, pos := since, c.pos
+	got, _ = next()
+	same(t, "messages", got, "message 0")
+	since, c.pos = before, pos // the answer was lost
+	got, _ = next()
+	same(t, "messages again", got, "message 0")
+	got, _ = next()
+	same(t, "messages behind", got, "message 1")
+	got, _ = next()
+	same(t, "messages in the end", got)
+	since = before
+	got, _ = next()
+	same(t, "messages that have arrived", got)
+
+	s.room(s.bob, s.carol)
+	if _, keys = next(); !strings.Contains(string(keys.Get("device_lists").Get("changed")), string(s.carol.ID)) {
+		t.Errorf("nothing of who came to share a room: %s", keys)
+	}
+	since = "nonsense"
+	extend()
+	if status, v := c.try(); status != 400 || text(v, "errcode") != "M_INVALID_PARAM" {
+		t.Errorf("a token that is none: %d %s", status, v)
+	}
+}

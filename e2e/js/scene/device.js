@@ -6,6 +6,7 @@ import {
     ClientEvent, Direction, EventType, MemoryStore, MsgType, PendingEventOrdering, ReceiptType, RelationType,
     RoomEvent, SyncState, createClient,
 } from "matrix-js-sdk";
+import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { quiet, watchful } from "./watch.js";
 import { baseUrl } from "./user.js";
 
@@ -40,7 +41,13 @@ export class Device {
     async wakesUp() {
         const before = this.syncs;
         this.awake = true;
-        await this.client.startClient({ initialSyncLimit: 20, pendingEventOrdering: PendingEventOrdering.Detached, ...this.options });
+        const { slides, ...options } = this.options;
+        if (slides) {
+            // slides has the lists and what is wanted of rooms that are subscribed to.
+            this.sliding = new SlidingSync(baseUrl, new Map(Object.entries(slides.lists)), slides.room, this.client, 5000);
+            options.slidingSync = this.sliding;
+        }
+        await this.client.startClient({ initialSyncLimit: 20, pendingEventOrdering: PendingEventOrdering.Detached, ...options });
         await this.until("a sync", () => this.syncs > before);
     }
 
