@@ -54,6 +54,7 @@ type live struct {
 	// policies is what the policy server was when somebody asked last.
 	policies *policyMemo
 	merged   merged
+	ahead    *readahead // nil, but while events are received together
 	// stale: something that others build on was not committed. Nobody may build
 	// on this copy of the room any more.
 	stale bool

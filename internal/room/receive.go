@@ -65,27 +65,7 @@ func (g *Engine) receiveSome(ctx context.Context, events []*event.Event) (n int,
 	if err != nil {
 		return 0, err
 	}
-	type taken struct {
-		appended
-		wait func() (journal.Position, error)
-		come id.EventID // unless it was known
-	}
-	var list []taken
-	for _, e := range events {
-		if e.Unsigned() != nil {
-			e = e.WithUnsigned(nil)
-		}
-		var t taken
-		outcome := Known
-		if outcome, t.appended, t.wait, err = r.take(ctx, e, gap{}); err != nil {
-			err = fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), err)
-			break
-		}
-		if outcome != Known {
-			t.come = e.ID()
-		}
-		list = append(list, t)
-	}
+	list, err := r.takeAll(ctx, events)
 	var come []id.EventID
 	for i, t := range list {
 		if t.wait == nil {
@@ -103,6 +83,41 @@ func (g *Engine) receiveSome(ctx context.Context, events []*event.Event) (n int,
 	}
 	g.adopt(ctx, come...)
 	return len(list), err
+}
+
+// taken is what is to be settled of an event that was received.
+type taken struct {
+	appended
+	wait func() (journal.Position, error) // nil if nothing is
+	come id.EventID                       // unless it was known
+}
+
+// takeAll is take for several events, up to the first that makes an error.
+func (r *live) takeAll(ctx context.Context, events []*event.Event) (list []taken, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stale {
+		return nil, errConflict
+	}
+	if r.ahead, err = r.readAhead(ctx, events); err != nil {
+		return nil, err
+	}
+	defer func() { r.ahead = nil }()
+	for _, e := range events {
+		if e.Unsigned() != nil {
+			e = e.WithUnsigned(nil)
+		}
+		outcome, a, wait, err := r.takeNext(ctx, e, gap{})
+		if err != nil {
+			return list, fmt.Errorf("receiving %s into %s: %w", e.ID(), e.RoomID(), err)
+		}
+		t := taken{appended: a, wait: wait}
+		if outcome != Known {
+			t.come = e.ID()
+		}
+		list = append(list, t)
+	}
+	return list, nil
 }
 
 // A gap is in front of an event that follows missing ones: what another server says
@@ -159,6 +174,11 @@ func (r *live) receive(ctx context.Context, e *event.Event, behind gap) (Outcome
 func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Outcome, a appended, wait func() (journal.Position, error), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.takeNext(ctx, e, behind)
+}
+
+// takeNext is take for who holds mu.
+func (r *live) takeNext(ctx context.Context, e *event.Event, behind gap) (outcome Outcome, a appended, wait func() (journal.Position, error), err error) {
 	if r.stale {
 		return 0, a, nil, errConflict
 	}
@@ -176,6 +196,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	}
 	if here {
 		made.num, made.outlier = before.num, true
+		r.merged = merged{} // it may be judged otherwise now
 	}
 	if outcome, err = r.judge(ctx, e, made, behind); err != nil {
 		return 0, a, nil, err
@@ -234,28 +255,21 @@ func (r *live) lookUp(ctx context.Context, ids []id.EventID) (map[id.EventID]fou
 	}
 	var missing []id.EventID
 	for _, eventID := range ids {
-		if _, ok := all[eventID]; !ok {
+		if _, ok := all[eventID]; ok {
+			continue
+		}
+		f, read := r.ahead.find(eventID)
+		switch {
+		case f.num != 0:
+			all[eventID] = f
+		case !read:
 			missing = append(missing, eventID)
 		}
 	}
 	if len(missing) == 0 {
 		return all, nil
 	}
-	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		in, list := tx.In(2, missing)
-		for row, err := range tx.Query("SELECT event_id, event, before IS NULL AND place IS NULL FROM events WHERE room = $1 AND event_id "+in, r.num, list) {
-			if err != nil {
-				return err
-			}
-			var eventID id.EventID
-			var f found
-			if err := row.Scan(&eventID, &f.num, &f.outlier); err != nil {
-				return err
-			}
-			all[eventID] = f
-		}
-		return nil
-	})
+	err := r.engine.db.View(ctx, func(tx *store.Tx) error { return findEvents(tx, r.num, missing, all) })
 	if err != nil {
 		return nil, fmt.Errorf("looking for events of %s: %w", r.id, err)
 	}

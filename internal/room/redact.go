@@ -11,6 +11,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
+	"parley/matrix/id"
 	"parley/matrix/stateres"
 )
 
@@ -68,14 +69,11 @@ func (r *live) redactedEarly(ctx context.Context, made *entry) error {
 			waiting = append(waiting, n)
 		}
 	}
-	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		early, err := store.List[stateres.Num](tx, "SELECT event FROM early_redactions WHERE room = $1 AND target = $2", r.num, made.event.ID())
-		waiting = append(waiting, early...)
-		return err
-	})
+	early, err := r.earlyRedactions(ctx, made.event.ID())
 	if err != nil {
-		return fmt.Errorf("looking for redactions of %s: %w", made.event.ID(), err)
+		return err
 	}
+	waiting = append(waiting, early...)
 	slices.Sort(waiting)
 	for _, n := range waiting {
 		redaction, err := r.event(ctx, n)
@@ -92,6 +90,21 @@ func (r *live) redactedEarly(ctx context.Context, made *entry) error {
 		}
 	}
 	return nil
+}
+
+// earlyRedactions returns the redactions of an event that were committed before it.
+func (r *live) earlyRedactions(ctx context.Context, target id.EventID) (early []stateres.Num, err error) {
+	if early, read := r.ahead.redactions(target); read {
+		return early, nil
+	}
+	err = r.engine.db.View(ctx, func(tx *store.Tx) error {
+		early, err = store.List[stateres.Num](tx, "SELECT event FROM early_redactions WHERE room = $1 AND target = $2", r.num, target)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for redactions of %s: %w", target, err)
+	}
+	return early, nil
 }
 
 var insertEarlyRedactions = &store.Insert{Table: "early_redactions", Columns: []store.Column{
