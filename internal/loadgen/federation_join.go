@@ -74,6 +74,7 @@ func (a *among) joinAndLook(ctx context.Context, f *farRoom, usable, whole *Row)
 		return err
 	}
 	whole.took(&all, time.Since(began))
-	whole.note("at most %s were resident", bytesOf(a.peak()))
+	most, files := a.resident()
+	whole.note("at most %s were resident, %s of it pages of files in the end", bytesOf(most), bytesOf(files))
 	return nil
 }

@@ -59,11 +59,11 @@ func (a *among) spread(ctx context.Context, f *farRoom, row *Row, messages int) 
 		if _, err := a.say(ctx, f, body, body); err != nil {
 			return err
 		}
-		last, err := all.wait(ctx)
+		last, n, err := all.wait(ctx)
 		if err != nil {
 			return err
 		}
-		row.Missed += int64(len(f.servers)) - int64(all.n)
+		row.Missed += int64(len(f.servers) - n)
 		latency.Record(last.Sub(began))
 		if err := pause(ctx, a.o.Settle); err != nil {
 			return err
@@ -116,19 +116,19 @@ func (a *among) arrivals(f *farRoom, body string) *arrivals {
 	return all
 }
 
-// wait returns when the last server got the message, of those that get it within a
-// minute.
-func (all *arrivals) wait(ctx context.Context) (time.Time, error) {
+// wait returns when the last server got the message, and how many did, of those that
+// get it within a minute.
+func (all *arrivals) wait(ctx context.Context) (last time.Time, n int, err error) {
 	select {
 	case <-all.all:
 	case <-time.After(time.Minute):
 	case <-ctx.Done():
-		return time.Time{}, context.Cause(ctx)
+		return last, 0, context.Cause(ctx)
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.n == 0 {
-		return time.Time{}, fmt.Errorf("the message came to none of %d servers", all.want)
+		return last, 0, fmt.Errorf("the message came to none of %d servers", all.want)
 	}
-	return all.last, nil
+	return all.last, all.n, nil
 }

@@ -152,21 +152,26 @@ func (m *measured) enter(ctx context.Context) error {
 	return m.again(ctx)
 }
 
-// peak is the most memory that the server has had resident since it started, 0
-// where the system does not tell.
+// resident is the most memory that the server has had resident since it started, and
+// how much of what is resident now is pages of files, its database above all; 0 where
+// the system does not tell.
 // https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
-func (m *measured) peak() int64 {
+func (m *measured) resident() (most, files int64) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(m.process.Process.Pid) + "/status")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if kB, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kB), "kB")), 10, 64)
-			return n << 10
+		name, value, _ := strings.Cut(line, ":")
+		n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		switch name {
+		case "VmHWM":
+			most = n << 10
+		case "RssFile":
+			files = n << 10
 		}
 	}
-	return 0
+	return most, files
 }
 
 // statements is how many the server has given to its database.

@@ -196,6 +196,7 @@ func (r *live) takeNext(ctx context.Context, e *event.Event, behind gap) (outcom
 	}
 	if here {
 		made.num, made.outlier = before.num, true
+		r.merged = merged{} // it may be judged otherwise now
 	}
 	if outcome, err = r.judge(ctx, e, made, behind); err != nil {
 		return 0, a, nil, err
