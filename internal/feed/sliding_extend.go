@@ -314,7 +314,9 @@ func (a *slidingAnswer) extendKeys(ctx context.Context) (err error) {
 			_, in := a.watch.room(room.Num(s.Number()), a.now.Pos, a.now.Pos)
 			return in
 		}
-		before := func(ctx context.Context, roomID id.RoomID) (room.Moment, error) { return a.Rooms.Before(ctx, roomID, a.since.Pos) }
+		before := func(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
+			return a.Rooms.Before(ctx, roomID, a.since.Pos)
+		}
 		l := &lister{Feed: a.Feed, user: a.req.User, in: in, before: before, from: a.since.Pos, to: a.now.Pos}
 		if lists, err = l.lists(ctx, a.entries); err != nil {
 			return err
