@@ -45,11 +45,11 @@ type partialScene struct {
 	room    id.RoomID
 }
 
-// stranger is the member on c, and crowd is how many there are on a beside the admin.
-const (
-	stranger id.UserID = "@stranger:c.test"
-	crowd              = 20
-)
+// stranger is the member on c.
+const stranger id.UserID = "@stranger:c.test"
+
+// crowd is how many members there are on a beside the admin.
+const crowd = 20
 
 func someone(i int) id.UserID { return id.UserID(fmt.Sprintf("@member%d:a.test", i)) }
 
