@@ -31,9 +31,10 @@ type Rooms struct {
 	Rules func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error)
 	// Check makes the checks on events that need nothing else.
 	Check func(ctx context.Context, rules *roomver.Rules, pdus []canonjson.Value) ([]event.Result, error)
-	// Receive takes in events that have passed them, in order, up to the first that
-	// refers to what is not there; n is how many.
-	Receive func(ctx context.Context, events []*event.Event) (n int, err error)
+	// Receive takes in events that have passed them, in order, and not all of them if
+	// that takes long; n is how many. Where the next one refers to what is not there,
+	// ready is false.
+	Receive func(ctx context.Context, events []*event.Event) (n int, ready bool, err error)
 	// Fetch takes in an event after what it refers to was fetched from a server.
 	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) error
 	// Stray is an event of a room that this server is not in.
@@ -202,12 +203,11 @@ func (x *Inbox) receive(ctx context.Context, server id.ServerName, roomID id.Roo
 		if x.waiting(roomID, server) || time.Since(start) > patience {
 			return x.stage(ctx, server, roomID, events)
 		}
-		some := events[:min(len(events), atOnce)]
-		n, err := x.rooms.Receive(ctx, some)
+		n, ready, err := x.rooms.Receive(ctx, events[:min(len(events), atOnce)])
 		if err != nil {
 			return err
 		}
-		if events = events[n:]; n < len(some) {
+		if events = events[n:]; !ready {
 			return x.stage(ctx, server, roomID, events)
 		}
 	}

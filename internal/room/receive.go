@@ -47,12 +47,13 @@ func (g *Engine) Receive(ctx context.Context, e *event.Event) (Outcome, error) {
 
 // ReceiveAll is Receive for events of one room, in order. They become durable
 // together. It ends at the first that makes an error, which is ErrMissing where that
-// refers to what the room does not have; n is how many were received before.
+// refers to what the room does not have, or when nobody else has got into the room for
+// too long; n is how many were received before.
 func (g *Engine) ReceiveAll(ctx context.Context, events []*event.Event) (n int, err error) {
 	for range attempts {
 		var more int
 		more, err = g.receiveSome(ctx, events[n:])
-		if n += more; n == len(events) || !errors.Is(err, errConflict) {
+		if n += more; !errors.Is(err, errConflict) {
 			return n, err
 		}
 	}
@@ -92,7 +93,11 @@ type taken struct {
 	come id.EventID                       // unless it was known
 }
 
-// takeAll is take for several events, up to the first that makes an error.
+// mostHeld is for how long others are kept out of a room by events that come together.
+const mostHeld = 50 * time.Millisecond
+
+// takeAll is take for several events, up to the first that makes an error, or until it
+// has taken long.
 func (r *live) takeAll(ctx context.Context, events []*event.Event) (list []taken, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +108,11 @@ func (r *live) takeAll(ctx context.Context, events []*event.Event) (list []taken
 		return nil, err
 	}
 	defer func() { r.ahead = nil }()
+	began := time.Now()
 	for _, e := range events {
+		if len(list) > 0 && time.Since(began) > mostHeld {
+			break
+		}
 		if e.Unsigned() != nil {
 			e = e.WithUnsigned(nil)
 		}

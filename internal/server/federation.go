@@ -84,11 +84,11 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 			return rooms.ParticipatingRules(ctx, roomID)
 		},
 		Check: rooms.Check,
-		Receive: func(ctx context.Context, events []*event.Event) (n int, err error) {
+		Receive: func(ctx context.Context, events []*event.Event) (n int, ready bool, err error) {
 			if n, err = rooms.ReceiveAll(ctx, events); errors.Is(err, room.ErrMissing) || errors.Is(err, room.ErrUnsigned) {
-				err = nil
+				return n, false, nil
 			}
-			return n, err
+			return n, true, err
 		},
 		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) error {
 			_, err := rooms.ReceiveFrom(ctx, server, e)
