@@ -170,6 +170,17 @@ func (w *world) describe(s *hstest.Server, r *place) string {
 			}
 			fmt.Fprintf(&b, "gap before %d: %s\n", place, missing)
 		}
+		for row, err := range tx.Query("SELECT origin, pdu FROM staged_events WHERE room_id = $1 ORDER BY place", r.id) {
+			if err != nil {
+				return err
+			}
+			var origin string
+			var pdu []byte
+			if err := row.Scan(&origin, &pdu); err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, "staged from %s: %s\n", origin, pdu)
+		}
 		return err
 	})
 	return b.String()

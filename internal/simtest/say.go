@@ -150,6 +150,9 @@ func (w *world) levels(r *place, p *person) (deed, bool) {
 // redact takes back an event, own or not, state or not.
 func (w *world) redact(r *place) (deed, bool) {
 	target := w.event(r)
+	if w.federation != nil && target.kind == "m.room.server_acl" {
+		return deed{}, false // of the list it would leave that nobody is let in
+	}
 	if target.id == "" || target.kind == "m.room.power_levels" && w.chance(70) {
 		return deed{}, false
 	}

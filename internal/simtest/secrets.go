@@ -105,7 +105,28 @@ func (w *world) checkSecret(r *place, g *graph, p *person, eventID string) {
 			return
 		}
 	}
+	if g.undone(e, changed) {
+		w.count("sights of whose join does not count")
+		return
+	}
 	w.fail("%s: %s was shown an event that is hidden: the visibility is %q, the membership %q: %s", r.id, p.id, visibility, membership, e.json)
+}
+
+// undone reports whether the last that an event follows of the changes is that the
+// user joins, which then did not count where branches met: on the server of the user
+// that may be so from another event on.
+func (g *graph) undone(e *vertex, changes []*vertex) bool {
+	for _, c := range changes {
+		if parseEvent(c.json).membership() != "join" || !g.follows(e, c) {
+			continue
+		}
+		if !slices.ContainsFunc(changes, func(later *vertex) bool {
+			return parseEvent(later.json).kind == "m.room.member" && g.follows(e, later) && g.follows(later, c)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // told is what the state before an event says.
