@@ -76,8 +76,10 @@ kill: ## kill a server under load 100 times, 30 times with PostgreSQL, and let e
 race: ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-soak: ## simulate people and their clients from new seeds, for SOAK=1h, STEPS=1000 each; a failure prints its seed
-	tools/with-postgres $(GO) test -count 1 -v -timeout 0 -run Law ./internal/simtest -sim.for $(SOAK) -sim.steps $(STEPS)
+soak: ## simulate people and their clients from new seeds, for SOAK=1h, STEPS=1000 each, with one server and with several at once; a failure prints its seed
+	@tools/with-postgres $(GO) test -count 1 -v -timeout 0 -run 'Law$$' ./internal/simtest -sim.for $(SOAK) -sim.steps $(STEPS) & one=$$!; \
+	$(GO) test -count 1 -v -timeout 0 -run LawTogether ./internal/simtest -sim.for $(SOAK) -sim.steps $(STEPS); several=$$?; \
+	wait $$one && exit $$several
 
 check: ## format, vet, staticcheck, module files, import and other laws, vulnerabilities
 	@echo "gofmt -l ."; \

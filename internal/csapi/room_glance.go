@@ -129,7 +129,7 @@ func (g *roomGlance) receipts(ctx context.Context, roomID id.RoomID) (events []c
 
 // invite shows a room that the caller is invited to, if it is by somebody who may.
 func (g *roomGlance) invite(ctx context.Context, roomID id.RoomID, sight room.Sight) (info roomInfo, ok bool, err error) {
-	own, ok, err := g.Rooms.Own(ctx, roomID, sight.Memberships[len(sight.Memberships)-1].Place)
+	own, ok, err := g.Rooms.Own(ctx, roomID, g.caller.UserID, sight.Memberships[len(sight.Memberships)-1].Place)
 	if err != nil || !ok {
 		return info, false, err
 	}

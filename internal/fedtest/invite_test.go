@@ -91,6 +91,28 @@ func TestAnInviteIsTakenBack(t *testing.T) {
 	})
 }
 
+func TestWhoHasLeftAndIsInvitedAgainIsShownTheInviteAlone(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		s.join(bob, room, "a.test")
+		s.settle()
+		bob.Must("POST", path("rooms", room, "leave"), `{}`)
+		s.settle()
+		alice.Must("POST", path("rooms", room, "invite"), map[string]string{"user_id": string(bob.ID)})
+		s.settle()
+		var is []string
+		for e := range s.sync(bob).Get("rooms").Get("invite").Get(room).Get("invite_state").Get("events").Elements() {
+			if e.Get("type").Is("m.room.member") && e.Get("state_key").Is(string(bob.ID)) {
+				is = append(is, text(e, "content", "membership"))
+			}
+		}
+		if len(is) != 1 || is[0] != "invite" {
+			t.Errorf("bob is shown to be %q", is)
+		}
+	})
+}
+
 func TestSomebodyKnocksAtAnotherServer(t *testing.T) {
 	scene(t, func(s *stage) {
 		alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")

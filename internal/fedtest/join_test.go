@@ -27,3 +27,16 @@ func TestAUserJoinsARoomOfAnotherServer(t *testing.T) {
 		})
 	}
 }
+
+func TestAServerThatIsNotBelievedCannotJoin(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		s.Net.Cut("b.test:8448") // the other server cannot ask for the keys
+		status, answer := bob.Do("POST", path("join", room)+"?via=a.test", `{}`)
+		if status != 404 || text(answer, "errcode") != "M_NOT_FOUND" {
+			t.Errorf("got %d %s", status, answer)
+		}
+		s.Net.Mend("b.test:8448")
+	})
+}

@@ -116,7 +116,7 @@ func (a *answer) streamEvents(b *stateBlock, events, state []canonjson.Value) {
 
 // streamOwn adds the user's own member event, of a room that tells nothing else.
 func (a *answer) streamOwn(ctx context.Context, n *news) error {
-	own, ok, err := a.Rooms.Own(ctx, n.id, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
+	own, ok, err := a.Rooms.Own(ctx, n.id, a.q.User, n.sight.Memberships[len(n.sight.Memberships)-1].Place)
 	if err != nil || !ok {
 		return err
 	}

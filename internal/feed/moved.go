@@ -93,7 +93,7 @@ func (a *answer) waiting(ctx context.Context, n *news) (own room.Item, ok, unhea
 		if m.Membership != event.MembershipInvite && m.Membership != event.MembershipKnock {
 			break
 		}
-		if own, ok, err = a.Rooms.Own(ctx, n.id, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
+		if own, ok, err = a.Rooms.Own(ctx, n.id, a.q.User, m.Place); err != nil || !ok || m.Membership == event.MembershipKnock {
 			return own, ok, false, err
 		}
 		if hidden, err := a.HidesInvite(ctx, a.q.User, own.Event.Sender()); err != nil || !hidden {
@@ -175,7 +175,7 @@ func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error 
 // everything. Of a room that the user has forgotten it is the own member events.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	place := n.sight.Memberships[len(n.sight.Memberships)-1].Place
-	own, ok, err := a.Rooms.Own(ctx, n.id, place)
+	own, ok, err := a.Rooms.Own(ctx, n.id, a.q.User, place)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,10 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	if !n.sight.Forgotten {
 		w.left = n.sight.Left()
 	}
-	b := &stateBlock{answer: a, own: own.Num}
+	b := &stateBlock{answer: a}
+	if own.Event.Membership() != event.MembershipJoin { // otherwise the join has ceased to count, and no event says so
+		b.own = own.Num
+	}
 	if b.final, err = a.stateIn(ctx, n, w.left); err != nil {
 		return err
 	}

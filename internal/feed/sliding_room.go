@@ -317,7 +317,7 @@ func (r *slidingRoom) count(ctx context.Context) error {
 func (r *slidingRoom) tellGone(ctx context.Context, is string) error {
 	n := r.news
 	place := n.sight.Memberships[len(n.sight.Memberships)-1].Place
-	own, ok, err := r.Rooms.Own(ctx, n.id, place)
+	own, ok, err := r.Rooms.Own(ctx, n.id, r.req.User, place)
 	if err != nil {
 		return err
 	}

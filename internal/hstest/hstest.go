@@ -13,6 +13,9 @@
 // it is not to cause one. So does a response that is not as the specification has
 // it ([parley/internal/openapi]), except in benchmarks.
 //
+// Servers reach each other directly, or by a post ([World.Post]) that loses, delays and
+// repeats what they ask each other; their clocks may be wrong ([World.Skew]).
+//
 // A world may be made inside of a bubble of testing/synctest. All its servers must
 // be in there, too, and with SQLite: sockets to PostgreSQL do not belong there.
 package hstest
@@ -46,15 +49,17 @@ type World struct {
 	// Authority issues the certificates of the servers.
 	Authority *memnet.Authority
 	client    *http.Client
+	post      *post                   // nil: servers connect to each other directly
 	spec      func() *openapi.Checker // nil: responses are not checked
 
 	mu           sync.Mutex // guards what follows
 	certificates map[id.ServerName]tls.Certificate
+	skew         map[id.ServerName]time.Duration
 }
 
 // New returns a world without servers.
 func New(t testing.TB) *World {
-	w := &World{TB: t, Net: memnet.New(), Authority: memnet.NewAuthority(), certificates: make(map[id.ServerName]tls.Certificate)}
+	w := &World{TB: t, Net: memnet.New(), Authority: memnet.NewAuthority(), certificates: make(map[id.ServerName]tls.Certificate), skew: make(map[id.ServerName]time.Duration)}
 	if _, measures := t.(*testing.B); !measures {
 		w.spec = sync.OnceValue(openapi.New)
 	}
@@ -75,9 +80,11 @@ func New(t testing.TB) *World {
 	return w
 }
 
-// dial connects one server to another.
-func (w *World) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	return w.Net.Dial(ctx, address)
+// dial returns what connects a server to others.
+func (w *World) dial(from id.ServerName) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		return w.Net.DialFrom(ctx, string(from), address)
+	}
 }
 
 // certificate returns that of a server.
@@ -90,6 +97,25 @@ func (w *World) certificate(name id.ServerName) tls.Certificate {
 		w.certificates[name] = c
 	}
 	return c
+}
+
+// Skew has the clock of a server go wrong by some time from its next start on.
+func (w *World) Skew(name id.ServerName, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.skew[name] = by
+}
+
+func (w *World) clock(name id.ServerName) func() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	by := w.skew[name]
+	return func() time.Time { return time.Now().Add(by) }
+}
+
+// secured returns a listener with the certificate of a server.
+func (w *World) secured(name id.ServerName, l net.Listener) net.Listener {
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{w.certificate(name)}})
 }
 
 // noRecords is a domain name system without SRV records.
@@ -109,7 +135,7 @@ type Server struct {
 	dead     atomic.Pointer[atomic.Bool] // of the process: nothing is committed any more
 	ending   atomic.Pointer[atomic.Bool] // of the process: it was told to end
 	listener *memnet.Listener
-	secure   *memnet.Listener // for other servers
+	secure   *memnet.Listener // for other servers; nil if there is a post
 	stop     context.CancelFunc
 	done     chan error
 }
@@ -128,6 +154,9 @@ func (w *World) Server(name id.ServerName, set ...func(*config.Config)) *Server 
 		f(&settings)
 	}
 	s := &Server{Name: name, Config: settings, world: w}
+	if w.post != nil {
+		w.post.serve(name)
+	}
 	s.start()
 	w.Cleanup(func() {
 		if s.stop != nil {
@@ -153,8 +182,9 @@ func (s *Server) start() {
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
 		Config:  s.Config,
-		Network: &server.Network{Dial: t.dial, Resolver: noRecords{}, Roots: t.Authority.Pool()},
+		Network: &server.Network{Dial: t.dial(s.Name), Resolver: noRecords{}, Roots: t.Authority.Pool()},
 		Grace:   50 * time.Millisecond,
+		Now:     t.clock(s.Name),
 		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
 		Fault: func(store.Point) error {
 			if dead.Load() {
@@ -170,10 +200,13 @@ func (s *Server) start() {
 	s.Server, s.listener = opened, t.Net.Listen(string(s.Name))
 	s.dead.Store(dead)
 	s.ending.Store(new(atomic.Bool))
-	s.secure = t.Net.Listen(string(s.Name) + ":8448")
-	secure := tls.NewListener(s.secure, &tls.Config{Certificates: []tls.Certificate{t.certificate(s.Name)}})
+	listeners := []net.Listener{s.listener}
+	if t.post == nil {
+		s.secure = t.Net.Listen(string(s.Name) + ":8448")
+		listeners = append(listeners, t.secured(s.Name, s.secure))
+	}
 	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- opened.Run(ctx, s.listener, secure) }()
+	go func() { s.done <- opened.Run(ctx, listeners...) }()
 }
 
 // Stop ends the server as its operator would.
@@ -188,7 +221,9 @@ func (s *Server) Kill() {
 	s.world.Helper()
 	s.dead.Load().Store(true)
 	s.listener.Sever()
-	s.secure.Sever()
+	if s.secure != nil {
+		s.secure.Sever()
+	}
 	s.end()
 }
 

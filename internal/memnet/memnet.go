@@ -60,6 +60,11 @@ func (n *Network) Mend(name string) {
 // Dial connects to whoever listens under a name. To it, the connection comes
 // from the machine itself.
 func (n *Network) Dial(ctx context.Context, name string) (net.Conn, error) {
+	return n.DialFrom(ctx, "", name)
+}
+
+// DialFrom is Dial for a caller with a name, which [Caller] tells.
+func (n *Network) DialFrom(ctx context.Context, caller, name string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[name]
 	if n.cut[name] {
@@ -72,13 +77,13 @@ func (n *Network) Dial(ctx context.Context, name string) (net.Conn, error) {
 		return nil, fmt.Errorf("memnet: nobody listens as %s", name)
 	}
 	client, far := net.Pipe()
-	served := &conn{Conn: far, from: from, listener: l}
+	served := &conn{Conn: far, from: from, caller: caller, listener: l}
 	if !l.add(served) {
 		return nil, fmt.Errorf("memnet: nobody listens as %s any more", name)
 	}
 	select {
 	case l.waiting <- served:
-		return &caller{Conn: client}, nil
+		return &near{Conn: client}, nil
 	case <-l.closed:
 		served.Close()
 		return nil, fmt.Errorf("memnet: nobody listens as %s any more", name)
@@ -156,16 +161,16 @@ func (l *Listener) add(c *conn) bool {
 	return !l.gone
 }
 
-// caller is the end of a connection that dialled it. What it writes when the
+// near is the end of a connection that dialled it. What it writes when the
 // other end is closed is lost without an error, as it is on a real network until
 // the other end complains; so that there is time to read what was answered to the
 // first half of a request.
-type caller struct {
+type near struct {
 	net.Conn
 	closed atomic.Bool
 }
 
-func (c *caller) Write(p []byte) (int, error) {
+func (c *near) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, io.ErrClosedPipe) && !c.closed.Load() {
 		return len(p), nil
@@ -173,7 +178,7 @@ func (c *caller) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *caller) Close() error {
+func (c *near) Close() error {
 	c.closed.Store(true)
 	return c.Conn.Close()
 }
@@ -182,7 +187,23 @@ func (c *caller) Close() error {
 type conn struct {
 	net.Conn
 	from     net.Addr
+	caller   string
 	listener *Listener
+}
+
+// Caller returns the name of who made a connection that a listener has accepted,
+// perhaps with TLS in it: empty if that has no name.
+func Caller(c net.Conn) string {
+	for {
+		switch over := c.(type) {
+		case *conn:
+			return over.caller
+		case interface{ NetConn() net.Conn }:
+			c = over.NetConn()
+		default:
+			return ""
+		}
+	}
 }
 
 func (c *conn) RemoteAddr() net.Addr { return c.from }

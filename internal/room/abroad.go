@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
-	"time"
 
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
@@ -83,9 +83,17 @@ func (g *Engine) tryDoors(ctx context.Context, roomID id.RoomID, m Move, try fun
 	return told(roomID, first)
 }
 
+// isRefusal reports whether another server does not want to. That it cannot find out
+// who asks is nothing that a user could do anything about.
 func isRefusal(err error) bool {
 	refusal, ok := errors.AsType[*remote.Refusal](err)
-	return ok && refusal.Status < 500 && refusal.Code.Known()
+	return ok && refusal.Status < 500 && refusal.Status != http.StatusUnauthorized && refusal.Code.Known()
+}
+
+// answered reports whether another server was reached, whatever it said.
+func answered(err error) bool {
+	_, ok := errors.AsType[*remote.Refusal](err)
+	return ok
 }
 
 // refusalOf is for the user what another server has refused; ok is false if it has
@@ -103,7 +111,7 @@ func told(roomID id.RoomID, err error) error {
 	if refused, ok := refusalOf(err); ok {
 		return refused
 	}
-	if own, ok := errors.AsType[*mxerr.Error](err); ok {
+	if own, ok := errors.AsType[*mxerr.Error](err); ok && !answered(err) {
 		return own
 	}
 	return mxerr.New(mxerr.NotFound, "No server that is in room %s could be reached", roomID).Wrap(err)
@@ -124,7 +132,7 @@ func (g *Engine) complete(t remote.Template, roomID id.RoomID, d Draft) (*event.
 	if authoriser := t.Event.Get("content").Get(authorisedVia); authoriser != nil {
 		content = content.With(authorisedVia, authoriser)
 	}
-	object := t.Event.With("content", content).With("origin_server_ts", canonjson.Value(fmt.Sprint(time.Now().UnixMilli()))).Without("event_id")
+	object := t.Event.With("content", content).With("origin_server_ts", canonjson.Value(fmt.Sprint(g.now().UnixMilli()))).Without("event_id")
 	eventID, err := g.newEventID(rules)
 	if err != nil {
 		return nil, err

@@ -113,9 +113,13 @@ func (g *Engine) fillFrom(ctx context.Context, server id.ServerName, r *live, h 
 	limited, cancel := context.WithTimeout(ctx, fillTime)
 	defer cancel()
 	f := backfill{filling: filling{Engine: g, server: server}, room: r}
-	past, err := f.fetch(limited, h)
-	if err == nil && len(past) > 0 {
+	past, err := f.fetch(limited, &h)
+	switch {
+	case err != nil:
+	case len(past) > 0:
 		more, err = g.takePast(ctx, r, h, past)
+	default:
+		more, err = g.handDown(ctx, r, h)
 	}
 	if theirs := (*fromElsewhere)(nil); errors.As(err, &theirs) || limited.Err() != nil && ctx.Err() == nil {
 		g.log.Info("history could not be fetched", "room", r.id, "server", server, "err", err)
@@ -151,7 +155,7 @@ type bygone struct {
 
 // fetch fetches events that are missing in a gap, with what is needed to judge them.
 // Each comes after those that it follows.
-func (f *backfill) fetch(ctx context.Context, h hole) ([]bygone, error) {
+func (f *backfill) fetch(ctx context.Context, h *hole) ([]bygone, error) {
 	pdus, err := f.elsewhere.Backfill(ctx, f.server, f.room.id, h.missing[:min(len(h.missing), event.MaxPrevEvents)], mostFilled)
 	if err != nil {
 		return nil, &fromElsewhere{err}
@@ -166,7 +170,10 @@ func (f *backfill) fetch(ctx context.Context, h hole) ([]bygone, error) {
 			found[r.Event.ID()] = r.Event.WithUnsigned(nil)
 		}
 	}
-	list, err := f.reached(ctx, h, found)
+	if err := f.divide(ctx, h, found); err != nil {
+		return nil, err
+	}
+	list, err := f.reached(ctx, *h, found)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +190,31 @@ func (f *backfill) fetch(ctx context.Context, h hole) ([]bygone, error) {
 		}
 	}
 	return past, nil
+}
+
+// divide takes out of the events those that belong before an earlier gap: all that the
+// event behind that one may follow. An event that somebody wants to see is brought
+// wherever there is space for it.
+func (f *backfill) divide(ctx context.Context, h *hole, found map[id.EventID]*event.Event) error {
+	if h.island {
+		return nil
+	}
+	place, ok := f.room.recent.gapIn(max(1, f.room.remains.place+1), h.place-1)
+	if !ok {
+		return nil
+	}
+	list, err := f.back(ctx, f.room, place, 1)
+	if err != nil || len(list) == 0 || list[0].Place != place {
+		return err
+	}
+	h.beneath = beneath{place: place, older: make(map[id.EventID]bool)}
+	for eventID, e := range found {
+		if e.Depth() < list[0].Event.Depth() {
+			h.beneath.older[eventID] = true
+			delete(found, eventID)
+		}
+	}
+	return nil
 }
 
 // reached returns those of the events that are found by going from what is missing

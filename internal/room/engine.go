@@ -73,10 +73,14 @@ type Options struct {
 	// end who began to read before; 0 means ten seconds, and less that they do not
 	// stay.
 	Grace time.Duration
+	// Now tells the time that events are given; nil: the clock of the machine. It is
+	// for tests.
+	Now func() time.Time
 }
 
 // Engine is the rooms of one node. It is safe for concurrent use.
 type Engine struct {
+	now     func() time.Time
 	db      *store.DB
 	journal *journal.Journal
 	server  id.ServerName
@@ -157,6 +161,9 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	g := &Engine{
 		db: db, journal: j, server: o.Server, key: o.Key, memory: o.Memory / 4,
 		gone: o.Gone, invites: o.MayInvite, unwelcome: o.Unwelcome, inherits: o.Inherits,
@@ -170,6 +177,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		far:       cache.New[farKey](o.Memory/16, farRoom.weight),
 		verifier:  event.NewVerifier(verifiedSignatures),
 		log:       o.Log,
+		now:       o.Now,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
 		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
@@ -195,7 +203,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 func (g *Engine) creationTime() int64 {
 	for {
 		last := g.created.Load()
-		now := max(time.Now().UnixMilli(), last+1)
+		now := max(g.now().UnixMilli(), last+1)
 		if g.created.CompareAndSwap(last, now) {
 			return now
 		}

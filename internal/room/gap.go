@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -42,31 +43,95 @@ type hole struct {
 	missing []id.EventID
 	// island says that what is put into it stands in its middle, and that it stays
 	// behind that.
-	island bool
+	island  bool
+	beneath beneath
+}
+
+// beneath is what was found to belong before an earlier gap when a gap was to be
+// filled: branches may have parted before both.
+type beneath struct {
+	place int64 // of the first event behind the earlier gap; 0 if there is none
+	older map[id.EventID]bool
+}
+
+// hand says that events are missing in the earlier gap.
+func (u beneath) hand(tx *store.Tx, room Num, handed []id.EventID) error {
+	if len(handed) == 0 {
+		return nil
+	}
+	earlier, _, err := readHole(tx, room, u.place)
+	if err != nil {
+		return err
+	}
+	for _, eventID := range handed {
+		if !slices.Contains(earlier.missing, eventID) {
+			earlier.missing = append(earlier.missing, eventID)
+		}
+	}
+	if _, err := tx.Exec("DELETE FROM gaps WHERE room = $1 AND place = $2", room, u.place); err != nil {
+		return err
+	}
+	return tx.QueueAll(insertGaps, [][]any{{room, u.place, encodeMissing(earlier.missing)}})
+}
+
+// handDown moves what is missing in a gap to the earlier one, if it belongs there,
+// and reports whether anything does.
+func (g *Engine) handDown(ctx context.Context, r *live, h hole) (more bool, err error) {
+	var left, handed []id.EventID
+	for _, eventID := range h.missing {
+		if h.beneath.older[eventID] {
+			handed = append(handed, eventID)
+		} else {
+			left = append(left, eventID)
+		}
+	}
+	if len(handed) == 0 {
+		return false, nil
+	}
+	err = g.db.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM gaps WHERE room = $1 AND place = $2", r.num, h.place); err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			if err := tx.QueueAll(insertGaps, [][]any{{r.num, h.place, encodeMissing(left)}}); err != nil {
+				return err
+			}
+		}
+		return h.beneath.hand(tx, r.num, handed)
+	})
+	if err != nil {
+		return false, fmt.Errorf("moving a gap of %s: %w", r.id, err)
+	}
+	if len(left) == 0 {
+		r.recent.moveGap(h.place, 0)
+	}
+	r.recent.moveGap(h.beneath.place, h.beneath.place)
+	return true, nil
 }
 
 // readHole reads the gap before the event in a place; ok is false if there is none.
 func (g *Engine) readHole(ctx context.Context, room Num, place int64) (h hole, ok bool, err error) {
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT missing FROM gaps WHERE room = $1 AND place = $2", room, place) {
-			if err != nil {
-				return err
-			}
-			var missing []byte
-			if err := row.Scan(&missing); err != nil {
-				return err
-			}
-			h, ok = hole{place: place}, true
-			if err := json.Unmarshal(missing, &h.missing); err != nil {
-				return err
-			}
-		}
-		return nil
+	err = g.db.View(ctx, func(tx *store.Tx) (err error) {
+		h, ok, err = readHole(tx, room, place)
+		return err
 	})
+	return h, ok, err
+}
+
+func readHole(tx *store.Tx, room Num, place int64) (h hole, ok bool, err error) {
+	var missing []byte
+	err = tx.Row("SELECT missing FROM gaps WHERE room = $1 AND place = $2", room, place).Scan(&missing)
+	if errors.Is(err, store.ErrNoRows) {
+		return h, false, nil
+	}
+	h.place = place
+	if err == nil {
+		err = json.Unmarshal(missing, &h.missing)
+	}
 	if err != nil {
 		return h, false, fmt.Errorf("reading a gap of room %d: %w", room, err)
 	}
-	return h, ok, nil
+	return h, true, nil
 }
 
 // readGaps reads where a room has gaps.

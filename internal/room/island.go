@@ -43,9 +43,9 @@ func (g *Engine) bringFrom(ctx context.Context, server id.ServerName, r *live, h
 	limited, cancel := context.WithTimeout(ctx, fillTime)
 	defer cancel()
 	f := backfill{filling: filling{Engine: g, server: server}, room: r}
-	past, err := f.fetch(limited, hole{place: h.place, missing: []id.EventID{eventID}})
+	h.island = true
+	past, err := f.fetch(limited, &hole{place: h.place, missing: []id.EventID{eventID}, island: true})
 	if err == nil && len(past) > 0 {
-		h.island = true
 		_, err = g.takePast(ctx, r, h, past)
 	}
 	if theirs := (*fromElsewhere)(nil); errors.As(err, &theirs) || limited.Err() != nil && ctx.Err() == nil {

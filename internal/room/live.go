@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"parley/internal/statetrie"
 	"parley/internal/store"
@@ -271,7 +270,7 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*even
 		OriginServerTS: d.Time,
 	}
 	if p.OriginServerTS == 0 {
-		p.OriginServerTS = time.Now().UnixMilli()
+		p.OriginServerTS = r.engine.now().UnixMilli()
 	}
 	if d.Type == event.TypeCreate {
 		p.OriginServerTS = r.engine.creationTime()

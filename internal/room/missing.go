@@ -427,9 +427,9 @@ func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.
 	h := handed{engine: f.Engine, room: roomID, rules: r.rules}
 	take, few := h.events(ctx), len(missing) <= fewEvents
 	if !few || !f.each(ctx, missing, take) {
-		if err := f.elsewhere.State(ctx, f.server, roomID, before.ID(), take); err != nil && !few {
+		if err := f.elsewhere.State(ctx, f.server, roomID, before.ID(), take); err != nil && (!few || !answered(err)) {
 			return err
-		} // otherwise the state is as far as it can be had
+		} // otherwise the state is as far as it can be had: the server answers
 	}
 	if err := h.end(ctx); err != nil {
 		return err

@@ -290,6 +290,23 @@ func TestWhatTheFetchedStateLacksDoesNotRejectForGood(t *testing.T) {
 	})
 }
 
+func TestAStateIsNotTakenWithoutWhatIsLostOnTheWay(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		n.broken["missing"], n.broken["event"], n.broken["state"] = true, true, true
+		a.send(roomID, topic(admin(0), "lost"))
+		a.send(roomID, message(admin(0), "lost, too"))
+		hello := a.sent(roomID, message(admin(0), "hello"))
+		if outcome, err := b.ReceiveFrom(ctx, "a.test", hello); err == nil {
+			t.Errorf("got outcome %d", outcome)
+		}
+		n.broken["event"] = false
+		if got := b.from("a.test", hello); got != Accepted {
+			t.Errorf("got outcome %d", got)
+		}
+		same(t, roomID, a, b)
+	})
+}
+
 func TestAStateOfWhichOneEventCannotBeHadIsFetchedAsAWhole(t *testing.T) {
 	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
 		n.broken["missing"], n.broken["event"] = true, true

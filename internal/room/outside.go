@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -100,6 +101,10 @@ func (g *Engine) noteOutside(ctx context.Context, roomID id.RoomID, o Outside) (
 		return Sent{}, mxerr.New(mxerr.IncompatibleRoomVersion, "This server does not support room version %q", string(o.Version)).
 			With("room_version", string(o.Version))
 	}
+	// What the user was before is no longer so, and is shown by the event alone.
+	o.Preview = slices.DeleteFunc(slices.Clone(o.Preview), func(e canonjson.Value) bool {
+		return e.Get("type").Is(event.TypeMember) && e.Get("state_key").Is(string(o.User))
+	})
 	unlock, err := g.arriving.lock(ctx, roomID)
 	if err != nil {
 		return Sent{}, err

@@ -53,6 +53,9 @@ func (r *live) takePast(ctx context.Context, h hole, past []bygone) (more bool, 
 		from = 0
 	}
 	r.recent.moveGap(from, to)
+	if len(p.handed) > 0 {
+		r.recent.moveGap(h.beneath.place, h.beneath.place)
+	}
 	return true, nil
 }
 
@@ -109,7 +112,8 @@ type past struct {
 	hole
 	earlier, behind Item // around the gap; there need not be an earlier one
 	entries         []entry
-	left            hole // what is missing afterwards, nothing if missing is nil
+	left            hole         // what is missing afterwards, nothing if missing is nil
+	handed          []id.EventID // what turned out to be missing in the earlier gap
 
 	place   int64 // of the last event
 	heads   []stateres.Num

@@ -149,7 +149,10 @@ func (p *past) leave(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if n == 0 || outlier {
+			switch missing := n == 0 || outlier; {
+			case missing && p.hole.beneath.older[eventID]:
+				p.handed = append(p.handed, eventID)
+			case missing:
 				p.left.missing = append(p.left.missing, eventID)
 			}
 		}

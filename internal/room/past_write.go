@@ -30,6 +30,9 @@ func (p *past) write(b *journal.Batch) {
 				return err
 			}
 		}
+		if err := p.hole.beneath.hand(tx, room, p.handed); err != nil {
+			return err
+		}
 		var rows [][]any
 		for _, s := range p.sights {
 			var known int64

@@ -82,11 +82,13 @@ func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
 	return g.At(ctx, roomID, g.journal.Head())
 }
 
-// Own returns a member event of somebody in its place; ok is false when it is
-// gone. Unlike others it is there even where the history was purged, as long as it
+// Own returns the member event that said what a user was to a room from a place on,
+// with that place and the states before and after it. Where branches came together
+// it is an earlier event than the one in the place. ok is false when it is gone.
+// Unlike others it is there even where the history was purged, as long as it
 // is what the user is to the room. The states before and after it are not known
 // any more then, unless it is an invite or a knock of a local user.
-func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Item, ok bool, err error) {
+func (g *Engine) Own(ctx context.Context, roomID id.RoomID, user id.UserID, place int64) (it Item, ok bool, err error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return Item{}, false, err
@@ -97,7 +99,16 @@ func (g *Engine) Own(ctx context.Context, roomID id.RoomID, place int64) (it Ite
 			return Item{}, false, err
 		}
 	}
-	return list[0], true, nil
+	if it = list[0]; it.Event.IsState(event.TypeMember, string(user)) {
+		return it, true, nil
+	}
+	list, err = g.readItems(ctx, r, "JOIN sights s ON s.event = e.event WHERE s.room = $1 AND s.user_id = $2 AND s.place = $3", r.num, user, place)
+	if err != nil || len(list) == 0 {
+		return Item{}, false, err
+	}
+	own := list[0]
+	own.Place, own.Pos, own.Before, own.Current = it.Place, it.Pos, it.Before, it.Current
+	return own, true, nil
 }
 
 // Item returns an event of a room by its ID; ok is false when the room has none

@@ -65,7 +65,9 @@ func (s Sight) MembershipAtPos(pos journal.Position) string {
 		if m.Pos > pos {
 			break
 		}
-		membership = m.Membership
+		if m.Pos != 0 { // otherwise it was put into a gap later, and was no news
+			membership = m.Membership
+		}
 	}
 	return membership
 }

@@ -184,3 +184,17 @@ func TestWhatUsersSee(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsPutIntoAGapDoesNotChangeWhatAUserWas(t *testing.T) {
+	s := Sight{Memberships: []MembershipAt{
+		{Place: 10, Pos: 5, Membership: "join"},
+		{Place: 20, Membership: "leave"}, // by the state of another branch
+		{Place: 30, Membership: "join"},
+		{Place: 40, Pos: 9, Membership: "leave"},
+	}}
+	for pos, want := range map[journal.Position]string{4: "", 5: "join", 8: "join", 9: "leave"} {
+		if got := s.MembershipAtPos(pos); got != want {
+			t.Errorf("at %d: got %q, want %q", pos, got, want)
+		}
+	}
+}

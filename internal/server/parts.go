@@ -116,7 +116,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Inherits:  func(h room.Heir) { heirs.Expect(h) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,
-		Grace:     o.Grace, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
+		Grace:     o.Grace, Now: o.Now, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
 	})
 	doorman = p.accounts.NewDoorman(account.GuestRooms{
 		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,

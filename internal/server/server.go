@@ -19,6 +19,7 @@ import (
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/endpoint"
+	"parley/internal/room"
 	"parley/internal/schema"
 	"parley/internal/ssapi"
 	"parley/internal/store"
@@ -39,8 +40,9 @@ type Options struct {
 	// Fault, if not nil, lets updates of the database fail, see
 	// [store.DB.FailAt]. It is for tests.
 	Fault func(store.Point) error
-	// Grace is [room.Options.Grace].
+	// Grace is [room.Options.Grace], Now is [room.Options.Now].
 	Grace time.Duration
+	Now   func() time.Time
 }
 
 // A Server is a whole server. All of it is there from New on, but before Run
@@ -186,6 +188,12 @@ func openDatabase(ctx context.Context, c config.Config, fault func(store.Point) 
 
 // Accounts are the accounts of the server.
 func (s *Server) Accounts() *account.Accounts { return s.accounts }
+
+// Database is where everything is. It is for tests.
+func (s *Server) Database() *store.DB { return s.db }
+
+// Rooms are the rooms of the server. It is for tests.
+func (s *Server) Rooms() *room.Engine { return s.rooms }
 
 // TrimJournal removes all that it may of the journal, however young, see
 // [journal.Journal.Trim]. It is for tests.

@@ -75,9 +75,9 @@ func (w *world) settle(d deed, r result) {
 	}
 }
 
-// burst does several deeds at once, and lets streams sync meanwhile. If the
-// server is killed in the middle, what may be repeated is, when it is back.
-func (w *world) burst(deeds []deed, kill bool) {
+// burst does several deeds at once, and lets streams sync meanwhile. If a server
+// is killed in the middle, what may be repeated is, when it is back.
+func (w *world) burst(deeds []deed, victim *hstest.Server) {
 	results := make([]result, len(deeds))
 	var wg sync.WaitGroup
 	for i, d := range deeds {
@@ -88,27 +88,38 @@ func (w *world) burst(deeds []deed, kill bool) {
 			s.wait(0)
 		}
 	}
-	if kill {
-		w.note("the server is killed")
-		w.count("kills")
-		w.server.Kill()
-		for _, s := range w.streams {
-			s.dying = s.poll != nil
-		}
+	if victim != nil {
+		w.kill(victim)
 	}
 	wg.Wait()
-	if kill {
-		w.server.Start()
+	if victim != nil && w.federation == nil {
+		victim.Start()
 	}
 	w.count("bursts")
 	for i, d := range deeds {
-		if kill && results[i].status >= 500 {
+		if d.who.Server == victim && results[i].status >= 500 {
 			results[i] = result{err: errDying}
 		}
 		if results[i].err != nil && d.txn != "" {
 			results[i] = d.run()
 		}
 		w.settle(d, results[i])
+	}
+}
+
+// kill kills a server in the middle of what it does.
+func (w *world) kill(s *hstest.Server) {
+	if w.federation != nil {
+		w.ended(s, "killed")
+	} else {
+		w.note("the server is killed")
+		w.count("kills")
+	}
+	s.Kill()
+	for _, stream := range w.streams {
+		if stream.person.server() == s {
+			stream.dying = stream.poll != nil
+		}
 	}
 }
 
@@ -154,48 +165,6 @@ func (w *world) somebody(r *place, memberships ...string) *person {
 func (w *world) nextTxn() string {
 	w.txns++
 	return "t" + strconv.Itoa(w.txns)
-}
-
-// deed thinks of something to do.
-func (w *world) deed() deed {
-	if len(w.rooms) < 2 || len(w.rooms) < 9 && w.chance(2) {
-		return w.createRoom()
-	}
-	r := w.place()
-	for {
-		switch n := w.rng.IntN(111); {
-		case n < 30:
-			return w.message(r)
-		case n < 40:
-			return w.state(r)
-		case n < 46:
-			if d, ok := w.redact(r); ok {
-				return d
-			}
-		case n < 71:
-			return w.move(r)
-		case n < 79:
-			if d, ok := w.receipt(r); ok {
-				return d
-			}
-		case n < 84:
-			return w.typing(r)
-		case n < 87:
-			return w.profile()
-		case n < 95:
-			return w.keep(r)
-		case n < 98:
-			return w.pushRule()
-		case n < 101:
-			return w.ignore()
-		case n < 103:
-			return w.presence()
-		case n < 105:
-			return w.alias(r)
-		default:
-			return w.keys()
-		}
-	}
 }
 
 // move changes a membership.
@@ -265,8 +234,8 @@ func (w *world) own(r *place, what string, p *person, becomes string) deed {
 		body = `{"reason":"because"}`
 	}
 	path := roomPath(r.id, what)
-	if what == "knock" {
-		path = "/_matrix/client/v3/knock/" + url.PathEscape(r.id)
+	if what == "knock" || what == "join" && w.federation != nil {
+		path = "/_matrix/client/v3/" + what + "/" + url.PathEscape(r.id) + w.via(r)
 	}
 	return deed{who: w.device(p), method: "POST", path: path, body: body, done: func(canonjson.Value) {
 		w.count("membership " + becomes)

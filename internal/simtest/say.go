@@ -10,46 +10,6 @@ import (
 
 type object = map[string]any
 
-func (w *world) createRoom() deed {
-	p := pick(w.rng, w.people)
-	body := object{
-		"preset":       pick(w.rng, []string{"private_chat", "trusted_private_chat", "public_chat", "public_chat", "public_chat"}),
-		"room_version": pick(w.rng, []string{"12", "12", "12", "11", "10", "9", "7", "6", "3", "1"}),
-	}
-	var initial []object
-	if w.chance(60) {
-		initial = append(initial, object{"type": "m.room.history_visibility", "state_key": "", "content": object{"history_visibility": w.visibility()}})
-	}
-	if version := body["room_version"].(string); w.chance(25) && (len(version) == 2 || version >= "7") {
-		initial = append(initial, object{"type": "m.room.join_rules", "state_key": "", "content": object{"join_rule": "knock"}})
-	}
-	if w.chance(40) {
-		body["name"] = "a room"
-	}
-	if w.chance(30) {
-		body["topic"] = "a topic"
-	}
-	if w.chance(60) {
-		body["power_level_content_override"] = object{"users_default": pick(w.rng, []int{25, 50, 60}), "state_default": 25}
-	}
-	if w.chance(40) {
-		body["invite"] = some(w.rng, w.userIDs())
-	}
-	body["initial_state"] = initial
-	return deed{who: w.device(p), method: "POST", path: "/_matrix/client/v3/createRoom", body: body, done: func(v canonjson.Value) {
-		w.count("rooms")
-		r := &place{id: text(v, "room_id"), version: body["room_version"].(string), members: map[string]string{p.id: "join"}}
-		if invited, ok := body["invite"].([]string); ok {
-			for _, user := range invited {
-				if user != p.id {
-					r.members[user] = "invite"
-				}
-			}
-		}
-		w.rooms = append(w.rooms, r)
-	}}
-}
-
 func (w *world) visibility() string {
 	return pick(w.rng, []string{"world_readable", "shared", "invited", "joined", "joined"})
 }
@@ -74,7 +34,11 @@ func (w *world) send(r *place, p *person, kind string, content object) deed {
 func (w *world) known(r *place, v canonjson.Value, k known, s sending) {
 	k.id = text(v, "event_id")
 	w.count("events")
+	_, known := w.sent[k.id] // state that says what is so already
 	w.sent[k.id] = s
+	if !known && w.federation != nil && !w.isDown(s.device.Server) {
+		w.acknowledged(r, k.id, s.device.Server)
+	}
 	r.events = append(r.events, k)
 }
 
@@ -186,6 +150,9 @@ func (w *world) levels(r *place, p *person) (deed, bool) {
 // redact takes back an event, own or not, state or not.
 func (w *world) redact(r *place) (deed, bool) {
 	target := w.event(r)
+	if w.federation != nil && target.kind == "m.room.server_acl" {
+		return deed{}, false // of the list it would leave that nobody is let in
+	}
 	if target.id == "" || target.kind == "m.room.power_levels" && w.chance(70) {
 		return deed{}, false
 	}
@@ -273,6 +240,7 @@ func (w *world) keep(r *place) deed {
 func (w *world) pushRule() deed {
 	p := pick(w.rng, w.people)
 	const rules = "/_matrix/client/v3/pushrules/global/"
+	p.ruled = true // even if there is no answer
 	d := deed{who: w.device(p), method: "PUT", done: func(canonjson.Value) {
 		w.count("push rules")
 		w.recounted = p.id
@@ -308,7 +276,7 @@ func (w *world) pushRule() deed {
 
 func (w *world) alias(r *place) deed {
 	p := w.somebody(r, "join")
-	alias := fmt.Sprintf("#alias%d:sim.test", w.txns)
+	alias := fmt.Sprintf("#alias%d:%s", w.txns, p.server().Name)
 	w.txns++
 	path := "/_matrix/client/v3/directory/room/" + strings.ReplaceAll(alias, "#", "%23")
 	return deed{who: w.device(p), method: "PUT", path: path, body: object{"room_id": r.id}, done: func(canonjson.Value) {

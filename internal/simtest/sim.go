@@ -51,9 +51,9 @@ func (w *world) act() {
 	case n < 955:
 		w.compare(w.streamOf(w.last))
 	case n < 977:
-		w.burst(w.deeds(), false)
+		w.burst(w.deeds(), nil)
 	case n < 985:
-		w.burst(w.deeds(), true)
+		w.burst(w.deeds(), w.servers[0])
 	case n < 988:
 		w.restart()
 	case n < 991:
@@ -121,7 +121,7 @@ func (w *world) read(s *stream) {
 func (w *world) trim() {
 	w.note("the journal is trimmed")
 	w.count("trims")
-	if err := w.server.TrimJournal(w.Context()); err != nil {
+	if err := w.servers[0].TrimJournal(w.Context()); err != nil {
 		w.fail("trimming the journal: %v", err)
 	}
 }
@@ -181,6 +181,6 @@ func (w *world) restart() {
 	for _, s := range w.streams {
 		s.dying = s.poll != nil
 	}
-	w.server.Stop()
-	w.server.Start()
+	w.servers[0].Stop()
+	w.servers[0].Start()
 }

@@ -60,13 +60,13 @@ func (w *world) slidingStep(sliders []*slider) {
 		if s.poll == nil {
 			s.wait(w.rng.IntN(100))
 		}
-		w.burst(w.deeds(), false)
+		w.burst(w.deeds(), nil)
 	case n < 972:
 		if s.poll == nil {
 			s.wait(w.rng.IntN(100))
 		}
 		dying()
-		w.burst(w.deeds(), true)
+		w.burst(w.deeds(), w.servers[0])
 	case n < 980:
 		dying()
 		w.restart()

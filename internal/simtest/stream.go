@@ -47,7 +47,7 @@ func (w *world) newStream() {
 		}
 	}
 	s.param = s.filter.json()
-	if w.chance(50) {
+	if w.chance(50) && !w.isDown(p.server()) {
 		status, v, err := s.device.Try("POST", p.path("filter"), s.param)
 		if err != nil || status != 200 {
 			w.fail("%s: uploading: %d %s %v", s, status, v, err)

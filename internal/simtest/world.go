@@ -14,16 +14,19 @@ import (
 	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 )
 
 // A world is a simulation under way.
 type world struct {
 	testing.TB
-	seed   uint64
-	rng    *rand.Rand // decides what happens
-	checks *rand.Rand // decides what of it is looked at closely
-	server *hstest.Server
-	admin  *hstest.User
+	seed    uint64
+	rng     *rand.Rand // decides what happens
+	checks  *rand.Rand // decides what of it is looked at closely
+	servers []*hstest.Server
+	admin   *hstest.User // of the one server
+	// federation is what there is besides, if there are several servers.
+	*federation
 
 	people  []*person
 	rooms   []*place
@@ -46,6 +49,9 @@ type person struct {
 	watcher *hstest.User
 	forgot  map[string]bool // rooms, perhaps
 	ignored map[string]bool // users, ever, and perhaps
+	ruled   bool            // has push rules of the person's own, perhaps
+	// saw are the events that the person was ever shown, by room.
+	saw map[string]map[string]bool
 }
 
 // A place is a room as those who act in it know it, roughly.
@@ -55,6 +61,9 @@ type place struct {
 	members map[string]string // what users are to it
 	events  []known
 	aliases []string
+	back    map[string]string // where users go on to read its history
+	// outcast are servers that were ever kept out.
+	outcast map[id.ServerName]bool
 	// purged says that something of its history is gone.
 	purged bool
 }
@@ -72,27 +81,43 @@ type sending struct {
 	txn    string
 }
 
-// newWorld starts a server and registers people.
-func newWorld(t testing.TB, seed uint64, database string) *world {
-	w := &world{
+// emptyWorld is without servers and people.
+func emptyWorld(t testing.TB, seed uint64) *world {
+	return &world{
 		TB: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), checks: rand.New(rand.NewPCG(seed, 1)),
 		sent: make(map[string]sending), stats: make(map[string]int),
 	}
-	w.server = hstest.New(t).Server("sim.test", func(c *config.Config) { c.Database = config.Secret(database) })
-	w.admin = w.server.Register("admin")
-	if err := w.server.Accounts().SetAdmin(t.Context(), w.admin.ID, true); err != nil {
+}
+
+// newWorld starts a server and registers people.
+func newWorld(t testing.TB, seed uint64, database string) *world {
+	w := emptyWorld(t, seed)
+	server := hstest.New(t).Server("sim.test", func(c *config.Config) { c.Database = config.Secret(database) })
+	w.servers = []*hstest.Server{server}
+	w.admin = server.Register("admin")
+	if err := server.Accounts().SetAdmin(t.Context(), w.admin.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 6 + w.rng.IntN(3) {
-		u := w.server.Register(fmt.Sprintf("u%d", i))
-		p := &person{id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(), forgot: make(map[string]bool), ignored: make(map[string]bool)}
-		if w.chance(40) {
-			p.devices = append(p.devices, u.Login())
-		}
-		w.people = append(w.people, p)
+	for range 6 + w.rng.IntN(3) {
+		w.settler(server)
 	}
 	return w
 }
+
+// settler registers somebody.
+func (w *world) settler(server *hstest.Server) {
+	u := server.Register(fmt.Sprintf("u%d", len(w.people)))
+	p := &person{
+		id: string(u.ID), devices: []*hstest.User{u}, watcher: u.Login(),
+		forgot: make(map[string]bool), ignored: make(map[string]bool), saw: make(map[string]map[string]bool),
+	}
+	if w.chance(40) {
+		p.devices = append(p.devices, u.Login())
+	}
+	w.people = append(w.people, p)
+}
+
+func (p *person) server() *hstest.Server { return p.watcher.Server }
 
 func (w *world) roomIDs() []string {
 	var ids []string
@@ -122,7 +147,19 @@ func (w *world) fail(format string, args ...any) {
 	w.Helper()
 	message := fmt.Sprintf("seed %d, step %d: %s\n\nwhat happened:\n%s", w.seed, w.step, fmt.Sprintf(format, args...), strings.Join(w.trace, "\n"))
 	message = regexp.MustCompile(`(s1)_[A-Z0-9]+(_[0-9]+)_[A-Z0-9]+(_[0-9]+)`).ReplaceAllString(message, "$1$2$3")
-	w.Fatal(w.short().Replace(message))
+	message = regexp.MustCompile(`\{"content":\{"global":.*?"type":"m.push_rules"\}`).ReplaceAllString(message, "{push rules}")
+	w.Fatal(numbered(w.short().Replace(message)))
+}
+
+// numbered replaces the IDs of events that are left by numbers, too.
+func numbered(message string) string {
+	numbers := make(map[string]string)
+	return regexp.MustCompile(`\$[A-Za-z0-9_+/-]{10,}(:[a-z.]+)?`).ReplaceAllStringFunc(message, func(eventID string) string {
+		if numbers[eventID] == "" {
+			numbers[eventID] = fmt.Sprintf("$m%d", len(numbers)+1)
+		}
+		return numbers[eventID]
+	})
 }
 
 // short replaces identifiers, which are long and in every run others, by
@@ -138,7 +175,9 @@ func (w *world) short() *strings.Replacer {
 		}
 	}
 	for i, p := range w.people {
-		pairs = append(pairs, p.id, fmt.Sprintf("@u%d", i))
+		if w.federation == nil {
+			pairs = append(pairs, p.id, fmt.Sprintf("@u%d", i))
+		}
 		for j, d := range p.devices {
 			pairs = append(pairs, string(d.Device), fmt.Sprintf("D%d", j))
 		}
@@ -151,6 +190,9 @@ func (w *world) short() *strings.Replacer {
 func (w *world) get(who *hstest.User, path string) (int, canonjson.Value) {
 	w.Helper()
 	status, response, err := who.Try("GET", path, nil)
+	if err != nil && w.isDown(who.Server) {
+		return 0, nil
+	}
 	if err != nil {
 		w.fail("GET %s: %v", path, err)
 	}

@@ -1,0 +1,56 @@
+package fedtest
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"parley/internal/hstest"
+	"parley/matrix/id"
+)
+
+// between returns a switch that cuts two servers off from each other, and from
+// nobody else. There must be no servers yet.
+func (s *stage) between(a, b id.ServerName) *atomic.Bool {
+	cut := new(atomic.Bool)
+	s.Post(func(from, to id.ServerName, _ *http.Request) hstest.Fate {
+		return hstest.Fate{Lost: cut.Load() && (from == a && to == b || from == b && to == a)}
+	})
+	return cut
+}
+
+func TestTheHistoryOfBranchesThatPartedBeforeAJoinIsInOrder(t *testing.T) {
+	for _, first := range []string{"early", "late"} {
+		t.Run("read "+first, func(t *testing.T) {
+			scene(t, func(s *stage) {
+				cut := s.between("a.test", "c.test")
+				alice, bob, carol := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob"), s.Server("c.test").Register("carol")
+				room := s.room(alice, `{"preset":"public_chat"}`)
+				s.join(carol, room, "a.test")
+				s.say(alice, room, "early")
+				s.settle()
+				cut.Store(true)
+				s.say(carol, room, "nobody hears this")
+				s.say(carol, room, "nor this")
+				s.join(bob, room, "a.test")
+				s.settle()
+				if first == "early" {
+					s.history(bob, room, "", 3)
+				}
+				cut.Store(false)
+				time.Sleep(3 * time.Hour)
+				s.say(alice, room, "all together")
+				s.settle()
+				ids := s.history(bob, room, "", 3)
+				if text(bob.Must("GET", path("rooms", room, "event", ids[len(ids)-1]), nil), "type") != "m.room.create" {
+					t.Errorf("the history does not begin with the room")
+				}
+				if want := s.history(alice, room, "", 50); len(ids) != len(want) {
+					t.Errorf("bob sees %d events, alice %d", len(ids), len(want))
+				}
+				s.agree(room, alice, bob, carol)
+			})
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package simtest
+
+import (
+	"parley/internal/hstest"
+	"parley/internal/store"
+	"parley/matrix/id"
+)
+
+// An ack is an event that somebody was told was sent.
+type ack struct {
+	room   *place
+	event  string
+	origin *hstest.Server
+	// owed is which other servers were in the room then, by what the origin and
+	// each of them said, and since when.
+	owed map[*hstest.Server]int64
+}
+
+// stayKey names a server's being in a room.
+type stayKey struct {
+	server id.ServerName
+	room   string
+}
+
+// acknowledged notes an ack.
+func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
+	a := ack{room: r, event: eventID, origin: origin, owed: make(map[*hstest.Server]int64)}
+	in := make(map[id.ServerName]bool)
+	w.look(origin, func(tx *store.Tx) error {
+		// A server to which nothing is owed of an event came later.
+		for row, err := range tx.Query(`
+			SELECT s.server FROM room_servers s JOIN rooms ON rooms.room = s.room JOIN events e ON e.room = s.room
+			WHERE rooms.room_id = $1 AND s.joined > 0 AND e.event_id = $2 AND s.pos < e.pos`, r.id, eventID) {
+			if err != nil {
+				return err
+			}
+			var server id.ServerName
+			if err := row.Scan(&server); err != nil {
+				return err
+			}
+			in[server] = true
+		}
+		return nil
+	})
+	for _, s := range w.servers {
+		if since := w.stay(s, r); since != 0 && in[s.Name] && s != origin {
+			a.owed[s] = since
+		}
+	}
+	w.acks = append(w.acks, a)
+}
+
+// stay is since when a server is in a room, as it sees it itself, or saw it when
+// it last ran; 0 if it is not.
+func (w *world) stay(s *hstest.Server, r *place) int64 {
+	key := stayKey{s.Name, r.id}
+	if w.isDown(s) {
+		return w.stays[key]
+	}
+	var since int64
+	w.look(s, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`
+			SELECT s.pos FROM room_servers s JOIN rooms ON rooms.room = s.room
+			WHERE rooms.room_id = $1 AND s.server = $2 AND s.joined > 0`, r.id, s.Name) {
+			if err != nil {
+				return err
+			}
+			if err := row.Scan(&since); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	w.stays[key] = since
+	return since
+}
+
+// checkAcks demands that events that were sent have come to all servers that were
+// in the room all the time.
+func (w *world) checkAcks() {
+	for _, a := range w.acks {
+		if !w.has(a.origin, a) {
+			w.fail("%s has lost %s of %s", a.origin.Name, a.event, a.room.id)
+		}
+		for _, s := range w.servers {
+			since, owed := a.owed[s]
+			if !owed || a.room.outcast[s.Name] || a.room.outcast[a.origin.Name] || w.stay(s, a.room) != since {
+				continue
+			}
+			w.count("deliveries")
+			if !w.has(s, a) {
+				w.fail("%s was sent in %s on %s, and %s never got it\n\n%s", a.event, a.room.id, a.origin.Name, s.Name, w.describeAll(a.room))
+			}
+		}
+	}
+}
+
+// has reports whether a server has an event in its room, whatever it thinks of it.
+func (w *world) has(s *hstest.Server, a ack) (has bool) {
+	w.look(s, func(tx *store.Tx) error {
+		var n int64
+		err := tx.Row("SELECT count(*) FROM events e JOIN rooms ON rooms.room = e.room WHERE e.event_id = $1 AND rooms.room_id = $2 AND e.before IS NOT NULL",
+			a.event, a.room.id).Scan(&n)
+		has = n > 0
+		return err
+	})
+	return has
+}

@@ -1,0 +1,187 @@
+package simtest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"parley/internal/hstest"
+	"parley/internal/store"
+	"parley/matrix/canonjson"
+)
+
+// mostHeads is how many forward extremities a room has at most when all have
+// said something.
+const mostHeads = 3
+
+// agree holds the servers that share a room against each other: they have to
+// agree on its state.
+func (w *world) agree() {
+	for _, r := range w.rooms {
+		views := make(map[*hstest.Server]map[tuple]event)
+		for _, s := range w.servers {
+			if !r.outcast[s.Name] {
+				if view := w.view(s, r); view != nil {
+					views[s] = view
+				}
+			}
+		}
+		for i, a := range w.servers {
+			if views[a] != nil {
+				w.checkHeads(a, r)
+			}
+			for _, b := range w.servers[:i] {
+				if views[a] == nil || views[b] == nil {
+					continue
+				}
+				if !w.knows(views[a], b) || !w.knows(views[b], a) {
+					w.count("estranged")
+					w.note("in %s %s and %s do not know each other", r.id, a.Name, b.Name)
+					continue
+				}
+				w.count("agreements")
+				if d := differences(views[b], views[a]); len(d) > 0 {
+					w.fail("%s: %s and %s do not agree:\n%s\n\n%s", r.id, b.Name, a.Name, strings.Join(d, "\n"), w.describeAll(r))
+				}
+			}
+		}
+	}
+}
+
+// view is the state of a room as a member on a server sees it; nil if there is
+// none.
+func (w *world) view(s *hstest.Server, r *place) map[tuple]event {
+	for _, p := range w.people {
+		if p.server() != s {
+			continue
+		}
+		status, v := w.get(p.watcher, roomPath(r.id, "state"))
+		if status != 200 {
+			continue
+		}
+		state := make(map[tuple]event)
+		for _, e := range parseEvents(v) {
+			state[e.tuple()] = e
+		}
+		if state[tuple{"m.room.member", p.id}].membership() == "join" {
+			return state
+		}
+	}
+	return nil
+}
+
+// knows reports whether a server has a member in a state.
+func (w *world) knows(state map[tuple]event, s *hstest.Server) bool {
+	return slices.ContainsFunc(w.people, func(p *person) bool {
+		return p.server() == s && state[tuple{"m.room.member", p.id}].membership() == "join"
+	})
+}
+
+func differences(a, b map[tuple]event) (list []string) {
+	for t, e := range a {
+		if other := b[t]; other.id != e.id {
+			list = append(list, fmt.Sprintf("%v is %s, and %s", t, e.json, other.json))
+		}
+	}
+	for t, e := range b {
+		if _, ok := a[t]; !ok {
+			list = append(list, fmt.Sprintf("%v is nothing, and %s", t, e.json))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// checkHeads demands that the branches of a room have come together.
+func (w *world) checkHeads(s *hstest.Server, r *place) {
+	var head []byte
+	w.look(s, func(tx *store.Tx) error {
+		return tx.Row("SELECT head FROM rooms WHERE room_id = $1", r.id).Scan(&head)
+	})
+	n := len(head) / 8
+	w.stats["most heads"] = max(w.stats["most heads"], n)
+	if n > mostHeads {
+		w.fail("%s has %d heads on %s", r.id, n, s.Name)
+	}
+}
+
+// look reads in the database of a server.
+func (w *world) look(s *hstest.Server, f func(*store.Tx) error) {
+	if err := s.Database().View(w.Context(), f); err != nil {
+		w.fail("looking into the database of %s: %v", s.Name, err)
+	}
+}
+
+// describeAll tells what all servers have of a room.
+func (w *world) describeAll(r *place) string {
+	var b strings.Builder
+	for _, s := range w.servers {
+		if !w.isDown(s) {
+			b.WriteString(w.describe(s, r) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// describe tells what a server has of a room.
+func (w *world) describe(s *hstest.Server, r *place) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "what %s has of %s:\n", s.Name, r.id)
+	names := make(map[int64]string)
+	w.look(s, func(tx *store.Tx) error {
+		for row, err := range tx.Query(`SELECT e.event, e.event_id, e.json, coalesce(e.place, 0), e.before, e.current, e.status, e.unread, coalesce(e.pos, 0)
+			FROM events e JOIN rooms ON rooms.room = e.room WHERE rooms.room_id = $1 ORDER BY coalesce(e.place, 0), e.event`, r.id) {
+			if err != nil {
+				return err
+			}
+			var n, place, status, unread, pos int64
+			var eventID string
+			var json, before, current []byte
+			if err := row.Scan(&n, &eventID, &json, &place, &before, &current, &status, &unread, &pos); err != nil {
+				return err
+			}
+			names[n] = eventID
+			v := canonjson.Value(json)
+			var prev []string
+			for p := range v.Get("prev_events").Elements() {
+				prev = append(prev, reference(p))
+			}
+			fmt.Fprintf(&b, "%16d n%d pos %d unread %d status %d %s %s %s by %s after %v, state %x then %x: %.100s\n", place, n, pos, unread, status, eventID,
+				text(v, "type"), v.Get("state_key"), text(v, "sender"), prev, before[:min(len(before), 2)], current[:min(len(current), 2)], v.Get("content"))
+		}
+		var head []byte
+		err := tx.Row("SELECT head FROM rooms WHERE room_id = $1", r.id).Scan(&head)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		for ; len(head) >= 8; head = head[8:] {
+			fmt.Fprintf(&b, "head %s\n", names[int64(binary.BigEndian.Uint64(head))])
+		}
+		for row, err := range tx.Query("SELECT g.place, g.missing FROM gaps g JOIN rooms ON rooms.room = g.room WHERE rooms.room_id = $1", r.id) {
+			if err != nil {
+				return err
+			}
+			var place int64
+			var missing []byte
+			if err := row.Scan(&place, &missing); err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, "gap before %d: %s\n", place, missing)
+		}
+		for row, err := range tx.Query("SELECT origin, pdu FROM staged_events WHERE room_id = $1 ORDER BY place", r.id) {
+			if err != nil {
+				return err
+			}
+			var origin string
+			var pdu []byte
+			if err := row.Scan(&origin, &pdu); err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, "staged from %s: %s\n", origin, pdu)
+		}
+		return err
+	})
+	return b.String()
+}
