@@ -59,6 +59,8 @@ type gap struct {
 	unrecommended bool
 	// sent is the request that an event of ours comes from.
 	sent transactionKey
+	// along is what is committed with it, as in [Draft].
+	along func(*journal.Batch, id.EventID) error
 }
 
 // receiveBehindGap is Receive for an event that follows events which the room does
@@ -130,7 +132,7 @@ func (r *live) take(ctx context.Context, e *event.Event, behind gap) (outcome Ou
 	}
 	a = r.finish(before, []entry{made})
 	r.engine.crowds.note(r.id, len(r.head))
-	change := r.engine.once(a.change, behind.sent, e.ID(), time.Now())
+	change := r.engine.once(along(a.change, behind.along, e.ID()), behind.sent, e.ID(), time.Now())
 	return outcome, a, r.engine.journal.Submit(change), nil
 }
 
