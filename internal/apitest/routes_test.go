@@ -41,6 +41,20 @@ var beyond = map[string]string{
 	"DELETE /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":         "as above",
 	"POST /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{}/events": "as above",
 
+	"PUT /_matrix/client/v3/rooms/{}/delayed_event/{}/{}":                          "calls have people leave in this way whose client is gone, MSC4140",
+	"GET /_matrix/client/v1/delayed_events":                                        "as above",
+	"GET /_matrix/client/v1/delayed_events/{}":                                     "as above",
+	"POST /_matrix/client/v1/delayed_events/{}/send":                               "as above",
+	"POST /_matrix/client/v1/delayed_events/{}/cancel":                             "as above",
+	"POST /_matrix/client/v1/delayed_events/{}/restart":                            "as above",
+	"PUT /_matrix/client/unstable/org.matrix.msc4140/rooms/{}/delayed_event/{}/{}": "as above, by clients that are older",
+	"GET /_matrix/client/unstable/org.matrix.msc4140/delayed_events":               "as above",
+	"GET /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}":            "as above",
+	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}":           "as above",
+	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/send":      "as above",
+	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/cancel":    "as above",
+	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/restart":   "as above",
+
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 

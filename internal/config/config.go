@@ -35,6 +35,7 @@ type Config struct {
 	Journal      Journal
 	Retention    Retention
 	Notices      Notices
+	Delayed      Delayed
 }
 
 // TLS has either all three fields or none.
@@ -144,6 +145,12 @@ type Notices struct {
 	Localpart   string // notices.localpart, "" for none
 	DisplayName string // notices.display_name
 	RoomName    string // notices.room_name
+}
+
+// Delayed says what users may have sent later.
+type Delayed struct {
+	MaxDelay time.Duration // delayed_events.max_delay
+	MaxUser  int           // delayed_events.max_per_user
 }
 
 // A key is one setting. Its variable and its flag follow from its name, see
@@ -500,5 +507,21 @@ How that user is called.`,
 		value: path("TEXT", func(c *Config) *string { return &c.Notices.RoomName }),
 		doc: `
 How the rooms are called in which users get notices.`,
+	},
+	{
+		name: "delayed_events.max_delay", preset: "24h",
+		value: duration(func(c *Config) *time.Duration { return &c.Delayed.MaxDelay }),
+		doc: `
+How long clients may have an event delayed.
+
+Calls have people leave in this way whose client is gone (MSC4140): it moves the time on as long as it is there.`,
+	},
+	{
+		name: "delayed_events.max_per_user", preset: "100",
+		value: integer(0, 10000, func(c *Config) *int { return &c.Delayed.MaxUser }),
+		doc: `
+How many events a user may have delayed at the same time. With 0 there are no delayed events.
+
+They may all be sent in the same moment.`,
 	},
 }

@@ -27,11 +27,19 @@ type capabilities struct {
 	ThreePID       booleanCapability `json:"m.3pid_changes"`
 	GetLoginToken  booleanCapability `json:"m.get_login_token"`
 	Moderation     *moderation       `json:"m.account_moderation,omitempty"`
+	Delayed        *delayLimits      `json:"m.delayed_events,omitempty"`
+	DelayedBefore  *delayLimits      `json:"org.matrix.msc4140.delayed_events,omitempty"`
 }
 
 type moderation struct {
 	Suspend bool `json:"suspend"`
 	Lock    bool `json:"lock"`
+}
+
+// delayLimits are https://github.com/matrix-org/matrix-spec-proposals/pull/4140
+type delayLimits struct {
+	MaxDelay     int64 `json:"max_delay_ms"`
+	MaxScheduled int   `json:"max_scheduled"`
 }
 
 type booleanCapability struct {
@@ -68,6 +76,10 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 		SetAvatarURL:   booleanCapability{fields.mayChange(profile.AvatarURL)},
 		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
 	}}
+	if s.Delayed != nil && s.Delayed.MaxScheduled > 0 {
+		limits := &delayLimits{s.Delayed.MaxDelay.Milliseconds(), s.Delayed.MaxScheduled}
+		resp.Capabilities.Delayed, resp.Capabilities.DelayedBefore = limits, limits
+	}
 	if c.Admin {
 		resp.Capabilities.Moderation = &moderation{Suspend: true, Lock: true}
 	}

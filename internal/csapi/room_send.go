@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"parley/internal/delay"
 	"parley/internal/endpoint"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
@@ -25,22 +26,10 @@ func (s *Server) sendRoutes() []endpoint.Route {
 	}
 }
 
+// An eventResponse has one of both.
 type eventResponse struct {
-	EventID id.EventID `json:"event_id"`
-}
-
-// A delay asks to send later, which this server does not do. To send at once
-// would be wrong: it is what a client sends that wants to be taken out of a call
-// when it is gone.
-type delay struct {
-	Delay *string `query:"org.matrix.msc4140.delay"`
-}
-
-func (d delay) check() error {
-	if d.Delay != nil {
-		return mxerr.New(mxerr.Unrecognized, "This server has no delayed events").WithStatus(400)
-	}
-	return nil
+	EventID id.EventID `json:"event_id,omitempty"`
+	DelayID string     `json:"delay_id,omitempty"`
 }
 
 type sendRequest struct {
@@ -48,13 +37,16 @@ type sendRequest struct {
 	Type    string          `path:"eventType"`
 	TxnID   string          `path:"txnID"`
 	Content canonjson.Value `body:"raw" required:"true"`
-	delay
+	delayParam
 }
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
-	if err := errors.Join(s.maySay(ctx, c, req), req.check()); err != nil {
+	if err := s.maySay(ctx, c, req); err != nil {
 		return eventResponse{}, err
+	}
+	if req.Delay != nil {
+		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content}, req.TxnID)
 	}
 	d := room.Draft{
 		Type: req.Type, Sender: c.UserID, Content: req.Content,
@@ -93,7 +85,7 @@ func (s *Server) post(ctx context.Context, c endpoint.Caller, roomID id.RoomID, 
 	}
 	s.active(c)
 	sent, err := s.Rooms.Send(ctx, roomID, d)
-	return eventResponse{sent.EventID}, s.hidden(ctx, c, roomID, err)
+	return eventResponse{EventID: sent.EventID}, s.hidden(ctx, c, roomID, err)
 }
 
 // hidden makes a room that is not there, and one that the caller has nothing to
@@ -116,14 +108,11 @@ type sendStateRequest struct {
 	Type     string          `path:"eventType"`
 	StateKey string          `path:"stateKey,optional"`
 	Content  canonjson.Value `body:"raw" required:"true"`
-	delay
+	delayParam
 }
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
-	if err := req.check(); err != nil {
-		return eventResponse{}, err
-	}
 	becomes := "" // what the caller wants to be in the room
 	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
 		becomes, _ = req.Content.Get("membership").Text()
@@ -144,6 +133,11 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 		if err := s.checkCanonicalAlias(ctx, req.RoomID, req.Content); err != nil {
 			return eventResponse{}, err
 		}
+	}
+	if req.Delay != nil {
+		return s.sendLater(ctx, c, req.delayParam, delay.Event{
+			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content,
+		}, "")
 	}
 	return s.post(ctx, c, req.RoomID, room.Draft{
 		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content,

@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/delay"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -52,6 +53,7 @@ type Parts struct {
 	AccountData    *accountdata.Store
 	Feed           *feed.Feed
 	ToDevice       *todevice.Store
+	Delayed        *delay.Store
 	Notified       *push.History
 }
 
@@ -71,6 +73,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.membershipRoutes(),
 		s.upgradeRoutes(),
 		s.sendRoutes(),
+		s.delayedRoutes(),
 		s.roomRoutes(),
 		s.messageRoutes(),
 		s.contextRoutes(),

@@ -104,10 +104,20 @@ func (v *Viewer) appendEvent(dst []byte, e *event.Event, unsigned canonjson.Valu
 // canonical JSON.
 func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event, related canonjson.Value, now int64) []byte {
 	dst = strconv.AppendInt(append(dst, `{"age":`...), max(0, now-it.Event.OriginServerTS()), 10)
+	delay := ""
+	if it.Event.Sender() == v.User {
+		delay = it.Transaction.Delay()
+	}
+	if delay != "" { // https://github.com/matrix-org/matrix-spec-proposals/pull/4140
+		dst = canonjson.AppendString(append(dst, `,"delay_id":`...), delay)
+	}
 	if related != nil {
 		dst = append(append(dst, `,"m.relations":`...), related...)
 	}
 	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	if delay != "" {
+		dst = canonjson.AppendString(append(dst, `,"org.matrix.msc4140.delay_id":`...), delay)
+	}
 	if replaced != nil {
 		dst = append(append(dst, `,"prev_content":`...), replaced.Content()...)
 	}

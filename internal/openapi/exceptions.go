@@ -102,6 +102,21 @@ var additional = map[string]map[string]string{
 	},
 }
 
+// inEvents are the members beyond the schemas that the server adds to events.
+var inEvents = map[string]string{
+	"delay_id":                    "who has sent an event later finds by it what was sent, MSC4140",
+	"org.matrix.msc4140.delay_id": "as above",
+}
+
+// addedToEvents reports whether a member is one that the server adds to events.
+func addedToEvents(at []string) bool {
+	return len(at) > 1 && at[len(at)-2] == "unsigned" && inEvents[at[len(at)-1]] != ""
+}
+
+// delays reports whether a request to send something asks that it be sent later, of
+// which the answer is another one: MSC4140.
+func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4140.delay=") }
+
 // confirmed are the operations that a user may have to confirm by their
 // description, though no schema says so, each with one that does.
 var confirmed = map[string]string{

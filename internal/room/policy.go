@@ -210,7 +210,7 @@ func (g *Engine) sendSigned(ctx context.Context, r *live, d Draft, key transacti
 	if err != nil {
 		return Sent{}, notRecommended(p, err)
 	}
-	outcome, err := g.receiveBehindGap(ctx, signed, gap{sent: key})
+	outcome, err := g.receiveBehindGap(ctx, signed, gap{sent: key, along: d.Along})
 	switch {
 	case err != nil:
 		return Sent{}, err

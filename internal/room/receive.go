@@ -143,6 +143,8 @@ type gap struct {
 	unrecommended bool
 	// sent is the request that an event of ours comes from.
 	sent transactionKey
+	// along is what is committed with it, as in [Draft].
+	along func(*journal.Batch, id.EventID) error
 }
 
 // receiveBehindGap is Receive for an event that follows events which the room does
@@ -224,7 +226,7 @@ func (r *live) takeNext(ctx context.Context, e *event.Event, behind gap) (outcom
 	}
 	a = r.finish(row, []entry{made})
 	r.engine.crowds.note(r.id, len(r.head))
-	change := r.engine.once(a.change, behind.sent, e.ID(), time.Now())
+	change := r.engine.once(along(a.change, behind.along, e.ID()), behind.sent, e.ID(), time.Now())
 	return outcome, a, r.engine.journal.Submit(change), nil
 }
 

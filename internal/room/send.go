@@ -29,6 +29,10 @@ type Draft struct {
 
 	// Transaction is the request that the event comes from.
 	Transaction Transaction
+	// Along, unless nil, adds to the batch of the event what is committed with it, and
+	// may refuse. It is called as a [journal.Change] is, and not for state that says
+	// what the state says already, of which nothing is committed.
+	Along func(*journal.Batch, id.EventID) error
 
 	// evicts says that the sender has no say in it.
 	evicts bool
@@ -168,8 +172,21 @@ func (r *live) submit(ctx context.Context, drafts []Draft, key transactionKey) (
 		return a, nil, err
 	}
 	a = r.finish(before, made)
-	change := r.engine.once(a.change, key, made[0].event.ID(), time.Now())
+	change := r.engine.once(along(a.change, drafts[0].Along, made[0].event.ID()), key, made[0].event.ID(), time.Now())
 	return a, r.engine.journal.Submit(change), nil
+}
+
+// along makes a change one that brings something along.
+func along(change journal.Change, with func(*journal.Batch, id.EventID) error, eventID id.EventID) journal.Change {
+	if with == nil {
+		return change
+	}
+	return func(b *journal.Batch) error {
+		if err := change(b); err != nil {
+			return err
+		}
+		return with(b, eventID)
+	}
 }
 
 // buildAll builds events, each on the one before. After an error the room is as

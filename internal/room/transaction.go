@@ -21,6 +21,21 @@ type Transaction struct {
 	ID     string
 }
 
+// delayDevice stands for a device in the transactions of delayed events. A user who
+// calls a device so fools nobody else.
+const delayDevice id.DeviceID = "(delay)"
+
+// Delayed returns the transaction of an event that was delayed.
+func Delayed(delayID string) Transaction { return Transaction{delayDevice, delayID} }
+
+// Delay returns the ID of the delay of an event that was delayed, empty for others.
+func (t Transaction) Delay() string {
+	if t.Device == delayDevice {
+		return t.ID
+	}
+	return ""
+}
+
 // transactionAge is how long transactions are remembered. A client gives up
 // repeating long before.
 const transactionAge = 24 * time.Hour

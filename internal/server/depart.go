@@ -15,6 +15,9 @@ import (
 // depart does what it means outside of accounts that one was deactivated. It may
 // be done again. Aliases stay: others find their rooms by them.
 func (p *parts) depart(ctx context.Context, user id.UserID, erased bool) error {
+	if err := p.delayed.Forget(ctx, user); err != nil {
+		return err
+	}
 	if err := p.leaveAll(ctx, user); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/config"
 	"parley/internal/csapi"
+	"parley/internal/delay"
 	"parley/internal/devicelist"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
@@ -68,6 +69,7 @@ type parts struct {
 	feed     *feed.Feed
 	toDevice *todevice.Store
 	devices  *devicelist.Store
+	delayed  *delay.Store
 
 	federation federation
 
@@ -133,6 +135,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
 	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
+	p.delayed = delay.New(db, p.journal, delay.Options{
+		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
+	})
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -163,6 +168,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.devices.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
 		p.rooms.RunMerges,
@@ -176,6 +182,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		hourly(log, "forgetting what was sent to devices", p.toDevice.Tidy),
 		hourly(log, "forgetting device lists", p.devices.Tidy),
 		hourly(log, "forgetting old connections", p.feed.ForgetConnections),
+		hourly(log, "forgetting delayed events", p.delayed.Tidy),
 		hourly(log, "removing old messages", p.rooms.Prune),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
@@ -212,6 +219,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		AccountData:    p.data,
 		Feed:           p.feed,
 		ToDevice:       p.toDevice,
+		Delayed:        p.delayed,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -248,6 +256,8 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3814.v1":            true,
 			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
+			"org.matrix.msc4140":               c.Delayed.MaxUser > 0,
+			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4380":               true,
 			"org.matrix.simplified_msc3575":    true,
