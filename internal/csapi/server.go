@@ -14,6 +14,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/identity"
 	"parley/internal/inherit"
+	"parley/internal/media"
 	"parley/internal/profile"
 	"parley/internal/push"
 	"parley/internal/receipt"
@@ -53,6 +54,7 @@ type Parts struct {
 	Feed           *feed.Feed
 	ToDevice       *todevice.Store
 	Notified       *push.History
+	Media          *media.Store
 }
 
 // Server has the handlers of the API.
@@ -119,6 +121,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),
+		s.contentRoutes(),
 	)
 }
 

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,7 @@ type World struct {
 
 	mu           sync.Mutex // guards what follows
 	certificates map[id.ServerName]tls.Certificate
+	sites        map[string]netip.Addr
 }
 
 // New returns a world without servers.
@@ -153,7 +155,7 @@ func (s *Server) start() {
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
 		Config:  s.Config,
-		Network: &server.Network{Dial: t.dial, Resolver: noRecords{}, Roots: t.Authority.Pool()},
+		Network: &server.Network{Dial: t.dial, Resolver: noRecords{}, Roots: t.Authority.Pool(), Web: t.web},
 		Grace:   50 * time.Millisecond,
 		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
 		Fault: func(store.Point) error {

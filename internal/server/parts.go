@@ -26,6 +26,7 @@ import (
 	"parley/internal/inbound"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/media"
 	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/push"
@@ -68,6 +69,7 @@ type parts struct {
 	feed     *feed.Feed
 	toDevice *todevice.Store
 	devices  *devicelist.Store
+	media    *media.Store
 
 	federation federation
 
@@ -131,7 +133,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.federation.health.OnBack(devices.Back)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
-	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
+	p.outbound = remote.New(n.outbound(c))
+	p.media = media.New(db, p.mediaOptions(c))
 	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
@@ -161,6 +164,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
+		p.media.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		p.rooms.RunPurges,
@@ -211,6 +215,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		AccountData:    p.data,
 		Feed:           p.feed,
 		ToDevice:       p.toDevice,
+		Media:          p.media,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -241,6 +246,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			Disallowed: c.Profiles.Disallowed.Names(),
 		},
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
@@ -284,6 +290,9 @@ func publicURL(c config.Config) string {
 
 // close ends what is not a loop.
 func (p *parts) close() {
+	if p.media != nil {
+		p.media.Close()
+	}
 	if p.federation.servers != nil {
 		p.federation.servers.Close()
 	}
