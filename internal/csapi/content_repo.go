@@ -3,9 +3,7 @@ package csapi
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strconv"
-	"time"
 
 	"parley/internal/endpoint"
 	"parley/internal/media"
@@ -29,10 +27,12 @@ func (s *Server) contentRoutes() []endpoint.Route {
 
 		endpoint.Stream("GET "+authed+"download/{serverName}/{mediaID}", token, s.download(false)),
 		endpoint.Stream("GET "+authed+"download/{serverName}/{mediaID}/{fileName}", token, s.download(false)),
+		endpoint.Stream("GET "+authed+"thumbnail/{serverName}/{mediaID}", token, s.thumbnail(false)),
 		endpoint.On("GET "+authed+"config", user, s.contentConfig),
 
 		endpoint.Stream("GET "+old+"download/{serverName}/{mediaID}", anybody, s.download(true)),
 		endpoint.Stream("GET "+old+"download/{serverName}/{mediaID}/{fileName}", anybody, s.download(true)),
+		endpoint.Stream("GET "+old+"thumbnail/{serverName}/{mediaID}", anybody, s.thumbnail(true)),
 		endpoint.On("GET "+old+"config", user, s.contentConfig),
 	}
 }
@@ -125,6 +125,27 @@ func (s *Server) download(everybody bool) endpoint.Streamer {
 	}
 }
 
+// thumbnail serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid
+// and the older endpoint for everybody.
+func (s *Server) thumbnail(everybody bool) endpoint.Streamer {
+	return func(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
+		request, err := mediaRequest(r, everybody)
+		if err != nil {
+			return err
+		}
+		t, err := media.ThumbnailOf(r.URL.Query())
+		if err != nil {
+			return err
+		}
+		f, err := s.Media.Thumbnail(r.Context(), request, t)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return f.Serve(w, r, "", everybody)
+	}
+}
+
 // mediaRequest is what a request asks for. A URI that is none names nothing.
 func mediaRequest(r *http.Request, everybody bool) (media.Request, error) {
 	u, err := contentURI(r)
@@ -132,7 +153,7 @@ func mediaRequest(r *http.Request, everybody bool) (media.Request, error) {
 		return media.Request{}, err
 	}
 	query := r.URL.Query()
-	wait, err := timeoutOf(query)
+	wait, err := media.WaitOf(query)
 	if err != nil {
 		return media.Request{}, err
 	}
@@ -147,18 +168,4 @@ func contentURI(r *http.Request) (id.ContentURI, error) {
 		return "", mxerr.New(mxerr.NotFound, "%v", err)
 	}
 	return u, nil
-}
-
-// timeoutOf returns for how long a client waits for content, negative if it does not
-// say.
-func timeoutOf(query url.Values) (time.Duration, error) {
-	text := query.Get("timeout_ms")
-	if text == "" {
-		return -1, nil
-	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms < 0 {
-		return 0, mxerr.New(mxerr.InvalidParam, "timeout_ms is not a number of milliseconds")
-	}
-	return time.Duration(min(ms, time.Hour.Milliseconds())) * time.Millisecond, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +49,10 @@ type Store struct {
 	end      context.CancelFunc
 	working  sync.WaitGroup
 	fetches  flights[id.ContentURI]
+	pictures flights[string]
+	// fetching and drawing have places for what may go on at a time.
 	fetching *gate
+	drawing  *drawing
 
 	arrivals arrivals
 	uses     uses
@@ -61,7 +66,7 @@ func New(db *store.DB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate()}
+	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate(), drawing: newDrawing()}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -106,11 +111,16 @@ func fly[K comparable](ctx context.Context, s *Store, f *flights[K], key K, most
 		s.working.Go(func() {
 			ctx, cancel := context.WithTimeout(s.life, most)
 			defer cancel()
+			defer func() {
+				if v := recover(); v != nil { // a decoder, say: only those who wait are to notice
+					one.err = fault{fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+				}
+				f.mu.Lock()
+				delete(f.all, key)
+				f.mu.Unlock()
+				close(one.done)
+			}()
 			one.err = do(ctx)
-			f.mu.Lock()
-			delete(f.all, key)
-			f.mu.Unlock()
-			close(one.done)
 		})
 	}
 	f.mu.Unlock()

@@ -2,8 +2,6 @@ package ssapi
 
 import (
 	"net/http"
-	"strconv"
-	"time"
 
 	"parley/internal/endpoint"
 	"parley/internal/media"
@@ -14,6 +12,7 @@ import (
 func (s *Server) contentRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.Stream("GET /_matrix/federation/v1/media/download/{mediaID}", signed(), s.download),
+		endpoint.Stream("GET /_matrix/federation/v1/media/thumbnail/{mediaID}", signed(), s.thumbnail),
 	}
 }
 
@@ -37,13 +36,24 @@ func (s *Server) mediaRequest(r *http.Request) (media.Request, error) {
 	if err != nil {
 		return media.Request{}, mxerr.New(mxerr.NotFound, "%v", err)
 	}
-	wait := time.Duration(-1)
-	if text := r.URL.Query().Get("timeout_ms"); text != "" {
-		ms, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || ms < 0 {
-			return media.Request{}, mxerr.New(mxerr.InvalidParam, "timeout_ms is not a number of milliseconds")
-		}
-		wait = time.Duration(min(ms, time.Hour.Milliseconds())) * time.Millisecond
+	wait, err := media.WaitOf(r.URL.Query())
+	return media.Request{URI: u, Wait: wait, Local: true}, err
+}
+
+// thumbnail serves https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1mediathumbnailmediaid
+func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
+	request, err := s.mediaRequest(r)
+	if err != nil {
+		return err
 	}
-	return media.Request{URI: u, Wait: wait, Local: true}, nil
+	t, err := media.ThumbnailOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	f, err := s.Media.Thumbnail(r.Context(), request, t)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.ServeServer(w, r)
 }
