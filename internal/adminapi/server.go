@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/alias"
 	"parley/internal/endpoint"
+	"parley/internal/media"
 	"parley/internal/profile"
 	"parley/internal/report"
 	"parley/internal/room"
@@ -24,6 +25,7 @@ type Parts struct {
 	Profiles *profile.Keeper
 	Aliases  *alias.Directory
 	Reports  *report.Store
+	Media    *media.Store
 	// Notify sends a server notice to a user, as the request of a device that a
 	// transaction ID names, and returns its event. Nil: there are none.
 	Notify func(ctx context.Context, to id.UserID, eventType string, stateKey *string, content canonjson.Value, txn room.Transaction) (id.EventID, error)
@@ -49,6 +51,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.userRoutes(),
 		s.tokenRoutes(),
 		s.noticeRoutes(),
+		s.mediaRoutes(),
 	)
 }
 

@@ -20,6 +20,8 @@ func withEverything(c *config.Config) {
 	c.Support.Page = "https://a.test/help"
 	c.Notices.Localpart = "notices"
 	c.Federation.Delegate = "a.test:8448"
+	c.Media.MaxUpload = 64 << 10 // attackers send more than may be
+	c.Media.Public = true
 	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 

@@ -290,6 +290,9 @@ func (s *stage) complaints(g gate) (wrong []string) {
 	if g.request.broken && rep.status >= 400 && (body == "" || rep.header.Get("Content-Type") == "text/plain; charset=utf-8") {
 		return wrong // the answer is that of net/http
 	}
+	if known := rep.status == 304 && slices.ContainsFunc(g.request.header, func(h string) bool { return strings.HasPrefix(h, "If-None-Match") }); known {
+		return wrong
+	}
 	if rep.status < 200 || rep.status >= 300 && rep.status < 400 || rep.status >= 500 {
 		complain("the status is no answer to a client")
 	}

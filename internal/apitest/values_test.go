@@ -65,6 +65,10 @@ func (v *values) good(name string) string {
 		return "displayname"
 	case "servername":
 		return "a.test"
+	case "mediaid":
+		return "unknown"
+	case "filename":
+		return "x.txt"
 	case "authtype":
 		return "m.login.dummy"
 	case "dir":

@@ -36,6 +36,7 @@ type Config struct {
 	Retention    Retention
 	Notices      Notices
 	Delayed      Delayed
+	Media        Media
 }
 
 // TLS has either all three fields or none.
@@ -151,6 +152,17 @@ type Notices struct {
 type Delayed struct {
 	MaxDelay time.Duration // delayed_events.max_delay
 	MaxUser  int           // delayed_events.max_per_user
+}
+
+// Media says what is kept of files, in bytes.
+type Media struct {
+	Dir       string // media.dir, "" for media in DataDir
+	MaxUpload int64  // media.max_upload
+	MaxRemote int64  // media.max_remote
+	UserQuota int64  // media.user_quota, 0 for none
+	CacheSize int64  // media.cache_size
+	Public    bool   // media.public
+	Previews  bool   // media.previews
 }
 
 // A key is one setting. Its variable and its flag follow from its name, see
@@ -385,8 +397,8 @@ internal machines.`,
 		name: "outbound.allow_private_networks", preset: "false",
 		value: boolean(func(c *Config) *bool { return &c.Outbound.AllowPrivateNetworks }),
 		doc: `
-Whether requests to others than homeservers may go to private, loopback and link-local addresses. At present those are
-the requests to the servers in identity.trusted.`,
+Whether requests to others than homeservers may go to private, loopback and link-local addresses. Those are the requests to
+the servers in identity.trusted, and for files and pages of the web.`,
 	},
 	{
 		name: "identity.trusted", example: "identity.example.org",
@@ -523,5 +535,57 @@ Calls have people leave in this way whose client is gone (MSC4140): it moves the
 How many events a user may have delayed at the same time. With 0 there are no delayed events.
 
 They may all be sent in the same moment.`,
+	},
+	{
+		name: "media.dir", example: "/srv/parley-media",
+		value: path("DIR", func(c *Config) *string { return &c.Media.Dir }),
+		doc: `
+The directory for files that users have uploaded, and for copies of those of other servers. Without it, media in the data
+directory. No other server may use it.`,
+	},
+	{
+		name: "media.max_upload", preset: "100M",
+		value: size(func(c *Config) *int64 { return &c.Media.MaxUpload }),
+		doc: `
+How large a file may be that users upload.
+
+A reverse proxy in front may have a limit of its own, which has to be as high.`,
+	},
+	{
+		name: "media.max_remote", preset: "200M",
+		value: size(func(c *Config) *int64 { return &c.Media.MaxRemote }),
+		doc: `
+How large a file of another server may be that users get.`,
+	},
+	{
+		name: "media.user_quota", example: "10G",
+		value: size(func(c *Config) *int64 { return &c.Media.UserQuota }),
+		doc: `
+How much each user may have uploaded in all. Without it, any amount.`,
+	},
+	{
+		name: "media.cache_size", preset: "10G",
+		value: size(func(c *Config) *int64 { return &c.Media.CacheSize }),
+		doc: `
+How much is kept of files of other servers, and of pictures in previews. What was not used for longest goes first, and is
+fetched again when somebody wants it.`,
+	},
+	{
+		name: "media.public", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Media.Public }),
+		doc: `
+Whether everybody may have files without logging in who knows what they are called, as before v1.11 of the specification.
+
+It is so for what is uploaded, or fetched from elsewhere, while this is on, and stays so for that when it is switched off.
+Servers and clients from before then need it.`,
+	},
+	{
+		name: "media.previews", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.Media.Previews }),
+		doc: `
+Whether users get previews of pages of the web that messages link to.
+
+This server then asks for what others have linked to, and nobody in private networks unless outbound.allow_private_networks
+is set.`,
 	},
 }

@@ -49,6 +49,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = k.example
 		case "DURATION":
 			text = strconv.Itoa(rapid.IntRange(1, 1000).Draw(t, k.name)) + "m"
+		case "SIZE":
+			text = strconv.Itoa(rapid.IntRange(1, 1000).Draw(t, k.name)) + rapid.SampledFrom([]string{"K", "M", "G", "T"}).Draw(t, k.name)
 		case "LOCALPART":
 			text = rapid.StringMatching(`[a-z]{1,9}`).Draw(t, k.name)
 		case "HOST:PORT":

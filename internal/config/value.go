@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -216,6 +217,28 @@ func integer(least, most int, field func(*Config) *int) value {
 	})
 	v.plain = plainNumber
 	return v
+}
+
+// units are what a size may end in.
+var units = [...]struct {
+	name  string
+	bytes int64
+}{{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1 << 40}}
+
+// size is a number of bytes, such as 500K, 100M or 2G, of at least a kilobyte.
+func size(field func(*Config) *int64) value {
+	return valueOf("SIZE", field, func(text string) (int64, error) {
+		for _, u := range units {
+			digits, ok := strings.CutSuffix(text, u.name)
+			if !ok {
+				continue
+			}
+			if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n > 0 && n <= math.MaxInt64/u.bytes {
+				return n * u.bytes, nil
+			}
+		}
+		return 0, errors.New("is not a size, such as 500K, 100M or 2G")
+	})
 }
 
 // duration is a time span as Go writes it, such as 90s or 1h30m.

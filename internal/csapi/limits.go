@@ -14,6 +14,8 @@ const (
 	classWrite      endpoint.Class = "write"       // changes something small: a receipt, account data
 	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
 	classReport     endpoint.Class = "report"      // tells the administrators of something
+	classUpload     endpoint.Class = "upload"      // brings a file
+	classMedia      endpoint.Class = "media"       // gets a file, and a room shows many
 )
 
 // Limits are the rate limits by default, per user or, without one, per address.
@@ -29,5 +31,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classWrite:      {PerSecond: 20, Burst: 200},
 		classRead:       {PerSecond: 20, Burst: 200},
 		classReport:     {PerSecond: 0.1, Burst: 20},
+		classUpload:     {PerSecond: 2, Burst: 100},
+		classMedia:      {PerSecond: 50, Burst: 1000},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"parley/internal/filter"
 	"parley/internal/identity"
 	"parley/internal/inherit"
+	"parley/internal/media"
 	"parley/internal/profile"
 	"parley/internal/push"
 	"parley/internal/receipt"
@@ -55,6 +56,7 @@ type Parts struct {
 	ToDevice       *todevice.Store
 	Delayed        *delay.Store
 	Notified       *push.History
+	Media          *media.Store
 }
 
 // Server has the handlers of the API.
@@ -123,6 +125,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.passwordRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),
+		s.contentRoutes(),
 	)
 }
 

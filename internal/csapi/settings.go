@@ -35,6 +35,8 @@ type Settings struct {
 	// ProfilesOfSharersOnly hides profiles of those with whom somebody shares no
 	// room, unless they are in one that everybody may enter or read.
 	ProfilesOfSharersOnly bool
+	// MaxUpload is how many bytes a file may have that users upload.
+	MaxUpload int64
 	// UnstableFeatures are what the server can do beyond the specification, by
 	// the names that clients look for.
 	UnstableFeatures map[string]bool

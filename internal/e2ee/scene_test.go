@@ -213,13 +213,13 @@ func (s *scene) claim(c *client) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, g := range got {
-		if g.Wish != c.wish() || len(g.Key) == 0 {
-			s.t.Errorf("got %+v for %+v", g, c.wish())
-		}
-		return g.Name[len("signed_curve25519:"):]
+	if len(got) == 0 {
+		return ""
 	}
-	return ""
+	if g := got[0]; len(got) > 1 || g.Wish != c.wish() || len(g.Key) == 0 {
+		s.t.Errorf("got %+v for %+v", got, c.wish())
+	}
+	return got[0].Name[len("signed_curve25519:"):]
 }
 
 func (c *client) wish() Wish { return Wish{c.user, c.device, "signed_curve25519"} }

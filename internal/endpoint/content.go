@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -88,16 +89,23 @@ func (x *exchange) limitBody() {
 
 // readError says what an error from reading the body means: never a fault of
 // ours.
-func (x *exchange) readError(err error) error {
+func (x *exchange) readError(err error) error { return ReadError(x.request.Context(), err) }
+
+// ReadError says what an error from reading the body of a request with a context
+// means: never a fault of ours. It is for a [Streamer]; nil and io.EOF stay as they
+// are.
+func ReadError(ctx context.Context, err error) error {
 	var large *http.MaxBytesError
 	switch {
+	case err == nil, err == io.EOF:
+		return err
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded): // net/http ends the context, too
 		return mxerr.New(mxerr.Unknown, "The body did not arrive in time").
 			WithStatus(http.StatusRequestTimeout).Wrap(err)
-	case x.request.Context().Err() != nil:
-		return x.request.Context().Err()
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
 	return mxerr.New(mxerr.Unknown, "The body could not be read").WithStatus(http.StatusBadRequest).Wrap(err)
 }

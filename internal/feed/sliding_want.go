@@ -98,12 +98,6 @@ func (w *wants) covers(other *wants) bool {
 	return true
 }
 
-// unite returns what several wants ask for together.
-func unite(texts []string) *wants {
-	slices.Sort(texts)
-	return parseWants(strings.Join(slices.Compact(texts), "\n"))
-}
-
 // encode returns a want as text, which has no line break.
 func (w *want) encode() string {
 	dst := append([]byte(`{"exclude":`), encodeElements(w.exclude)...)

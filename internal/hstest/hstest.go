@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,7 @@ type World struct {
 	mu           sync.Mutex // guards what follows
 	certificates map[id.ServerName]tls.Certificate
 	skew         map[id.ServerName]time.Duration
+	sites        map[string]netip.Addr
 }
 
 // New returns a world without servers.
@@ -182,7 +184,7 @@ func (s *Server) start() {
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
 		Config:  s.Config,
-		Network: &server.Network{Dial: t.dial(s.Name), Resolver: noRecords{}, Roots: t.Authority.Pool()},
+		Network: &server.Network{Dial: t.dial(s.Name), Resolver: noRecords{}, Roots: t.Authority.Pool(), Web: t.web},
 		Grace:   50 * time.Millisecond,
 		Now:     t.clock(s.Name),
 		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),

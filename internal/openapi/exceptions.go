@@ -54,6 +54,16 @@ func passedOn(key string, status int, code mxerr.Code) bool {
 	return (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && code.Status() == status && asks[key] != ""
 }
 
+// inParts reports whether a status is that of HTTP for a request for a part of a
+// file, or for one that is known already, of which the specification says nothing.
+// https://www.rfc-editor.org/rfc/rfc9110#section-14
+func inParts(key string, status int) bool {
+	if !strings.Contains(key, "/media/") || !strings.HasPrefix(key, "GET ") {
+		return false
+	}
+	return status == http.StatusPartialContent || status == http.StatusNotModified || status == http.StatusRequestedRangeNotSatisfiable
+}
+
 // asks are the operations that ask another server, with what for.
 var asks = map[string]string{
 	"POST /_matrix/client/v3/createRoom":            "an identity server, for who is invited by mail",

@@ -23,6 +23,8 @@ type Refusal struct {
 	Message string
 	// Body is the answer, if it was a JSON object.
 	Body canonjson.Value
+	// Location is where else to ask, if the answer says so.
+	Location string
 }
 
 func (r *Refusal) Error() string {
@@ -40,7 +42,7 @@ func (s *Servers) refused(ctx context.Context, c Call, resp *http.Response, bega
 	if err != nil {
 		return fmt.Errorf("reading why %s refuses %s: %w", c.Server, c.Path, err)
 	}
-	r := &Refusal{Server: c.Server, Status: resp.StatusCode}
+	r := &Refusal{Server: c.Server, Status: resp.StatusCode, Location: resp.Header.Get("Location")}
 	if object, err := canonjson.Canonical(raw, canonjson.Lenient); err == nil && object.Kind() == canonjson.Object {
 		code, _ := object.Get("errcode").Text()
 		r.Code, r.Body = mxerr.Code(code), object
@@ -49,6 +51,8 @@ func (s *Servers) refused(ctx context.Context, c Call, resp *http.Response, bega
 	switch {
 	case r.Status == http.StatusTooManyRequests:
 		s.health.Busy(c.Server, began, pauseAsked(resp.Header, r.Body))
+	case r.Code == mxerr.NotYetUploaded || r.Code == mxerr.TooLarge: // is answered with 504 and 502
+		s.health.Heard(ctx, c.Server)
 	case r.Status >= 500 || r.Code == "":
 		s.failed(c, began)
 	default:

@@ -163,11 +163,36 @@ type Response struct {
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
-	resp, err := c.do(ctx, r)
+	stream, err := c.Open(ctx, r)
+	if err != nil {
+		return Response{}, err
+	}
+	defer stream.Close()
+	body, err := io.ReadAll(stream)
 	if err != nil {
 		return Response{}, fmt.Errorf("asking %s: %w", shown(r.URL), err)
 	}
-	return resp, nil
+	return Response{stream.Status, stream.Header, body}, nil
+}
+
+// A Stream is an answer to be read.
+type Stream struct {
+	Status int
+	Header http.Header
+	// URL is where it comes from in the end.
+	URL *url.URL
+	io.ReadCloser
+}
+
+// Open sends a request and returns the answer, whatever its status, to be read,
+// which ends in ErrTooLarge where it is longer than it may be. The caller closes
+// it. The context has to end: the client's timeout is for Do.
+func (c *Client) Open(ctx context.Context, r Request) (*Stream, error) {
+	resp, err := c.open(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", shown(r.URL), err)
+	}
+	return &Stream{resp.StatusCode, resp.Header, resp.Request.URL, &answer{body: resp.Body, left: r.MaxBody, leave: func() {}}}, nil
 }
 
 // shown is a URL for a log, without what may be secret in it.
@@ -179,10 +204,10 @@ func shown(text string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-func (c *Client) do(ctx context.Context, r Request) (Response, error) {
+func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil || !isHTTP(req.URL) {
-		return Response{}, ErrURL // what is wrong with it may be secret
+		return nil, ErrURL // what is wrong with it may be secret
 	}
 	if r.Body == nil {
 		req.Body, req.ContentLength = http.NoBody, 0
@@ -204,17 +229,9 @@ func (c *Client) do(ctx context.Context, r Request) (Response, error) {
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return Response{}, err
+		return nil, err
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, r.MaxBody+1))
-	if err != nil {
-		return Response{}, err
-	}
-	if int64(len(body)) > r.MaxBody {
-		return Response{}, ErrTooLarge
-	}
-	return Response{resp.StatusCode, resp.Header, body}, nil
+	return resp, nil
 }
 
 func isHTTP(u *url.URL) bool {

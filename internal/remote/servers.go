@@ -161,12 +161,18 @@ func (s *Servers) Do(ctx context.Context, c Call) (canonjson.Value, error) {
 // where it is longer than it may be. The caller closes it. The timeout of the
 // call is not looked at: the context has to end.
 func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
+	_, body, err := s.Fetch(ctx, c)
+	return body, err
+}
+
+// Fetch is Open for an answer that is no JSON, with its header.
+func (s *Servers) Fetch(ctx context.Context, c Call) (http.Header, io.ReadCloser, error) {
 	if retry := s.health.Retry(c.Server); !c.Insist && time.Now().Before(retry) {
-		return nil, fmt.Errorf("asking %s: %w", c.Server, ErrDown)
+		return nil, nil, fmt.Errorf("asking %s: %w", c.Server, ErrDown)
 	}
 	leave, err := s.enter(ctx, c.Server)
 	if err != nil {
-		return nil, fmt.Errorf("waiting to ask %s: %w", c.Server, err)
+		return nil, nil, fmt.Errorf("waiting to ask %s: %w", c.Server, err)
 	}
 	began := time.Now()
 	resp, err := s.send(ctx, c)
@@ -176,18 +182,18 @@ func (s *Servers) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 			s.discovery.Forget(c.Server)
 			s.failed(c, began)
 		}
-		return nil, fmt.Errorf("asking %s for %s %s: %w", c.Server, c.Method, c.Path, err)
+		return nil, nil, fmt.Errorf("asking %s for %s %s: %w", c.Server, c.Method, c.Path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer leave()
-		return nil, s.refused(ctx, c, resp, began)
+		return nil, nil, s.refused(ctx, c, resp, began)
 	}
 	s.health.Heard(ctx, c.Server)
 	limit := c.Limit
 	if limit == 0 {
 		limit = callLimit
 	}
-	return &answer{body: resp.Body, left: limit, leave: sync.OnceFunc(leave)}, nil
+	return resp.Header, &answer{body: resp.Body, left: limit, leave: sync.OnceFunc(leave)}, nil
 }
 
 // failed takes in that the server of a call could not be reached.

@@ -30,6 +30,17 @@ type Network struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Resolver remote.Resolver
 	Roots    *x509.CertPool
+	// Web, if not nil, changes how others than homeservers are reached.
+	Web func(*remote.Options)
+}
+
+// outbound is how others than homeservers are reached.
+func (n Network) outbound(c config.Config) remote.Options {
+	o := remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks}
+	if n.Web != nil {
+		n.Web(&o)
+	}
+	return o
 }
 
 // internet returns the network of a configuration.
@@ -120,7 +131,7 @@ func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
 		Name: p.name, Version: Version(), Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
 		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
-		Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
+		Media: p.media, Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
 		Settings: ssapi.Settings{
 			Delegate: c.Federation.Delegate, ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		},

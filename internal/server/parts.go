@@ -27,6 +27,7 @@ import (
 	"parley/internal/inbound"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/media"
 	"parley/internal/notice"
 	"parley/internal/profile"
 	"parley/internal/push"
@@ -70,6 +71,7 @@ type parts struct {
 	toDevice *todevice.Store
 	devices  *devicelist.Store
 	delayed  *delay.Store
+	media    *media.Store
 
 	federation federation
 
@@ -133,7 +135,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.federation.health.OnBack(devices.Back)
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
-	p.outbound = remote.New(remote.Options{AllowPrivate: c.Outbound.AllowPrivateNetworks})
+	p.outbound = remote.New(n.outbound(c))
+	p.media = media.New(db, p.mediaOptions(c))
 	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
@@ -166,6 +169,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
+		p.media.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		p.delayed.Run,
@@ -220,6 +224,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Feed:           p.feed,
 		ToDevice:       p.toDevice,
 		Delayed:        p.delayed,
+		Media:          p.media,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -228,7 +233,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Notify: p.notify(),
 	})
 }
 
@@ -250,6 +255,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			Disallowed: c.Profiles.Disallowed.Names(),
 		},
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
+		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
@@ -296,6 +302,9 @@ func publicURL(c config.Config) string {
 
 // close ends what is not a loop.
 func (p *parts) close() {
+	if p.media != nil {
+		p.media.Close()
+	}
 	if p.federation.servers != nil {
 		p.federation.servers.Close()
 	}

@@ -285,9 +285,6 @@ type slideClient struct {
 type slideRoom struct {
 	room
 	fields map[string]string // what is told of the room beside its events, as JSON
-	want   int               // that was asked for with the last response
-	wants  map[int]bool
-	shown  bool // the last response was about it, as far as the client can tell
 }
 
 func newSlideClient() *slideClient {

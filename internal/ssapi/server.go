@@ -10,6 +10,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/inbound"
+	"parley/internal/media"
 	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/remote"
@@ -46,6 +47,7 @@ type Parts struct {
 	ToDevice *todevice.Store
 	// DeviceLists are those of users of this server, and what is known of others'.
 	DeviceLists *devicelist.Store
+	Media       *media.Store
 	Settings    Settings
 }
 
@@ -94,6 +96,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.userKeyRoutes(),
 		s.userDeviceRoutes(),
 		s.wellKnownRoutes(),
+		s.contentRoutes(),
 	)
 }
 

@@ -1,0 +1,220 @@
+package csapi
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"parley/internal/endpoint"
+	"parley/internal/media"
+	"parley/internal/openapi"
+	"parley/internal/store"
+	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
+)
+
+// contentScene is the routes of files.
+type contentScene struct {
+	t     *testing.T
+	media *media.Store
+	table http.Handler
+}
+
+func playContent(t *testing.T, play func(s *contentScene), change ...func(*media.Options)) {
+	t.Helper()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		o := media.Options{Server: "a.test", Dir: t.TempDir(), MaxUpload: 64 << 10, MaxRemote: 64 << 10, CacheSize: 1 << 30}
+		for _, f := range change {
+			f(&o)
+		}
+		s := &contentScene{t: t, media: media.New(db, o)}
+		t.Cleanup(s.media.Close)
+		api := New(Parts{Name: "a.test", Media: s.media, Settings: Settings{MaxUpload: o.MaxUpload}})
+		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: someCallers()}, api.contentRoutes()))
+		play(s)
+	})
+}
+
+// send makes a request. Lines of the header are NAME and VALUE in turn.
+func (s *contentScene) send(user, call, body string, header ...string) *httptest.ResponseRecorder {
+	s.t.Helper()
+	method, path, _ := strings.Cut(call, " ")
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if user != "" {
+		r.Header.Set("Authorization", "Bearer "+user)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.table.ServeHTTP(w, r)
+	return w
+}
+
+func member(w *httptest.ResponseRecorder, name string) string {
+	text, _ := canonjson.Value(w.Body.Bytes()).Get(name).Text()
+	return text
+}
+
+// upload uploads a file, and returns where it is, such as a.test/xyz.
+func (s *contentScene) upload(user, content, contentType, name string) string {
+	s.t.Helper()
+	w := s.send(user, "POST /_matrix/media/v3/upload?filename="+name, content, "Content-Type", contentType)
+	if w.Code != 200 {
+		s.t.Fatalf("uploading: %d %s", w.Code, w.Body)
+	}
+	return strings.TrimPrefix(member(w, "content_uri"), "mxc://")
+}
+
+func (s *contentScene) expect(what string, w *httptest.ResponseRecorder, status int, code string) {
+	s.t.Helper()
+	if got := member(w, "errcode"); w.Code != status || got != code {
+		s.t.Errorf("%s: got %d %s, want %d %s", what, w.Code, w.Body, status, code)
+	}
+}
+
+const authedDownload = "GET /_matrix/client/v1/media/download/"
+
+func TestAFileComesBackAsItWasUploaded(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "<h1>hello</h1>", "text/html", "page%20one.html")
+		w := s.send("guest", authedDownload+at, "")
+		for name, want := range map[string]string{
+			"Content-Type":                 "text/html",
+			"Content-Disposition":          `attachment; filename="page one.html"`,
+			"Content-Security-Policy":      "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';",
+			"Cross-Origin-Resource-Policy": "cross-origin",
+			"X-Content-Type-Options":       "nosniff",
+			"Content-Length":               "14",
+			"Accept-Ranges":                "bytes",
+			"Cache-Control":                "private, max-age=86400, immutable",
+		} {
+			if got := w.Header().Get(name); got != want {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+		}
+		if w.Code != 200 || w.Body.String() != "<h1>hello</h1>" {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+		again := s.send("alice", authedDownload+at, "", "If-None-Match", w.Header().Get("Etag"))
+		if again.Code != 304 || again.Body.Len() != 0 {
+			t.Errorf("who has it already gets %d %s", again.Code, again.Body)
+		}
+		named := s.send("alice", authedDownload+at+"/..%2F..%2Fother%C3%A9.png", "")
+		if got := named.Header().Get("Content-Disposition"); got != "attachment; filename*=utf-8''other%C3%A9.png" {
+			t.Errorf("by another name it is %q", got)
+		}
+		bare := s.upload("alice", "x", "", "")
+		if w := s.send("alice", authedDownload+bare, ""); w.Header().Get("Content-Type") != "application/octet-stream" || w.Header().Get("Content-Disposition") != "attachment" {
+			t.Errorf("without a type or name: %v", w.Header())
+		}
+		if w := s.send("alice", strings.Replace(authedDownload, "GET", "HEAD", 1)+at, ""); w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Length") != "14" {
+			t.Errorf("HEAD: %d %v", w.Code, w.Header())
+		}
+	})
+}
+
+func TestPartsOfAFileCanBeHad(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "0123456789", "text/plain", "")
+		for _, tt := range []struct {
+			of, want string
+			status   int
+		}{
+			{"bytes=0-1", "01", 206},
+			{"bytes=8-", "89", 206},
+			{"bytes=-3", "789", 206},
+			{"bytes=5-100", "56789", 206},
+			{"lines=1-2", "", 416},
+			{"bytes=10-", "", 416},
+			{"bytes=x", "", 416},
+		} {
+			w := s.send("alice", authedDownload+at, "", "Range", tt.of)
+			if w.Code != tt.status || tt.status == 206 && w.Body.String() != tt.want {
+				t.Errorf("%s: got %d %s", tt.of, w.Code, w.Body)
+			}
+			if tt.status == 416 && (member(w, "errcode") != "M_INVALID_PARAM" || w.Header().Get("Content-Range") != "") {
+				t.Errorf("%s: got %v %s", tt.of, w.Header(), w.Body)
+			}
+		}
+	})
+}
+
+func TestWhoMayNotUploadIsRefused(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		const upload = "POST /_matrix/media/v3/upload"
+		s.expect("too large", s.send("alice", upload, strings.Repeat("x", 64<<10+1)), 413, "M_TOO_LARGE")
+		s.expect("beyond the quota", s.send("alice", upload, strings.Repeat("x", 2001)), 403, "M_FORBIDDEN")
+		s.expect("a guest", s.send("guest", upload, "x"), 403, "M_GUEST_ACCESS_FORBIDDEN")
+		s.expect("nobody", s.send("", upload, "x"), 401, "M_MISSING_TOKEN")
+		for _, call := range []string{upload, "PUT /_matrix/media/v3/upload/a.test/x", "POST /_matrix/media/v1/create"} {
+			s.expect("suspended: "+call, s.send("suspended", call, ""), 403, "M_USER_SUSPENDED")
+		}
+		s.upload("alice", strings.Repeat("x", 2000), "", "")
+		s.expect("nothing is left", s.send("alice", upload, "x"), 403, "M_FORBIDDEN")
+		if w := s.send("bob", "GET /_matrix/client/v1/media/config", ""); w.Body.String() != `{"m.upload.size":65536}` {
+			t.Errorf("the limit is %s", w.Body)
+		}
+	}, func(o *media.Options) { o.UserQuota = 2000 })
+}
+
+func TestAFileIsUploadedLater(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		created := s.send("alice", "POST /_matrix/media/v1/create", "")
+		at := strings.TrimPrefix(member(created, "content_uri"), "mxc://")
+		s.expect("nothing has come", s.send("bob", authedDownload+at+"?timeout_ms=0", ""), 504, "M_NOT_YET_UPLOADED")
+		s.expect("nonsense", s.send("bob", authedDownload+at+"?timeout_ms=soon", ""), 400, "M_INVALID_PARAM")
+		put := "PUT /_matrix/media/v3/upload/" + at + "?filename=a.txt"
+		s.expect("of somebody else", s.send("bob", put, "x"), 403, "M_FORBIDDEN")
+		if w := s.send("alice", put, "hello", "Content-Type", "text/plain"); w.Code != 200 || w.Body.String() != "{}" {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+		s.expect("again", s.send("alice", put, "x"), 409, "M_CANNOT_OVERWRITE_MEDIA")
+		s.expect("never created", s.send("alice", "PUT /_matrix/media/v3/upload/a.test/unknown", "x"), 404, "M_NOT_FOUND")
+		w := s.send("bob", authedDownload+at, "")
+		if w.Body.String() != "hello" || w.Header().Get("Content-Disposition") != "inline; filename=a.txt" {
+			t.Errorf("got %v %s", w.Header(), w.Body)
+		}
+	})
+}
+
+func TestWithoutATokenThereIsOnlyWhatIsPublic(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "hello", "text/plain", "")
+		for _, path := range []string{"GET /_matrix/media/v3/download/" + at, "GET /_matrix/media/v3/download/" + at + "/name.txt"} {
+			s.expect(path, s.send("", path, ""), 404, "M_NOT_FOUND")
+		}
+		s.expect("with the new endpoint", s.send("", authedDownload+at, ""), 401, "M_MISSING_TOKEN")
+		created := s.send("alice", "POST /_matrix/media/v1/create", "")
+		pending := strings.TrimPrefix(member(created, "content_uri"), "mxc://")
+		s.expect("what has not come", s.send("", "GET /_matrix/media/v3/download/"+pending, ""), 404, "M_NOT_FOUND")
+	})
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "hello", "text/plain", "")
+		w := s.send("", "GET /_matrix/media/v3/download/"+at, "")
+		if w.Code != 200 || w.Body.String() != "hello" || !strings.HasPrefix(w.Header().Get("Cache-Control"), "public") {
+			t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+		}
+	}, func(o *media.Options) { o.Public = true })
+}
+
+func TestURIsThatAreNoneNameNothing(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		for _, at := range []string{
+			"a.test/..%2F..%2Fparley.db", "a.test/%2E%2E", "..%2F../x", "a.test/x%00", "a%20b/x", "a.test/%C3%A9", "127.0.0.1/..%2F..%2Fsome_service", "a.test/unknown",
+			"a.test/" + strings.Repeat("x", 300), "b.test/unknown",
+		} {
+			for _, token := range []string{"alice", ""} {
+				call := authedDownload + at
+				if token == "" {
+					call = "GET /_matrix/media/v3/download/" + at
+				}
+				w := s.send(token, call, "")
+				if w.Code != 404 && w.Code != 400 && w.Code != 307 {
+					t.Errorf("%s: got %d %s", at, w.Code, w.Body)
+				}
+			}
+		}
+	})
+}
