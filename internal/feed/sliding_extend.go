@@ -221,7 +221,10 @@ func (a *slidingAnswer) extendTyping() {
 			continue
 		}
 		typing := slices.DeleteFunc(a.Board.Typing(num.Scope()), func(user id.UserID) bool { return a.ignored[user] })
-		if len(typing) == 0 && !changed {
+		// A room that the client knew may have come back, and somebody ceased to type
+		// meanwhile.
+		_, known := a.conn.told.rooms[num]
+		if len(typing) == 0 && !changed && (!known || a.Board.Changed(num.Scope()) == 0) {
 			continue
 		}
 		content := listOf(texts(typing))
