@@ -228,7 +228,7 @@ func (a *slidingAnswer) extendTyping() {
 		// A room that the client knew may have come back, and somebody ceased to type
 		// meanwhile.
 		_, known := a.conn.told.rooms[num]
-		if len(typing) == 0 && !changed && (!known || a.Board.Changed(num.Scope()) == 0) {
+		if len(typing) == 0 && !changed && !known {
 			continue
 		}
 		content := listOf(texts(typing))
