@@ -209,6 +209,10 @@ func (a *slidingAnswer) extendTyping() {
 	if !s.on {
 		return
 	}
+	// A request that waits has told nothing since it came, and rooms go and come
+	// meanwhile.
+	told := a.slide.from.token
+	anybody := told != (Token{}) && (told.Board != a.now.Board || a.Board.Typed() > told.Seq)
 	var b byRoom
 	for _, st := range a.roster.order {
 		num := st.Room
@@ -216,12 +220,15 @@ func (a *slidingAnswer) extendTyping() {
 			continue
 		}
 		entered := !a.conn.memory.shown[num]
-		changed := !a.initial() && a.typed && (a.since.Board != a.now.Board || a.Board.Changed(num.Scope()) > a.since.Seq)
+		changed := anybody && (told.Board != a.now.Board || a.Board.Changed(num.Scope()) > told.Seq)
 		if !entered && !changed {
 			continue
 		}
 		typing := slices.DeleteFunc(a.Board.Typing(num.Scope()), func(user id.UserID) bool { return a.ignored[user] })
-		if len(typing) == 0 && !changed {
+		// A room that the client knew may have come back, and somebody ceased to type
+		// meanwhile.
+		_, known := a.conn.told.rooms[num]
+		if len(typing) == 0 && !changed && !known {
 			continue
 		}
 		content := listOf(texts(typing))

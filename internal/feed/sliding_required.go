@@ -249,12 +249,12 @@ func (r *slidingRoom) enumerate(ctx context.Context) (nums []stateres.Num, err e
 // who sent something in the timeline, and of whom member events in it are about,
 // unless it has them.
 func (r *slidingRoom) lazily(ctx context.Context) ([]stateres.Num, error) {
+	anew := r.fresh || r.gap()
+	if anew { // whether it loads them lazily just now or not
+		r.flushed = append(r.flushed, r.num)
+	}
 	if !r.m.wants.lazy() {
 		return nil, nil
-	}
-	anew := r.fresh || r.gap()
-	if anew {
-		r.flushed = append(r.flushed, r.num)
 	}
 	items := r.timeline.items
 	if r.grown && !r.deeper && !r.fresh && !r.wantsOf(r.prev).lazy() {

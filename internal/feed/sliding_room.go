@@ -185,6 +185,11 @@ func (r *slidingRoom) tellWaiting(ctx context.Context, is string) error {
 		return nil
 	}
 	own, stripped, unheard, err := r.stripped(ctx, r.news)
+	if unheard && r.has { // it is told when the user wants to hear of it
+		s := r.prev
+		s.history = reachTo(r.from)
+		r.put(r.num, s)
+	}
 	if err != nil || unheard || own == nil {
 		return err
 	}

@@ -149,6 +149,10 @@ func (s *slider) compare() {
 			s.fail("the law is broken:\n%s\n\na fresh client got: %s", c.text(), response)
 		}
 		w.count("comparisons")
+		for i := range s.lists { // and so that something happens outside of them again
+			s.lists[i] = s.newList(s.lists[i].key)
+		}
+		clear(s.rooms)
 		return
 	}
 	s.fail("the server does not come to rest")
@@ -194,6 +198,14 @@ func (c *slideComparison) maps(what string, mine, theirs any) {
 func (c *slideComparison) all() {
 	c.maps("account data", c.client.accountData, c.fresh.accountData)
 	c.maps("account data, v3", c.client.accountData, c.v3.accountData)
+	for _, l := range c.lists {
+		if l.last >= 0 && c.client.counts[l.key] != c.fresh.counts[l.key] {
+			// Rooms that were left stand in the list of who knows them, and so there are
+			// others in the window.
+			c.w.count("other windows")
+			return
+		}
+	}
 	for id, theirs := range c.fresh.rooms {
 		mine := c.client.rooms[id]
 		if mine == nil {

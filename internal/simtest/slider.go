@@ -111,7 +111,7 @@ func (w *world) newSlider(number int) *slider {
 
 func (s *slider) newList(key string) slideList {
 	w := s.w
-	l := slideList{key: key, first: 0, last: w.rng.IntN(6), filter: slideFilters[w.rng.IntN(len(slideFilters))], slideWish: s.newWish()}
+	l := slideList{key: key, first: 0, last: w.rng.IntN(3), filter: slideFilters[w.rng.IntN(len(slideFilters))], slideWish: s.newWish()}
 	if w.chance(20) {
 		l.first = w.rng.IntN(3)
 		l.last += l.first
@@ -129,7 +129,7 @@ func (s *slider) change() {
 	switch n := w.rng.IntN(100); {
 	case n < 35:
 		l := &s.lists[w.rng.IntN(len(s.lists))]
-		l.last = l.first + w.rng.IntN(9)
+		l.last = l.first + w.rng.IntN(4)
 		if w.chance(15) {
 			l.last = -1
 		}
