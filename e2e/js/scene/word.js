@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import { ReceiptType } from "matrix-js-sdk";
-import { baseUrl } from "./user.js";
 
 // ask is a plain GET with the device's token.
 export async function ask(device, path, query = {}) {
-    const answer = await fetch(`${baseUrl}/_matrix/client/v3/${path}?${new URLSearchParams(query)}`, {
+    const answer = await fetch(`${device.user.url}/_matrix/client/v3/${path}?${new URLSearchParams(query)}`, {
         headers: { Authorization: `Bearer ${device.login.access_token}` },
     });
     return { status: answer.status, body: await answer.json() };
@@ -137,7 +136,7 @@ const comparisons = {
         const all = d.timelines(room)[0]?.getPaginationToken("b") === null;
         const server = all ? messages : messages.slice(-device.length);
         return [
-            device.map((e) => [e.getId(), e.getType(), nameless(e.getType(), e.getOriginalContent()), e.isRedacted()]),
+            device.map((e) => [e.getId(), e.getWireType(), nameless(e.getWireType(), e.getWireContent()), e.isRedacted()]),
             server.map((e) => [e.event_id, e.type, nameless(e.type, e.content), e.unsigned?.redacted_because !== undefined]),
         ];
     },
