@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { CryptoEvent, DecryptionFailureCode } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { Device } from "./device.js";
+import { ask } from "./word.js";
 
 const megolm = { algorithm: "m.megolm.v1.aes-sha2" };
 
@@ -16,9 +17,6 @@ export class Keeper extends Device {
     constructor(...args) {
         super(...args);
         this.patience = 30_000;
-        for (const what of [CryptoEvent.UserTrustStatusChanged, CryptoEvent.DevicesUpdated, CryptoEvent.KeyBackupStatus]) {
-            this.client.on(what, () => this.wakesWaiters());
-        }
     }
 
     // The user can always say the recovery key, once there is one.
@@ -47,6 +45,85 @@ export class Keeper extends Device {
             await this.seesMember(room, other.user, "join");
         }
         return room;
+    }
+
+    // secures gives the user cross-signing keys, a recovery key, and with that
+    // secret storage and a key backup.
+    async secures() {
+        this.user.recovery = await this.crypto.createRecoveryKeyFromPassphrase();
+        await this.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: (request) => this.authorizes(request) });
+        await this.crypto.bootstrapSecretStorage({ createSecretStorageKey: async () => this.user.recovery, setupNewKeyBackup: true });
+        assert.ok(await this.crypto.isCrossSigningReady(), `${this.who} cannot cross-sign`);
+        assert.ok(await this.crypto.isSecretStorageReady(), `${this.who} has no secret storage`);
+    }
+
+    // authorizes makes a request, with the password if that is asked for.
+    async authorizes(request) {
+        try {
+            return await request(null);
+        } catch (e) {
+            if (e.httpStatus !== 401 || !e.data?.session) throw e;
+            const identifier = { type: "m.id.user", user: this.user.id };
+            return request({ type: "m.login.password", identifier, password: this.user.password, session: e.data.session });
+        }
+    }
+
+    // recovers makes this a device of the user that others trust, with what was
+    // in the key backup. It says how many keys there were.
+    async recovers() {
+        await this.crypto.bootstrapCrossSigning({});
+        await this.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
+        await this.crypto.checkKeyBackupAndEnable();
+        return (await this.crypto.restoreKeyBackup()).imported;
+    }
+
+    // backsUp waits until the backup has this many keys. The SDK puts off what it
+    // has to add by up to ten seconds.
+    async backsUp(count) {
+        const backup = async () => (await ask(this, "room_keys/version")).body;
+        await this.untilAnswer(`${count} keys in the backup`, [CryptoEvent.KeyBackupSessionsRemaining], async () => {
+            const { count: kept } = await backup();
+            return kept === count ? "" : `there are ${kept}`;
+        });
+    }
+
+    // untilAnswer waits until there is nothing left to complain about, where that
+    // has to be asked for: whenever one of the events has been heard.
+    async untilAnswer(what, events, complaint) {
+        let last;
+        const look = async () => {
+            last = await complaint();
+            this.wakesWaiters();
+        };
+        for (const event of events) this.client.on(event, look);
+        await look();
+        await this.untilNothing(what, () => last);
+        for (const event of events) this.client.off(event, look);
+    }
+
+    // knownDevices are the IDs of a user's devices, as this device has heard.
+    async knownDevices(user) {
+        const devices = await this.crypto.getUserDeviceInfo([user.id]);
+        return [...(devices.get(user.id)?.keys() ?? [])].sort();
+    }
+
+    // seesDevices waits until these are all the devices of a user.
+    async seesDevices(user, ...devices) {
+        const wanted = devices.map((d) => d.login.device_id).sort().join();
+        await this.untilAnswer(`the devices of ${user.name}`, [CryptoEvent.DevicesUpdated], async () => {
+            const known = (await this.knownDevices(user)).join();
+            return known === wanted ? "" : `it knows ${known}, not ${wanted}`;
+        });
+    }
+
+    // trusts waits until a device of a user is signed by that user, whom this one
+    // has verified or is.
+    async trusts(device) {
+        const news = [CryptoEvent.DevicesUpdated, CryptoEvent.UserTrustStatusChanged];
+        await this.untilAnswer(`trust in ${device.who}`, news, async () => {
+            const status = await this.crypto.getDeviceVerificationStatus(device.user.id, device.login.device_id);
+            return status?.crossSigningVerified ? "" : JSON.stringify(status);
+        });
     }
 
     // text is what the device reads in an event, if it can.

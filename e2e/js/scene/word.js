@@ -141,8 +141,10 @@ const comparisons = {
         ];
     },
 
-    // The SDK may take a room as read in which its own user spoke last.
-    "unread counts": joinedOnly((d, room, { sync }) => {
+    // The SDK may take a room as read in which its own user spoke last, and counts
+    // itself where all is encrypted.
+    "unread counts": joinedOnly((d, room, { sync, state }) => {
+        if (state.has("m.room.encryption ")) return [0, 0];
         const [total, highlights] = d.unread(room);
         if (total === 0 && highlights === 0 && d.events(room).at(-1)?.getSender() === d.user.id) return [0, 0];
         const { notification_count = 0, highlight_count = 0 } = sync.unread_notifications ?? {};
