@@ -30,8 +30,12 @@ const (
 type Server struct {
 	URL string
 
-	command *exec.Cmd
-	dir     string        // its data and its log, removed by Stop
+	binary string
+	args   []string // of serve
+	env    []string // besides this process's environment
+	dir    string   // its data and its log, removed by Stop
+
+	command *exec.Cmd     // the process at the moment, nil while the server is down
 	ended   chan struct{} // closed when the process has ended
 	err     error         // of the process; read after ended is closed
 }
@@ -40,43 +44,76 @@ type Server struct {
 // gets this one's environment without the variables that are meant for tests,
 // so PARLEY_DATABASE and the like have their effect.
 func Start(ctx context.Context, binary string) (*Server, error) {
+	dir, err := newDir()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, &Server{binary: binary, dir: dir, args: []string{"--listen", "127.0.0.1:0"}})
+}
+
+func newDir() (string, error) {
 	dir, err := os.MkdirTemp("", "parley-e2e-")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for the server: %w", err)
+		return "", fmt.Errorf("making a directory for the server: %w", err)
 	}
-	s, err := start(binary, dir)
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("starting %s: %w", binary, err)
-	}
-	if err := s.answers(ctx); err != nil {
-		err = fmt.Errorf("waiting for %s to answer: %w\n%s", binary, err, s.Log())
-		s.command.Process.Kill()
-		<-s.ended
-		os.RemoveAll(dir)
+	return dir, nil
+}
+
+// start removes what there is of a server that does not start.
+func start(ctx context.Context, s *Server) (*Server, error) {
+	if err := s.Up(ctx); err != nil {
+		os.RemoveAll(s.dir)
 		return nil, err
 	}
 	return s, nil
 }
 
-func start(binary, dir string) (*Server, error) {
-	log, err := os.Create(filepath.Join(dir, "log"))
+// Up starts a server that is down, and returns when it answers requests.
+func (s *Server) Up(ctx context.Context) error {
+	if s.command != nil {
+		return errors.New("the server is up already")
+	}
+	if err := s.begin(); err != nil {
+		return fmt.Errorf("starting %s: %w", s.binary, err)
+	}
+	if err := s.answers(ctx); err != nil {
+		err = fmt.Errorf("waiting for %s to answer: %w\n%s", s.binary, err, s.Log())
+		s.Kill()
+		return err
+	}
+	return nil
+}
+
+func (s *Server) begin() error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
-	c := exec.Command(binary, "serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
+	c := exec.Command(s.binary, append([]string{"serve", "--data-dir", filepath.Join(s.dir, "data")}, s.args...)...)
 	c.Env = append(environment(), "PARLEY_REGISTRATION_MODE=open", "PARLEY_REGISTRATION_GUESTS=true", "PARLEY_RATE_LIMITS_ENABLED=false")
+	c.Env = append(c.Env, s.env...)
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	s := &Server{command: c, dir: dir, ended: make(chan struct{})}
+	ended := make(chan struct{})
+	s.command, s.ended = c, ended
 	go func() {
 		s.err = c.Wait()
-		close(s.ended)
+		close(ended)
 	}()
-	return s, nil
+	return nil
+}
+
+// Kill ends the process as a crash would. The data remain.
+func (s *Server) Kill() {
+	if s.command == nil {
+		return
+	}
+	s.command.Process.Kill()
+	<-s.ended
+	s.command = nil
 }
 
 // environment leaves out what the server would refuse as variables that it does
@@ -169,10 +206,13 @@ func (s *Server) faults() []string {
 	return faults
 }
 
-// Stop asks the server to end, and removes its data. It is an error if the
-// server does not end in time or with the status 0, or if it logged a fault.
-func (s *Server) Stop() error {
-	defer os.RemoveAll(s.dir)
+// Down asks the server to end; its data remain. It is an error if it does not
+// end in time, or not with the status 0.
+func (s *Server) Down() error {
+	if s.command == nil {
+		return nil
+	}
+	defer func() { s.command = nil }()
 	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
 		<-s.ended
 		return fmt.Errorf("the server had ended before it was told to: %w\n%s", either(s.err, err), s.Log())
@@ -186,6 +226,16 @@ func (s *Server) Stop() error {
 	}
 	if s.err != nil {
 		return fmt.Errorf("the server was told to end, and it ended with %w\n%s", s.err, s.Log())
+	}
+	return nil
+}
+
+// Stop is the end of the server and of its data. It is an error too if the
+// server has logged a fault.
+func (s *Server) Stop() error {
+	defer os.RemoveAll(s.dir)
+	if err := s.Down(); err != nil {
+		return err
 	}
 	if faults := s.faults(); faults != nil {
 		return fmt.Errorf("the server had faults:\n%s", strings.Join(faults, "\n"))

@@ -3,8 +3,10 @@
 //	with-parley BINARY COMMAND [ARGUMENT...]
 //
 // PARLEY_E2E_URL tells the command where the server is. If that is set already,
-// no server is started. The status is that of the command, or 1 if the server
-// did not start or did not end well.
+// no server is started. Otherwise a second one runs too, at
+// PARLEY_E2E_OTHER_URL, and the two federate; what PARLEY_E2E_CONTROL is for
+// stands with launch.Control. The status is that of the command, or 1 if a
+// server did not start or did not end well.
 package main
 
 import (
@@ -36,18 +38,31 @@ func run(args []string) (int, error) {
 	if os.Getenv("PARLEY_E2E_URL") != "" {
 		return play(ctx, args[1:])
 	}
-	server, err := launch.Start(ctx, args[0])
+	servers, err := launch.StartPair(ctx, args[0])
 	if err != nil {
 		return 1, err
 	}
-	status, err := play(ctx, args[1:], "PARLEY_E2E_URL="+server.URL)
+	control := launch.Control(servers)
+	defer control.Close()
+	status, err := play(ctx, args[1:],
+		"PARLEY_E2E_URL="+servers[0].URL, "PARLEY_E2E_OTHER_URL="+servers[1].URL, "PARLEY_E2E_CONTROL="+control.URL)
 	if status != 0 {
-		fmt.Fprintf(os.Stderr, "with-parley: the server's log:\n%s\n", server.Log())
+		for i, server := range servers {
+			fmt.Fprintf(os.Stderr, "with-parley: the log of server %d:\n%s\n", i, server.Log())
+		}
 	}
-	if stopped := server.Stop(); stopped != nil {
+	if stopped := stopAll(servers); stopped != nil {
 		return 1, errors.Join(err, stopped)
 	}
 	return status, err
+}
+
+func stopAll(servers []*launch.Server) error {
+	var errs []error
+	for _, server := range servers {
+		errs = append(errs, server.Stop())
+	}
+	return errors.Join(errs...)
 }
 
 // play runs the command and returns its status.

@@ -3,23 +3,20 @@
 
 import assert from "node:assert/strict";
 import {
-    ClientEvent, Direction, EventType, MemoryStore, MsgType, PendingEventOrdering, ReceiptType, RelationType,
+    ClientEvent, Direction, EventType, MatrixEventEvent, MemoryStore, MsgType, PendingEventOrdering, ReceiptType, RelationType,
     RoomEvent, SyncState, createClient,
 } from "matrix-js-sdk";
 import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { quiet, watchful } from "./watch.js";
-import { baseUrl } from "./user.js";
-
-// How long a condition may take to become true, in milliseconds.
-const patience = 10_000;
 
 export class Device {
     constructor(user, name, login, options) {
         Object.assign(this, { user, name, login, options, t: user.t, who: `${user.name}'s ${name}`, syncs: 0 });
         this.failed = null; // what the SDK called an error
         this.waiting = new Set(); // called after each sync
+        this.patience = 10_000; // how long a condition may take to become true, in milliseconds
         this.client = createClient({
-            baseUrl,
+            baseUrl: user.url,
             userId: login.user_id,
             deviceId: login.device_id,
             accessToken: login.access_token,
@@ -27,14 +24,20 @@ export class Device {
             timelineSupport: true,
             logger: quiet((e) => this.fails(e)),
             fetchFn: watchful(this.t),
+            ...this.clientOptions(),
         });
         this.client.on(ClientEvent.Sync, (state, before, data) => this.#synced(state, data));
         this.client.on(ClientEvent.SyncUnexpectedError, (e) => this.fails(e));
-        this.client.on(RoomEvent.LocalEchoUpdated, () => this.#wake());
+        for (const what of [RoomEvent.LocalEchoUpdated, MatrixEventEvent.Decrypted]) this.client.on(what, () => this.wakesWaiters());
         this.t.after(() => {
             this.fallsAsleep();
             assert.ok(!this.t.faults, "the server had faults");
         });
+    }
+
+    // clientOptions are those of createClient that a kind of device adds.
+    clientOptions() {
+        return {};
     }
 
     // wakesUp starts the syncing, where it was left if there was any.
@@ -60,22 +63,22 @@ export class Device {
     // startsAfresh is the same device with its memory lost: it knows its access
     // token, and syncs from the beginning.
     startsAfresh() {
-        return this.user.uses(this.login, `${this.name} started afresh`, this.options);
+        return this.user.uses(this.login, `${this.name} started afresh`, this.options, this.constructor);
     }
 
     fails(e) {
         if (!this.awake) return;
         this.failed ??= e;
-        this.#wake();
+        this.wakesWaiters();
     }
 
     #synced(state, data) {
         if (state === SyncState.Syncing) this.syncs++;
         if (state === SyncState.Error || state === SyncState.Reconnecting) this.fails(data?.error ?? new Error(state));
-        this.#wake();
+        this.wakesWaiters();
     }
 
-    #wake() {
+    wakesWaiters() {
         for (const look of this.waiting) look();
     }
 
@@ -108,8 +111,8 @@ export class Device {
                 } catch (e) {
                     c = String(e);
                 }
-                ends(reject, new Error(`${this.who} waited ${patience} ms for ${what}: ${c}\n${this.knows()}`));
-            }, patience);
+                ends(reject, new Error(`${this.who} waited ${this.patience} ms for ${what}: ${c}\n${this.knows()}`));
+            }, this.patience);
             this.waiting.add(look);
             look();
         });

@@ -11,13 +11,16 @@ import { quiet, watchful } from "./watch.js";
 export const baseUrl = process.env.PARLEY_E2E_URL;
 assert.ok(baseUrl, "PARLEY_E2E_URL does not name a server; `make e2e-js` starts one");
 
+// Another one that it federates with, if there is one.
+export const otherUrl = process.env.PARLEY_E2E_OTHER_URL;
+
 const random = () => randomBytes(8).toString("hex");
 
 // newUser registers an account. Its name is new, so that scenes can be played
 // more than once against one server.
-export async function newUser(t, name) {
-    const user = new User(t, name, `${name}-${random()}`, random());
-    user.id = (await register(anybody(t), user.username, user.password)).user_id;
+export async function newUser(t, name, url = baseUrl) {
+    const user = new User(t, name, `${name}-${random()}`, random(), url);
+    user.id = (await register(anybody(t, url), user.username, user.password)).user_id;
     return user;
 }
 
@@ -33,8 +36,8 @@ export async function newGuest(t) {
 }
 
 // anybody is a client that has not logged in.
-export function anybody(t) {
-    return createClient({ baseUrl, logger: quiet(), fetchFn: watchful(t) });
+export function anybody(t, url = baseUrl) {
+    return createClient({ baseUrl: url, logger: quiet(), fetchFn: watchful(t) });
 }
 
 // register makes an account without a device, by the dummy stage, or by the
@@ -60,27 +63,27 @@ export async function register(client, username, password) {
 }
 
 export class User {
-    constructor(t, name, username, password) {
-        Object.assign(this, { t, name, username, password });
+    constructor(t, name, username, password, url = baseUrl) {
+        Object.assign(this, { t, name, username, password, url });
     }
 
     // logsIn makes a device with the user's password and starts to sync. The
     // options are those of startClient.
-    async logsIn(name, options = {}) {
-        const login = await anybody(this.t).loginRequest({
+    async logsIn(name, options = {}, Kind = Device) {
+        const login = await anybody(this.t, this.url).loginRequest({
             type: "m.login.password",
             identifier: { type: "m.id.user", user: this.username },
             password: this.password,
             initial_device_display_name: name,
         });
         assert.equal(login.user_id, this.id);
-        return this.uses(login, name, options);
+        return this.uses(login, name, options, Kind);
     }
 
     // uses starts the syncing of a device that has its access token, and waits
     // for the first response.
-    async uses(login, name, options) {
-        const device = new Device(this, name, login, options);
+    async uses(login, name, options, Kind = Device) {
+        const device = new Kind(this, name, login, options);
         await device.wakesUp();
         return device;
     }

@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import { ReceiptType } from "matrix-js-sdk";
-import { baseUrl } from "./user.js";
 
 // ask is a plain GET with the device's token.
 export async function ask(device, path, query = {}) {
-    const answer = await fetch(`${baseUrl}/_matrix/client/v3/${path}?${new URLSearchParams(query)}`, {
+    const answer = await fetch(`${device.user.url}/_matrix/client/v3/${path}?${new URLSearchParams(query)}`, {
         headers: { Authorization: `Bearer ${device.login.access_token}` },
     });
     return { status: answer.status, body: await answer.json() };
@@ -137,13 +136,15 @@ const comparisons = {
         const all = d.timelines(room)[0]?.getPaginationToken("b") === null;
         const server = all ? messages : messages.slice(-device.length);
         return [
-            device.map((e) => [e.getId(), e.getType(), nameless(e.getType(), e.getOriginalContent()), e.isRedacted()]),
+            device.map((e) => [e.getId(), e.getWireType(), nameless(e.getWireType(), e.getWireContent()), e.isRedacted()]),
             server.map((e) => [e.event_id, e.type, nameless(e.type, e.content), e.unsigned?.redacted_because !== undefined]),
         ];
     },
 
-    // The SDK may take a room as read in which its own user spoke last.
-    "unread counts": joinedOnly((d, room, { sync }) => {
+    // The SDK may take a room as read in which its own user spoke last, and counts
+    // itself where all is encrypted.
+    "unread counts": joinedOnly((d, room, { sync, state }) => {
+        if (state.has("m.room.encryption ")) return [0, 0];
         const [total, highlights] = d.unread(room);
         if (total === 0 && highlights === 0 && d.events(room).at(-1)?.getSender() === d.user.id) return [0, 0];
         const { notification_count = 0, highlight_count = 0 } = sync.unread_notifications ?? {};

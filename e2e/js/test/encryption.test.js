@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { EventShieldColour } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { everybodyReads, keeper } from "../scene/keeper.js";
+import { asked, compareEmoji } from "../scene/verify.js";
+import { agree } from "../scene/word.js";
+import { baseUrl, newUser, otherUrl } from "../scene/user.js";
+
+// Each scene is played on one server, and where there are two, across them.
+const where = [["on one server", baseUrl]];
+if (otherUrl) where.push(["across servers", otherUrl]);
+
+for (const [across, elsewhere] of where) {
+    describe(`encryption ${across}`, { concurrency: true }, () => {
+        test("two people talk in secret", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const room = await phone.createsSecret("Secret", bobs);
+            const hello = await phone.says(room, "hello");
+            await bobs.deciphers(room, hello, "hello");
+            const reply = await bobs.replies(room, hello, "hello to you");
+            await phone.deciphers(room, reply, "hello to you");
+            await everybodyReads(room, phone, bobs);
+            await agree(room, phone, bobs);
+        });
+
+        test("two people verify each other, and trust the devices that the other adds", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            await phone.secures();
+            await bobs.secures();
+            const room = await phone.createsSecret("Verify", bobs);
+
+            const received = asked(bobs);
+            const request = await phone.crypto.requestVerificationDM(bob.id, room);
+            await compareEmoji(phone, request, bobs, await received);
+            await phone.trusts(bobs);
+            await bobs.trusts(phone);
+
+            const laptop = await keeper(alice, "laptop");
+            await laptop.crypto.bootstrapCrossSigning({});
+            await bobs.trusts(laptop);
+            await phone.trusts(laptop);
+            const said = await laptop.says(room, "it is still me");
+            await bobs.deciphers(room, said, "it is still me");
+            const { shieldColour } = await bobs.crypto.getEncryptionInfoForEvent(bobs.find(room, said));
+            assert.equal(shieldColour, EventShieldColour.NONE);
+            await everybodyReads(room, phone, laptop, bobs);
+            await agree(room, phone, bobs, laptop);
+        });
+
+        test("a new login restores what was said from the key backup", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            await phone.secures();
+            const room = await phone.createsSecret("Backup", bobs);
+            const [one, two] = [await phone.says(room, "one"), await bobs.says(room, "two")];
+            await phone.deciphers(room, two, "two");
+            await phone.backsUp(2);
+
+            const laptop = await keeper(alice, "laptop");
+            assert.equal(laptop.text(room, one), undefined);
+            assert.equal(await laptop.recovers(), 2);
+            await laptop.deciphers(room, one, "one");
+            await laptop.deciphers(room, two, "two");
+            await phone.trusts(laptop);
+
+            const three = await bobs.says(room, "three");
+            for (const device of [phone, laptop]) await device.deciphers(room, three, "three");
+            await everybodyReads(room, phone, laptop, bobs);
+            await agree(room, phone, laptop, bobs);
+        });
+
+        test("devices come and go", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const room = await phone.createsSecret("Devices", bobs);
+            const alone = await bobs.says(room, "to the phone");
+            await phone.deciphers(room, alone, "to the phone");
+
+            const laptop = await keeper(alice, "laptop");
+            await bobs.seesDevices(alice, phone, laptop);
+            const both = await bobs.says(room, "to both");
+            for (const device of [phone, laptop]) await device.deciphers(room, both, "to both");
+
+            laptop.fallsAsleep();
+            await phone.authorizes((auth) => phone.client.deleteMultipleDevices([laptop.login.device_id], auth ?? undefined));
+            await bobs.seesDevices(alice, phone);
+            const session = async (event) => (await bobs.event(room, event)).getWireContent().session_id;
+            const after = await bobs.says(room, "to the phone again");
+            await phone.deciphers(room, after, "to the phone again");
+            assert.notEqual(await session(after), await session(both), "the key that the laptop has is still in use");
+            await everybodyReads(room, phone, bobs);
+            await agree(room, phone, bobs);
+        });
+
+        test("who joins later reads what is said from then on", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const room = await phone.createsSecret("Later");
+            const before = await phone.says(room, "nobody is here");
+            await phone.invites(room, bob);
+            await bobs.joins(room);
+            await phone.seesMember(room, bob, "join");
+            const after = await phone.says(room, "welcome");
+            await bobs.deciphers(room, after, "welcome");
+            await bobs.paginatesToTheBeginning(room, 5);
+            await bobs.seesEvents(room, before, after);
+            assert.equal(bobs.text(room, before), undefined);
+            await everybodyReads(room, phone, bobs);
+            await agree(room, phone, bobs);
+        });
+    });
+}
