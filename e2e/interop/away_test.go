@@ -19,6 +19,12 @@ func (s *server) mustStart(t *testing.T) {
 	}
 }
 
+// kill ends the process as a power cut would.
+func (s *server) kill(*testing.T) {
+	s.process.Process.Kill()
+	<-s.ended
+}
+
 func TestAServerThatWasAwayCatchesUp(t *testing.T) {
 	eachWay(t, func(t *testing.T, here, there *server) {
 		room, alice, bob := together(t, here, there, object{})
@@ -138,8 +144,7 @@ func TestAServerIsKilled(t *testing.T) {
 		for i := range 20 {
 			said = append(said, alice.says(room, fmt.Sprint("quick ", i)))
 		}
-		here.process.Process.Kill()
-		<-here.ended
+		here.kill(t)
 		here.mustStart(t)
 		bob.hears(room, alice.says(room, "where was I?"), "where was I?")
 		bob.reads(room, said[0])

@@ -20,10 +20,11 @@ const startTime = time.Minute
 // A server is a program that others reach by its name, and is another process
 // after it was stopped and started.
 type server struct {
-	program string // "parley"
-	name    string // of the Matrix server, with the port
-	url     string // where clients reach it
-	dir     string // its data and its log
+	program string  // "parley"
+	name    string  // of the Matrix server, with the port
+	url     string  // where clients reach it
+	dir     string  // its data and its log
+	people  []*user // see crowd
 
 	command func() *exec.Cmd
 	log     string // what it prints

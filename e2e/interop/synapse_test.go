@@ -56,6 +56,8 @@ func (s *server) configure(tls string, a *authority) error {
 			"enable_room_list_search": true, "allow_public_rooms_over_federation": true, "allow_public_rooms_without_auth": true,
 			"room_list_publication_rules": []object{{"action": "allow"}},
 
+			"allow_device_name_lookup_over_federation": true,
+
 			"caches": object{"sync_response_cache_duration": 0},
 
 			// Waits are for the internet.

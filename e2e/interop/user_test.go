@@ -59,8 +59,9 @@ func (o object) String() string {
 // A user is somebody with an account of this run.
 type user struct {
 	*server
-	t         *testing.T
-	id, token string
+	t                 *testing.T
+	id, token, device string
+	password          string
 }
 
 // registered counts accounts, to give each another name.
@@ -69,15 +70,31 @@ var registered atomic.Int64
 // register makes an account whose name begins with one.
 func (s *server) register(t *testing.T, name string) *user {
 	t.Helper()
-	u := &user{server: s, t: t}
-	request := object{"username": fmt.Sprintf("%s%d", name, registered.Add(1)), "password": "password of " + name}
+	u := &user{server: s, t: t, password: "password of " + name}
+	request := object{"username": fmt.Sprintf("%s%d", name, registered.Add(1)), "password": u.password}
 	status, answer := u.do("POST", "/_matrix/client/v3/register", request)
 	if status == http.StatusUnauthorized {
 		request["auth"] = object{"type": "m.login.dummy", "session": answer["session"]}
 		answer = u.must("POST", "/_matrix/client/v3/register", request)
 	}
-	u.id, u.token = answer.text("user_id"), answer.text("access_token")
+	u.id, u.token, u.device = answer.text("user_id"), answer.text("access_token"), answer.text("device_id")
 	return u
+}
+
+// logsIn is the same user with another device.
+func (u *user) logsIn() *user {
+	u.t.Helper()
+	other := *u
+	answer := u.must("POST", path("login"), object{"type": "m.login.password", "password": u.password,
+		"identifier": object{"type": "m.id.user", "user": u.id}})
+	other.token, other.device = answer.text("access_token"), answer.text("device_id")
+	return &other
+}
+
+// auth answers a challenge with the password.
+func (u *user) auth(challenge object) object {
+	return object{"type": "m.login.password", "session": challenge["session"], "password": u.password,
+		"identifier": object{"type": "m.id.user", "user": u.id}}
 }
 
 // path is one of the client-server API, its parts escaped.
