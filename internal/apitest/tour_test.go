@@ -3,7 +3,9 @@ package apitest
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -72,7 +74,12 @@ func TestEveryOperationIsAnsweredWell(t *testing.T) {
 }
 
 func newTour(t *testing.T) *tour {
-	s := hstest.New(t).Server("a.test", withEverything)
+	w := hstest.New(t)
+	w.Site("site.test", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<title>Site</title><p>Nothing to see.")
+	}))
+	s := w.Server("a.test", withEverything)
 	v := &tour{
 		Server: s, t: t, spec: openapi.New(), users: make(map[string]*hstest.User),
 		kept: map[string]string{"now": fmt.Sprint(time.Now().UnixMilli())}, served: make(map[string]bool), answered: make(map[string]bool),

@@ -69,6 +69,10 @@ func (v *values) good(name string) string {
 		return "unknown"
 	case "filename":
 		return "x.txt"
+	case "url":
+		return "http://127.0.0.1/"
+	case "width", "height":
+		return "32"
 	case "authtype":
 		return "m.login.dummy"
 	case "dir":

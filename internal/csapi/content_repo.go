@@ -7,6 +7,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/media"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -20,6 +21,7 @@ func (s *Server) contentRoutes() []endpoint.Route {
 	token := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classMedia}
 	anybody := endpoint.Policy{Auth: endpoint.None, Class: classMedia}
 	user := endpoint.Policy{Auth: endpoint.User, Class: classRead}
+	preview := endpoint.Policy{Auth: endpoint.User, Class: classPreview}
 	return []endpoint.Route{
 		endpoint.Stream("POST "+old+"upload", upload, s.upload),
 		endpoint.Stream("PUT "+old+"upload/{serverName}/{mediaID}", upload, s.uploadTo),
@@ -28,11 +30,13 @@ func (s *Server) contentRoutes() []endpoint.Route {
 		endpoint.Stream("GET "+authed+"download/{serverName}/{mediaID}", token, s.download(false)),
 		endpoint.Stream("GET "+authed+"download/{serverName}/{mediaID}/{fileName}", token, s.download(false)),
 		endpoint.Stream("GET "+authed+"thumbnail/{serverName}/{mediaID}", token, s.thumbnail(false)),
+		endpoint.On("GET "+authed+"preview_url", preview, s.previewURL),
 		endpoint.On("GET "+authed+"config", user, s.contentConfig),
 
 		endpoint.Stream("GET "+old+"download/{serverName}/{mediaID}", anybody, s.download(true)),
 		endpoint.Stream("GET "+old+"download/{serverName}/{mediaID}/{fileName}", anybody, s.download(true)),
 		endpoint.Stream("GET "+old+"thumbnail/{serverName}/{mediaID}", anybody, s.thumbnail(true)),
+		endpoint.On("GET "+old+"preview_url", preview, s.previewURL),
 		endpoint.On("GET "+old+"config", user, s.contentConfig),
 	}
 }
@@ -44,6 +48,18 @@ type contentConfigResponse struct {
 // contentConfig serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediaconfig
 func (s *Server) contentConfig(context.Context, endpoint.Caller, endpoint.Empty) (contentConfigResponse, error) {
 	return contentConfigResponse{s.Settings.MaxUpload}, nil
+}
+
+type previewURLRequest struct {
+	URL string `query:"url" required:"true"`
+	// Time is the point in time for which a preview is wanted. There is only the
+	// last.
+	Time *int64 `query:"ts"`
+}
+
+// previewURL serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url
+func (s *Server) previewURL(ctx context.Context, _ endpoint.Caller, req previewURLRequest) (canonjson.Value, error) {
+	return s.Media.Preview(ctx, req.URL)
 }
 
 // uploadOf is what a request says of the content that it brings.

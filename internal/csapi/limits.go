@@ -15,6 +15,7 @@ const (
 	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
 	classReport     endpoint.Class = "report"      // tells the administrators of something
 	classUpload     endpoint.Class = "upload"      // brings a file
+	classPreview    endpoint.Class = "preview"     // has a page of the web asked for
 	classMedia      endpoint.Class = "media"       // gets a file, and a room shows many
 )
 
@@ -32,6 +33,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classRead:       {PerSecond: 20, Burst: 200},
 		classReport:     {PerSecond: 0.1, Burst: 20},
 		classUpload:     {PerSecond: 2, Burst: 100},
+		classPreview:    {PerSecond: 1, Burst: 60},
 		classMedia:      {PerSecond: 50, Burst: 1000},
 	}
 }

@@ -32,6 +32,8 @@ type Options struct {
 	CacheSize int64
 	// Public lets everybody have what comes from now on without an access token.
 	Public bool
+	// Previews says whether there are previews of pages of the web.
+	Previews bool
 	// Servers are those that media of others come from, and Web is everything else.
 	Servers *remote.Servers
 	Web     *remote.Client
@@ -50,9 +52,10 @@ type Store struct {
 	working  sync.WaitGroup
 	fetches  flights[id.ContentURI]
 	pictures flights[string]
-	// fetching and drawing have places for what may go on at a time.
-	fetching *gate
-	drawing  *drawing
+	pages    flights[string]
+	// fetching, browsing and drawing have places for what may go on at a time.
+	fetching, browsing *gate
+	drawing            *drawing
 
 	arrivals arrivals
 	uses     uses
@@ -66,7 +69,7 @@ func New(db *store.DB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate(), drawing: newDrawing()}
+	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }

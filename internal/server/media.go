@@ -15,6 +15,6 @@ func (p *parts) mediaOptions(c config.Config) media.Options {
 	}
 	return media.Options{
 		Server: p.name, Dir: dir, MaxUpload: c.Media.MaxUpload, MaxRemote: c.Media.MaxRemote, UserQuota: c.Media.UserQuota,
-		CacheSize: c.Media.CacheSize, Public: c.Media.Public, Servers: p.federation.servers, Web: p.outbound, Log: p.log,
+		CacheSize: c.Media.CacheSize, Public: c.Media.Public, Previews: c.Media.Previews, Servers: p.federation.servers, Web: p.outbound, Log: p.log,
 	}
 }
