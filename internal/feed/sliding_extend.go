@@ -219,7 +219,8 @@ func (a *slidingAnswer) extendTyping() {
 		if t, _ := a.sent(num); !a.inScope(s, num) || !st.is(event.MembershipJoin) || t.membership.String() != event.MembershipJoin {
 			continue
 		}
-		entered := !a.conn.memory.shown[num]
+		before, known := a.conn.told.rooms[num]
+		entered := !a.conn.memory.shown[num] || before.membership.String() != event.MembershipJoin
 		changed := anybody && (told.Board != a.now.Board || a.Board.Changed(num.Scope()) > told.Seq)
 		if !entered && !changed {
 			continue
@@ -227,7 +228,6 @@ func (a *slidingAnswer) extendTyping() {
 		typing := slices.DeleteFunc(a.Board.Typing(num.Scope()), func(user id.UserID) bool { return a.ignored[user] })
 		// A room that the client knew may have come back, and somebody ceased to type
 		// meanwhile.
-		_, known := a.conn.told.rooms[num]
 		if len(typing) == 0 && !changed && !known {
 			continue
 		}

@@ -169,7 +169,8 @@ func (r *slidingRoom) finish(o object, is string, depth int) {
 // note notes what the client has then.
 func (r *slidingRoom) note(is string, depth int) {
 	s := r.prev
-	if passed := !r.has || r.prev.history != reachAll || r.ch.history(); passed || r.grown {
+	// Behind a gap clients forget members that they do not ask for just now.
+	if passed := !r.has || r.prev.history != reachAll || r.ch.history() || r.gap(); passed || r.grown {
 		s.wants = r.wantsIndex(r.m.wants)
 	}
 	s.history, s.membership, s.direct, s.depth = reachAll, membershipOf(is), r.direct(), depth
