@@ -212,3 +212,86 @@ func (r *reader) forsakes(of *user) {
 		return fmt.Sprint("left are ", r.left)
 	})
 }
+
+func TestADeviceIsKnownBeforeWhatItSays(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, bob := together(t, here, there, object{})
+		reader := alice.follows()
+		alice.knows(bob)
+		reader.syncsOn()
+		reader.forgets()
+		for i := range 3 {
+			desk := bob.logsIn()
+			desk.uploads("", "A")
+			desk.tells(alice, "*", "1", fmt.Sprint("from desk ", i))
+			reader.isTold(desk, fmt.Sprint("from desk ", i))
+			if there == parley { // Synapse does not keep the two in order
+				reader.learned(bob)
+			} else {
+				reader.learns(bob)
+			}
+			if answer := alice.asks(bob); answer.at("device_keys", bob.id, desk.device) == nil && there == parley {
+				t.Errorf("the device %s is not in %s", desk.device, answer)
+			}
+			alice.knowsAlso(desk)
+		}
+		agree(t, room, alice, bob)
+	})
+}
+
+// learned fails if somebody was not told that another's devices changed.
+func (r *reader) learned(of *user) {
+	r.t.Helper()
+	if !r.changed[of.id] {
+		r.t.Errorf("%s was not told of the devices of %s on %s before they spoke", r.id, of.id, r.server)
+	}
+	delete(r.changed, of.id)
+}
+
+func TestTheDevicesOfAClosedAccountAreGone(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, bob := together(t, here, there, object{})
+		carol := there.register(t, "carol")
+		carol.joins(room, here)
+		bob.uploads("", "A")
+		alice.knows(bob, bob)
+		reader := alice.follows()
+		_, challenge := bob.do("POST", path("account", "deactivate"), object{})
+		bob.must("POST", path("account", "deactivate"), object{"auth": bob.auth(challenge)})
+		alice.seesMember(room, bob, "leave")
+		reader.forsakes(bob)
+		alice.knows(bob)
+		if name := alice.claims(bob); name != "" {
+			t.Errorf("got the key %q of a closed account", name)
+		}
+		agree(t, room, alice, carol)
+	})
+}
+
+func TestKeysOfManyAreAskedForAtOnce(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		alice := here.register(t, "alice")
+		wanted, gone := object{}, "@nobody:127.0.0.1:1"
+		var many []*user
+		for i := range 24 {
+			of := there
+			if i%3 == 0 {
+				of = here
+			}
+			u := of.register(t, "one")
+			u.uploads("", "A")
+			many = append(many, u)
+			wanted[u.id] = []string{}
+		}
+		wanted[gone] = []string{}
+		answer := alice.must("POST", path("keys", "query"), object{"device_keys": wanted, "timeout": 10000})
+		for _, u := range many {
+			if answer.at("device_keys", u.id, u.device) == nil {
+				t.Errorf("there are no keys of %s", u.id)
+			}
+		}
+		if answer.failures()["127.0.0.1:1"] == nil {
+			t.Errorf("a server that is not there is no failure: %v", answer.failures())
+		}
+	})
+}

@@ -73,7 +73,7 @@ func (s *server) configure(tls string, a *authority) error {
 			"rc_federation": object{"window_size": 1000, "sleep_limit": 1000000, "sleep_delay": 1, "reject_limit": 1000000, "concurrent": 100},
 		}),
 		writeJSON(s.file("log.yaml"), object{
-			"version":    1,
+			"version": 1, "disable_existing_loggers": false,
 			"formatters": object{"line": object{"format": "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s"}},
 			"handlers":   object{"out": object{"class": "logging.StreamHandler", "formatter": "line", "filters": []string{"context"}}},
 			"filters":    object{"context": object{"()": "synapse.logging.context.LoggingContextFilter", "request": ""}},

@@ -140,7 +140,7 @@ func (g *Engine) Take(ctx context.Context, roomID id.RoomID, e *event.Event) (*e
 type Handover struct {
 	// State is the state before the join, and AuthChain what authorises it.
 	State, AuthChain []stateres.Num
-	// Servers are those in the room.
+	// Servers are those that were in the room before the join.
 	Servers []id.ServerName
 }
 
@@ -170,8 +170,24 @@ func (g *Engine) HandOver(ctx context.Context, join *event.Event, members bool) 
 			return h, err
 		}
 	}
-	h.Servers, err = g.ServersIn(ctx, r.num)
+	h.Servers, err = g.serversBefore(ctx, r, join, before)
 	return h, err
+}
+
+// serversBefore returns the servers that were in the room before a join that was
+// taken. That of the user is none of them if nobody else of it is there: it would
+// take itself for somebody to ask for the members.
+func (g *Engine) serversBefore(ctx context.Context, r *live, join *event.Event, before statetrie.Root) ([]id.ServerName, error) {
+	server, user := join.Sender().Server(), event.Tuple{Type: event.TypeMember, StateKey: string(join.Sender())}
+	all, err := g.serversOf(ctx, r.num)
+	if err != nil || all[server].joined > 1 {
+		return all.joined(), err
+	}
+	was, err := g.State(ctx, r.id, before, user)
+	if err != nil || was != nil && was.Membership() == event.MembershipJoin {
+		return all.joined(), err
+	}
+	return slices.DeleteFunc(all.joined(), func(s id.ServerName) bool { return s == server }), nil
 }
 
 // stateButMembers returns the state before an event without members, and what

@@ -114,6 +114,26 @@ func (n *node) admits(server id.ServerName, roomID id.RoomID) {
 	n.servers.Clear()
 }
 
+func TestAServerIsAmongThoseInTheRoomOnceItWasThereBefore(t *testing.T) {
+	eachPartial(t, nothing, func(s partialScene) {
+		d := start(s.t, storetest.Open(s.t, s.t.TempDir()+"/parley.db"), Options{Server: "d.test", Keys: s.neighbours})
+		was := []id.ServerName{"a.test", "b.test", "c.test"}
+		for _, join := range []struct {
+			user id.UserID
+			want []id.ServerName
+		}{
+			{"@first:d.test", was},
+			{"@first:d.test", append(was, "d.test")}, // another join of who is there
+			{"@second:d.test", append(was, "d.test")},
+		} {
+			got := slices.Sorted(slices.Values(partialHandshake(s.a, d, s.room, join.user).Servers))
+			if !slices.Equal(got, join.want) {
+				s.t.Errorf("before %s came these were there: %v, want %v", join.user, got, join.want)
+			}
+		}
+	})
+}
+
 func TestAPartialRoomIsOfUseAtOnceAndWholeLater(t *testing.T) {
 	eachPartial(t, nothing, func(s partialScene) {
 		if n := s.known(); n > 3 {

@@ -81,17 +81,21 @@ func (s servers) anybody() bool {
 	return false
 }
 
-// ServersIn returns the servers that have joined members in a room, this one
-// included if it is one of them.
-func (g *Engine) ServersIn(ctx context.Context, room Num) ([]id.ServerName, error) {
-	all, err := g.serversOf(ctx, room)
-	var list []id.ServerName
-	for server, p := range all {
+// joined returns the servers that have joined members.
+func (s servers) joined() (list []id.ServerName) {
+	for server, p := range s {
 		if p.joined > 0 {
 			list = append(list, server)
 		}
 	}
-	return list, err
+	return list
+}
+
+// ServersIn returns the servers that have joined members in a room, this one
+// included if it is one of them.
+func (g *Engine) ServersIn(ctx context.Context, room Num) ([]id.ServerName, error) {
+	all, err := g.serversOf(ctx, room)
+	return all.joined(), err
 }
 
 // ServersAt returns the servers that are to get the event of a room at a position
