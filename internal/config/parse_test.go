@@ -31,6 +31,8 @@ func TestDefaults(t *testing.T) {
 		Profiles:     Profiles{Lookup: LookupAll},
 		Journal:      Journal{Keep: 720 * time.Hour},
 		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
+		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
+		Rendezvous:   RendezvousOpen,
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -99,6 +101,10 @@ notices:
   localpart: notices
   display_name: Notices
   room_name: From us
+rendezvous: users
+delayed_events:
+  max_delay: 90s
+  max_per_user: 7
 `
 
 func everythingInEnvironment() []string {
@@ -122,6 +128,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
+		"PARLEY_RENDEZVOUS=users", "PARLEY_DELAYED_EVENTS_MAX_DELAY=90s", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
 	}
 }
 
@@ -147,6 +154,8 @@ func everythingSet() Config {
 		Journal:     Journal{Keep: 48 * time.Hour},
 		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
+		Delayed:     Delayed{MaxDelay: 90 * time.Second, MaxUser: 7},
+		Rendezvous:  RendezvousUsers,
 	}
 }
 

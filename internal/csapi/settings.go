@@ -35,6 +35,9 @@ type Settings struct {
 	// ProfilesOfSharersOnly hides profiles of those with whom somebody shares no
 	// room, unless they are in one that everybody may enter or read.
 	ProfilesOfSharersOnly bool
+	// RendezvousOfUsers says that only users begin a session between devices that are
+	// logging in.
+	RendezvousOfUsers bool
 	// UnstableFeatures are what the server can do beyond the specification, by
 	// the names that clients look for.
 	UnstableFeatures map[string]bool
