@@ -57,6 +57,26 @@ var beyond = map[string]string{
 	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/cancel":    "as above",
 	"POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{}/restart":   "as above",
 
+	"GET /_matrix/client/unstable/io.element.msc4306/rooms/{}/thread/{}/subscription":    "clients subscribe to threads in this way, MSC4306",
+	"PUT /_matrix/client/unstable/io.element.msc4306/rooms/{}/thread/{}/subscription":    "as above",
+	"DELETE /_matrix/client/unstable/io.element.msc4306/rooms/{}/thread/{}/subscription": "as above",
+	"GET /_matrix/client/unstable/io.element.msc4308/thread_subscriptions":               "and learn here what has changed, MSC4308",
+
+	"POST /_matrix/client/unstable/org.matrix.msc4108/rendezvous":      "devices are logged in by QR codes in this way, MSC4108 as it was in 2024",
+	"GET /_matrix/client/unstable/org.matrix.msc4108/rendezvous/{}":    "as above",
+	"PUT /_matrix/client/unstable/org.matrix.msc4108/rendezvous/{}":    "as above",
+	"DELETE /_matrix/client/unstable/org.matrix.msc4108/rendezvous/{}": "as above",
+	"GET /_matrix/client/v1/rendezvous":                                "and in this, MSC4388",
+	"POST /_matrix/client/v1/rendezvous":                               "as above",
+	"GET /_matrix/client/v1/rendezvous/{}":                             "as above",
+	"PUT /_matrix/client/v1/rendezvous/{}":                             "as above",
+	"DELETE /_matrix/client/v1/rendezvous/{}":                          "as above",
+	"GET /_matrix/client/unstable/io.element.msc4388/rendezvous":       "as above",
+	"POST /_matrix/client/unstable/io.element.msc4388/rendezvous":      "as above",
+	"GET /_matrix/client/unstable/io.element.msc4388/rendezvous/{}":    "as above",
+	"PUT /_matrix/client/unstable/io.element.msc4388/rendezvous/{}":    "as above",
+	"DELETE /_matrix/client/unstable/io.element.msc4388/rendezvous/{}": "as above",
+
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 

@@ -37,6 +37,7 @@ type Config struct {
 	Notices      Notices
 	Delayed      Delayed
 	Media        Media
+	Rendezvous   RendezvousMode // rendezvous
 }
 
 // TLS has either all three fields or none.
@@ -164,6 +165,15 @@ type Media struct {
 	Public    bool   // media.public
 	Previews  bool   // media.previews
 }
+
+// A RendezvousMode says who may begin a session between devices that are logging in.
+type RendezvousMode string
+
+const (
+	RendezvousOff   RendezvousMode = "off"   // nobody: there are none
+	RendezvousUsers RendezvousMode = "users" // who is logged in
+	RendezvousOpen  RendezvousMode = "open"  // everybody
+)
 
 // A key is one setting. Its variable and its flag follow from its name, see
 // variable and flagName.
@@ -519,6 +529,16 @@ How that user is called.`,
 		value: path("TEXT", func(c *Config) *string { return &c.Notices.RoomName }),
 		doc: `
 How the rooms are called in which users get notices.`,
+	},
+	{
+		name: "rendezvous", preset: "open",
+		value: oneOf(func(c *Config) *RendezvousMode { return &c.Rendezvous }, RendezvousOff, RendezvousUsers, RendezvousOpen),
+		doc: `
+Who may have the server pass on what two devices say to each other of which one logs the other in by a QR code: nobody (off), who
+is logged in (users), or everybody (open).
+
+With users, the device that is logged in has to be the one that shows the code, and to know MSC4388: what clients know of
+before, MSC4108 as it was in 2024, has everybody begin. What is passed on is at most 4 KiB, encrypted, and gone after five minutes.`,
 	},
 	{
 		name: "delayed_events.max_delay", preset: "24h",

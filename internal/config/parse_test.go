@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
+		Rendezvous:   RendezvousOpen,
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -101,6 +102,7 @@ notices:
   localpart: notices
   display_name: Notices
   room_name: From us
+rendezvous: users
 delayed_events:
   max_delay: 1h
   max_per_user: 7
@@ -135,6 +137,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
+		"PARLEY_RENDEZVOUS=users",
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
 		"PARLEY_MEDIA_DIR=m", "PARLEY_MEDIA_MAX_UPLOAD=1M", "PARLEY_MEDIA_MAX_REMOTE=2G", "PARLEY_MEDIA_USER_QUOTA=3T",
 		"PARLEY_MEDIA_CACHE_SIZE=4K", "PARLEY_MEDIA_PUBLIC=true", "PARLEY_MEDIA_PREVIEWS=false",
@@ -165,6 +168,7 @@ func everythingSet() Config {
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
 		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true},
+		Rendezvous:  RendezvousUsers,
 	}
 }
 

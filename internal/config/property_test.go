@@ -33,6 +33,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.SampledFrom([]string{"closed", "token", "open"}).Draw(t, k.name)
 		case "all|sharers":
 			text = rapid.SampledFrom([]string{"all", "sharers"}).Draw(t, k.name)
+		case "off|users|open":
+			text = rapid.SampledFrom([]string{"off", "users", "open"}).Draw(t, k.name)
 		case "NAME,NAME|none":
 			text = rapid.StringMatching(`[a-z]{1,5}(,[a-z]\.[a-z]{2,5})?`).Draw(t, k.name)
 		case "NAME":

@@ -20,8 +20,10 @@ import (
 	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
+	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -55,6 +57,8 @@ type Parts struct {
 	Feed           *feed.Feed
 	ToDevice       *todevice.Store
 	Delayed        *delay.Store
+	Subscriptions  *subscription.Store
+	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
 	Media          *media.Store
 }
@@ -81,6 +85,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.contextRoutes(),
 		s.relationRoutes(),
 		s.threadRoutes(),
+		s.threadSubscriptionRoutes(),
 		s.timestampRoutes(),
 		s.syncRoutes(),
 		s.slidingSyncRoutes(),
@@ -111,6 +116,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.authFallbackRoutes(),
 		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.rendezvousRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),
 		s.openIDRoutes(),

@@ -37,6 +37,9 @@ type Settings struct {
 	ProfilesOfSharersOnly bool
 	// MaxUpload is how many bytes a file may have that users upload.
 	MaxUpload int64
+	// RendezvousOfUsers says that only users begin a session between devices that are
+	// logging in.
+	RendezvousOfUsers bool
 	// UnstableFeatures are what the server can do beyond the specification, by
 	// the names that clients look for.
 	UnstableFeatures map[string]bool

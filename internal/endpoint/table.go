@@ -122,8 +122,8 @@ func commonHeader(methods []string) http.Header {
 	return http.Header{
 		"Access-Control-Allow-Origin":   {"*"},
 		"Access-Control-Allow-Methods":  {strings.Join(methods, ", ")},
-		"Access-Control-Allow-Headers":  {"X-Requested-With, Content-Type, Authorization"},
-		"Access-Control-Expose-Headers": {"Retry-After, X-Request-Id"},
+		"Access-Control-Allow-Headers":  {"X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match"},
+		"Access-Control-Expose-Headers": {"Retry-After, X-Request-Id, ETag"},
 	}
 }
 

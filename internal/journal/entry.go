@@ -63,19 +63,20 @@ type Kind int64
 
 // All kinds are listed here so that no two have one number.
 const (
-	KindEvent       Kind = 1  // scope room; ref is the number of an event (room)
-	KindMembership  Kind = 2  // scope user; ref is the number of the room in which the user's membership changed (room)
-	KindForget      Kind = 3  // scope user; ref is the number of a room (room)
-	KindReceipt     Kind = 4  // scope room, or user for private ones; the rows have the position (receipt)
-	KindAccountData Kind = 5  // scope user; the rows have the position, ref is 1 for push rules (accountdata)
-	KindRedaction   Kind = 6  // scope room; ref is the number of an event that was redacted (room)
-	KindPurge       Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
-	KindWhole       Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
-	KindOneTimeKeys Kind = 30 // scope user; ref is of the device whose one-time or fallback keys have changed (e2ee)
-	KindSignature   Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
-	KindToDevice    Kind = 20 // scope user; the rows have the position (todevice)
-	KindDeviceList  Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
-	KindAbroad      Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
+	KindEvent        Kind = 1  // scope room; ref is the number of an event (room)
+	KindMembership   Kind = 2  // scope user; ref is the number of the room in which the user's membership changed (room)
+	KindForget       Kind = 3  // scope user; ref is the number of a room (room)
+	KindReceipt      Kind = 4  // scope room, or user for private ones; the rows have the position (receipt)
+	KindAccountData  Kind = 5  // scope user; the rows have the position, ref is 1 for push rules (accountdata)
+	KindRedaction    Kind = 6  // scope room; ref is the number of an event that was redacted (room)
+	KindPurge        Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
+	KindWhole        Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
+	KindOneTimeKeys  Kind = 30 // scope user; ref is of the device whose one-time or fallback keys have changed (e2ee)
+	KindSignature    Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
+	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
+	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
+	KindSubscription Kind = 32 // scope user; the rows have the position (subscription)
+	KindAbroad       Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 
 // An Entry is one line of the journal.

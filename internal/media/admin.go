@@ -250,7 +250,7 @@ type Total struct {
 // Totals returns what each user has uploaded.
 func (s *Store) Totals(ctx context.Context) (list []Total, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		list, err = store.Collect(tx.Query("SELECT user_id, count(*), sum(size) FROM media WHERE user_id IS NOT NULL GROUP BY user_id"),
+		list, err = store.Collect(tx.Query("SELECT user_id, count(*), CAST(sum(size) AS bigint) FROM media WHERE user_id IS NOT NULL GROUP BY user_id"),
 			func(from func(...any) error) (t Total, err error) {
 				var user string
 				err = from(&user, &t.Count, &t.Bytes)
@@ -268,7 +268,7 @@ type Usage struct{ Uploads, UploadBytes, Copies, CopyBytes int64 }
 // Usage returns how much there is, by name: what has several counts as often.
 func (s *Store) Usage(ctx context.Context) (u Usage, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		const query = "SELECT count(*), coalesce(sum(size), 0) FROM media WHERE cached = $1"
+		const query = "SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE cached = $1"
 		return errors.Join(
 			tx.Row(query, false).Scan(&u.Uploads, &u.UploadBytes),
 			tx.Row(query, true).Scan(&u.Copies, &u.CopyBytes))

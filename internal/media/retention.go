@@ -78,7 +78,7 @@ func (s *Store) evict(ctx context.Context) error {
 		var bytes int64
 		var oldest []Media
 		err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-			if err = tx.Row("SELECT coalesce(sum(size), 0) FROM media WHERE cached").Scan(&bytes); err != nil || bytes <= s.o.CacheSize {
+			if err = tx.Row("SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE cached").Scan(&bytes); err != nil || bytes <= s.o.CacheSize {
 				return err
 			}
 			oldest, err = store.Collect(tx.Query("SELECT "+columns+" FROM "+tables+" WHERE m.cached ORDER BY m.used LIMIT $1", evictStep), scan)

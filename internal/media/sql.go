@@ -135,6 +135,6 @@ func (s *Store) known(ctx context.Context) func([]Hash) (map[Hash]bool, error) {
 
 // taken is how many bytes a user has uploaded.
 func taken(tx *store.Tx, user id.UserID) (bytes int64, err error) {
-	err = tx.Row("SELECT coalesce(sum(size), 0) FROM media WHERE user_id = $1", user).Scan(&bytes)
+	err = tx.Row("SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE user_id = $1", user).Scan(&bytes)
 	return bytes, err
 }

@@ -148,7 +148,7 @@ func (c *Checker) refusal(key string, r Response) []string {
 	}
 	code, _ := object(v)["errcode"].(string)
 	list := c.validate(v, "definitions", "definitions.errors.error")
-	if len(list) == 0 && !mxerr.Code(code).Known() {
+	if len(list) == 0 && !mxerr.Code(code).Known() && (key != "" || proposed[code] == "") {
 		list = append(list, fmt.Sprintf("the errcode is %q", code))
 	}
 	if text, _ := object(v)["error"].(string); text == "" {

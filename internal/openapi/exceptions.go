@@ -127,6 +127,14 @@ func addedToEvents(at []string) bool {
 // which the answer is another one: MSC4140.
 func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4140.delay=") }
 
+// proposed are the codes of what the specification does not have yet, with the
+// proposal.
+var proposed = map[string]string{
+	"IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION": "MSC4306",
+	"IO.ELEMENT.MSC4306.M_NOT_IN_THREAD":              "MSC4306",
+	"M_CONCURRENT_WRITE":                              "MSC4108, MSC4388",
+}
+
 // confirmed are the operations that a user may have to confirm by their
 // description, though no schema says so, each with one that does.
 var confirmed = map[string]string{

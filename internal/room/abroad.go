@@ -177,6 +177,9 @@ func (g *Engine) handOver(ctx context.Context, server id.ServerName, membership 
 
 // joinAbroad joins a room that this server is not in.
 func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
+	if err := g.mayEnter(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) (err error) {
 		sent, err = g.joinThrough(ctx, server, roomID, m)
 		return err
@@ -237,6 +240,9 @@ func (g *Engine) leaveAbroad(ctx context.Context, roomID id.RoomID, m Move) (Sen
 // knockAbroad asks for an invite to a room that this server is not in.
 // https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room
 func (g *Engine) knockAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent Sent, err error) {
+	if err := g.mayEnter(ctx, roomID); err != nil {
+		return Sent{}, err
+	}
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) error {
 		knock, answer, err := g.handOver(ctx, server, event.MembershipKnock, roomID, m)
 		if err != nil {

@@ -33,9 +33,11 @@ import (
 	"parley/internal/push"
 	"parley/internal/receipt"
 	"parley/internal/remote"
+	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -72,6 +74,7 @@ type parts struct {
 	devices  *devicelist.Store
 	delayed  *delay.Store
 	media    *media.Store
+	threads  *subscription.Store
 
 	federation federation
 
@@ -141,6 +144,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
+	p.threads = subscription.New(db, p.journal)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -199,7 +203,12 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the settings: %w", err)
 	}
+	var meetings *rendezvous.Sessions
+	if c.Rendezvous != config.RendezvousOff {
+		meetings = rendezvous.New()
+	}
 	return csapi.New(csapi.Parts{
+		Rendezvous:     meetings,
 		Name:           p.name,
 		Settings:       settings,
 		Rooms:          p.rooms,
@@ -225,6 +234,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		ToDevice:       p.toDevice,
 		Delayed:        p.delayed,
 		Media:          p.media,
+		Subscriptions:  p.threads,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -254,6 +264,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			Allowed:    c.Profiles.Allowed.Names(),
 			Disallowed: c.Profiles.Disallowed.Names(),
 		},
+		RendezvousOfUsers:     c.Rendezvous == config.RendezvousUsers,
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
@@ -262,6 +273,8 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3814.v1":            true,
 			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
+			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
+			"io.element.msc4388":               c.Rendezvous != config.RendezvousOff,
 			"org.matrix.msc4140":               c.Delayed.MaxUser > 0,
 			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
@@ -392,6 +405,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			err := p.receipts.Delete(ctx, int64(num))
 			if err == nil {
 				err = p.data.DeleteRoom(ctx, roomID)
+			}
+			if err == nil {
+				err = p.threads.DeleteRoom(ctx, roomID)
 			}
 			if err == nil && p.notices != nil {
 				err = p.notices.Forget(ctx, roomID)

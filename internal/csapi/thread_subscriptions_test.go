@@ -1,0 +1,85 @@
+package csapi_test
+
+import (
+	"net/url"
+	"testing"
+
+	"parley/internal/hstest"
+	"parley/internal/store/storetest"
+	"parley/matrix/canonjson"
+)
+
+func TestThreadsAreSubscribedTo(t *testing.T) {
+	storetest.EachLocation(t, func(t *testing.T, location string) {
+		a := hstest.New(t).Server("a.test", hstest.Database(location))
+		alice, bob := a.Register("alice"), a.Register("bob")
+		r := room(alice, `{"preset":"public_chat"}`)
+		roomID, _ := url.PathUnescape(r[len("/_matrix/client/v3/rooms/"):])
+		say := func(n, content string) string {
+			return alice.Must("PUT", r+"/send/m.room.message/"+n, content).Get("event_id").String()
+		}
+		root := say("1", `{"body":"a thread","msgtype":"m.text"}`)
+		reply := func(n string) string {
+			return say(n, `{"body":"hello","msgtype":"m.text","m.relates_to":{"rel_type":"m.thread","event_id":"`+root+`"}}`)
+		}
+		first, other := reply("2"), say("3", `{"body":"something else","msgtype":"m.text"}`)
+		bob.Must("POST", r+"/join", `{}`)
+		const unstable = "/_matrix/client/unstable/io.element."
+		of := func(root string) string {
+			return unstable + "msc4306/rooms/" + url.PathEscape(roomID) + "/thread/" + url.PathEscape(root) + "/subscription"
+		}
+		carol := a.Register("carol")
+		try := func(name string, u *hstest.User, method, path, body, want string, status int) {
+			t.Helper()
+			var content any
+			if body != "" {
+				content = body
+			}
+			got, answer := u.Do(method, path, content)
+			if code := answer.Get("errcode"); got != status || status >= 400 && !code.Is(want) || status < 400 && string(answer) != want {
+				t.Errorf("%s: got %d %s, want %d %s", name, got, answer, status, want)
+			}
+		}
+		const conflict, outside = "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION", "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD"
+		try("nobody is by default", bob, "GET", of(root), "", "M_NOT_FOUND", 404)
+		try("which can be ended all the same", bob, "DELETE", of(root), "", `{}`, 200)
+		try("a client subscribes", bob, "PUT", of(root), `{"automatic":"`+first+`"}`, `{}`, 200)
+		try("and says so", bob, "GET", of(root), "", `{"automatic":true}`, 200)
+		try("the user subscribes", bob, "PUT", of(root), `{}`, `{}`, 200)
+		try("which counts more", bob, "GET", of(root), "", `{"automatic":false}`, 200)
+		try("than what clients do again", bob, "PUT", of(root), `{"automatic":"`+first+`"}`, `{}`, 200)
+		try("and stays so", bob, "GET", of(root), "", `{"automatic":false}`, 200)
+		try("the user unsubscribes", bob, "DELETE", of(root), "", `{}`, 200)
+		try("and is not any more", bob, "GET", of(root), "", "M_NOT_FOUND", 404)
+		try("a late client does not undo it", bob, "PUT", of(root), `{"automatic":"`+first+`"}`, conflict, 409)
+		second := reply("4")
+		try("but by what was said afterwards", bob, "PUT", of(root), `{"automatic":"`+second+`"}`, `{}`, 200)
+		try("a cause is in the thread", bob, "PUT", of(root), `{"automatic":"`+other+`"}`, outside, 400)
+		try("and there", bob, "PUT", of(root), `{"automatic":"$nothing"}`, outside, 400)
+		try("what is in a thread begins none", bob, "PUT", of(first), `{}`, "M_NOT_FOUND", 404)
+		try("nor what is not there", bob, "PUT", of("$nothing"), `{}`, "M_NOT_FOUND", 404)
+		try("others know nothing", carol, "GET", of(root), "", "M_NOT_FOUND", 404)
+		try("and cannot subscribe", carol, "PUT", of(root), `{}`, "M_NOT_FOUND", 404)
+		try("nor unsubscribe", carol, "DELETE", of(root), "", "M_NOT_FOUND", 404)
+
+		bob.Must("PUT", of(other), `{}`)
+		bob.Must("DELETE", of(other), nil)
+		a.Restart() // killed
+		list := unstable + "msc4308/thread_subscriptions?dir=b&limit=1"
+		page := bob.Must("GET", list, nil)
+		if got := page.Get("unsubscribed").Get(roomID).Get(other); got.Get("bump_stamp") == nil || page.Get("subscribed") != nil {
+			t.Errorf("the newest is %s", page)
+		}
+		next := bob.Must("GET", list+"&from="+page.Get("end").String(), nil)
+		if got := next.Get("subscribed").Get(roomID).Get(root); string(got.Get("automatic")) != "true" || next.Get("end") != nil {
+			t.Errorf("before that is %s", next)
+		}
+		if got := bob.Must("GET", list+"&to="+page.Get("end").String(), nil); string(got) != string(canonjson.Value(page).Without("end")) {
+			t.Errorf("up to there is %s", got)
+		}
+		try("there is a direction", bob, "GET", unstable+"msc4308/thread_subscriptions", "", "M_MISSING_PARAM", 400)
+		try("which is back", bob, "GET", unstable+"msc4308/thread_subscriptions?dir=f", "", "M_INVALID_PARAM", 400)
+		try("a page has something", bob, "GET", unstable+"msc4308/thread_subscriptions?dir=b&limit=0", "", "M_INVALID_PARAM", 400)
+		try("a token is one", bob, "GET", unstable+"msc4308/thread_subscriptions?dir=b&from=x", "", "M_INVALID_PARAM", 400)
+	})
+}
