@@ -48,3 +48,27 @@ func TestDeletedAccountDataIsGoneForAllClients(t *testing.T) {
 		}
 	})
 }
+
+func TestWithADeviceGoesWhetherItIsSilenced(t *testing.T) {
+	a := hstest.New(t).Server("a.test")
+	alice := a.Register("alice")
+	phone := alice.Login()
+	user := "/_matrix/client/v3/user/" + url.PathEscape(string(alice.ID)) + "/account_data/"
+	for _, kind := range []string{"m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."} {
+		for _, u := range []*hstest.User{alice, phone} {
+			alice.Must("PUT", user+kind+string(u.Device), `{"is_silenced":true}`)
+		}
+	}
+	since := alice.Must("GET", "/_matrix/client/v3/sync", nil).Get("next_batch").String()
+	phone.Must("POST", "/_matrix/client/v3/logout", nil)
+	got := string(alice.Must("GET", "/_matrix/client/v3/sync?since="+url.QueryEscape(since), nil).Get("account_data"))
+	for _, kind := range []string{"m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."} {
+		if !strings.Contains(got, `{"content":{},"type":"`+kind+string(phone.Device)+`"}`) || strings.Contains(got, kind+string(alice.Device)) {
+			t.Errorf("the other device is told %s", got)
+		}
+		if status, _ := alice.Do("GET", user+kind+string(phone.Device), nil); status != 404 {
+			t.Errorf("%s of the device: %d", kind, status)
+		}
+		alice.Must("GET", user+kind+string(alice.Device), nil)
+	}
+}
