@@ -67,12 +67,10 @@ type Data struct {
 // is no object with M_BAD_JSON; a bad type with M_INVALID_PARAM; what would be more
 // than a user may have with M_TOO_LARGE.
 func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content canonjson.Value) error {
-	switch {
-	case dataType == PushRules || dataType == FullyRead:
-		return mxerr.New(mxerr.BadJSON, "%s cannot be set through this API", dataType).WithStatus(405)
-	case dataType == "" || len(dataType) > maxType || strings.Contains(dataType, "\x00"):
-		return mxerr.New(mxerr.InvalidParam, "The type of account data has from 1 to %d bytes, and no NUL", maxType)
-	case content.Kind() != canonjson.Object:
+	if err := checkType(dataType); err != nil {
+		return err
+	}
+	if content.Kind() != canonjson.Object {
 		return mxerr.New(mxerr.BadJSON, "The content of account data has to be an object")
 	}
 	p := place{user, room, dataType}
@@ -83,6 +81,31 @@ func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataTyp
 		return fmt.Errorf("storing %s: %w", p, err)
 	}
 	return nil
+}
+
+func checkType(dataType string) error {
+	switch {
+	case dataType == PushRules || dataType == FullyRead:
+		return mxerr.New(mxerr.BadJSON, "%s cannot be set through this API", dataType).WithStatus(405)
+	case dataType == "" || len(dataType) > maxType || strings.Contains(dataType, "\x00"):
+		return mxerr.New(mxerr.InvalidParam, "The type of account data has from 1 to %d bytes, and no NUL", maxType)
+	}
+	return nil
+}
+
+// Delete deletes account data of a user, of a room or, if that is empty, of none, if
+// there is any. Clients that have it are told that it is empty now. What Put refuses to
+// set is not deleted either. https://github.com/matrix-org/matrix-spec-proposals/pull/3391
+func (s *Store) Delete(ctx context.Context, user id.UserID, room id.RoomID, dataType string) error {
+	if err := checkType(dataType); err != nil {
+		return err
+	}
+	return s.edit(ctx, place{user, room, dataType}, func(content []byte) ([]byte, error) {
+		if content == nil {
+			return nil, nil
+		}
+		return []byte(deleted), nil
+	})
 }
 
 // checkTotal refuses content that leads beyond maxTotal. Several at once may go
@@ -113,8 +136,8 @@ func (s *Store) Get(ctx context.Context, user id.UserID, room id.RoomID, dataTyp
 		}
 		return rulesContent(rules)
 	}
-	content, pos, err := s.read(ctx, place{user, room, dataType})
-	if err == nil && pos == 0 {
+	content, _, err := s.read(ctx, place{user, room, dataType})
+	if err == nil && content == nil {
 		return nil, mxerr.New(mxerr.NotFound, "There is no account data of this type")
 	}
 	return content, err

@@ -28,6 +28,11 @@ func (p place) String() string {
 	return fmt.Sprintf("account data %s of %s in %s", p.dataType, p.user, p.room)
 }
 
+// deleted is what is kept in the place of what was deleted, so that clients are told.
+const deleted = "null"
+
+func isDeleted(content []byte) bool { return string(content) == deleted }
+
 func (p place) isPushRules() bool { return p.room == "" && p.dataType == PushRules }
 
 // read returns what is kept there, and the position of its last change, which is 0
@@ -41,6 +46,9 @@ func (p place) read(row func(query string, args ...any) store.Row) (content []by
 	}
 	if errors.Is(err, store.ErrNoRows) {
 		return nil, 0, nil
+	}
+	if isDeleted(content) {
+		content = nil
 	}
 	return content, pos, err
 }

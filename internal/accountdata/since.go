@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -13,19 +14,26 @@ import (
 
 // Since returns the account data of a user that was changed last behind a position,
 // up to and including another, in the order of the changes. What was changed again
-// later is left out.
+// later is left out. What was deleted is empty.
 func (s *Store) Since(ctx context.Context, user id.UserID, after, upTo journal.Position) ([]Data, error) {
-	return s.changed(ctx, user, after, upTo, upTo)
+	list, err := s.changed(ctx, user, after, upTo, upTo)
+	for i := range list {
+		if isDeleted(list[i].Content) {
+			list[i].Content = canonjson.Value("{}")
+		}
+	}
+	return list, err
 }
 
-// All returns all account data of a user as of a position, less what was changed
-// later. The push rules are always there, and as they are now: who cannot be told
+// All returns all account data of a user as of a position, less what was deleted or was
+// changed later. The push rules are always there, and as they are now: who cannot be told
 // what they were is better served so, and is told again by Since.
 func (s *Store) All(ctx context.Context, user id.UserID, upTo journal.Position) ([]Data, error) {
 	all, err := s.changed(ctx, user, 0, upTo, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(d Data) bool { return isDeleted(d.Content) })
 	for _, d := range all {
 		if d.Room == "" && d.Type == PushRules {
 			return all, nil

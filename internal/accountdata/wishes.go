@@ -128,7 +128,9 @@ func (s *Store) wishesOf(ctx context.Context, user id.UserID) (*wishes, error) {
 			if err := row.Scan(&dataType, &content); err != nil {
 				return err
 			}
-			w.read(dataType, content)
+			if !isDeleted(content) {
+				w.read(dataType, content)
+			}
 		}
 		return nil
 	})

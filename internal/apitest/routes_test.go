@@ -77,6 +77,9 @@ var beyond = map[string]string{
 	"PUT /_matrix/client/unstable/io.element.msc4388/rendezvous/{}":    "as above",
 	"DELETE /_matrix/client/unstable/io.element.msc4388/rendezvous/{}": "as above",
 
+	"DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{}/account_data/{}":          "clients delete account data in this way, MSC3391",
+	"DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{}/rooms/{}/account_data/{}": "as above",
+
 	"GET /_matrix/client/unstable/im.nheko.summary/summary/{}":       "clients ask here that are older than what the specification made of it",
 	"GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary": "as above",
 

@@ -11,7 +11,10 @@ import (
 func (s *Server) accountDataRoutes() []endpoint.Route {
 	read := endpoint.Policy{Auth: endpoint.User}
 	write := endpoint.Policy{Auth: endpoint.User, Class: classWrite}
+	const proposed = "DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{userID}/"
 	return []endpoint.Route{
+		endpoint.On(proposed+"account_data/{type}", write, s.deleteAccountData),
+		endpoint.On(proposed+"rooms/{roomID}/account_data/{type}", write, s.deleteAccountData),
 		endpoint.On("GET /_matrix/client/v3/user/{userID}/account_data/{type}", read, s.accountData),
 		endpoint.On("PUT /_matrix/client/v3/user/{userID}/account_data/{type}", write, s.putAccountData),
 		endpoint.On("GET /_matrix/client/v3/user/{userID}/rooms/{roomID}/account_data/{type}", read, s.accountData),
@@ -46,4 +49,12 @@ func (s *Server) putAccountData(ctx context.Context, c endpoint.Caller, req putA
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.AccountData.Put(ctx, c.UserID, req.RoomID, req.Type, req.Content)
+}
+
+// deleteAccountData is https://github.com/matrix-org/matrix-spec-proposals/pull/3391
+func (s *Server) deleteAccountData(ctx context.Context, c endpoint.Caller, req accountDataRequest) (endpoint.Empty, error) {
+	if err := own(c, req.UserID); err != nil {
+		return endpoint.Empty{}, err
+	}
+	return endpoint.Empty{}, s.AccountData.Delete(ctx, c.UserID, req.RoomID, req.Type)
 }

@@ -76,6 +76,11 @@ type RoomEventFilter struct {
 	// senders. Match leaves that to the caller.
 	RelatedByRelTypes []string
 	RelatedBySenders  []id.UserID
+
+	// relTypes, unless nil, are the types of relations of which an event has to have
+	// one, and notRelTypes those that it must not have.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/3874
+	relTypes, notRelTypes set[string]
 }
 
 // rooms are the rooms to which something applies.

@@ -49,18 +49,27 @@ func (f *RoomEventFilter) Match(eventType string, sender id.UserID, content cano
 	if !f.EventFilter.Match(eventType, sender) {
 		return false
 	}
-	return f.ContainsURL == nil || *f.ContainsURL == (content.Get("url") != nil)
+	if f.ContainsURL != nil && *f.ContainsURL != (content.Get("url") != nil) {
+		return false
+	}
+	if f.relTypes == nil && len(f.notRelTypes) == 0 {
+		return true
+	}
+	relation, _ := content.Get("m.relates_to").Get("rel_type").Text() // empty: none
+	return (f.relTypes == nil || relation != "" && f.relTypes.has(relation)) && (relation == "" || !f.notRelTypes.has(relation))
 }
 
 // All reports whether everything passes, in every room.
 func (f *RoomEventFilter) All() bool {
 	return f.EventFilter.All() && f.ContainsURL == nil && f.rooms.all() &&
+		f.relTypes == nil && len(f.notRelTypes) == 0 &&
 		f.RelatedByRelTypes == nil && f.RelatedBySenders == nil
 }
 
 // None reports whether it is clear beforehand that nothing passes, in any room.
 func (f *RoomEventFilter) None() bool {
 	return f.EventFilter.None() || f.rooms.in != nil && len(f.rooms.in) == 0 ||
+		f.relTypes != nil && len(f.relTypes) == 0 ||
 		f.RelatedByRelTypes != nil && len(f.RelatedByRelTypes) == 0 ||
 		f.RelatedBySenders != nil && len(f.RelatedBySenders) == 0
 }

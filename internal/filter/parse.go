@@ -204,6 +204,8 @@ func (p *parser) roomEvents(o object) RoomEventFilter {
 		UnreadThreadNotifications: p.isTrue(o, "unread_thread_notifications"),
 		RelatedByRelTypes:         p.texts(o, "related_by_rel_types"),
 		RelatedBySenders:          ids(p, o, "related_by_senders", id.ParseUserID),
+		relTypes:                  setOf(p.texts(o, "org.matrix.msc3874.rel_types")),
+		notRelTypes:               setOf(p.texts(o, "org.matrix.msc3874.not_rel_types")),
 	}
 }
 

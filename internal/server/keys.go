@@ -19,6 +19,9 @@ func (p *parts) keyOptions() e2ee.Options {
 
 // removing does what it means outside of accounts that devices are removed.
 func (p *parts) removing(ctx context.Context, user id.UserID, devices []id.DeviceID) error {
+	if err := p.data.DeleteDevices(ctx, user, devices); err != nil {
+		return err
+	}
 	return p.keys.RemoveDevices(ctx, user, devices)
 }
 

@@ -271,6 +271,8 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
 			"org.matrix.msc3814.v1":            true,
+			"org.matrix.msc3391":               true,
+			"org.matrix.msc3874":               true,
 			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
