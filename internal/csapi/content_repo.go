@@ -72,6 +72,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, c endpoint.Calle
 	if err := notSuspended(c); err != nil {
 		return err
 	}
+	s.allowUpload(w, r)
 	u, err := s.Media.Upload(r.Context(), c.UserID, uploadOf(r), uploadBody{r})
 	if err != nil {
 		return err
@@ -88,10 +89,20 @@ func (s *Server) uploadTo(w http.ResponseWriter, r *http.Request, c endpoint.Cal
 	if err != nil {
 		return err
 	}
+	s.allowUpload(w, r)
 	if err := s.Media.Fill(r.Context(), c.UserID, u, uploadOf(r), uploadBody{r}); err != nil {
 		return err
 	}
 	return writeJSON(w, `{}`)
+}
+
+// allowUpload lets the answer come after all of the body, however slow that is.
+func (s *Server) allowUpload(w http.ResponseWriter, r *http.Request) {
+	bytes := r.ContentLength
+	if bytes < 0 || bytes > s.Settings.MaxUpload {
+		bytes = s.Settings.MaxUpload
+	}
+	media.AllowUpload(w, bytes)
 }
 
 // uploadBody is the body of an upload. That it cannot be read is the client's

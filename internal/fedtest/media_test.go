@@ -1,7 +1,13 @@
 package fedtest
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,6 +17,7 @@ import (
 	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/matrix/id"
+	"parley/matrix/xmatrix"
 )
 
 // gets fails unless somebody gets a file.
@@ -211,5 +218,106 @@ func TestServersFromBeforeAreAskedInTheOldWay(t *testing.T) {
 			t.Errorf("it is %v", r.Header)
 		}
 		s.gets(alice, "mxc://mallory.test/moved", "from elsewhere")
+	})
+}
+
+func TestOtherServersGetFilesInTwoParts(t *testing.T) {
+	scene(t, func(s *stage) {
+		a := s.Server("a.test")
+		alice := a.Register("alice")
+		v := s.villain("mallory.test")
+		var picture bytes.Buffer
+		if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 200, 100))); err != nil {
+			t.Fatal(err)
+		}
+		uri := alice.Upload(picture.Bytes(), "image/png", "dark.png")
+		get := func(path string) *http.Response {
+			t.Helper()
+			signed := xmatrix.Request{Method: "GET", URI: path, Origin: v.name, Destination: a.Name}
+			r, err := http.NewRequest("GET", "https://a.test:8448"+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", signed.Sign(v.key))
+			resp, err := v.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			content, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body = io.NopCloser(bytes.NewReader(content))
+			return resp
+		}
+		for path, want := range map[string]struct {
+			name string
+			size image.Point
+		}{
+			"download/" + uri.MediaID():                                      {"inline; filename=dark.png", image.Pt(200, 100)},
+			"thumbnail/" + uri.MediaID() + "?width=50&height=50&method=crop": {"inline; filename=thumbnail.png", image.Pt(50, 50)},
+		} {
+			resp := get("/_matrix/federation/v1/media/" + path)
+			_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+			if resp.StatusCode != 200 || err != nil {
+				t.Fatalf("%s: got %d %v", path, resp.StatusCode, resp.Header)
+			}
+			parts := multipart.NewReader(resp.Body, params["boundary"])
+			first, err := parts.NextPart()
+			if err != nil {
+				t.Fatal(err)
+			}
+			about, _ := io.ReadAll(first)
+			if first.Header.Get("Content-Type") != "application/json" || string(about) != "{}" {
+				t.Errorf("%s: the first part is %v %s", path, first.Header, about)
+			}
+			second, err := parts.NextPart()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := png.Decode(second)
+			if err != nil || m.Bounds().Size() != want.size || second.Header.Get("Content-Disposition") != want.name || second.Header.Get("Content-Type") != "image/png" {
+				t.Errorf("%s: the second part is %v, %v", path, second.Header, err)
+			}
+			if _, err := parts.NextPart(); err != io.EOF {
+				t.Errorf("%s: after two parts: %v", path, err)
+			}
+		}
+		for path, want := range map[string]int{
+			"download/unknown": 404, "download/un.known": 404, "download/" + uri.MediaID() + "?timeout_ms=x": 400,
+			"thumbnail/" + uri.MediaID(): 400, "thumbnail/" + uri.MediaID() + "?width=0&height=1": 400, "thumbnail/" + uri.MediaID() + "?width=1&height=1&method=x": 400,
+		} {
+			if resp := get("/_matrix/federation/v1/media/" + path); resp.StatusCode != want {
+				t.Errorf("%s: got %d, want %d", path, resp.StatusCode, want)
+			}
+		}
+		if r := alice.Raw("GET", "/_matrix/federation/v1/media/download/"+uri.MediaID(), nil); r.Status != 401 {
+			t.Errorf("a user gets %d %s", r.Status, r.Body)
+		}
+	})
+}
+
+func TestPicturesOfFilesElsewhereAreDrawnHere(t *testing.T) {
+	scene(t, func(s *stage) {
+		b := s.Server("b.test")
+		alice, bob := s.Server("a.test").Register("alice"), b.Register("bob")
+		var picture bytes.Buffer
+		if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 200, 100))); err != nil {
+			t.Fatal(err)
+		}
+		uri, lie := bob.Upload(picture.Bytes(), "image/png", ""), bob.Upload([]byte("<svg>"), "image/png", "")
+		for range 2 {
+			r := alice.Download(uri, "width=100&height=100")
+			m, err := png.Decode(bytes.NewReader(r.Body))
+			if r.Status != 200 || err != nil || m.Bounds().Size() != image.Pt(100, 50) {
+				t.Errorf("got %d, %v", r.Status, err)
+			}
+			if r := alice.Download(lie, "width=100&height=100"); r.Status != 400 || r.Get("errcode") != "M_UNKNOWN" {
+				t.Errorf("of what is no image: %d %s", r.Status, r.Body)
+			}
+			b.Kill()
+			b.Start()
+		}
 	})
 }

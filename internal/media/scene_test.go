@@ -120,3 +120,6 @@ func writeFile(t *testing.T, path, content string) {
 		t.Fatal(err)
 	}
 }
+
+// newReader is so many bytes, which those of no other length begin with.
+func newReader(n int) io.Reader { return bytes.NewReader(bytes.Repeat([]byte{byte(n)}, n)) }

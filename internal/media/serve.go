@@ -54,6 +54,10 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request, name string, shared
 	return nil
 }
 
+// AllowUpload gives a client time to send so many bytes before it is answered, which
+// may be longer than answers take otherwise.
+func AllowUpload(w http.ResponseWriter, bytes int64) { allowTime(w, 2*bytes) }
+
 // allowTime gives a client time to read so many bytes. It fails where there are no
 // deadlines, as in tests.
 func allowTime(w http.ResponseWriter, bytes int64) {
