@@ -64,7 +64,7 @@ e2e-js: build ## play the scenes of e2e/js against two of bin/parley, where npm 
 			echo "e2e-js: NOT PLAYED: npm cannot reach the packages"; exit 0; \
 		}; \
 	fi; \
-	PATH="$(CURDIR)/e2e/js/node_modules/.bin:$$PATH" node -e 'process.exit(Number.parseInt(process.versions.node) < 22)' || { \
+	PATH="$(CURDIR)/e2e/js/node_modules/.bin:$$PATH" node -e 'process.exit(Number.parseInt(process.versions.node) < 22 ? 1 : 0)' || { \
 		echo "e2e-js: NOT PLAYED: it needs Node 22 or newer, and npm brings none for this machine"; exit 0; \
 	}; \
 	set -ex; cd e2e/go; \

@@ -68,10 +68,17 @@ export class Keeper extends Device {
         }
     }
 
+    // signsItself makes this a device that others trust, with what is in secret
+    // storage. The SDK has to have the user's public keys for that.
+    async signsItself() {
+        assert.ok(await this.crypto.userHasCrossSigningKeys(this.user.id, true), `${this.who} finds no cross-signing keys`);
+        await this.crypto.bootstrapCrossSigning({});
+    }
+
     // recovers makes this a device of the user that others trust, with what was
     // in the key backup. It says how many keys there were.
     async recovers() {
-        await this.crypto.bootstrapCrossSigning({});
+        await this.signsItself();
         await this.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
         await this.crypto.checkKeyBackupAndEnable();
         return (await this.crypto.restoreKeyBackup()).imported;

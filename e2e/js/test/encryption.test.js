@@ -37,7 +37,7 @@ for (const [across, elsewhere] of where) {
             await bobs.trusts(phone);
 
             const laptop = await keeper(alice, "laptop");
-            await laptop.crypto.bootstrapCrossSigning({});
+            await laptop.signsItself();
             await bobs.trusts(laptop);
             await phone.trusts(laptop);
             const said = await laptop.says(room, "it is still me");
