@@ -27,6 +27,9 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # does not serve us. Every other failure, a vulnerability above all, is one.
 UNREACHED = Get "https?://|https?://[^ ]*: (403|407|429|5[0-9][0-9]) |status: (403|407|429|5[0-9][0-9])|module lookup disabled
 
+# The same of npm.
+NPM_UNREACHED = ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT|code E(403|407|429|5[0-9][0-9])
+
 .PHONY: help run build test kill e2e-go e2e-js interop race soak check vuln bench fuzz difftest cover clean
 
 help: ## list the targets
@@ -49,13 +52,24 @@ test: ## run all tests, on PostgreSQL too where it is installed, again with the 
 e2e-go: build ## play the scenes of e2e/go against bin/parley: E2E='-run pattern -v'
 	cd e2e/go && $(GO) test -count 1 -tags goolm $(E2E) ./...
 
-e2e-js: build ## play the scenes of e2e/js against bin/parley, where npm is installed
+e2e-js: build ## play the scenes of e2e/js against two of bin/parley, where npm is installed and Node 22 is to be had
 	@if ! command -v npm >/dev/null; then \
 		echo "e2e-js: NOT PLAYED: npm is not installed"; exit 0; \
 	fi; \
-	set -ex; \
-	[ e2e/js/node_modules/.package-lock.json -nt e2e/js/package-lock.json ] || npm --prefix e2e/js ci; \
-	cd e2e/go && $(GO) run ./with-parley ../../bin/parley npm --prefix ../js --silent test
+	if [ ! e2e/js/node_modules/.package-lock.json -nt e2e/js/package-lock.json ]; then \
+		echo "npm --prefix e2e/js ci"; \
+		npm --prefix e2e/js ci >bin/npm.log 2>&1 || { \
+			tail -n 5 bin/npm.log | cut -c 1-300; \
+			grep -Eq '$(NPM_UNREACHED)' bin/npm.log || exit 1; \
+			echo "e2e-js: NOT PLAYED: npm cannot reach the packages"; exit 0; \
+		}; \
+	fi; \
+	PATH="$(CURDIR)/e2e/js/node_modules/.bin:$$PATH" node -e 'process.exit(Number.parseInt(process.versions.node) < 22 ? 1 : 0)' || { \
+		echo "e2e-js: NOT PLAYED: it needs Node 22 or newer, and npm brings none for this machine"; exit 0; \
+	}; \
+	set -ex; cd e2e/go; \
+	$(GO) build -tags goolm -o ../../bin/mautrix-device ./mautrix-device; \
+	PARLEY_E2E_MAUTRIX=$(CURDIR)/bin/mautrix-device $(GO) run ./with-parley ../../bin/parley npm --prefix ../js --silent test -- $(E2E_JS)
 
 interop: build ## federate bin/parley with Synapse, installed with pip where it is to be had: INTEROP='-run pattern -v'
 	@mkdir -p bin/interop; venv=$(CURDIR)/bin/interop/venv; \

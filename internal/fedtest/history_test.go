@@ -3,6 +3,7 @@ package fedtest
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,40 @@ func (s *stage) sameHistory(room string, a, b *hstest.User) {
 			s.Errorf("event %d is %s for %s and %s for %s", i, want[i], a.ID, got[i], b.ID)
 			return
 		}
+	}
+}
+
+// What tells a client that it need not look for the key of a message.
+func TestWhatWasSaidBeforeAnInviteSaysSo(t *testing.T) {
+	for visibility, want := range map[string][]string{
+		"shared":  {"leave", "invite", "join"},
+		"invited": {"invite", "join"},
+	} {
+		t.Run("history is "+visibility, func(t *testing.T) {
+			scene(t, func(s *stage) {
+				alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")
+				room := s.room(alice, `{"preset":"private_chat"}`)
+				s.set(alice, room, "m.room.history_visibility", "", fmt.Sprintf(`{"history_visibility":%q}`, visibility))
+				s.say(alice, room, "nobody is here")
+				alice.Must("POST", path("rooms", room, "invite"), map[string]string{"user_id": string(bob.ID)})
+				s.settle()
+				s.say(alice, room, "come in")
+				s.join(bob, room, "a.test")
+				s.settle()
+				s.say(alice, room, "welcome")
+				s.settle()
+				s.history(bob, room, "", 5) // which fetches it
+				var got []string
+				for e := range bob.Must("GET", path("rooms", room, "messages")+"?dir=f&limit=50", nil).Get("chunk").Elements() {
+					if text(e, "type") == "m.room.message" {
+						got = append(got, text(e, "unsigned", "membership"))
+					}
+				}
+				if !slices.Equal(got, want) {
+					s.Errorf("bob was told that he was %q when the messages were sent, want %q", got, want)
+				}
+			})
+		})
 	}
 }
 

@@ -52,7 +52,9 @@ func (s Sight) MembershipAt(place int64) string {
 		if m.Place > place {
 			break
 		}
-		membership = m.Membership
+		if !m.Outside {
+			membership = m.Membership
+		}
 	}
 	return membership
 }
@@ -158,12 +160,12 @@ func (s Sight) Left() (place int64) {
 
 func readMemberships(tx *store.Tx, room Num, user id.UserID, upTo int64) (list []MembershipAt, err error) {
 	for row, err := range tx.Query(
-		"SELECT place, pos, value FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
+		"SELECT place, pos, value, event = 0 FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
 		if err != nil {
 			return nil, err
 		}
 		var m MembershipAt
-		if err := row.Scan(&m.Place, &m.Pos, &m.Membership); err != nil {
+		if err := row.Scan(&m.Place, &m.Pos, &m.Membership, &m.Outside); err != nil {
 			return nil, err
 		}
 		list = append(list, m)

@@ -38,6 +38,10 @@ type MembershipAt struct {
 	Place      int64
 	Pos        journal.Position
 	Membership string
+	// Outside is a membership that came while this server was not in the room. What
+	// is fetched of the room's history later may be older, and still come behind it:
+	// it has a time, but no place.
+	Outside bool
 }
 
 // A VisibilityAt is a history visibility event, and where it stands.
@@ -64,6 +68,7 @@ func (i Interval) Contains(place int64) bool { return i.First <= place && place 
 // that it is gone.
 func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64) []Interval {
 	v := sight{visibility: Shared}
+	memberships = slices.DeleteFunc(slices.Clone(memberships), func(m MembershipAt) bool { return m.Outside })
 	for _, m := range memberships {
 		if m.Membership == event.MembershipJoin {
 			v.lastJoin = m.Place

@@ -66,8 +66,14 @@ export class Device {
         return this.user.uses(this.login, `${this.name} started afresh`, this.options, this.constructor);
     }
 
+    // bears says that from now on its server may go and come back. The SDK asks
+    // again after some seconds, as it does for people.
+    bears() {
+        this.bearing = true;
+    }
+
     fails(e) {
-        if (!this.awake) return;
+        if (!this.awake || this.bearing) return;
         this.failed ??= e;
         this.wakesWaiters();
     }

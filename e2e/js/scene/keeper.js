@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { CryptoEvent, DecryptionFailureCode } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { Device } from "./device.js";
-import { ask } from "./word.js";
+import { agree, ask } from "./word.js";
 
 const megolm = { algorithm: "m.megolm.v1.aes-sha2" };
 
@@ -68,10 +68,17 @@ export class Keeper extends Device {
         }
     }
 
+    // signsItself makes this a device that others trust, with what is in secret
+    // storage. The SDK has to have the user's public keys for that.
+    async signsItself() {
+        assert.ok(await this.crypto.userHasCrossSigningKeys(this.user.id, true), `${this.who} finds no cross-signing keys`);
+        await this.crypto.bootstrapCrossSigning({});
+    }
+
     // recovers makes this a device of the user that others trust, with what was
     // in the key backup. It says how many keys there were.
     async recovers() {
-        await this.crypto.bootstrapCrossSigning({});
+        await this.signsItself();
         await this.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
         await this.crypto.checkKeyBackupAndEnable();
         return (await this.crypto.restoreKeyBackup()).imported;
@@ -150,13 +157,14 @@ export class Keeper extends Device {
     }
 }
 
-// everybodyReads is the law of encrypted rooms: each device deciphers all that
-// it has of the room, but for what was said before it was there.
+// everybodyReads is the end of a scene in an encrypted room: all devices agree
+// with the server, and each deciphers all that it has of the room, but for what
+// was said before its user was there.
 export async function everybodyReads(room, ...devices) {
-    const before = [DecryptionFailureCode.HISTORICAL_MESSAGE_USER_NOT_JOINED];
+    await agree(room, ...devices);
     for (const device of devices) {
         await device.untilNothing(`all of ${room} deciphered`, () =>
-            device.secrecy(room).filter((s) => !before.some((b) => s.endsWith(b))).join("\n"));
+            device.secrecy(room).filter((s) => !s.endsWith(DecryptionFailureCode.HISTORICAL_MESSAGE_USER_NOT_JOINED)).join("\n"));
         assert.ok(device.events(room).some((e) => e.isEncrypted()), `${device.who} has nothing encrypted`);
     }
 }

@@ -27,6 +27,19 @@ export async function compareEmoji(asking, request, answering, received) {
     for (const [device, r] of sides) await reaches(device, r, "done", () => r.phase === VerificationPhase.Done);
 }
 
+// compareWithStranger is that with a device which accepts by itself, and which
+// names its emoji in its own case.
+export async function compareWithStranger(asking, request, stranger) {
+    await reaches(asking, request, "accepted", (r) => r.phase === VerificationPhase.Ready);
+    const verifier = await request.startVerification("m.sas.v1");
+    const [mine] = [showing(asking, verifier), verifier.verify().catch(() => {})]; // its end is waited for below
+    const [shown, names] = await Promise.all([mine, stranger.emoji()]);
+    const lower = (list) => list.map((name) => name.toLowerCase());
+    assert.deepEqual(lower(names), lower(shown.sas.emoji.map(([, name]) => name)));
+    await Promise.all([shown.confirm(), stranger.confirms()]);
+    await reaches(asking, request, "done", (r) => r.phase === VerificationPhase.Done);
+}
+
 function showing(device, verifier) {
     return promised(device, "emoji", (done) => {
         const shown = verifier.getShowSasCallbacks();

@@ -1,0 +1,73 @@
+// A stranger has another SDK: a device made of mautrix-go, in a process of its
+// own, which e2e/go/mautrix-device says more of.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+const program = process.env.PARLEY_E2E_MAUTRIX;
+
+// withoutStrangers tells why scenes with a stranger cannot be played, if so.
+export const withoutStrangers = program ? false : "PARLEY_E2E_MAUTRIX does not name the program";
+
+// stranger logs the user in on such a device.
+export async function stranger(user) {
+    const process = spawn(program, [user.url, user.username, user.password], { stdio: ["pipe", "pipe", "inherit"] });
+    user.t.after(() => process.stdin.end());
+    const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
+    const s = new Stranger(user, process, lines);
+    s.login = await s.hears();
+    assert.equal(s.login.user_id, user.id);
+    return s;
+}
+
+class Stranger {
+    constructor(user, process, lines) {
+        Object.assign(this, { user, process, lines, who: `${user.name}'s mautrix-go`, before: Promise.resolve() });
+    }
+
+    async hears() {
+        const { value, done } = await this.lines.next();
+        assert.ok(!done, `${this.who} has ended`);
+        const answer = JSON.parse(value);
+        assert.equal(answer.error, undefined, `${this.who}: ${answer.error}`);
+        return answer;
+    }
+
+    // does one thing after the other.
+    does(what, more = {}) {
+        const answer = this.before.then(() => {
+            this.process.stdin.write(`${JSON.stringify({ do: what, ...more })}\n`);
+            return this.hears();
+        });
+        this.before = answer.catch(() => {});
+        return answer;
+    }
+
+    joins(room) {
+        return this.does("join", { room });
+    }
+
+    async says(room, body) {
+        return (await this.does("say", { room, body })).event_id;
+    }
+
+    // deciphers waits until the device reads this in the event.
+    async deciphers(room, event, body) {
+        assert.equal((await this.does("read", { room, event })).body, body, `what ${this.who} reads in ${event}`);
+    }
+
+    // secures gives the user cross-signing keys and secret storage.
+    secures() {
+        return this.does("secure", { body: this.user.password });
+    }
+
+    // emoji are the names of those that are to be compared.
+    async emoji() {
+        return (await this.does("emoji")).emoji;
+    }
+
+    confirms() {
+        return this.does("confirm");
+    }
+}
