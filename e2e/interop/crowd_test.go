@@ -162,3 +162,29 @@ func TestTheServerThatKnowsTheMembersGoesAway(t *testing.T) {
 		agree(t, room, alice, bob)
 	})
 }
+
+func TestWhoLeavesALargeRoomAtOnceComesBack(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, _ := crowded(t, here)
+		bob, carol := there.register(t, "bob"), there.register(t, "carol")
+		bob.joins(room, here)
+		if there == synapse { // while it is out of the room it is refused what it misses, and it does not ask again soon
+			bob.counts(room, crowdSize+2)
+		}
+		bob.acts("leave", room, nil)
+		alice.seesMember(room, bob, "leave")
+		bob.loses(room, "join")
+		bob.joins(room, here)
+		alice.hears(room, bob.says(room, "here I am again"), "here I am again")
+
+		carol.joins(room, here)
+		alice.acts("ban", room, carol)
+		carol.finds(room, "leave")
+		if carol.may("join", room, nil) {
+			t.Errorf("%s joins though they are banned", carol.id)
+		}
+		bob.counts(room, crowdSize+2)
+		bob.seesMember(room, carol, "ban")
+		agree(t, room, alice, bob)
+	})
+}
