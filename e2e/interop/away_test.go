@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 )
 
@@ -23,6 +24,22 @@ func (s *server) mustStart(t *testing.T) {
 func (s *server) kill(*testing.T) {
 	s.process.Process.Kill()
 	<-s.ended
+}
+
+// hangs has the process do nothing until it goes on, or the scene ends.
+func (s *server) hangs(t *testing.T) {
+	t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.process.Process.Signal(syscall.SIGCONT) })
+}
+
+func (s *server) goesOn(t *testing.T) {
+	t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAServerThatWasAwayCatchesUp(t *testing.T) {

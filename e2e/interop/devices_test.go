@@ -225,7 +225,7 @@ func TestADeviceIsKnownBeforeWhatItSays(t *testing.T) {
 			desk.uploads("", "A")
 			desk.tells(alice, "*", "1", fmt.Sprint("from desk ", i))
 			reader.isTold(desk, fmt.Sprint("from desk ", i))
-			if there == parley { // Synapse does not keep the two in order
+			if there == parley { // Synapse sends the message first
 				reader.learned(bob)
 			} else {
 				reader.learns(bob)

@@ -93,6 +93,13 @@ func TestWhoKnocksIsLetIn(t *testing.T) {
 			eachWay(t, func(t *testing.T, here, there *server) {
 				alice, bob := here.register(t, "alice"), there.register(t, "bob")
 				room := alice.knocked(version)
+				if version == "10" {
+					alice.sets(room, "m.room.join_rules", "", object{"join_rule": "knock_restricted", "allow": []object{
+						{"type": "m.room_membership", "room_id": alice.creates(object{})}}})
+				}
+				if status, answer := bob.do("POST", path("join", room)+via([]*server{here}), object{}); status != 403 {
+					t.Errorf("%s joins without knocking: got %d %s", bob.id, status, answer)
+				}
 				bob.knocks(room, here)
 				bob.finds(room, "knock")
 				alice.seesMember(room, bob, "knock")

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A reader is a device that syncs on and on, and keeps what was said to it and of
@@ -173,6 +174,42 @@ func TestAServerIsKilledWhileItIsToldThings(t *testing.T) {
 		}
 		stir(room, alice, bob.user)
 		bob.isTold(alice, said...)
+		alice.tells(bob.user, bob.device, "last", "last")
+		bob.isTold(alice, "last")
+		agree(t, room, alice, bob.user)
+	})
+}
+
+// A server that hangs gets what was sent to it after the other has given up, and
+// then again.
+func TestAServerThatHangsIsToldThingsOnce(t *testing.T) {
+	eachWay(t, func(t *testing.T, here, there *server) {
+		room, alice, someone := together(t, here, there, object{})
+		bob, nobody := someone.follows(), there.register(t, "nobody")
+		alice.tells(bob.user, bob.device, "0", "before")
+		bob.isTold(alice, "before")
+		there.hangs(t)
+		var told, said []string
+		for i := range 60 {
+			told = append(told, fmt.Sprint("do you hear me? ", i))
+			alice.tells(bob.user, bob.device, fmt.Sprint("a", i), told[i])
+			if i%3 == 0 {
+				said = append(said, alice.says(room, told[i]))
+			}
+		}
+		for begin := time.Now(); time.Since(begin) < 40*time.Second; {
+			answer := alice.must("POST", path("keys", "query"), object{"device_keys": object{nobody.id: []string{}}, "timeout": 10000})
+			if len(answer.failures()) == 0 {
+				t.Errorf("who hangs answers: %s", answer)
+			}
+		}
+		there.goesOn(t)
+		stir(room, bob.user)
+		bob.isTold(alice, told...)
+		bob.reads(room, said[0])
+		for _, e := range said {
+			bob.seesEvent(room, e)
+		}
 		alice.tells(bob.user, bob.device, "last", "last")
 		bob.isTold(alice, "last")
 		agree(t, room, alice, bob.user)
