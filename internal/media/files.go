@@ -120,10 +120,15 @@ func (f *files) receive(body io.Reader, limit int64) (*incoming, error) {
 	return in, nil
 }
 
+// flushStep is after how many bytes the disk begins to write, while more comes.
+const flushStep = 32 << 20
+
 // copy reads the content, and syncs what was written.
 func (in *incoming) copy(file *os.File, body io.Reader, limit int64) error {
 	digest := sha256.New()
 	buffer := make([]byte, bufferSize)
+	flush := flusher{file: file}
+	defer flush.wait()
 	for {
 		n, err := body.Read(buffer)
 		if in.size += int64(n); in.size > limit {
@@ -139,12 +144,41 @@ func (in *incoming) copy(file *os.File, body io.Reader, limit int64) error {
 		if err != nil {
 			return err
 		}
+		flush.upTo(in.size)
 	}
 	digest.Sum(in.hash[:0])
-	if err := file.Sync(); err != nil {
+	// An error of a sync is told once.
+	if err := errors.Join(flush.wait(), file.Sync()); err != nil {
 		return fmt.Errorf("receiving media: %w", err)
 	}
 	return nil
+}
+
+// flusher lets the disk write what has come, beside what comes.
+type flusher struct {
+	file    *os.File
+	size    int64      // up to which it was told to
+	running chan error // nil: nothing is being written
+	err     error
+}
+
+func (f *flusher) upTo(size int64) {
+	if size-f.size < flushStep || f.running != nil && len(f.running) == 0 {
+		return
+	}
+	f.wait()
+	f.size, f.running = size, make(chan error, 1)
+	done := f.running
+	go func() { done <- f.file.Sync() }()
+}
+
+// wait returns the errors that there were.
+func (f *flusher) wait() error {
+	if f.running != nil {
+		f.err = errors.Join(f.err, <-f.running)
+		f.running = nil
+	}
+	return f.err
 }
 
 // keep gives a content its name, unless there is one of it already, and then has
