@@ -72,7 +72,7 @@ func (s *Server) anyEvent(ctx context.Context, c endpoint.Caller, req anyEventRe
 		return nil, err
 	}
 	for _, roomID := range rooms {
-		shown, err := s.event(ctx, c, oneEventRequest{roomID, req.EventID})
+		shown, err := s.event(ctx, c, oneEventRequest{RoomID: roomID, EventID: req.EventID})
 		if !errors.Is(err, mxerr.NotFound) {
 			return shown, err
 		}

@@ -47,11 +47,17 @@ func (s *Server) show(ctx context.Context, c endpoint.Caller, roomID id.RoomID, 
 type oneEventRequest struct {
 	RoomID  id.RoomID  `path:"roomID"`
 	EventID id.EventID `path:"eventID"`
+	// Unredacted asks for the event as it was before it was redacted.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/2815
+	Unredacted bool `query:"fi.mau.msc2815.include_unredacted_content"`
 }
 
 // event serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
 func (s *Server) event(ctx context.Context, c endpoint.Caller, req oneEventRequest) (canonjson.Value, error) {
 	sight, it, err := s.seenEvent(ctx, c, req.RoomID, req.EventID)
+	if err == nil && req.Unredacted {
+		it, err = s.unredacted(ctx, c, req.RoomID, it)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +66,20 @@ func (s *Server) event(ctx context.Context, c endpoint.Caller, req oneEventReque
 		return nil, err
 	}
 	return shown[0], nil
+}
+
+// unredacted returns an event as it was before it was redacted, for who may redact it.
+func (s *Server) unredacted(ctx context.Context, c endpoint.Caller, roomID id.RoomID, it room.Item) (room.Item, error) {
+	if !c.Admin {
+		may, err := s.Rooms.MayRedact(ctx, roomID, c.UserID)
+		if err == nil && !may {
+			err = mxerr.New(mxerr.Forbidden, "Only who may redact events may see what was redacted")
+		}
+		if err != nil {
+			return it, err
+		}
+	}
+	return s.Rooms.Unredacted(ctx, roomID, it)
 }
 
 // seenEvent returns an event that the caller may see, or M_NOT_FOUND.

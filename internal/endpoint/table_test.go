@@ -386,7 +386,7 @@ func TestCORS(t *testing.T) {
 			for name, want := range map[string]string{
 				"Access-Control-Allow-Origin":  "*",
 				"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-				"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+				"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match",
 			} {
 				if got := w.Header().Get(name); got != want {
 					t.Errorf("%s: got %q, want %q", name, got, want)

@@ -12,6 +12,7 @@ import (
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
 )
 
@@ -184,4 +185,28 @@ func (r *live) redacted(target stateres.Num, because *event.Event) {
 	}
 	r.recent.change(target, redact)
 	r.engine.items.Change(target, redact)
+}
+
+// unredactedNotReceived is the code for an event that came in its redacted form.
+const unredactedNotReceived mxerr.Code = "FI.MAU.MSC2815_UNREDACTED_CONTENT_NOT_RECEIVED"
+
+// Unredacted returns an event of a room as it was before it was redacted, and says all
+// the same what redacted it. https://github.com/matrix-org/matrix-spec-proposals/pull/2815
+func (g *Engine) Unredacted(ctx context.Context, roomID id.RoomID, it Item) (Item, error) {
+	if it.Event.Unsigned().Get("redacted_because") == nil {
+		return it, nil
+	}
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return it, err
+	}
+	e, err := g.event(ctx, it.Num, r.rules)
+	if err != nil {
+		return it, err
+	}
+	if !e.HashMatches() {
+		return it, mxerr.New(unredactedNotReceived, "This server has it in its redacted form only").WithStatus(404)
+	}
+	it.Event = e.WithUnsigned(it.Event.Unsigned())
+	return it, nil
 }

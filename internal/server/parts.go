@@ -268,6 +268,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
+			"fi.mau.msc2815":                   true,
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
 			"org.matrix.msc3814.v1":            true,
