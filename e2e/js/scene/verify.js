@@ -1,6 +1,7 @@
 // Verification with emoji, as two people do it with their devices in hand.
 
 import assert from "node:assert/strict";
+import { ClientEvent } from "matrix-js-sdk";
 import { CryptoEvent, VerificationPhase, VerificationRequestEvent, VerifierEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
 // asked is the next verification request that reaches the device.
@@ -38,7 +39,13 @@ export async function compareWithStranger(asking, request, stranger) {
     const [shown, names] = await Promise.race([Promise.all([mine, stranger.emoji()]), verified]);
     const lower = (list) => list.map((name) => name.toLowerCase());
     assert.deepEqual(lower(names), lower(shown.sas.emoji.map(([, name]) => name)));
+    // What the SDK sends in answer to a confirmation can overtake its own, if that
+    // is on its way: so that is not sent before it has the other's.
+    const confirmed = promised(asking, "the other's MAC", (done) => {
+        asking.client.on(ClientEvent.ToDeviceEvent, (e) => e.getType() === "m.key.verification.mac" && done());
+    });
     await stranger.confirms();
+    await confirmed;
     await shown.confirm();
     await Promise.all([verified, stranger.verifies()]);
     await reaches(asking, request, "done", (r) => r.phase === VerificationPhase.Done);
