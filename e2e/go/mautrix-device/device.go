@@ -202,15 +202,17 @@ func (d *device) showsEmoji(ctx context.Context) (map[string]any, error) {
 	return map[string]any{"emoji": emoji}, err
 }
 
-// confirms says that the emoji are the same, and waits for the other to say so.
+// confirms says that the emoji are the same.
 func (d *device) confirms(ctx context.Context) (map[string]any, error) {
 	d.mu.Lock()
 	transaction := d.sas.transaction
 	d.mu.Unlock()
-	if err := d.verification.ConfirmSAS(ctx, transaction); err != nil {
-		return nil, err
-	}
-	err := d.until(ctx, "the end of the verification", func() bool { return d.sas.done || d.sas.cancelled != "" })
+	return map[string]any{}, d.verification.ConfirmSAS(ctx, transaction)
+}
+
+// verifies waits for the other to have said so too.
+func (d *device) verifies(ctx context.Context) (map[string]any, error) {
+	err := d.until(ctx, "the end of the verification", func() bool { return d.sas != nil && (d.sas.done || d.sas.cancelled != "") })
 	if err == nil && d.sas.cancelled != "" {
 		err = errors.New(d.sas.cancelled)
 	}
@@ -240,7 +242,11 @@ func (d *device) VerificationCancelled(_ context.Context, _ id.VerificationTrans
 }
 
 func (d *device) VerificationDone(context.Context, id.VerificationTransactionID, event.VerificationMethod) {
-	d.notice(func() { d.sas.done = true })
+	d.notice(func() {
+		if d.sas != nil {
+			d.sas.done = true
+		}
+	})
 }
 
 func (d *device) ShowSAS(_ context.Context, transaction id.VerificationTransactionID, _ []rune, names []string, _ []int) {

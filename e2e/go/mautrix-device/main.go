@@ -84,6 +84,8 @@ func (d *device) does(ctx context.Context, r request) (map[string]any, error) {
 		return d.showsEmoji(ctx)
 	case "confirm":
 		return d.confirms(ctx)
+	case "verify":
+		return d.verifies(ctx)
 	}
 	return nil, fmt.Errorf("no request is called %q", r.Do)
 }

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { CryptoEvent, DecryptionFailureCode } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { Device } from "./device.js";
 import { agree, ask } from "./word.js";
 
@@ -136,7 +137,13 @@ export class Keeper extends Device {
     // text is what the device reads in an event, if it can.
     text(room, event) {
         const e = this.find(room, event);
+        this.#opens(e);
         return e?.isEncrypted() && !e.isDecryptionFailure() && !e.isBeingDecrypted() ? e.getContent().body : undefined;
+    }
+
+    // opens deciphers an event that the SDK leaves alone until somebody looks at it.
+    #opens(e) {
+        if (e?.shouldAttemptDecryption() && !e.isBeingDecrypted()) this.client.decryptEventIfNeeded(e);
     }
 
     // deciphers waits until the device reads this in the event, which must have
@@ -151,9 +158,25 @@ export class Keeper extends Device {
 
     // secrecy tells why an event of the room remains undeciphered, by event.
     secrecy(room) {
-        return this.events(room)
-            .filter((e) => e.isEncrypted() && (e.isDecryptionFailure() || e.isBeingDecrypted()))
+        const events = this.events(room).filter((e) => e.isEncrypted());
+        for (const e of events) this.#opens(e);
+        return events
+            .filter((e) => e.isDecryptionFailure() || e.shouldAttemptDecryption() || e.isBeingDecrypted())
             .map((e) => `${e.getId()} of ${e.getSender()}: ${e.decryptionFailureReason ?? "not tried"}`);
+    }
+}
+
+// slider is a keeper that uses sliding sync: one list of all rooms, which asks
+// for all there is of them.
+export function slider(user, name, options = {}) {
+    return user.logsIn(name, options, Slider);
+}
+
+class Slider extends Keeper {
+    async wakesUp() {
+        const all = { ranges: [[0, 99]], required_state: [["*", "*"]], timeline_limit: 50 };
+        this.options = { ...this.options, slidingSync: new SlidingSync(this.user.url, new Map([["all", all]]), {}, this.client, 20_000) };
+        await super.wakesUp();
     }
 }
 

@@ -70,4 +70,9 @@ class Stranger {
     confirms() {
         return this.does("confirm");
     }
+
+    // verifies waits for the end of what both have confirmed.
+    verifies() {
+        return this.does("verify");
+    }
 }

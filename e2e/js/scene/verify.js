@@ -1,6 +1,7 @@
 // Verification with emoji, as two people do it with their devices in hand.
 
 import assert from "node:assert/strict";
+import { ClientEvent } from "matrix-js-sdk";
 import { CryptoEvent, VerificationPhase, VerificationRequestEvent, VerifierEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
 // asked is the next verification request that reaches the device.
@@ -28,15 +29,25 @@ export async function compareEmoji(asking, request, answering, received) {
 }
 
 // compareWithStranger is that with a device which accepts by itself, and which
-// names its emoji in its own case.
+// names its emoji in its own case. It has to be the first to confirm: otherwise
+// mautrix-go takes its own master key for the other's.
 export async function compareWithStranger(asking, request, stranger) {
     await reaches(asking, request, "accepted", (r) => r.phase === VerificationPhase.Ready);
     const verifier = await request.startVerification("m.sas.v1");
-    const [mine] = [showing(asking, verifier), verifier.verify().catch(() => {})]; // its end is waited for below
-    const [shown, names] = await Promise.all([mine, stranger.emoji()]);
+    const mine = showing(asking, verifier);
+    const verified = promised(asking, "the other's confirmation", (done, fails) => verifier.verify().then(done, fails));
+    const [shown, names] = await Promise.race([Promise.all([mine, stranger.emoji()]), verified]);
     const lower = (list) => list.map((name) => name.toLowerCase());
     assert.deepEqual(lower(names), lower(shown.sas.emoji.map(([, name]) => name)));
-    await Promise.all([shown.confirm(), stranger.confirms()]);
+    // What the SDK sends in answer to a confirmation can overtake its own, if that
+    // is on its way: so that is not sent before it has the other's.
+    const confirmed = promised(asking, "the other's MAC", (done) => {
+        asking.client.on(ClientEvent.ToDeviceEvent, (e) => e.getType() === "m.key.verification.mac" && done());
+    });
+    await stranger.confirms();
+    await confirmed;
+    await shown.confirm();
+    await Promise.all([verified, stranger.verifies()]);
     await reaches(asking, request, "done", (r) => r.phase === VerificationPhase.Done);
 }
 

@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { EventShieldColour } from "matrix-js-sdk/lib/crypto-api/index.js";
-import { everybodyReads, keeper } from "../scene/keeper.js";
+import { everybodyReads, keeper, slider } from "../scene/keeper.js";
 import { stranger, withoutStrangers } from "../scene/stranger.js";
 import { asked, compareEmoji, compareWithStranger } from "../scene/verify.js";
 import { baseUrl, newUser, otherUrl } from "../scene/user.js";
 
-// Each scene is played on one server, and where there are two, across them.
-const where = [["on one server", baseUrl]];
-if (otherUrl) where.push(["across servers", otherUrl]);
+// Each scene is played on one server, and where there are two, across them; there
+// again over sliding sync.
+const where = [["on one server", baseUrl, keeper]];
+if (otherUrl) where.push(["across servers", otherUrl, keeper], ["across servers, over sliding sync", otherUrl, slider]);
 
-for (const [across, elsewhere] of where) {
+for (const [across, elsewhere, logsIn] of where) {
     describe(`encryption ${across}`, { concurrency: true }, () => {
         test("two people talk in secret", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             const room = await phone.createsSecret("Secret", bobs);
             const hello = await phone.says(room, "hello");
             await bobs.deciphers(room, hello, "hello");
@@ -25,7 +26,7 @@ for (const [across, elsewhere] of where) {
 
         test("two people verify each other, and trust the devices that the other adds", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             await phone.secures();
             await bobs.secures();
             const room = await phone.createsSecret("Verify", bobs);
@@ -36,7 +37,7 @@ for (const [across, elsewhere] of where) {
             await phone.trusts(bobs);
             await bobs.trusts(phone);
 
-            const laptop = await keeper(alice, "laptop");
+            const laptop = await logsIn(alice, "laptop");
             await laptop.signsItself();
             await bobs.trusts(laptop);
             await phone.trusts(laptop);
@@ -49,14 +50,14 @@ for (const [across, elsewhere] of where) {
 
         test("a new login restores what was said from the key backup", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             await phone.secures();
             const room = await phone.createsSecret("Backup", bobs);
             const [one, two] = [await phone.says(room, "one"), await bobs.says(room, "two")];
             await phone.deciphers(room, two, "two");
             await phone.backsUp(2);
 
-            const laptop = await keeper(alice, "laptop");
+            const laptop = await logsIn(alice, "laptop");
             assert.equal(laptop.text(room, one), undefined);
             assert.equal(await laptop.recovers(), 2);
             await laptop.deciphers(room, one, "one");
@@ -70,7 +71,7 @@ for (const [across, elsewhere] of where) {
 
         test("two who verify each other and a third with another SDK talk in secret", { skip: withoutStrangers }, async (t) => {
             const [alice, bob, carol] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere), await newUser(t, "carol", elsewhere)];
-            const [phone, bobs, carols] = [await keeper(alice, "phone"), await keeper(bob, "phone"), await stranger(carol)];
+            const [phone, bobs, carols] = [await logsIn(alice, "phone"), await logsIn(bob, "phone"), await stranger(carol)];
             await phone.secures();
             await carols.secures();
             const room = await phone.createsSecret("Three", bobs);
@@ -89,12 +90,12 @@ for (const [across, elsewhere] of where) {
 
         test("devices come and go", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             const room = await phone.createsSecret("Devices", bobs);
             const alone = await bobs.says(room, "to the phone");
             await phone.deciphers(room, alone, "to the phone");
 
-            const laptop = await keeper(alice, "laptop");
+            const laptop = await logsIn(alice, "laptop");
             await bobs.seesDevices(alice, phone, laptop);
             const both = await bobs.says(room, "to both");
             for (const device of [phone, laptop]) await device.deciphers(room, both, "to both");
@@ -111,7 +112,7 @@ for (const [across, elsewhere] of where) {
 
         test("who joins later reads what is said from then on", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             const room = await phone.createsSecret("Later");
             const before = await phone.says(room, "nobody is here");
             await phone.invites(room, bob);
