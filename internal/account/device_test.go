@@ -204,3 +204,22 @@ func TestSightingsThatCouldNotBeWrittenAreKept(t *testing.T) {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }
+
+func TestRequestsOfADeviceOutliveAnotherOne(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db, Options{})
+		h.create(alice)
+		h.login(alice, "PHONE")
+		h.login(alice, "LAPTOP")
+		phone, stopPhone := h.Watch(alice, "PHONE")
+		defer stopPhone()
+		laptop, stopLaptop := h.Watch(alice, "LAPTOP")
+		defer stopLaptop()
+		if err := h.DeleteDevices(t.Context(), alice, []id.DeviceID{"LAPTOP"}); err != nil {
+			t.Fatal(err)
+		}
+		if phone.Err() != nil || laptop.Err() == nil {
+			t.Errorf("requests of the phone ended with %v, want nothing, and those of the removed laptop with %v", phone.Err(), laptop.Err())
+		}
+	})
+}

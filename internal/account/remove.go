@@ -46,7 +46,8 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 		}
 		return also(tx)
 	})
-	a.sessions.dropUser(user)
+	// Others go on: a request of theirs would end for nothing.
+	a.sessions.drop(func(s Session) bool { return s.UserID == user && which(s.DeviceID) })
 	if err != nil || len(devices) == 0 {
 		return err
 	}
