@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"parley/internal/store"
 	"parley/internal/store/storetest"
@@ -20,13 +21,14 @@ import (
 type space struct {
 	*node
 	rooms map[string]id.RoomID
+	links int64 // how many were made
 }
 
 // plant makes rooms, each of a name and the names of its children. A name with a
 // star is a space.
 func plant(n *node, lines ...string) *space {
 	n.t.Helper()
-	s := &space{n, make(map[string]id.RoomID)}
+	s := &space{node: n, rooms: make(map[string]id.RoomID)}
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, " ")
 		room := NewRoom{Preset: PublicChat, Name: name}
@@ -46,7 +48,10 @@ func plant(n *node, lines ...string) *space {
 
 func (s *space) link(parent, child, content string) {
 	s.t.Helper()
-	s.send(s.rooms[parent], state(alice, typeSpaceChild, string(s.rooms[child]), content))
+	d := state(alice, typeSpaceChild, string(s.rooms[child]), content)
+	s.links++
+	d.Time = time.Now().UnixMilli() + s.links // children without an order stand by their times
+	s.send(s.rooms[parent], d)
 }
 
 // walk returns the names of the rooms of a tree, page by page.

@@ -181,7 +181,9 @@ func (g *Engine) Stray(ctx context.Context, server id.ServerName, pdu canonjson.
 	if !e.IsState(event.TypeMember, string(user)) || e.Sender().Server() != server {
 		return nil
 	}
-	if event.IsOut(e.Membership()) {
+	// An invite is shown at once, and overtakes what is sent in turn: what comes from
+	// before it does not end it.
+	if event.IsOut(e.Membership()) && e.Depth() > o.Event.Depth() {
 		_, err = g.noteOutside(ctx, roomID, Outside{User: user, Membership: e.Membership(), Version: o.Version})
 	}
 	if errors.Is(err, errConflict) {
