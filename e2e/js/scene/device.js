@@ -47,7 +47,7 @@ export class Device {
         const { slides, ...options } = this.options;
         if (slides) {
             // slides has the lists and what is wanted of rooms that are subscribed to.
-            this.sliding = new SlidingSync(baseUrl, new Map(Object.entries(slides.lists)), slides.room, this.client, 5000);
+            this.sliding = new SlidingSync(this.user.url, new Map(Object.entries(slides.lists)), slides.room, this.client, 5000);
             options.slidingSync = this.sliding;
         }
         await this.client.startClient({ initialSyncLimit: 20, pendingEventOrdering: PendingEventOrdering.Detached, ...options });
