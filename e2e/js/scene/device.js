@@ -46,8 +46,9 @@ export class Device {
         this.awake = true;
         const { slides, ...options } = this.options;
         if (slides) {
-            // slides has the lists and what is wanted of rooms that are subscribed to.
-            this.sliding = new SlidingSync(this.user.url, new Map(Object.entries(slides.lists)), slides.room, this.client, 5000);
+            // slides has the lists, what is wanted of rooms that are subscribed to, and
+            // for how many milliseconds a request waits.
+            this.sliding = new SlidingSync(this.user.url, new Map(Object.entries(slides.lists)), slides.room, this.client, slides.patience ?? 5000);
             options.slidingSync = this.sliding;
         }
         await this.client.startClient({ initialSyncLimit: 20, pendingEventOrdering: PendingEventOrdering.Detached, ...options });

@@ -3,7 +3,6 @@
 
 import assert from "node:assert/strict";
 import { CryptoEvent, DecryptionFailureCode } from "matrix-js-sdk/lib/crypto-api/index.js";
-import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { Device } from "./device.js";
 import { agree, ask } from "./word.js";
 
@@ -169,15 +168,8 @@ export class Keeper extends Device {
 // slider is a keeper that uses sliding sync: one list of all rooms, which asks
 // for all there is of them.
 export function slider(user, name, options = {}) {
-    return user.logsIn(name, options, Slider);
-}
-
-class Slider extends Keeper {
-    async wakesUp() {
-        const all = { ranges: [[0, 99]], required_state: [["*", "*"]], timeline_limit: 50 };
-        this.options = { ...this.options, slidingSync: new SlidingSync(this.user.url, new Map([["all", all]]), {}, this.client, 20_000) };
-        await super.wakesUp();
-    }
+    const all = { ranges: [[0, 99]], required_state: [["*", "*"]], timeline_limit: 50 };
+    return user.logsIn(name, { ...options, slides: { lists: { all }, room: {}, patience: 20_000 } }, Keeper);
 }
 
 // everybodyReads is the end of a scene in an encrypted room: all devices agree
