@@ -18,8 +18,8 @@ func (s *Sender) came(e *event.Event, num room.Num, pos journal.Position) {
 		return
 	}
 	key, _ := e.StateKey()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.talk.Lock()
+	defer s.talk.Unlock()
 	if s.gossip.came == nil {
 		s.gossip.came = make(map[typist]journal.Position)
 	}
