@@ -80,6 +80,10 @@ func (d *device) does(ctx context.Context, r request) (map[string]any, error) {
 		return d.reads(ctx, r.Event)
 	case "secure":
 		return d.secures(ctx, r.Body)
+	case "back up":
+		return d.backsUp(ctx, r.Body)
+	case "recover":
+		return d.recovers(ctx, r.Body)
 	case "emoji":
 		return d.showsEmoji(ctx)
 	case "confirm":
