@@ -129,6 +129,11 @@ export class Keeper extends Device {
         });
     }
 
+    // discards has a new key made for what is said next in a room.
+    discards(room) {
+        return this.crypto.forceDiscardSession(room);
+    }
+
     // text is what the device reads in an event, if it can.
     text(room, event) {
         const e = this.find(room, event);

@@ -58,6 +58,17 @@ class Stranger {
         assert.equal((await this.does("read", { room, event })).body, body, `what ${this.who} reads in ${event}`);
     }
 
+    // discards has a new key made for what is said next in a room.
+    discards(room) {
+        return this.does("discard", { room });
+    }
+
+    // seesDevices waits until these are all the devices of a user.
+    async seesDevices(user, ...devices) {
+        const wanted = devices.map((d) => d.login.device_id).sort();
+        await this.does("see devices", { user: user.id, devices: wanted });
+    }
+
     // secures gives the user cross-signing keys, a recovery key, and with that
     // secret storage.
     async secures() {

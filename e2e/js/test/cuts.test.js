@@ -1,7 +1,10 @@
 import { describe, test } from "node:test";
-import { everybodyReads, keeper } from "../scene/keeper.js";
+import { everybodyReads, keeper, slider } from "../scene/keeper.js";
 import { ends, isKilled, starts, without } from "../scene/servers.js";
-import { newUser, otherUrl } from "../scene/user.js";
+import { stranger } from "../scene/stranger.js";
+import { baseUrl, newUser, otherUrl } from "../scene/user.js";
+import { moments, wire } from "../scene/wire.js";
+import { agree } from "../scene/word.js";
 
 // These stop the servers, so they are played one after the other, and with no
 // other scene beside them.
@@ -16,7 +19,7 @@ describe("encryption while servers go", { skip: without }, () => {
 
             bobs.bears();
             await goes(1);
-            await phone.crypto.forceDiscardSession(room); // the key has to wait too
+            await phone.discards(room); // the key has to wait too
             const said = new Map();
             for (const body of ["one", "two", "three"]) said.set(await phone.says(room, body), body);
             await starts(1);
@@ -35,7 +38,7 @@ describe("encryption while servers go", { skip: without }, () => {
         for (const device of [phone, laptop]) device.bears();
         const said = new Map();
         for (let i = 0; i < 4; i++) {
-            await bobs.crypto.forceDiscardSession(room);
+            await bobs.discards(room);
             said.set(await bobs.says(room, `number ${i}`), `number ${i}`); // on its way when the server dies
             await isKilled(0);
             await starts(0);
@@ -59,4 +62,36 @@ describe("encryption while servers go", { skip: without }, () => {
         for (const device of [phone, laptop]) await device.deciphers(room, both, "to both");
         await everybodyReads(room, phone, laptop, bobs);
     });
+
+    // Each of the three has another moment for each of the requests.
+    for (const [turn, [over, logsIn]] of [["sync", keeper], ["sliding sync", slider], ["another SDK", stranger]].entries()) {
+        test(`no key is lost by servers that are killed in between, over ${over}`, async (t) => {
+            const [here, there] = [await wire(t, baseUrl, 0), await wire(t, otherUrl, 1)];
+            const [alice, bob] = [await newUser(t, "alice", here.url), await newUser(t, "bob", there.url)];
+            const [phone, bobs] = [await keeper(alice, "phone"), await logsIn(bob, "phone")];
+            const room = await phone.createsSecret("In between", bobs);
+            await phone.deciphers(room, await bobs.says(room, "hello"), "hello"); // mautrix-go asks for devices when it speaks
+            const laptop = await here.cuts("/keys/upload", moments[turn], () => keeper(alice, "laptop"));
+            for (const device of [phone, bobs]) await device.seesDevices(alice, phone, laptop);
+
+            const said = new Map();
+            for (const [i, [cut, path, device]] of [
+                [here, "/keys/claim", phone], [there, "/keys/claim", bobs], [here, "/sendToDevice/", phone], [there, "/sendToDevice/", bobs],
+                [here, "/send/", phone], [there, "/send/", bobs], [here, "/sync", bobs], [there, "/sync", phone],
+            ].entries()) {
+                await device.discards(room);
+                const moment = moments[(turn + i) % moments.length];
+                const body = `${path} of ${device.who}, ${moment}`;
+                said.set(await cut.cuts(path, moment, () => device.says(room, body)), body);
+            }
+            for (const device of [phone, laptop, bobs]) for (const [event, body] of said) await device.deciphers(room, event, body);
+            await agree(room, laptop); // which was not there from the beginning
+
+            laptop.fallsAsleep();
+            await here.cuts("/logout", moments[turn], () => laptop.client.logout().catch(() => {})); // who asks again is nobody any more
+            for (const device of [phone, bobs]) await device.seesDevices(alice, phone);
+            await phone.deciphers(room, await bobs.says(room, "to one less"), "to one less");
+            await everybodyReads(room, phone);
+        });
+    }
 });
