@@ -129,6 +129,27 @@ for (const [across, elsewhere, logsIn] of where) {
             await everybodyReads(room, phone, bobs);
         });
 
+        test("who is invited later is given the keys of what was said before", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
+            await phone.secures();
+            await bobs.secures();
+            const room = await phone.createsSecret("History");
+            const said = new Map();
+            for (const body of ["one", "two", "three"]) {
+                said.set(await phone.says(room, body), body);
+                await phone.discards(room);
+            }
+            await phone.invites(room, bob);
+            await bobs.seesItself(room, "invite"); // or the SDK does not look for keys when it joins
+            await bobs.joins(room);
+            await bobs.paginatesToTheBeginning(room, 5);
+            for (const [event, body] of said) await bobs.deciphers(room, event, body);
+            await bobs.deciphers(room, await phone.says(room, "welcome"), "welcome");
+            assert.deepEqual(bobs.secrecy(room), []);
+            await everybodyReads(room, phone, bobs);
+        });
+
         test("who joins later reads what is said from then on", async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
             const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
