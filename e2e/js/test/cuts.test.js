@@ -9,10 +9,10 @@ import { agree } from "../scene/word.js";
 // These stop the servers, so they are played one after the other, and with no
 // other scene beside them.
 describe("encryption while servers go", { skip: without }, () => {
-    for (const [how, goes] of [["ends", ends], ["is killed", isKilled]]) {
+    for (const [how, goes, logsIn] of [["ends", ends, keeper], ["is killed", isKilled, keeper], ["of sliding sync is killed", isKilled, slider]]) {
         test(`what is said while a server ${how} is read when it is back`, async (t) => {
             const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", otherUrl)];
-            const [phone, bobs] = [await keeper(alice, "phone"), await keeper(bob, "phone")];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
             const room = await phone.createsSecret("Down", bobs);
             const hello = await bobs.says(room, "hello");
             await phone.deciphers(room, hello, "hello");
