@@ -94,4 +94,34 @@ describe("encryption while servers go", { skip: without }, () => {
             await everybodyReads(room, phone);
         });
     }
+
+    test("no key is lost by servers that are killed at the same time, while everybody speaks", async (t) => {
+        const [here, there] = [await wire(t, baseUrl, 0), await wire(t, otherUrl, 1)];
+        const [alice, bob] = [await newUser(t, "alice", here.url), await newUser(t, "bob", there.url)];
+        const [alices, bobs] = [[await keeper(alice, "phone")], [await slider(bob, "phone")]];
+        const room = await alices[0].createsSecret("At once", bobs[0]);
+        for (const moment of moments) {
+            const tablets = await Promise.all([
+                here.cuts("/keys/upload", moment, () => slider(alice, "tablet")), there.cuts("/keys/upload", moment, () => keeper(bob, "tablet")),
+            ]);
+            alices.push(tablets[0]);
+            bobs.push(tablets[1]);
+            for (const device of [...alices, ...bobs]) {
+                await device.seesDevices(alice, ...alices);
+                await device.seesDevices(bob, ...bobs);
+            }
+            const said = new Map();
+            const speak = (devices, about) => Promise.all(devices.slice(-2).map(async (device) => {
+                const body = `${about} of ${device.who}, ${moment}`;
+                await device.discards(room);
+                said.set(await device.says(room, body), body);
+            }));
+            for (const path of ["/keys/claim", "/sendToDevice/", "/sync"]) {
+                await Promise.all([here.cuts(path, moment, () => speak(alices, path)), there.cuts(path, moment, () => speak(bobs, path))]);
+            }
+            for (const device of [...alices, ...bobs]) for (const [event, body] of said) await device.deciphers(room, event, body);
+        }
+        await agree(room, ...alices, ...bobs);
+        await everybodyReads(room, alices[0], bobs[0]);
+    });
 });
