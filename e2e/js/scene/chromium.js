@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -16,7 +16,8 @@ const cache = fileURLToPath(new URL("../node_modules/.cache", import.meta.url));
 // { without }, which tells why there is none.
 export async function findChromium() {
     const named = process.env.PARLEY_E2E_CHROMIUM;
-    const candidates = (named ? [named] : installed).map((name) => ({ executablePath: name, env: process.env }));
+    const paths = named ? [named] : installed.map(inPath).filter(Boolean);
+    const candidates = paths.map((executablePath) => ({ executablePath, env: process.env }));
     if (!named && process.platform === "linux" && process.arch === "x64") candidates.unshift(await packaged());
     const tried = [];
     for (const { executablePath, env } of candidates) {
@@ -27,7 +28,11 @@ export async function findChromium() {
             tried.push(e.message.trim().split("\n").at(-1));
         }
     }
-    return { without: `no Chromium runs here. PARLEY_E2E_CHROMIUM can name one; Debian has it in chromium-headless-shell. Tried: ${tried.join("; ")}` };
+    return { without: `no Chromium runs here. PARLEY_E2E_CHROMIUM can name one; Debian's is chromium-headless-shell. ${tried.join("; ")}` };
+}
+
+function inPath(name) {
+    return process.env.PATH.split(delimiter).map((dir) => join(dir, name)).find(existsSync);
 }
 
 // packaged is the package's. It is unpacked once for each version.
@@ -39,7 +44,9 @@ async function packaged() {
         await mkdir(cache, { recursive: true });
         const unpacked = await mkdtemp(join(cache, "unpacking-"));
         await unpack(bin, unpacked);
-        await rename(unpacked, dir);
+        await rename(unpacked, dir).catch((e) => {
+            if (!existsSync(dir)) throw e; // otherwise somebody else was faster
+        });
     }
     const paths = [join(dir, "al2023", "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean);
     return { executablePath: join(dir, "chromium"), env: { ...process.env, LD_LIBRARY_PATH: paths.join(":"), FONTCONFIG_PATH: join(dir, "fonts") } };
