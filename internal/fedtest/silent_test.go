@@ -2,6 +2,7 @@ package fedtest
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,4 +65,40 @@ func TestWhatNobodyAnswersForComesWhenItsServerIsBack(t *testing.T) {
 		s.hears(bob, room, heard, "did you hear that?")
 		s.agree(room, bob, carol)
 	})
+}
+
+// What was said before somebody joined may come after that: it is for those who were
+// there.
+func TestWhatComesLateIsHiddenFromWhoWasNotThere(t *testing.T) {
+	for _, visibility := range []string{"joined", "invited", "shared"} {
+		t.Run(visibility, func(t *testing.T) {
+			scene(t, func(s *stage) {
+				cut := s.between("b.test", "c.test")
+				b := s.Server("b.test")
+				alice, bob, carol, bert := s.Server("a.test").Register("alice"), b.Register("bob"), s.Server("c.test").Register("carol"), b.Register("bert")
+				room := s.room(alice, `{"preset":"public_chat","initial_state":[
+					{"type":"m.room.history_visibility","state_key":"","content":{"history_visibility":"`+visibility+`"}}]}`)
+				s.join(bob, room, "a.test")
+				s.join(carol, room, "a.test")
+				s.settle()
+				cut.Store(true)
+				late := s.say(carol, room, "between us")
+				s.join(bert, room)
+				since := text(s.sync(bert), "next_batch")
+				s.settle()
+				cut.Store(false)
+				time.Sleep(3 * time.Hour)
+				s.hears(bob, room, late, "between us")
+				status, _ := bert.Do("GET", path("rooms", room, "event", late), nil)
+				news := string(bert.Must("GET", path("sync")+"?since="+since, nil))
+				if hidden := visibility != "shared"; hidden != (status == 404) || hidden == strings.Contains(news, "between us") {
+					t.Errorf("bert gets %d, and %s", status, news)
+				}
+				unread, _ := s.sync(bert).Get("rooms").Get("join").Get(room).Get("unread_notifications").Get("notification_count").Int()
+				if want := map[bool]int64{true: 1}[visibility == "shared"]; unread != want {
+					t.Errorf("bert has %d unread, want %d", unread, want)
+				}
+			})
+		})
+	}
 }

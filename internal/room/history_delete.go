@@ -176,11 +176,16 @@ func (h *historyPurge) keepThreads(ctx context.Context) error {
 	return nil
 }
 
-// deleteHighlights deletes the highlights of local users that are gone.
+// deleteHighlights deletes what is noted of events that are gone for local users by
+// themselves.
 func (h *historyPurge) deleteHighlights(ctx context.Context) error {
 	return h.eachLocal(ctx, h.num, func(tx *store.Tx, user id.UserID) error {
-		_, err := tx.Exec("DELETE FROM highlights WHERE user_id = $1 AND room = $2 AND place < $3", user, h.num, h.left.place)
-		return err
+		for _, table := range []string{"highlights", "hidden"} {
+			if _, err := tx.Exec("DELETE FROM "+table+" WHERE user_id = $1 AND room = $2 AND place < $3", user, h.num, h.left.place); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

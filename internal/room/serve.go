@@ -151,13 +151,13 @@ func everythingShared(visibilities []VisibilityAt) bool {
 func readServerMemberships(tx *store.Tx, room Num, server id.ServerName, upTo int64) (list []MembershipAt, err error) {
 	users, best := make(map[id.UserID]string), ""
 	for row, err := range tx.Query(
-		"SELECT user_id, place, pos, value FROM sights WHERE room = $1 AND user_id > '' AND place <= $2 ORDER BY place", room, upTo) {
+		"SELECT user_id, place, pos, value, "+mergedSight+" FROM sights WHERE room = $1 AND user_id > '' AND place <= $2 ORDER BY place", room, upTo) {
 		if err != nil {
 			return nil, err
 		}
 		var user id.UserID
 		var m MembershipAt
-		if err := row.Scan(&user, &m.Place, &m.Pos, &m.Membership); err != nil {
+		if err := row.Scan(&user, &m.Place, &m.Pos, &m.Membership, &m.Merged); err != nil {
 			return nil, err
 		}
 		if user.Server() != server {

@@ -109,7 +109,8 @@ func (w *world) checkSecret(r *place, g *graph, p *person, eventID string) {
 		w.count("sights of whose join does not count")
 		return
 	}
-	w.fail("%s: %s was shown an event that is hidden: the visibility is %q, the membership %q: %s", r.id, p.id, visibility, membership, e.json)
+	w.fail("%s: %s was shown an event that is hidden: on %s the visibility is %q, the membership %q: %s %s\n\n%s",
+		r.id, p.id, e.server.Name, visibility, membership, e.id, e.json, w.describeAll(r))
 }
 
 // undone reports whether the last that an event follows of the changes is that the
