@@ -53,8 +53,8 @@ type entry struct {
 	members  []memberChange
 	sight    *VisibilityAt // what the history visibility is from now on, if that changed
 	sightNum stateres.Num  // of the event that says so
-	hidden   []id.UserID   // local members who are not to see it
-	summary  *Summary      // what the room's is from now on, if it may have changed
+	hidden   hiding
+	summary  *Summary // what the room's is from now on, if it may have changed
 	// unwelcome says that guests cannot be in the room from now on.
 	unwelcome bool
 	tally     tally

@@ -324,7 +324,7 @@ func (g *Engine) forgetOne(b *journal.Batch, num Num, m localMember) {
 // deleteRows deletes what is stored of a room.
 func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 	if err := g.eachLocal(ctx, num, func(tx *store.Tx, user id.UserID) error {
-		for _, table := range []string{"spoken", "highlights", "hidden", "transactions"} {
+		for _, table := range []string{"spoken", "highlights", "transactions"} {
 			if _, err := tx.Exec("DELETE FROM "+table+" WHERE user_id = $1 AND room = $2", user, num); err != nil {
 				return err
 			}
@@ -339,6 +339,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 	for _, t := range []struct{ table, key, only string }{
 		{"state_nodes", "room, address", ""},
 		{"sights", "room, user_id, place", ""},
+		{"hidden", "room, user_id, place", ""},
 		{"relations", "room, parent, rel_type, place", ""},
 		{"summaries", "room", ""},
 		{"heirs", "user_id, room", ""},

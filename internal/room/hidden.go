@@ -2,7 +2,9 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -16,37 +18,52 @@ import (
 // been on its way for long may be from before somebody joined, though, and then be
 // hidden from that user: what decides is the state before the event,
 // https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-5
-// Each such event is noted for each such user of this server.
+// Each such event is noted for each such user of this server, and for strangers, which
+// is who is no member, if the history has become more visible meanwhile.
 
-// hides returns the local members who are not to see an event that came beside what
-// the room is. The caller holds mu.
-func (r *live) hides(ctx context.Context, m entry) (hidden []id.UserID, err error) {
-	then := &snapshot{ctx: ctx, room: r, root: m.before}
-	visibility := VisibilityOf(then.StateEvent(event.Tuple{Type: event.TypeHistoryVisibility}))
-	if then.fault != nil || visibility == WorldReadable || visibility == Shared {
-		return nil, then.fault
+// hiding is from whom an event is hidden that came beside what the room is.
+type hiding struct {
+	users []id.UserID // local, who are members or invited
+	// strangers is the visibility that holds for all others; empty if it is that of the
+	// room.
+	strangers Visibility
+}
+
+// hides finds out from whom an event is hidden. The caller holds mu.
+func (r *live) hides(ctx context.Context, m entry) (h hiding, err error) {
+	tuple := event.Tuple{Type: event.TypeHistoryVisibility}
+	then, now := &snapshot{ctx: ctx, room: r, root: m.before}, &snapshot{ctx: ctx, room: r, root: m.current}
+	visibility, since := VisibilityOf(then.StateEvent(tuple)), VisibilityOf(now.StateEvent(tuple))
+	if err := errors.Join(then.fault, now.fault); err != nil || visibility == WorldReadable {
+		return h, err
+	}
+	if since != visibility {
+		h.strangers = visibility
+	}
+	if visibility == Shared {
+		return h, nil
 	}
 	for c, err := range statetrie.Diff(ctx, r.nodes, m.before, m.current) {
 		if err != nil {
-			return nil, fmt.Errorf("comparing states of %s: %w", r.id, err)
+			return h, fmt.Errorf("comparing states of %s: %w", r.id, err)
 		}
 		user := id.UserID(c.StateKey)
 		if c.Type != event.TypeMember || !isUser(c.StateKey) || user.Server() != r.engine.server || user == m.event.Sender() {
 			continue
 		}
-		now, err := r.membershipOf(ctx, c.New)
+		is, err := r.membershipOf(ctx, c.New)
 		if err != nil {
-			return nil, err
+			return h, err
 		}
 		was, err := r.membershipOf(ctx, c.Old)
 		if err != nil {
-			return nil, err
+			return h, err
 		}
-		if now == event.MembershipJoin && !(sight{visibility: visibility, membership: was}).allows(m.place) {
-			hidden = append(hidden, user)
+		if (is == event.MembershipJoin || is == event.MembershipInvite) && !(sight{visibility: visibility, membership: was}).allows(m.place) {
+			h.users = append(h.users, user)
 		}
 	}
-	return hidden, nil
+	return h, nil
 }
 
 // membershipOf returns what a member event says, empty if there is none.
@@ -59,21 +76,51 @@ func (r *live) membershipOf(ctx context.Context, n uint64) (string, error) {
 }
 
 var insertHidden = &store.Insert{Table: "hidden", Columns: []store.Column{
-	{Name: "room", Type: store.Int}, {Name: "user_id", Type: store.Text}, {Name: "place", Type: store.Int},
+	{Name: "room", Type: store.Int}, {Name: "user_id", Type: store.Text}, {Name: "place", Type: store.Int}, {Name: "visibility", Type: store.Text},
 }}
 
 // writeHidden adds to the batch from whom the event is hidden. A /sync of theirs looks
 // closer, as if their membership had changed.
 func (m entry) writeHidden(b *journal.Batch, r *live) {
-	for _, user := range m.hidden {
-		b.Insert(insertHidden, r.num, user, m.place)
+	if m.hidden.strangers != "" {
+		b.Insert(insertHidden, r.num, "", m.place, string(m.hidden.strangers))
+	}
+	for _, user := range m.hidden.users {
+		b.Insert(insertHidden, r.num, user, m.place, "")
 		b.Append(journal.UserScope(user), journal.KindMembership, int64(r.num))
 	}
 }
 
-// readHidden returns the places whose events are hidden from a user, in order.
-func readHidden(tx *store.Tx, room Num, user id.UserID) ([]int64, error) {
-	return store.List[int64](tx, "SELECT place FROM hidden WHERE room = $1 AND user_id = $2 ORDER BY place", room, user)
+// hide takes out of what a user sees the places whose events are hidden.
+func (s *Sight) hide(tx *store.Tx, room Num, user id.UserID) error {
+	var places []int64
+	for row, err := range tx.Query(
+		"SELECT place, user_id > '', visibility FROM hidden WHERE room = $1 AND user_id IN ($2, '') ORDER BY place", room, string(user)) {
+		if err != nil {
+			return err
+		}
+		var place int64
+		var own bool
+		var visibility Visibility
+		if err := row.Scan(&place, &own, &visibility); err != nil {
+			return err
+		}
+		if own || !(sight{visibility, s.MembershipAt(place), s.lastJoin()}).allows(place) {
+			places = append(places, place)
+		}
+	}
+	s.Intervals = except(s.Intervals, slices.Compact(places))
+	return nil
+}
+
+// lastJoin is the place where the user joined last.
+func (s *Sight) lastJoin() (place int64) {
+	for _, m := range s.Memberships {
+		if m.Membership == event.MembershipJoin && !m.Outside {
+			place = m.Place
+		}
+	}
+	return place
 }
 
 // except takes places out of intervals; both are in order.

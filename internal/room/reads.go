@@ -127,14 +127,14 @@ func (m entry) highlights() iter.Seq2[id.UserID, highlight] {
 	}
 	return func(yield func(id.UserID, highlight) bool) {
 		for _, user := range m.tally.mentioned {
-			if !slices.Contains(m.hidden, user) && !yield(user, highlight{m.thread, m.place, mention}) {
+			if !slices.Contains(m.hidden.users, user) && !yield(user, highlight{m.thread, m.place, mention}) {
 				return
 			}
 		}
 		if everybody == (Total{}) {
 			return
 		}
-		for _, user := range m.hidden {
+		for _, user := range m.hidden.users {
 			if !yield(user, highlight{m.thread, m.place, Counts{-everybody.Unread, -everybody.Loud}}) {
 				return
 			}

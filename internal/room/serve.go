@@ -126,10 +126,14 @@ func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.Se
 		}
 		if everythingShared(visibilities) {
 			s.Memberships = []MembershipAt{{Place: at.Place + 1, Membership: event.MembershipJoin}}
+			s.Intervals = Visible(s.Memberships, visibilities, at.Place)
 			return nil
 		}
-		s.Memberships, err = readServerMemberships(tx, r.num, server, at.Place)
-		return err
+		if s.Memberships, err = readServerMemberships(tx, r.num, server, at.Place); err != nil {
+			return err
+		}
+		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+		return s.hide(tx, r.num, "")
 	})
 	if err != nil {
 		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", server, roomID, err)
@@ -137,7 +141,6 @@ func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.Se
 	if n := len(visibilities); n > 0 {
 		s.Visibility = visibilities[n-1].Visibility
 	}
-	s.Intervals = Visible(s.Memberships, visibilities, at.Place)
 	return s, nil
 }
 

@@ -90,7 +90,6 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	}
 	s := Sight{At: at, Visibility: Shared}
 	var visibilities []VisibilityAt
-	var hidden []int64
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		if s.Memberships, err = readMemberships(tx, r.num, user, at.Place); err != nil {
 			return err
@@ -98,7 +97,8 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 		if visibilities, err = readVisibilities(tx, r.num, at.Place); err != nil {
 			return err
 		}
-		if hidden, err = readHidden(tx, r.num, user); err != nil {
+		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+		if err := s.hide(tx, r.num, user); err != nil {
 			return err
 		}
 		err := tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
@@ -113,7 +113,6 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	if n := len(visibilities); n > 0 {
 		s.Visibility = visibilities[n-1].Visibility
 	}
-	s.Intervals = except(Visible(s.Memberships, visibilities, at.Place), hidden)
 	if m := s.Membership(); m == event.MembershipInvite || m == event.MembershipKnock {
 		s.Forgotten = false
 	}

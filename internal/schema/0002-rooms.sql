@@ -203,9 +203,10 @@ CREATE TABLE highlights (
 
 -- Places whose events local users do not see who were in the room when these came: by the state before them they were not.
 CREATE TABLE hidden (
-	room    bigint NOT NULL,
-	user_id text   NOT NULL,
-	place   bigint NOT NULL,
+	room       bigint NOT NULL,
+	user_id    text   NOT NULL, -- empty: whoever may not see it by this visibility
+	place      bigint NOT NULL,
+	visibility text   NOT NULL,
 	PRIMARY KEY (room, user_id, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
