@@ -21,7 +21,8 @@ import (
 // Each such event is noted for each such user of this server, and for strangers, which
 // is who is no member, if the history has become more visible meanwhile.
 
-// hiding is from whom an event is hidden that came beside what the room is.
+// hiding is from whom an event is hidden that came beside what the room is, or with which
+// the room became what it would not have by that event alone.
 type hiding struct {
 	users []id.UserID // local, who are members or invited
 	// strangers is the visibility that holds for all others; empty if it is that of the
@@ -29,7 +30,8 @@ type hiding struct {
 	strangers Visibility
 }
 
-// hides finds out from whom an event is hidden. The caller holds mu.
+// hides finds out from whom an event is hidden that does not change by itself what they
+// see. The caller holds mu.
 func (r *live) hides(ctx context.Context, m entry) (h hiding, err error) {
 	tuple := event.Tuple{Type: event.TypeHistoryVisibility}
 	then, now := &snapshot{ctx: ctx, room: r, root: m.before}, &snapshot{ctx: ctx, room: r, root: m.current}
@@ -37,7 +39,7 @@ func (r *live) hides(ctx context.Context, m entry) (h hiding, err error) {
 	if err := errors.Join(then.fault, now.fault); err != nil || visibility == WorldReadable {
 		return h, err
 	}
-	if since != visibility {
+	if since != visibility && !m.event.IsState(tuple.Type, "") {
 		h.strangers = visibility
 	}
 	if visibility == Shared {
@@ -48,7 +50,7 @@ func (r *live) hides(ctx context.Context, m entry) (h hiding, err error) {
 			return h, fmt.Errorf("comparing states of %s: %w", r.id, err)
 		}
 		user := id.UserID(c.StateKey)
-		if c.Type != event.TypeMember || !isUser(c.StateKey) || user.Server() != r.engine.server || user == m.event.Sender() {
+		if c.Type != event.TypeMember || !isUser(c.StateKey) || user.Server() != r.engine.server || m.event.IsState(event.TypeMember, c.StateKey) {
 			continue
 		}
 		is, err := r.membershipOf(ctx, c.New)

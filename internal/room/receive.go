@@ -483,7 +483,7 @@ func (r *live) merge(ctx context.Context, made entry, prev []stateres.Num) (entr
 		return made, err
 	}
 	present := r.row.root
-	if made, err = r.follow(ctx, made, others, heads); err != nil || made.before == present {
+	if made, err = r.follow(ctx, made, others, heads); err != nil || made.before == present && !made.merges {
 		return made, err
 	}
 	made.hidden, err = r.hides(ctx, made)

@@ -105,7 +105,7 @@ func (n *node) checkSight(roomID id.RoomID, user id.UserID, states []eventauth.M
 	last := len(states)
 	for _, it := range n.items(roomID) {
 		place := int(it.Place)
-		if place > 1 && it.Before != roots[place-2] {
+		if place > 1 && (it.Before != roots[place-2] || it.Merges) {
 			n.checkBeside(s, it, states, user)
 		} else if got, want := s.Sees(int64(place)), naivelySees(states, user, place) && !s.Forgotten; got != want {
 			n.t.Errorf("%s sees place %d of %d: %v, want %v; %v", user, place, last, got, want, s)
