@@ -29,6 +29,7 @@ var rowsOfRooms = map[string]struct {
 	"events":               {},
 	"heirs":                {rare: true},
 	"gaps":                 {rare: true},
+	"hidden":               {rare: true},
 	"highlights":           {},
 	"memberships":          {left: "clients that were away are told that their users have left"},
 	"notice_rooms":         {},

@@ -101,9 +101,9 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 			}
 			return n, true, err
 		},
-		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) error {
-			_, err := rooms.ReceiveFrom(ctx, server, e)
-			return err
+		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error) {
+			_, err = rooms.ReceiveFrom(ctx, server, e)
+			return errors.Is(err, room.ErrSilent), err
 		},
 		Stray: func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error {
 			return rooms.Stray(ctx, server, pdu)
