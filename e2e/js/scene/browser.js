@@ -105,7 +105,7 @@ class Tab {
 
 Tab.prototype.gathers = Device.prototype.gathers;
 
-for (const what of ["joins", "says", "deciphers", "secures", "saves", "sendsFile", "readsFile", "readsAll"]) {
+for (const what of ["joins", "says", "deciphers", "secures", "saves", "sendsFile", "readsFile", "readsAll", "showsCode", "scansCode", "meets"]) {
     Tab.prototype[what] = function (...args) {
         return this.does(what, ...args);
     };
