@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"parley/internal/bucket"
+	"parley/internal/bucket/buckettest"
 	"parley/internal/endpoint"
 	"parley/internal/media"
 	"parley/internal/openapi"
@@ -197,6 +199,37 @@ func TestWithoutATokenThereIsOnlyWhatIsPublic(t *testing.T) {
 			t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
 		}
 	}, func(o *media.Options) { o.Public = true })
+}
+
+func TestWhoMayBeIsSentToWhereTheFileIs(t *testing.T) {
+	service := buckettest.New(t)
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "hello", "text/plain", "")
+		for call, want := range map[string]int{
+			authedDownload + at: 307,
+			strings.Replace(authedDownload, "GET", "HEAD", 1) + at:                            200,
+			"GET /_matrix/media/v3/download/" + at:                                            200,
+			"GET /_matrix/media/v3/download/" + at + "?allow_redirect=true":                   307,
+			"GET /_matrix/media/v3/download/" + at + "?allow_redirect=false":                  200,
+			"GET /_matrix/media/v3/download/" + at + "/name?allow_redirect=true":              307,
+			"HEAD /_matrix/media/v3/download/" + at + "?allow_redirect=true":                  200,
+			"GET /_matrix/media/v3/download/a.test/unknown?allow_redirect=true":               404,
+			"GET /_matrix/media/v3/thumbnail/" + at + "?allow_redirect=true&width=1&height=1": 400,
+		} {
+			w := s.send("alice", call, "")
+			if w.Code != want || (want == 307) != strings.HasPrefix(w.Header().Get("Location"), service.URL) {
+				t.Errorf("%s: got %d %v, want %d", call, w.Code, w.Header(), want)
+			}
+		}
+	}, func(o *media.Options) {
+		b, err := bucket.Open(bucket.Options{
+			Endpoint: service.URL, Region: "us-east-1", Name: buckettest.Name, AccessKey: "key", SecretKey: "secret", Owner: "a.test",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Bucket, o.ShelfSize, o.Redirect, o.Public = b, 1<<20, true, true
+	})
 }
 
 func TestURIsThatAreNoneNameNothing(t *testing.T) {

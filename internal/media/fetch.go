@@ -185,7 +185,7 @@ func (s *Store) keepFetched(ctx context.Context, u id.ContentURI, header http.He
 // keepCopy keeps what can be had again, and makes room for it.
 func (s *Store) keepCopy(ctx context.Context, in *incoming, m Media) error {
 	m.Hash, m.Size, m.Created, m.Public, m.Cached = in.hash, in.size, time.Now(), s.o.Public, true
-	err := s.files.keep(in, func() error {
+	err := s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error { return insert(tx, m) })
 	})
 	if err := s.orRelease(in.hash, err, "keeping "+string(m.URI)); err != nil {

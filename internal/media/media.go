@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/bucket"
 	"parley/internal/remote"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -30,6 +31,12 @@ type Options struct {
 	// CacheSize is how many bytes may be kept of what can be had again, and a few per
 	// cent more for a while.
 	CacheSize int64
+	// Bucket is where the contents are; nil: Dir has all of them. Otherwise that has
+	// copies of some, and pictures, which take ShelfSize bytes.
+	Bucket    *bucket.Bucket
+	ShelfSize int64
+	// Redirect sends who asks for a content to the bucket, if it may be sent on.
+	Redirect bool
 	// Public lets everybody have what comes from now on without an access token.
 	Public bool
 	// Previews says whether there are previews of pages of the web.
@@ -53,6 +60,7 @@ type Store struct {
 	fetches  flights[id.ContentURI]
 	pictures flights[string]
 	pages    flights[string]
+	brought  flights[Hash]
 	// fetching, browsing and drawing have places for what may go on at a time.
 	fetching, browsing *gate
 	drawing            *drawing
@@ -69,7 +77,7 @@ func New(db *store.DB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
+	s := &Store{db: db, o: o, files: newFiles(o), fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }

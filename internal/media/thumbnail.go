@@ -89,18 +89,27 @@ func (s *Store) Thumbnail(ctx context.Context, r Request, t Thumbnail) (*File, e
 		return nil, mxerr.New(mxerr.InvalidParam, "A thumbnail has a width and a height of at least a pixel")
 	}
 	t.Width, t.Height = min(t.Width, longestSide), min(t.Height, longestSide)
-	m, f, err := s.open(ctx, r)
+	r.Redirect = false // pictures are here
+	m, err := s.settled(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
-	path := filepath.Join(s.files.thumbnails(m.Hash), t.name())
 	// What was drawn may be gone again, where very many are wanted.
 	for range 3 {
-		picture, err := openPicture(path, m.Hash)
+		path := filepath.Join(s.files.thumbnails(m.Hash), t.name())
+		picture, err := s.files.openPicture(path, m.Hash)
+		if err == nil {
+			s.uses.note(m)
+		}
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return picture, faultOf(err, "opening a thumbnail of %s", r.URI)
 		}
+		var f *File
+		if m, f, err = s.open(ctx, r); err != nil {
+			return nil, err
+		}
+		f.Close()
+		path = filepath.Join(s.files.thumbnails(m.Hash), t.name())
 		err = fly(ctx, s, &s.pictures, path, drawTime, func(ctx context.Context) error { return s.draw(ctx, m, t, path) })
 		if err != nil {
 			return nil, s.drawError(r.URI, err)
@@ -126,7 +135,7 @@ func (s *Store) drawError(u id.ContentURI, err error) error {
 	return faultOf(err, "drawing a thumbnail of %s", u)
 }
 
-func openPicture(path string, of Hash) (*File, error) {
+func (f *files) openPicture(path string, of Hash) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -137,14 +146,17 @@ func openPicture(path string, of Hash) (*File, error) {
 	if err != nil && err != io.EOF || failed != nil {
 		return nil, errors.Join(err, failed, file.Close())
 	}
+	if f.bucket != nil {
+		f.touch(file)
+	}
 	kind := formatOf(head[:n])
 	name := map[format]string{formatJPEG: "thumbnail.jpg", formatPNG: "thumbnail.png", formatGIF: "thumbnail.gif", formatWebP: "thumbnail.webp"}[kind]
-	return &File{File: file, Size: info.Size(), Type: string(kind), Name: name, tag: of.String()[:32] + "-" + filepath.Base(path)}, nil
+	return &File{ReadSeekCloser: file, Size: info.Size(), Type: string(kind), Name: name, tag: of.String()[:32] + "-" + filepath.Base(path)}, nil
 }
 
 // draw makes a picture, and keeps it.
 func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) error {
-	content, err := os.Open(s.files.content(m.Hash))
+	content, err := s.local(ctx, m)
 	if err != nil {
 		return err
 	}

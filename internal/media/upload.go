@@ -41,7 +41,7 @@ func (s *Store) Upload(ctx context.Context, user id.UserID, u Upload, body io.Re
 	}
 	m := s.uploaded(user, u, in)
 	m.URI = s.newURI()
-	err = s.files.keep(in, func() error {
+	err = s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error {
 			if err := s.within(tx, user, in.size); err != nil {
 				return err
@@ -99,7 +99,8 @@ func (s *Store) orRelease(h Hash, err error, doing string) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, store.ErrUnknown) { // or the sweep has to find out
+	// What may be there after all, or is where nothing can be done, is left for the sweep.
+	if !errors.Is(err, store.ErrUnknown) && !errors.Is(err, errUnreachable) {
 		if failed := s.files.release(h, s.referred(s.life)); failed != nil {
 			s.o.Log.Warn("a file is left to be swept", "err", failed)
 		}
@@ -156,7 +157,7 @@ func (s *Store) Fill(ctx context.Context, user id.UserID, u id.ContentURI, up Up
 		return err
 	}
 	m := s.uploaded(user, up, in)
-	err = s.files.keep(in, func() error {
+	err = s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error {
 			// Another request may have been faster, and the time may be over.
 			found, err := findIn(tx, u)
