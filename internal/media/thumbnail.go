@@ -173,6 +173,9 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	memory := p.memory
 	if moving {
 		memory = p.frames.pixels + 12*p.area()
+		if p.format != formatGIF { // which is decoded as a whole
+			memory = 24*p.area() + 2*mostFrame
+		}
 	}
 	if memory > mostMemory {
 		return errTooLarge
@@ -184,10 +187,7 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	defer leave()
 	var picture bytes.Buffer
 	if moving {
-		var animation *gif.GIF
-		if animation, err = drawAnimation(content, l); err == nil {
-			err = gif.EncodeAll(&picture, animation)
-		}
+		err = drawAnimation(&picture, content, &p, l)
 	} else {
 		err = drawStill(&picture, content, &p, l)
 	}
@@ -305,14 +305,17 @@ func (l layout) shrunk() image.Rectangle {
 }
 
 // drawStill draws an image, or the first frame of one.
-func drawStill(out io.Writer, content io.Reader, p *picture, l layout) error {
+func drawStill(out io.Writer, content source, p *picture, l layout) error {
 	src, err := decode(content, p)
 	if err != nil {
 		return errNoPicture
 	}
 	if b := src.Bounds(); b != image.Rect(0, 0, p.width, p.height) {
 		canvas := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
-		draw.Draw(canvas, b, src, b.Min, draw.Src)
+		if len(p.frames.shots) > 0 && p.format == formatWebP {
+			b = p.frames.shots[0].rect
+		}
+		draw.Draw(canvas, b, src, src.Bounds().Min, draw.Src)
 		src = canvas
 	}
 	small := image.NewRGBA(image.Rect(0, 0, l.width, l.height))
@@ -326,7 +329,7 @@ func drawStill(out io.Writer, content io.Reader, p *picture, l layout) error {
 	return err
 }
 
-func decode(content io.Reader, p *picture) (image.Image, error) {
+func decode(content source, p *picture) (image.Image, error) {
 	switch p.format {
 	case formatJPEG:
 		return jpeg.Decode(content)
@@ -334,6 +337,9 @@ func decode(content io.Reader, p *picture) (image.Image, error) {
 		return png.Decode(content)
 	case formatGIF:
 		return gif.Decode(content)
+	}
+	if len(p.frames.shots) > 0 {
+		return p.decodeShot(content, &p.frames.shots[0])
 	}
 	return webp.Decode(content)
 }

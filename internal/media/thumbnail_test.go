@@ -299,7 +299,10 @@ func TestHostileImagesAreRefused(t *testing.T) {
 
 func TestNoInputMakesDrawingPanic(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	inputs := [][]byte{encoded(t, scenery(90, 70), formatPNG), lying(t, scenery(90, 70), 6), moving(t, 40, 30, 3)}
+	inputs := [][]byte{
+		encoded(t, scenery(90, 70), formatPNG), lying(t, scenery(90, 70), 6), moving(t, 40, 30, 3),
+		sheet(100, 50, red, green, blue).apng(), sheet(100, 50, red, green, blue).webp(),
+	}
 	for i := range 1000 {
 		b := bytes.Clone(inputs[i%len(inputs)])
 		for range 1 + random.IntN(4) {
@@ -317,7 +320,7 @@ func TestNoInputMakesDrawingPanic(t *testing.T) {
 			}
 			drawStill(io.Discard, bytes.NewReader(b), &p, l)
 			if p.moves() {
-				drawAnimation(bytes.NewReader(b), l)
+				drawAnimation(io.Discard, bytes.NewReader(b), &p, l)
 			}
 		}
 	}
