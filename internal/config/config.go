@@ -165,6 +165,8 @@ type Media struct {
 	CacheSize int64  // media.cache_size
 	Public    bool   // media.public
 	Previews  bool   // media.previews
+	Vips      string // media.vips
+	FFmpeg    string // media.ffmpeg
 }
 
 // Bucket says where the files are, on the disk only if Name is empty.
@@ -620,6 +622,21 @@ Whether users get previews of pages of the web that messages link to.
 
 This server then asks for what others have linked to, and nobody in private networks unless outbound.allow_private_networks
 is set.`,
+	},
+	{
+		name: "media.vips", example: "/usr/bin/vips",
+		value: path("FILE", func(c *Config) *string { return &c.Media.Vips }),
+		doc: `
+The program vips, which makes thumbnails of AVIF and HEIF. Without it there are none.
+
+It is run with little time, memory and nothing of this server's around it; still it is a parser in C of what strangers send.`,
+	},
+	{
+		name: "media.ffmpeg", example: "/usr/bin/ffmpeg",
+		value: path("FILE", func(c *Config) *string { return &c.Media.FFmpeg }),
+		doc: `
+The program ffmpeg, which makes thumbnails of videos (MP4, QuickTime, Matroska, WebM, Ogg). Without it there are none. It is run
+like vips.`,
 	},
 	{
 		name: "bucket.name", example: "parley-files",

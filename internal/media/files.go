@@ -273,7 +273,7 @@ func (f *files) clean() error {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), f.run+"-") {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
 	return err

@@ -39,6 +39,8 @@ type Options struct {
 	Redirect bool
 	// Public lets everybody have what comes from now on without an access token.
 	Public bool
+	// Vips and FFmpeg are the programs that draw what nothing here decodes; empty: none.
+	Vips, FFmpeg string
 	// Previews says whether there are previews of pages of the web.
 	Previews bool
 	// Servers are those that media of others come from, and Web is everything else.
@@ -67,7 +69,8 @@ type Store struct {
 
 	arrivals arrivals
 	uses     uses
-	failures failures
+	failures failures[id.ContentURI]
+	unseen   failures[Hash] // of which no program could make a picture
 	// grown is by how many bytes the copies have grown since room was made for them.
 	grown atomic.Int64
 }

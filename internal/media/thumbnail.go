@@ -162,6 +162,17 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	}
 	defer content.Close()
 	p, err := examine(content)
+	if errors.Is(err, errNoPicture) {
+		poster, failed := s.poster(ctx, m, content)
+		if failed != nil {
+			return failed
+		}
+		if poster != nil {
+			defer poster.Close()
+			content = poster
+			p, err = examine(poster)
+		}
+	}
 	if err != nil {
 		return err
 	}

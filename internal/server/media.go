@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os/exec"
 	"path/filepath"
 
 	"parley/internal/bucket"
@@ -19,7 +21,20 @@ func (p *parts) mediaOptions(c config.Config) (media.Options, error) {
 	o := media.Options{
 		Server: p.name, Dir: dir, MaxUpload: c.Media.MaxUpload, MaxRemote: c.Media.MaxRemote, UserQuota: c.Media.UserQuota,
 		CacheSize: c.Media.CacheSize, Public: c.Media.Public, Previews: c.Media.Previews, Servers: p.federation.servers, Web: p.outbound, Log: p.log,
-		ShelfSize: c.Bucket.ShelfSize, Redirect: c.Bucket.Redirect,
+		Vips: c.Media.Vips, FFmpeg: c.Media.FFmpeg, ShelfSize: c.Bucket.ShelfSize, Redirect: c.Bucket.Redirect,
+	}
+	for _, program := range []*string{&o.Vips, &o.FFmpeg} {
+		if *program == "" {
+			continue
+		}
+		path, err := exec.LookPath(*program)
+		if err == nil {
+			path, err = filepath.Abs(path)
+		}
+		if err != nil {
+			return o, fmt.Errorf("a program that draws: %w", err)
+		}
+		*program = path
 	}
 	if c.Bucket.Name == "" {
 		return o, nil
