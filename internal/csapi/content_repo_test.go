@@ -117,6 +117,39 @@ func TestAFileComesBackAsItWasUploaded(t *testing.T) {
 	})
 }
 
+// TestWhatBrowsersWouldRunIsSavedInstead is of all endpoints that give out files. What
+// the files are called says nothing of where they go.
+func TestWhatBrowsersWouldRunIsSavedInstead(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		for kind, content := range map[string]string{
+			"image/svg+xml":          `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`,
+			"text/html":              "<script>alert(1)</script>",
+			"application/xhtml+xml":  `<html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>`,
+			"text/javascript":        "alert(1)",
+			"application/javascript": "alert(1)",
+			"text/xml":               `<?xml-stylesheet href="x.xsl"?><x/>`,
+			"application/pdf":        "%PDF-1.7",
+			"application/zip":        "PK\x03\x04",
+			"image/png, text/html":   "<script>alert(1)</script>",
+		} {
+			at := s.upload("alice", content, kind, "..%2F..%2F..%5Cevil.exe")
+			for _, call := range []string{authedDownload + at, authedDownload + at + "/..%2F..%2F..%5Cevil.exe", "GET /_matrix/media/v3/download/" + at, "GET /_matrix/media/v3/download/" + at + "/%2Fetc%2Fevil.exe"} {
+				w := s.send("alice", call, "")
+				h := w.Header()
+				if w.Code != 200 || w.Body.String() != content {
+					t.Errorf("%s, %s: got %d %s", kind, call, w.Code, w.Body)
+				}
+				if h.Get("Content-Disposition") != "attachment; filename=evil.exe" || h.Get("X-Content-Type-Options") != "nosniff" ||
+					!strings.HasPrefix(h.Get("Content-Security-Policy"), "sandbox; default-src 'none'; script-src 'none';") {
+					t.Errorf("%s, %s: got %v", kind, call, h)
+				}
+			}
+			// That it says to be an image does not make it one.
+			s.expect("a picture of "+kind, s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=10&height=10", ""), 400, "M_UNKNOWN")
+		}
+	}, func(o *media.Options) { o.Public = true })
+}
+
 func TestPartsOfAFileCanBeHad(t *testing.T) {
 	playContent(t, func(s *contentScene) {
 		at := s.upload("alice", "0123456789", "text/plain", "")
