@@ -47,7 +47,10 @@ func (s *Store) fetchOnce(ctx context.Context, r Request) error {
 			leave()
 		}
 		// What has not come may do so at any moment.
-		if err = fetchError(r.URI, err); err != nil && s.life.Err() == nil && !errors.Is(err, mxerr.NotYetUploaded) && !isFault(err) {
+		if err = fetchError(r.URI, err); err != nil {
+			s.counters.fetchFailures.Add(1)
+		}
+		if err != nil && s.life.Err() == nil && !errors.Is(err, mxerr.NotYetUploaded) && !isFault(err) {
 			s.failures.note(r.URI, err, failureTime)
 		}
 		return err
@@ -192,6 +195,7 @@ func (s *Store) keepCopy(ctx context.Context, in *incoming, m Media) error {
 	if err := s.orRelease(in.hash, err, "keeping "+string(m.URI)); err != nil {
 		return fault{err}
 	}
+	s.counters.copied(in.size)
 	if s.grown.Add(in.size) < s.o.CacheSize/32 {
 		return nil
 	}

@@ -24,6 +24,15 @@ type Hash [sha256.Size]byte
 
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// ParseHash reads a hash as String writes it.
+func ParseHash(text string) (h Hash, ok bool) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(h) {
+		return h, false
+	}
+	return Hash(raw), true
+}
+
 // errTooLarge: there is more than may be kept.
 var errTooLarge = errors.New("the content is too large")
 
@@ -47,7 +56,7 @@ type files struct {
 	made map[string]bool // directories that are known to be there
 	held map[Hash]int    // by how many contents are held (hold)
 
-	trouble atomic.Int64 // how often the bucket failed
+	counters *counters
 
 	// Where there is a bucket: by how many bytes the directory has grown since who
 	// makes room was told through full, and after how many that is told.
@@ -56,10 +65,10 @@ type files struct {
 	full   chan struct{}
 }
 
-func newFiles(o Options) *files {
+func newFiles(o Options, c *counters) *files {
 	return &files{
 		dir: o.Dir, bucket: o.Bucket, log: o.Log, run: rand.Text()[:8], made: make(map[string]bool), held: make(map[Hash]int),
-		growth: o.ShelfSize / 32, full: make(chan struct{}, 1),
+		counters: c, growth: o.ShelfSize / 32, full: make(chan struct{}, 1),
 	}
 }
 
@@ -230,38 +239,42 @@ func (f *files) place(in *incoming) error {
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
-	if f.bucket != nil && f.grown.Add(in.size) > f.growth {
+	if err != nil || f.bucket == nil {
+		return err
+	}
+	f.counters.shelfBytes.Add(in.size)
+	if f.grown.Add(in.size) > f.growth {
 		f.grown.Store(0)
 		select {
 		case f.full <- struct{}{}:
 		default: // somebody is about to make room
 		}
 	}
-	return err
+	return nil
 }
 
 // release removes a content that no row names any more, as referred says while
-// nobody can change that. What cannot be removed from the bucket is left for the sweep.
-func (f *files) release(h Hash, referred func(Hash) (bool, error)) error {
+// nobody can change that, and reports whether it did. What cannot be removed from the bucket is left for the sweep.
+func (f *files) release(h Hash, referred func(Hash) (bool, error)) (gone bool, err error) {
 	defer f.lock(h)()
 	if f.isHeld(h) {
-		return nil // who holds it names it, or releases it
+		return false, nil // who holds it names it, or releases it
 	}
 	if used, err := referred(h); used || err != nil {
-		return err
+		return false, err
 	}
 	if f.bucket != nil {
 		f.withdraw(h)
 	}
 	// The pictures go first: what is left of them would have no content to be found by.
-	err := os.RemoveAll(f.thumbnails(h))
+	err = os.RemoveAll(f.thumbnails(h))
 	if err == nil {
 		err = os.Remove(f.content(h))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing media: %w", err)
+		return false, fmt.Errorf("removing media: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // clean removes what earlier processes had begun to receive.

@@ -51,9 +51,10 @@ type Options struct {
 
 // Store is the media of a server. It is safe for concurrent use.
 type Store struct {
-	db    *store.DB
-	o     Options
-	files *files
+	db       *store.DB
+	o        Options
+	files    *files
+	counters *counters
 
 	// What is done for several who ask for it, which goes on when one of them leaves.
 	life     context.Context
@@ -80,7 +81,8 @@ func New(db *store.DB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, o: o, files: newFiles(o), fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
+	c := &counters{}
+	s := &Store{db: db, o: o, files: newFiles(o, c), counters: c, fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }

@@ -24,6 +24,7 @@ func (s *Store) Run(ctx context.Context) {
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { s.sweepAgain(ctx) }) // taking files to a bucket may take days
 	defer sweeping.Wait()
+	s.report(ctx, "looking how much there is", errors.Join(s.evict(ctx), s.trim(ctx)))
 	uses, tidy := time.NewTicker(noteUses), time.NewTicker(tidyEvery)
 	defer uses.Stop()
 	defer tidy.Stop()
@@ -114,12 +115,15 @@ func (s *Store) evict(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking for what was not used: %w", err)
 		}
+		s.counters.copyBytes.Store(bytes)
 		if bytes <= s.o.CacheSize || len(oldest) == 0 {
 			return nil
 		}
 		n := 0
 		for ; n < len(oldest) && bytes > s.o.CacheSize; n++ {
 			bytes -= oldest[n].Size
+			s.counters.evicted.Add(1)
+			s.counters.evictedBytes.Add(oldest[n].Size)
 		}
 		if err := s.remove(ctx, oldest[:n]); err != nil {
 			return err
@@ -143,7 +147,8 @@ func (s *Store) remove(ctx context.Context, list []Media) error {
 	var errs []error
 	for _, m := range list {
 		if !m.pending() {
-			errs = append(errs, s.files.release(m.Hash, s.referred(ctx)))
+			_, err := s.files.release(m.Hash, s.referred(ctx))
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

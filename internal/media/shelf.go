@@ -3,7 +3,6 @@ package media
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,7 +47,7 @@ func (f *files) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	f.trouble.Add(1)
+	f.counters.bucketFailures.Add(1)
 	f.log.Warn("the bucket of media fails", "err", err)
 	return mxerr.New(mxerr.Unknown, "The files of this server cannot be reached at present").
 		WithStatus(http.StatusBadGateway).Wrap(fmt.Errorf("%w: %w", errUnreachable, err))
@@ -247,7 +246,7 @@ func (f *files) trim(ctx context.Context, most int64) error {
 			}
 			one := onShelf{path: path, size: info.Size(), used: info.ModTime()}
 			if kind == "files" {
-				one.hash, _ = hashOf(strings.ReplaceAll(path[len(root)+1:], string(filepath.Separator), ""))
+				one.hash, _ = ParseHash(strings.ReplaceAll(path[len(root)+1:], string(filepath.Separator), ""))
 			}
 			all = append(all, one)
 			total += one.size
@@ -257,6 +256,7 @@ func (f *files) trim(ctx context.Context, most int64) error {
 			return fmt.Errorf("looking for what was not used: %w", err)
 		}
 	}
+	defer func() { f.counters.shelfBytes.Store(total) }()
 	if total <= most {
 		return nil
 	}
@@ -280,13 +280,4 @@ func (f *files) trim(ctx context.Context, most int64) error {
 		total -= one.size
 	}
 	return nil
-}
-
-// hashOf reads a hash.
-func hashOf(text string) (h Hash, ok bool) {
-	raw, err := hex.DecodeString(text)
-	if err != nil || len(raw) != len(h) {
-		return h, false
-	}
-	return Hash(raw), true
 }

@@ -258,7 +258,7 @@ func TestABucketThatFailsIsAClearErrorAndLosesNothing(t *testing.T) {
 			}
 		}
 		s.expectFiles("afterwards", 0)
-		if s.files.trouble.Load() == 0 {
+		if s.Counts().BucketFailures == 0 {
 			t.Error("nobody is told")
 		}
 		s.forget(u) // the object is left

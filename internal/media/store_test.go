@@ -81,6 +81,9 @@ func TestWhatIsTooMuchIsRefused(t *testing.T) {
 			}
 		}
 		s.expectFiles("what was refused is gone", 2)
+		if c := s.Counts(); c.Uploads != 2 || c.UploadBytes != 15 || c.Refused != 2 {
+			t.Errorf("counted were %+v", c)
+		}
 		s.upload("@bob:a.test", "1234567890")
 	}, small)
 }
@@ -112,6 +115,9 @@ func TestACrashLeavesNothingForEver(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.expectFiles("what is known, and what is on its way", 2)
+		if c := s.Counts(); c.Collected != 2 {
+			t.Errorf("counted were %+v", c)
+		}
 		if got := s.content(kept); got != "kept" {
 			t.Errorf("got %q", got)
 		}

@@ -83,7 +83,7 @@ func (w *sweep) local(ctx context.Context, kind, shard string, do func(known, un
 		}
 		var hashes []Hash
 		for _, name := range names {
-			if h, ok := hashOf(shard + name); ok {
+			if h, ok := ParseHash(shard + name); ok {
 				hashes = append(hashes, h)
 			}
 		}
@@ -112,8 +112,12 @@ func (w *sweep) divide(hashes []Hash, do func(known, unknown []Hash) error) erro
 
 func (w *sweep) releaseAll(hashes []Hash) error {
 	for _, h := range hashes {
-		if err := w.release(h, w.referred); err != nil {
+		gone, err := w.release(h, w.referred)
+		if err != nil {
 			return err
+		}
+		if gone {
+			w.counters.collected.Add(1)
 		}
 	}
 	return nil
@@ -127,7 +131,7 @@ func (w *sweep) remote(ctx context.Context, shard string) error {
 		if err != nil {
 			return w.unreachable(ctx, err)
 		}
-		if h, ok := hashOf(strings.ReplaceAll(strings.TrimPrefix(key, "files/"), "/", "")); ok {
+		if h, ok := ParseHash(strings.ReplaceAll(strings.TrimPrefix(key, "files/"), "/", "")); ok {
 			there[h] = true
 		}
 	}

@@ -205,6 +205,7 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	if err != nil {
 		return err
 	}
+	s.counters.drawn.Add(1)
 	return s.files.keepPicture(m.Hash, path, func(to string) error { return writeSynced(to, &picture) })
 }
 

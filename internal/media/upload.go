@@ -49,7 +49,10 @@ func (s *Store) Upload(ctx context.Context, user id.UserID, u Upload, body io.Re
 			return insert(tx, m)
 		})
 	})
-	return m.URI, s.orRelease(in.hash, err, "storing an upload of "+string(user))
+	if err = s.orRelease(in.hash, err, "storing an upload of "+string(user)); err == nil {
+		s.counters.uploaded(in.size)
+	}
+	return m.URI, err
 }
 
 // uploaded is what is noted of an upload.
@@ -76,6 +79,7 @@ func (s *Store) within(tx *store.Tx, user id.UserID, more int64) error {
 	}
 	bytes, err := taken(tx, user)
 	if err == nil && bytes+more > s.o.UserQuota {
+		s.counters.refused.Add(1)
 		err = mxerr.New(mxerr.Forbidden, "You have uploaded %d bytes, and may upload no more than %d", bytes, s.o.UserQuota)
 	}
 	return err
@@ -101,7 +105,7 @@ func (s *Store) orRelease(h Hash, err error, doing string) error {
 	}
 	// What may be there after all, or is where nothing can be done, is left for the sweep.
 	if !errors.Is(err, store.ErrUnknown) && !errors.Is(err, errUnreachable) {
-		if failed := s.files.release(h, s.referred(s.life)); failed != nil {
+		if _, failed := s.files.release(h, s.referred(s.life)); failed != nil {
 			s.o.Log.Warn("a file is left to be swept", "err", failed)
 		}
 	}
@@ -183,6 +187,7 @@ func (s *Store) Fill(ctx context.Context, user id.UserID, u id.ContentURI, up Up
 	if err := s.orRelease(in.hash, err, "storing the content of "+string(u)); err != nil {
 		return err
 	}
+	s.counters.uploaded(in.size)
 	s.arrivals.tell(u)
 	return nil
 }
