@@ -3,6 +3,7 @@ package csapi
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 type contentScene struct {
 	t     *testing.T
 	media *media.Store
+	dir   string // of what there is beside a bucket
 	table http.Handler
 }
 
@@ -30,7 +32,7 @@ func playContent(t *testing.T, play func(s *contentScene), change ...func(*media
 		for _, f := range change {
 			f(&o)
 		}
-		s := &contentScene{t: t, media: media.New(db, o)}
+		s := &contentScene{t: t, media: media.New(db, o), dir: o.Dir}
 		t.Cleanup(s.media.Close)
 		api := New(Parts{Name: "a.test", Media: s.media, Settings: Settings{MaxUpload: o.MaxUpload}})
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: someCallers()}, api.contentRoutes()))
@@ -255,14 +257,39 @@ func TestWhoMayBeIsSentToWhereTheFileIs(t *testing.T) {
 			}
 		}
 	}, func(o *media.Options) {
-		b, err := bucket.Open(bucket.Options{
-			Endpoint: service.URL, Region: "us-east-1", Name: buckettest.Name, AccessKey: "key", SecretKey: "secret", Owner: "a.test",
-		})
-		if err != nil {
+		o.Bucket, o.ShelfSize, o.Redirect, o.Public = bucketOf(t, service), 1<<20, true, true
+	})
+}
+
+func bucketOf(t *testing.T, service *buckettest.Service) *bucket.Bucket {
+	t.Helper()
+	b, err := bucket.Open(bucket.Options{
+		Endpoint: service.URL, Region: "us-east-1", Name: buckettest.Name, AccessKey: "key", SecretKey: "secret", Owner: "a.test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestWhereFilesAreMayFail(t *testing.T) {
+	service := buckettest.New(t)
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", strings.Repeat("x", 1000), "text/plain", "")
+		service.Fail()
+		defer service.Before(nil)
+		s.expect("an upload", s.send("alice", "POST /_matrix/media/v3/upload", "hello"), 502, "M_UNKNOWN")
+		// At hand, because it has just come.
+		if w := s.send("alice", authedDownload+at, ""); w.Code != 200 {
+			t.Errorf("a download: %d %s", w.Code, w.Body)
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
 			t.Fatal(err)
 		}
-		o.Bucket, o.ShelfSize, o.Redirect, o.Public = b, 1<<20, true, true
-	})
+		s.expect("a download", s.send("alice", authedDownload+at, ""), 502, "M_UNKNOWN")
+		s.expect("a thumbnail", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=1&height=1", ""), 502, "M_UNKNOWN")
+		s.expect("what was never there", s.send("alice", authedDownload+"a.test/unknown", ""), 404, "M_NOT_FOUND")
+	}, func(o *media.Options) { o.Bucket, o.ShelfSize = bucketOf(t, service), 4000 })
 }
 
 func TestURIsThatAreNoneNameNothing(t *testing.T) {

@@ -46,10 +46,10 @@ func (s *Store) fetchOnce(ctx context.Context, r Request) error {
 			err = s.fetch(ctx, r)
 			leave()
 		}
-		// What has not come may do so at any moment.
 		if err = fetchError(r.URI, err); err != nil {
 			s.counters.fetchFailures.Add(1)
 		}
+		// What has not come may do so at any moment.
 		if err != nil && s.life.Err() == nil && !errors.Is(err, mxerr.NotYetUploaded) && !isFault(err) {
 			s.failures.note(r.URI, err, failureTime)
 		}

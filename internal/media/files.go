@@ -63,6 +63,8 @@ type files struct {
 	grown  atomic.Int64
 	growth int64
 	full   chan struct{}
+	// resting is until when nothing is removed from the bucket, as that has failed.
+	resting atomic.Int64
 }
 
 func newFiles(o Options, c *counters) *files {
@@ -254,7 +256,8 @@ func (f *files) place(in *incoming) error {
 }
 
 // release removes a content that no row names any more, as referred says while
-// nobody can change that, and reports whether it did. What cannot be removed from the bucket is left for the sweep.
+// nobody can change that, and reports whether it did. What cannot be removed from the
+// bucket is left for the sweep.
 func (f *files) release(h Hash, referred func(Hash) (bool, error)) (gone bool, err error) {
 	defer f.lock(h)()
 	if f.isHeld(h) {

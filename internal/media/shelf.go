@@ -25,11 +25,14 @@ import (
 // contents to the bucket that are from before there was one.
 
 const (
-	// withdrawTime is how long removing an object may take, and depositTime how long
-	// storing one, beside a second for each depositRate bytes.
+	// withdrawTime is how long removing an object may take, and withdrawRest for how long
+	// none is removed after that has failed.
 	withdrawTime = 30 * time.Second
-	depositTime  = time.Minute
-	depositRate  = 256 << 10
+	withdrawRest = time.Minute
+	// depositTime is how long storing an object may take, beside a second for each
+	// depositRate bytes.
+	depositTime = time.Minute
+	depositRate = 256 << 10
 	// abortAge is after how long what was begun to be stored is given up.
 	abortAge = 24 * time.Hour
 	// largeShare is the part of the shelf that one content may take. What is larger is
@@ -42,15 +45,22 @@ const (
 // errUnreachable: the bucket fails.
 var errUnreachable = errors.New("the bucket of media fails")
 
-// unreachable says to a client that the bucket fails, and to the operator why.
+// unreachable says to a client that the bucket fails, and to the operator why. That
+// nobody waits any more is no fault of the bucket; that its time is over is.
 func (f *files) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
 	f.counters.bucketFailures.Add(1)
 	f.log.Warn("the bucket of media fails", "err", err)
 	return mxerr.New(mxerr.Unknown, "The files of this server cannot be reached at present").
 		WithStatus(http.StatusBadGateway).Wrap(fmt.Errorf("%w: %w", errUnreachable, err))
+}
+
+// failed counts what fails in the bucket that no client waits for.
+func (f *files) failed(err error) error {
+	f.counters.bucketFailures.Add(1)
+	return err
 }
 
 // keyOf is where a content is in the bucket.
@@ -106,11 +116,16 @@ func (f *files) deposit(ctx context.Context, h Hash, path string) error {
 	return nil
 }
 
-// withdraw removes a content from the bucket, or leaves that to the sweep.
+// withdraw removes a content from the bucket, or leaves that to the sweep: what fails
+// with one would take as long with each of a thousand.
 func (f *files) withdraw(h Hash) {
+	if time.Now().UnixNano() < f.resting.Load() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), withdrawTime)
 	defer cancel()
 	if err := f.bucket.Remove(ctx, keyOf(h)); err != nil {
+		f.resting.Store(time.Now().Add(withdrawRest).UnixNano())
 		f.unreachable(ctx, err)
 	}
 }
@@ -268,7 +283,7 @@ func (f *files) trim(ctx context.Context, most int64) error {
 		if one.hash != (Hash{}) {
 			there, err := f.bucket.Has(ctx, keyOf(one.hash))
 			if err != nil {
-				return f.unreachable(ctx, err)
+				return f.failed(err)
 			}
 			if !there {
 				continue

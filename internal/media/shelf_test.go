@@ -263,7 +263,9 @@ func TestABucketThatFailsIsAClearErrorAndLosesNothing(t *testing.T) {
 		}
 		s.forget(u) // the object is left
 		s.service.Before(nil)
-		s.expectObjects("what could not be removed", 1)
+		s.forget(s.upload("@alice:a.test", "more"))
+		s.expectObjects("what is not tried at once", 2)
+		s.files.resting.Store(0)
 		if err := s.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -285,6 +287,28 @@ func (s *scene) thumbnailError(u id.ContentURI) error {
 		f.Close()
 	}
 	return err
+}
+
+func TestABucketThatTakesTooLongIsOneThatFails(t *testing.T) {
+	eachShelved(t, func(s *shelved) {
+		u := s.upload("@alice:a.test", "hello")
+		s.clear()
+		s.service.Before(func(_ http.ResponseWriter, r *http.Request) bool {
+			<-r.Context().Done()
+			return true
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := s.files.bring(ctx, s.hash(u), 5); codeOf(err) != "M_UNKNOWN" {
+			t.Errorf("its time is over: %v", err)
+		}
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if err := s.files.bring(gone, s.hash(u), 5); !errors.Is(err, context.Canceled) {
+			t.Errorf("nobody waits: %v", err)
+		}
+		s.service.Before(nil)
+	})
 }
 
 func TestAnObjectThatIsNotWhatItWasIsNotGivenOut(t *testing.T) {

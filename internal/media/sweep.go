@@ -57,7 +57,7 @@ func (w *sweep) run(ctx context.Context) error {
 		w.log.Info("files were taken to the bucket", "count", w.moved)
 	}
 	if err := w.bucket.Abort(ctx, time.Now().Add(-abortAge)); err != nil {
-		return w.unreachable(ctx, err)
+		return fmt.Errorf("sweeping media: %w", w.failed(err))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (w *sweep) remote(ctx context.Context, shard string) error {
 	there := make(map[Hash]bool)
 	for key, err := range w.bucket.List(ctx, "files/"+shard+"/") {
 		if err != nil {
-			return w.unreachable(ctx, err)
+			return w.failed(err)
 		}
 		if h, ok := ParseHash(strings.ReplaceAll(strings.TrimPrefix(key, "files/"), "/", "")); ok {
 			there[h] = true
