@@ -67,6 +67,8 @@ func (v *values) good(name string) string {
 		return "a.test"
 	case "mediaid":
 		return "unknown"
+	case "sha256":
+		return strings.Repeat("0a", 32)
 	case "filename":
 		return "x.txt"
 	case "url":

@@ -37,6 +37,7 @@ type Config struct {
 	Notices      Notices
 	Delayed      Delayed
 	Media        Media
+	Bucket       Bucket
 	Rendezvous   RendezvousMode // rendezvous
 }
 
@@ -164,6 +165,20 @@ type Media struct {
 	CacheSize int64  // media.cache_size
 	Public    bool   // media.public
 	Previews  bool   // media.previews
+	Vips      string // media.vips
+	FFmpeg    string // media.ffmpeg
+}
+
+// Bucket says where the files are, on the disk only if Name is empty.
+type Bucket struct {
+	Endpoint  string // bucket.endpoint
+	Name      string // bucket.name
+	Region    string // bucket.region, "" to ask
+	Prefix    string // bucket.prefix, "" or with a slash at its end
+	AccessKey string // bucket.access_key
+	SecretKey Secret // bucket.secret_key
+	ShelfSize int64  // bucket.local_size, in bytes
+	Redirect  bool   // bucket.redirect
 }
 
 // A RendezvousMode says who may begin a session between devices that are logging in.
@@ -607,5 +622,78 @@ Whether users get previews of pages of the web that messages link to.
 
 This server then asks for what others have linked to, and nobody in private networks unless outbound.allow_private_networks
 is set.`,
+	},
+	{
+		name: "media.vips", example: "/usr/bin/vips",
+		value: path("FILE", func(c *Config) *string { return &c.Media.Vips }),
+		doc: `
+The program vips, which makes thumbnails of AVIF and HEIF. Without it there are none.
+
+It is run with little time, memory and nothing of this server's around it; still it is a parser in C of what strangers send.`,
+	},
+	{
+		name: "media.ffmpeg", example: "/usr/bin/ffmpeg",
+		value: path("FILE", func(c *Config) *string { return &c.Media.FFmpeg }),
+		doc: `
+The program ffmpeg, which makes thumbnails of videos (MP4, QuickTime, Matroska, WebM, Ogg). Without it there are none. It is run
+like vips.`,
+	},
+	{
+		name: "bucket.name", example: "parley-files",
+		value: path("BUCKET", func(c *Config) *string { return &c.Bucket.Name }),
+		doc: `
+The bucket that files are kept in, in a service that speaks the protocol of Amazon S3. Without it, they are in media.dir.
+
+With it, media.dir has copies of files that were used lately, and small pictures. What was there before is taken to the bucket
+after the next start, beside other work. "parley media fetch" brings all back.`,
+	},
+	{
+		name: "bucket.endpoint", example: "https://s3.eu-central-1.amazonaws.com",
+		value: publicURL(func(c *Config) *string { return &c.Bucket.Endpoint }),
+		doc: `
+Where the service is that has the bucket. It may be in a private network.`,
+	},
+	{
+		name: "bucket.region", example: "eu-central-1",
+		value: path("REGION", func(c *Config) *string { return &c.Bucket.Region }),
+		doc: `
+The region of the bucket. Without it the service is asked.`,
+	},
+	{
+		name: "bucket.prefix", example: "media/",
+		value: valueOf("PREFIX", func(c *Config) *string { return &c.Bucket.Prefix }, parsePrefix),
+		doc: `
+What the keys of all objects begin with, for a bucket that has more than files of this server.
+
+What is under it belongs to this server: objects that it does not know are removed. An object "owner" says so, and another
+server refuses to use the same prefix.`,
+	},
+	{
+		name: "bucket.access_key", example: "AKIAIOSFODNN7EXAMPLE",
+		value: path("KEY", func(c *Config) *string { return &c.Bucket.AccessKey }),
+		doc: `
+Who this server is to the service.`,
+	},
+	{
+		name: "bucket.secret_key", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Bucket.SecretKey }),
+		doc: `
+The secret that goes with the access key.`,
+	},
+	{
+		name: "bucket.local_size", preset: "5G",
+		value: size(func(c *Config) *int64 { return &c.Bucket.ShelfSize }),
+		doc: `
+How much is kept in media.dir of what is in the bucket, with small pictures. What was not used for longest goes first. A file
+of more than an eighth of that is read from the bucket each time.`,
+	},
+	{
+		name: "bucket.redirect", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Bucket.Redirect }),
+		doc: `
+Whether clients and other servers are sent to the bucket for files, by a link that is good for ten minutes.
+
+They have to be able to reach it, and it has to let web pages read what it has (CORS). Clients of the older endpoints are sent
+there only if they say that they may be. Who has the link needs no access token.`,
 	},
 }

@@ -137,6 +137,10 @@ func TestErrors(t *testing.T) {
 		{name: "a certificate whose key is taken back", file: "tls: {listen: ':1', cert: c, key: k}", args: []string{"--tls-key="}, want: []string{"parley.yaml:1: tls.cert: the certificate is of no use without its key, tls.key"}},
 		{name: "a wrong value is not missed as well", file: "tls:\n  listen: '1'\n  cert: c\n  key: k", want: []string{`parley.yaml:2: tls.listen: "1" is not HOST:PORT: missing port in address`}},
 
+		{name: "a bucket without a key", file: "bucket: {name: b, endpoint: 'http://s.test', access_key: k}", want: []string{"parley.yaml:1: bucket.name: a bucket needs bucket.secret_key too"}},
+		{name: "a service without a bucket", environ: []string{"PARLEY_BUCKET_ENDPOINT=http://s.test"}, want: []string{"PARLEY_BUCKET_ENDPOINT: there is no bucket, bucket.name"}},
+		{name: "a prefix that is none", environ: []string{"PARLEY_BUCKET_PREFIX=/a"}, want: []string{`PARLEY_BUCKET_PREFIX: "/a" has a folder without a name`}},
+
 		// Files that are not YAML.
 		{name: "an open bracket", file: "listen: :1\ndata_dir: [x\n", want: []string{"parley.yaml:2: is not valid YAML: sequence end token ']' not found"}},
 		{name: "a tab", file: "tls:\n\tcert: x", want: []string{`parley.yaml:2: is not valid YAML: found character '	' that cannot start any token`}},

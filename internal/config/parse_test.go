@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
+		Bucket:       Bucket{ShelfSize: 5 << 30},
 		Rendezvous:   RendezvousOpen,
 	}
 	if got := Defaults(); got != want {
@@ -114,6 +115,17 @@ media:
   cache_size: 4K
   public: true
   previews: false
+  vips: v
+  ffmpeg: f
+bucket:
+  endpoint: http://obj.test:9000/
+  name: files
+  region: here
+  prefix: a/b
+  access_key: ak
+  secret_key: sk
+  local_size: 6M
+  redirect: true
 `
 
 func everythingInEnvironment() []string {
@@ -141,6 +153,9 @@ func everythingInEnvironment() []string {
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
 		"PARLEY_MEDIA_DIR=m", "PARLEY_MEDIA_MAX_UPLOAD=1M", "PARLEY_MEDIA_MAX_REMOTE=2G", "PARLEY_MEDIA_USER_QUOTA=3T",
 		"PARLEY_MEDIA_CACHE_SIZE=4K", "PARLEY_MEDIA_PUBLIC=true", "PARLEY_MEDIA_PREVIEWS=false",
+		"PARLEY_MEDIA_VIPS=v", "PARLEY_MEDIA_FFMPEG=f",
+		"PARLEY_BUCKET_ENDPOINT=http://obj.test:9000", "PARLEY_BUCKET_NAME=files", "PARLEY_BUCKET_REGION=here", "PARLEY_BUCKET_PREFIX=a/b/",
+		"PARLEY_BUCKET_ACCESS_KEY=ak", "PARLEY_BUCKET_SECRET_KEY=sk", "PARLEY_BUCKET_LOCAL_SIZE=6M", "PARLEY_BUCKET_REDIRECT=true",
 	}
 }
 
@@ -167,8 +182,12 @@ func everythingSet() Config {
 		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
-		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true},
-		Rendezvous:  RendezvousUsers,
+		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true, Vips: "v", FFmpeg: "f"},
+		Bucket: Bucket{
+			Endpoint: "http://obj.test:9000", Name: "files", Region: "here", Prefix: "a/b/", AccessKey: "ak", SecretKey: "sk",
+			ShelfSize: 6 << 20, Redirect: true,
+		},
+		Rendezvous: RendezvousUsers,
 	}
 }
 

@@ -200,6 +200,19 @@ func parseText(text string) (string, error) {
 	return text, nil
 }
 
+// parsePrefix reads what keys begin with: the names of folders, with a slash at the
+// end.
+func parsePrefix(text string) (string, error) {
+	text, err := parseText(text)
+	if err == nil && (strings.HasPrefix(text, "/") || strings.Contains(text, "//")) {
+		err = errors.New("has a folder without a name")
+	}
+	if err == nil && text != "" && !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return text, err
+}
+
 func secret(field func(*Config) *Secret) value {
 	return valueOf("SECRET", field, func(text string) (Secret, error) {
 		text, err := parseText(text)

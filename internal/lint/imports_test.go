@@ -55,14 +55,16 @@ var layers = []layer{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
 		"internal/store/storetest"}},
+	{"test buckets", "it gives tests a service for objects, in memory; what runs asks a real one", []string{
+		"internal/bucket/buckettest"}},
 	{"responses of the specification", "tests ask it what is wrong with a response; what runs does not contain it", []string{
 		"internal/openapi"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/termlog"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, lines on a terminal, objects elsewhere", []string{
+		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/termlog", "internal/bucket"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

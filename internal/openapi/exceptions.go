@@ -54,6 +54,13 @@ func passedOn(key string, status int, code mxerr.Code) bool {
 	return (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && code.Status() == status && asks[key] != ""
 }
 
+// elsewhere reports whether a refusal says that files cannot be kept at present by who
+// keeps them for this server, which is what the specification has status 502 for where
+// they are given out.
+func elsewhere(key string, status int, code mxerr.Code) bool {
+	return strings.Contains(key, "/media/") && status == http.StatusBadGateway && code == mxerr.Unknown
+}
+
 // inParts reports whether a status is that of HTTP for a request for a part of a
 // file, or for one that is known already, of which the specification says nothing.
 // https://www.rfc-editor.org/rfc/rfc9110#section-14

@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/journal"
+	"parley/internal/media"
 	"parley/internal/store"
 	"parley/internal/todevice"
 	"parley/matrix/mxerr"
@@ -25,7 +26,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
+func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store, files *media.Store) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -54,6 +55,7 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 			Help: "Statements that were given to the database.",
 		}, func() float64 { return float64(db.Statements()) }),
 	)
+	registry.MustRegister(mediaMetrics(files)...)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -139,7 +139,11 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
-	p.media = media.New(db, p.mediaOptions(c))
+	files, err := p.mediaOptions(c)
+	if err != nil {
+		return p, err
+	}
+	p.media = media.New(db, files)
 	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
