@@ -110,7 +110,8 @@ type Turn struct {
 }
 
 type AppServices struct {
-	Dir string // appservices.dir, "" for none
+	Dir   string // appservices.dir, "" for none
+	Files Paths  // appservices.files, "" for none
 }
 
 type Presence struct {
@@ -442,9 +443,17 @@ How long a client may use the TURN servers before it has to ask anew.`,
 		name: "appservices.dir", example: "/etc/parley/appservices",
 		value: path("DIR", func(c *Config) *string { return &c.AppServices.Dir }),
 		doc: `
-The directory with the registration files of application services (bridges and bots). It is not used yet.
+The directory with the registration files of application services (bridges and bots): those in it that end in .yaml or
+.yml. docs/operating/appservices.md tells of them.
 
-The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration.`,
+The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration. They are read at the start, and
+again when the server is sent SIGHUP.`,
+	},
+	{
+		name: "appservices.files", example: "/etc/irc/registration.yaml,/etc/signal/registration.yaml",
+		value: paths(func(c *Config) *Paths { return &c.AppServices.Files }),
+		doc: `
+Registration files of application services that are elsewhere, separated by commas.`,
 	},
 	{
 		name: "presence.enabled", preset: "true",

@@ -14,6 +14,7 @@ import (
 	"parley/internal/accountdata"
 	"parley/internal/adminapi"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/delay"
@@ -75,6 +76,7 @@ type parts struct {
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	services *appservice.Services
 
 	federation federation
 
@@ -162,6 +164,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
+	if p.services, err = p.appServices(ctx, o); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
@@ -243,7 +248,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Notify: p.notify(), Services: p.services,
 	})
 }
 
