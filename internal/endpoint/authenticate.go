@@ -96,7 +96,7 @@ func (x *exchange) authenticate() error {
 		switch {
 		case err != nil:
 			return err
-		case token == "" && route.Auth == Optional:
+		case token == "" && (route.Auth == Optional || route.Auth == NoneOrAppService):
 			return nil
 		case token == "":
 			return mxerr.New(mxerr.MissingToken, "The request has no access token")
@@ -108,6 +108,9 @@ func (x *exchange) authenticate() error {
 		return err
 	}
 	caller, err := route.Realm.Authenticate(credentials)
+	if route.Auth == NoneOrAppService && (errors.Is(err, mxerr.UnknownToken) || err == nil && caller.AppService == "") {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

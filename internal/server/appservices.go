@@ -29,7 +29,7 @@ func (p *parts) ensureAccount(ctx context.Context, user id.UserID) error {
 	if err != nil || exists {
 		return err
 	}
-	_, err = p.accounts.Create(ctx, account.NewAccount{Localpart: user.Localpart()})
+	_, err = p.accounts.Create(ctx, account.NewAccount{Localpart: user.Localpart(), Service: true})
 	if errors.Is(err, mxerr.UserInUse) {
 		return nil // made at the same time
 	}

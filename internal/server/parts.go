@@ -240,6 +240,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Services:       p.services,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
