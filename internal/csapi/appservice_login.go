@@ -48,7 +48,11 @@ func (s *Server) registerGhost(ctx context.Context, c endpoint.Caller, req regis
 	if user := s.userOf(r.Username); !service.Owns(user) || s.Services.Set().Reserved(user, service) {
 		return loginResponse{}, exclusive("The application service may not make this user")
 	}
-	return s.create(ctx, c, r, account.NewAccount{Localpart: r.Username, Service: true})
+	answer, err := s.create(ctx, c, r, account.NewAccount{Localpart: r.Username, Service: true})
+	if answer.DeviceID != "" {
+		s.Services.Devices(answer.UserID)
+	}
+	return answer, err
 }
 
 // whoseGhostLogsIn returns the user whom an application service logs in.

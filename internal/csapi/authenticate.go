@@ -28,6 +28,7 @@ func (t tokens) Authenticate(c endpoint.Credentials) (endpoint.Caller, error) {
 	var session account.Session
 	var err error
 	if service != nil {
+		t.services.Heard(service)
 		session, err = t.act(c, service)
 	} else {
 		session, err = t.accounts.Authenticate(c.Request.Context(), c.Token)

@@ -112,15 +112,19 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 	}
 }
 
-// tellTyping tells other servers who of this one is typing.
+// tellTyping tells application services who is typing, and other servers who of this
+// one is.
 func (p *parts) tellTyping(scope journal.Scope, user id.UserID, typing bool) {
+	p.services.Typing(scope)
 	if user.Server() == p.name {
 		p.federation.sender.Typing(room.Num(scope.Number()), user, typing)
 	}
 }
 
-// tellPresence tells other servers who of this one is online.
+// tellPresence tells application services who is online, and other servers who of this
+// one is.
 func (p *parts) tellPresence(user id.UserID, rooms []journal.Scope, s ephemeral.Status) {
+	p.services.Presence(user, rooms, s)
 	if user.Server() == p.name {
 		p.federation.sender.Presence(user, rooms, s)
 	}

@@ -104,6 +104,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 			return toDevice.Forget(tx, user, devices)
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
+			p.services.Devices(user)
 			return devices.Change(ctx, user, concerns, do)
 		},
 	})
@@ -164,7 +165,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
-	if p.services, err = p.appServices(ctx, o); err != nil {
+	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
 		return p, err
 	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
@@ -175,6 +176,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.loops = append(p.loops,
 		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
+		p.services.Run,
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
