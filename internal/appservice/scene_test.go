@@ -1,6 +1,7 @@
 package appservice_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,6 +105,7 @@ func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	b.mu.Lock()
 	answer := b.answer
 	b.mu.Unlock()

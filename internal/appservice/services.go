@@ -44,10 +44,10 @@ type Parts struct {
 	Client *remote.Client
 	// Show returns events as clients get them who were there.
 	Show func(ctx context.Context, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error)
-	// Ensure makes the account of a user, unless there is one, and Exists reports
-	// whether there is one.
+	// Ensure makes the account of a user, unless there is one, and Known reports whether
+	// there is one.
 	Ensure func(ctx context.Context, user id.UserID) error
-	Exists func(ctx context.Context, user id.UserID) (bool, error)
+	Known  func(ctx context.Context, user id.UserID) (bool, error)
 	// WithDevices returns the users who have devices, DevicesOf the devices of one, and
 	// HasToken whether one has an access token.
 	WithDevices func(ctx context.Context) ([]id.UserID, error)

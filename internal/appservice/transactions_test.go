@@ -181,6 +181,9 @@ func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 		if all := slices.Compact(slices.Clone(ids)); before < 5 || len(all) != 1 {
 			t.Errorf("the transactions are %v", all)
 		}
+		if all := slices.Compact(slices.Clone(contents)); len(all) != 1 || !strings.Contains(all[0], "m.typing") && !strings.Contains(all[0], "hello") {
+			t.Errorf("they say\n%s", strings.Join(all, "\n"))
+		}
 		lost = false
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()

@@ -193,6 +193,9 @@ func roomInUse(err error) error {
 
 // memberProfiles returns what member events say of users beside the membership.
 func (s *Server) memberProfiles(ctx context.Context, users []id.UserID) (map[id.UserID]canonjson.Value, error) {
+	if err := s.Services.Expect(ctx, users); err != nil {
+		return nil, err
+	}
 	profiles := make(map[id.UserID]canonjson.Value, len(users))
 	for _, user := range users {
 		if user.Server() != s.Name || profiles[user] != nil {

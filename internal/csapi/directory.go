@@ -43,7 +43,7 @@ func (s *Server) resolveAlias(ctx context.Context, _ endpoint.Caller, req aliasR
 // servers are in it.
 func (s *Server) resolve(ctx context.Context, a id.RoomAlias) (id.RoomID, []id.ServerName, error) {
 	if a.Server() == s.Name {
-		roomID, err := s.Aliases.Resolve(ctx, a)
+		roomID, err := s.Services.Resolve(ctx, a)
 		return roomID, nil, err
 	}
 	roomID, servers, err := s.Remote.Directory(ctx, a)

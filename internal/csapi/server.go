@@ -102,6 +102,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.appServiceRoutes(),
+		s.thirdPartyRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),

@@ -10,3 +10,12 @@ CREATE TABLE appservices (
 	gone       bigint           -- since when it is not registered any more, in milliseconds since 1970; NULL: it is
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- The rooms in the directories of third-party networks.
+CREATE TABLE network_rooms (
+	network    text   NOT NULL, -- as clients call it
+	room       bigint NOT NULL,
+	PRIMARY KEY (network, room)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX network_rooms_by_room ON network_rooms (room);

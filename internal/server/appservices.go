@@ -28,7 +28,7 @@ func (p *parts) appServices(ctx context.Context, db *store.DB, o Options, n Netw
 		Show: func(ctx context.Context, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error) {
 			return p.feed.Show(ctx, feed.Viewer{}, roomID, items)
 		},
-		Ensure: p.ensureAccount, Exists: p.accounts.Exists,
+		Ensure: p.ensureAccount, Known: p.accounts.Exists,
 		WithDevices: p.accounts.WithDevices, DevicesOf: p.deviceIDs, HasToken: p.accounts.HasToken,
 		KeysLeft: func(ctx context.Context, user id.UserID, device id.DeviceID) (map[string]int64, []string, error) {
 			counts, err := p.keys.Counts(ctx, user, device)
@@ -54,6 +54,19 @@ func (n Network) appServices() remote.Options {
 	}
 	return o
 }
+
+// residents are the users of the server, and those that application services make when
+// somebody asks for them.
+type residents struct {
+	*account.Accounts
+	services *appservice.Services
+}
+
+func (r residents) Exists(ctx context.Context, user id.UserID) (bool, error) {
+	return r.services.Exists(ctx, user)
+}
+
+func (p *parts) users() residents { return residents{p.accounts, p.services} }
 
 // ensureAccount makes the account of a user, unless there is one.
 func (p *parts) ensureAccount(ctx context.Context, user id.UserID) error {

@@ -135,7 +135,7 @@ func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
 		Name: p.name, Version: Version(), Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
 		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
-		Media: p.media, Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
+		Media: p.media, Users: p.users(), Profiles: p.profiles, Resolve: p.services.Resolve, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
 		Settings: ssapi.Settings{
 			Delegate: c.Federation.Delegate, ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		},

@@ -222,7 +222,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Remote:         p.federation.servers,
 		RemoteProfiles: remote.NewProfiles(p.federation.servers),
 		Accounts:       p.accounts,
-		Users:          p.accounts,
+		Users:          p.users(),
 		Doorman:        p.doorman,
 		Receipts:       p.receipts,
 		Typing:         p.typing,
