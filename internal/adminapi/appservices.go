@@ -20,17 +20,29 @@ type appServicesResponse struct {
 	Services []appService `json:"appservices"`
 }
 
-// An appService is an application service as it is registered, less its secrets.
+// An appService is an application service as it is registered, less its secrets, and how
+// it does.
 type appService struct {
 	ID     string    `json:"id"`
 	URL    *string   `json:"url"`
 	Sender id.UserID `json:"sender"`
+	// Of one that is told what happens:
+	Up           *bool  `json:"up,omitempty"`
+	Behind       *int64 `json:"behind,omitempty"` // entries of the journal
+	Transactions int64  `json:"transactions,omitempty"`
+	Events       int64  `json:"events,omitempty"`
+	Failures     int64  `json:"failures,omitempty"`
 }
 
 func (s *Server) appServices(context.Context, endpoint.Caller, endpoint.Empty) (appServicesResponse, error) {
 	resp := appServicesResponse{Services: []appService{}}
-	for _, service := range s.Services.Set().All() {
-		resp.Services = append(resp.Services, appService{ID: service.ID, URL: orNull(service.URL), Sender: service.Sender})
+	for _, st := range s.Services.Statuses() {
+		a := appService{ID: st.ID, URL: orNull(st.URL), Sender: st.Sender, Transactions: st.Transactions, Events: st.Events, Failures: st.Failures}
+		if st.Told {
+			up := !st.Down
+			a.Up, a.Behind = &up, &st.Behind
+		}
+		resp.Services = append(resp.Services, a)
 	}
 	return resp, nil
 }

@@ -483,6 +483,37 @@ func TestReloading(t *testing.T) {
 	})
 }
 
+func TestHowServicesDo(t *testing.T) {
+	scene(t, func(s *stage) {
+		irc, mute := s.bridge("irc"), s.bridge("mute", "url: null")
+		server := s.server(irc, mute)
+		admin := server.Register("admin")
+		if err := server.Accounts().SetAdmin(s.Context(), admin.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		in := room(irc.User, `{"preset":"public_chat"}`)
+		irc.got()
+		first := string(admin.Must("GET", "/_parley/admin/v1/appservices", nil))
+		if !strings.Contains(first, `"id":"irc"`) || !strings.Contains(first, `"up":true`) || !strings.Contains(first, `"behind":0`) || strings.Contains(first, "as_irc") ||
+			!strings.Contains(first, `{"id":"mute","sender":"@_mute_bot:a.test","url":null}`) {
+			t.Errorf("got %s", first)
+		}
+		irc.answers(func(w http.ResponseWriter, r *http.Request) bool {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		})
+		say(irc.User, in, "1")
+		time.Sleep(time.Hour)
+		say(irc.User, in, "2")
+		if down := string(admin.Must("GET", "/_parley/admin/v1/appservices", nil)); !strings.Contains(down, `"up":false`) || !strings.Contains(down, `"behind":1`) {
+			t.Errorf("when it is down: got %s", down)
+		}
+		expect(s, "a person", server.Register("alice"), "GET", "/_parley/admin/v1/appservices", nil, 403, "M_FORBIDDEN")
+		s.bridge("bad", "id: irc")
+		expect(s, "a mistake", admin, "POST", "/_parley/admin/v1/appservices/reload", `{}`, 400, "M_INVALID_PARAM")
+	})
+}
+
 func TestAServiceOfTheOldKind(t *testing.T) {
 	scene(t, func(s *stage) {
 		irc := s.bridge("irc")

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"parley/internal/appservice"
 	"parley/internal/endpoint"
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -25,7 +26,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
+func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store, services *appservice.Services) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -38,7 +39,7 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 		}, []string{"method", "route"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration,
+	registry.MustRegister(m.requests, m.duration, newServiceMetrics(services),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
