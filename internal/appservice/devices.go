@@ -61,12 +61,13 @@ func (s *Services) Devices(user id.UserID) {
 	}
 }
 
-// addToDevice adds what was sent to devices of the service's users by an entry. A device
-// with a token of its own is asked for by whoever has that, unless the service says that
-// it takes all messages to users who are its alone.
+// addToDevice adds what was sent to devices of the service's users by an entry, if the
+// service wants that: others ask by /sync, and what they were told here they would not
+// find there. Devices with a token of users who are not the service's alone may be of
+// people, who do so too.
 // https://github.com/matrix-org/matrix-spec-proposals/pull/4203
 func (w *worker) addToDevice(ctx context.Context, d *draft, e journal.Entry) error {
-	if !w.service.Ephemeral {
+	if !w.service.ToDevice {
 		return nil
 	}
 	for _, user := range w.equipped.of(e.Scope) {
@@ -78,7 +79,7 @@ func (w *worker) addToDevice(ctx context.Context, d *draft, e journal.Entry) err
 			return err
 		}
 		for _, device := range slices.Sorted(maps.Keys(messages)) {
-			if !w.service.ToDevice || !w.service.OwnsAlone(user) {
+			if !w.service.OwnsAlone(user) {
 				if has, err := w.HasToken(ctx, user, device); err != nil || has {
 					if err != nil {
 						return err

@@ -56,8 +56,7 @@ type Service struct {
 	// Encryption says that its users encrypt: it is told of devices and keys.
 	// https://github.com/matrix-org/matrix-spec-proposals/pull/3202
 	Encryption bool
-	// ToDevice says that it takes the messages to all devices of its users, of those
-	// with an access token too.
+	// ToDevice says that it takes the messages to devices of its users in transactions.
 	ToDevice bool
 
 	file    string
@@ -113,7 +112,7 @@ func parse(text []byte, server id.ServerName) (*Service, error) {
 	s := &Service{
 		ID: r.ID, RateLimited: r.RateLimited == nil || *r.RateLimited, Protocols: r.Protocols,
 		Ephemeral: r.Ephemeral || r.OldEphemeral, OldNames: r.OldEphemeral && !r.Ephemeral, Encryption: r.Encryption,
-		ToDevice: r.Encryption || r.ToDevice,
+		ToDevice: (r.Ephemeral || r.OldEphemeral) && (r.Encryption || r.ToDevice),
 		server:   server, asToken: sha256.Sum256([]byte(r.ASToken)), hsToken: r.HSToken, stamp: sha256.Sum256(text),
 	}
 	var err error

@@ -52,7 +52,7 @@ func TestRegistrationsAsBridgesWriteThem(t *testing.T) {
 			func(s *Service) bool { return s.Ephemeral && !s.OldNames }},
 		{"ephemeral events by their old name", bridge("irc", "de.sorunome.msc2409.push_ephemeral: true"),
 			func(s *Service) bool { return s.Ephemeral && s.OldNames }},
-		{"encryption", bridge("irc", "org.matrix.msc3202: true", "io.element.msc4190: true"), func(s *Service) bool { return s.Encryption && s.ToDevice }},
+		{"encryption", bridge("irc", "org.matrix.msc3202: true", "io.element.msc4190: true", "receive_ephemeral: true"), func(s *Service) bool { return s.Encryption && s.ToDevice }},
 		{"what nobody knows is ignored", bridge("irc", "com.example.magic: {a: [1, 2]}", "push_ephemeral: 7"), func(s *Service) bool { return s.ID == "irc" }},
 		{"namespaces may be missing", bridge("irc", "namespaces: {users: null}"), func(s *Service) bool { return !s.Owns("@_irc_x:a.test") }},
 		{"the sender is its own", bridge("irc"), func(s *Service) bool { return s.Owns("@_irc_bot:a.test") && s.OwnsAlone("@_irc_bot:a.test") }},

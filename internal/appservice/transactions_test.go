@@ -307,40 +307,49 @@ func TestEphemeralEvents(t *testing.T) {
 
 func TestMessagesToDevices(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		crypt := s.bridge("crypt", "org.matrix.msc3202: true")
-		server := s.server(irc, crypt)
+		irc, crypt := s.bridge("irc"), s.bridge("crypt", "org.matrix.msc3202: true")
+		shared := s.bridge("shared", "io.element.msc4203: true", "namespaces: {users: [{exclusive: false, regex: '@alice'}, {exclusive: false, regex: '@puppet'}]}")
+		server := s.server(irc, crypt, shared)
 		alice := server.Register("alice")
-		bot, ghost, loggedIn := irc.ID, irc.ghost("bob"), crypt.ghost("carol")
-		irc.device(ghost, "PHONE")
+		syncing, ghost, loggedIn := irc.ghost("bob"), crypt.ghost("bob"), crypt.ghost("carol")
+		shared.Must("POST", v3+"register", `{"type":"m.login.application_service","username":"puppet","inhibit_login":true}`)
+		irc.device(syncing, "PHONE")
+		crypt.device(ghost, "PHONE")
+		shared.device("@puppet:a.test", "PHONE")
 		made := crypt.Must("POST", v3+"login", `{"type":"m.login.application_service","identifier":{"type":"m.id.user","user":"`+string(loggedIn)+`"},"device_id":"PHONE"}`)
 		carol := &hstest.User{Server: server, Token: text(made, "access_token")}
-		in := irc.Must("POST", v3+"login", `{"type":"m.login.application_service","identifier":{"type":"m.id.user","user":"`+string(bot)+`"},"device_id":"BOT"}`)
-		syncs := &hstest.User{Server: server, Token: text(in, "access_token")}
-		irc.got()
-		crypt.got()
+		for _, b := range []*bridge{irc, crypt, shared} {
+			b.got()
+		}
+		to := map[string]any{"*": map[string]any{"x": 1}}
 		alice.Must("PUT", path("sendToDevice", "m.test", "1"), map[string]any{"messages": map[id.UserID]any{
-			ghost:    map[string]any{"*": map[string]any{"to": "ghost"}},
-			loggedIn: map[string]any{"PHONE": map[string]any{"to": "carol"}},
-			bot:      map[string]any{"BOT": map[string]any{"to": "bot"}},
+			ghost: to, loggedIn: to, syncing: to, alice.ID: to, "@puppet:a.test": to,
 		}})
-		for b, want := range map[*bridge]string{
-			irc:   `{"content":{"to":"ghost"},"sender":"@alice:a.test","to_device_id":"PHONE","to_user_id":"@_irc_bob:a.test","type":"m.test"}`,
-			crypt: `{"content":{"to":"carol"},"sender":"@alice:a.test","to_device_id":"PHONE","to_user_id":"@_crypt_carol:a.test","type":"m.test"}`,
-		} {
-			if got := events(b.got(), "to_device"); len(got) != 1 || string(got[0]) != want {
+		for b, users := range map[*bridge][]id.UserID{irc: nil, crypt: {ghost, loggedIn}, shared: {"@puppet:a.test"}} {
+			var want, got []string
+			for _, user := range users {
+				want = append(want, `{"content":{"x":1},"sender":"@alice:a.test","to_device_id":"PHONE","to_user_id":"`+string(user)+`","type":"m.test"}`)
+			}
+			for _, e := range events(b.got(), "to_device") {
+				got = append(got, string(e))
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
 				t.Errorf("%s gets %s, want %s", b.name, got, want)
 			}
 		}
-		// Who has got a message in a transaction has it, and who syncs by itself gets it so.
-		for u, want := range map[*hstest.User]string{carol: "", syncs: `{"to":"bot"}`} {
-			got := u.Must("GET", v3+"sync", nil).Get("to_device").Get("events")
-			if is := strings.Contains(string(got), `"content":`); is != (want != "") || !strings.Contains(string(got), want) {
-				t.Errorf("a sync has %s, want %q", got, want)
+		// What came in a transaction is told, and what did not is for /sync.
+		for name, row := range map[string]struct {
+			got  canonjson.Value
+			want bool
+		}{
+			"in a transaction":               {crypt.Must("GET", crypt.as(v3+"sync", ghost, "PHONE"), nil), false},
+			"in a transaction, with a token": {carol.Must("GET", v3+"sync", nil), false},
+			"to who asks by itself":          {irc.Must("GET", irc.as(v3+"sync", syncing, "PHONE"), nil), true},
+			"to people":                      {alice.Must("GET", v3+"sync", nil), true},
+		} {
+			if is := strings.Contains(string(row.got.Get("to_device")), "m.test"); is != row.want {
+				t.Errorf("%s: a sync has %s", name, row.got.Get("to_device"))
 			}
-		}
-		if got := irc.Must("GET", irc.as(v3+"sync", ghost, "PHONE"), nil); strings.Contains(string(got), "to_device") && strings.Contains(string(got.Get("to_device")), "ghost") {
-			t.Errorf("it is still there: %s", got.Get("to_device"))
 		}
 	})
 }
