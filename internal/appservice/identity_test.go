@@ -65,6 +65,8 @@ func TestAServiceRegistersItsUsersAndNoOthers(t *testing.T) {
 		if made := irc.Must("POST", v3+"register", `{"type":"m.login.application_service","username":"_irc_carol","inhibit_login":true}`); made.Get("access_token") != nil {
 			t.Errorf("with inhibit_login: got %s", made)
 		}
+		// mautrix names the user that it is about to make.
+		irc.Must("POST", irc.as(v3+"register", "@_irc_dave:a.test"), register("_irc_dave"))
 		nobody := &hstest.User{Server: server}
 		expect(s, "one that is there", irc.User, "POST", v3+"register", register("_irc_bob"), 400, "M_USER_IN_USE")
 		expect(s, "one outside", irc.User, "POST", v3+"register", register("bob"), 400, "M_EXCLUSIVE")

@@ -56,6 +56,9 @@ func (t tokens) Authenticate(c endpoint.Credentials) (endpoint.Caller, error) {
 // act finds out for whom an application service acts.
 // https://spec.matrix.org/v1.19/application-service-api/#identity-assertion
 func (t tokens) act(c endpoint.Credentials, service *appservice.Service) (account.Session, error) {
+	if c.Bare {
+		return account.Session{UserID: service.Sender}, nil
+	}
 	query, err := url.ParseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return account.Session{}, mxerr.New(mxerr.InvalidParam, "The query string is malformed").Wrap(err)

@@ -74,6 +74,9 @@ type Credentials struct {
 	Addr netip.Addr
 	// Request is the request. Its body is not for reading, use Content.
 	Request *http.Request
+	// Bare says that it matters which application service calls and not for whom: whom it
+	// names need not exist yet.
+	Bare bool
 
 	exchange *exchange
 }
@@ -90,7 +93,7 @@ func (x *exchange) authenticate() error {
 	if !route.needsCaller() {
 		return nil
 	}
-	credentials := Credentials{Addr: x.caller.Addr, Request: x.request, exchange: x}
+	credentials := Credentials{Addr: x.caller.Addr, Request: x.request, Bare: route.Auth == NoneOrAppService, exchange: x}
 	if route.Auth != Server {
 		token, err := x.token()
 		switch {
