@@ -3,6 +3,8 @@ package appservice
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
@@ -61,6 +63,13 @@ func (s *Services) ask(ctx context.Context, service *Service, r request, path st
 	header := http.Header{"Authorization": {"Bearer " + service.hsToken}}
 	if r.body != nil {
 		header.Set("Content-Type", "application/json")
+	}
+	if s.QueryTokens {
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		path += separator + "access_token=" + url.QueryEscape(service.hsToken)
 	}
 	resp, err := s.Client.Do(ctx, remote.Request{Method: r.method, URL: service.URL + path, Header: header, Body: r.body, MaxBody: mostAnswer})
 	return answer{resp}, err

@@ -84,6 +84,19 @@ func TestAServiceRegistersItsUsersAndNoOthers(t *testing.T) {
 	})
 }
 
+func TestAServiceEndsItsUsers(t *testing.T) {
+	scene(t, func(s *stage) {
+		irc, puppets := s.bridge("irc"), s.bridge("puppets", `namespaces: {users: [{exclusive: false, regex: '@.*'}]}`)
+		alice := s.server(irc, puppets).Register("alice")
+		ghost := irc.ghost("bob")
+		irc.Must("POST", irc.as(v3+"account/deactivate", ghost), `{}`)
+		expect(s, "who is no more", irc.User, "GET", irc.as(v3+"account/whoami", ghost), nil, 403, "M_USER_DEACTIVATED")
+		expect(s, "whose name is not given out again", irc.User, "POST", v3+"register", `{"type":"m.login.application_service","username":"_irc_bob"}`, 400, "M_USER_IN_USE")
+		expect(s, "its sender", irc.User, "POST", v3+"account/deactivate", `{}`, 401, "")
+		expect(s, "people that it may act for", puppets.User, "POST", puppets.as(v3+"account/deactivate", alice.ID), `{}`, 401, "")
+	})
+}
+
 func TestAServiceLogsItsUsersIn(t *testing.T) {
 	scene(t, func(s *stage) {
 		irc := s.bridge("irc")

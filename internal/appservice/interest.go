@@ -48,6 +48,9 @@ func (w *worker) interestBefore(ctx context.Context, num room.Num, roomID id.Roo
 // interestAt returns the interest in a room at a position of the journal, up to which
 // the worker has come. Who has come or gone since then counts as one who was there.
 func (w *worker) interestAt(ctx context.Context, num room.Num, at journal.Position) (*interest, error) {
+	if in, ok := w.rooms.Get(num); ok && in != nil && w.namedStill(in) {
+		return in, nil
+	}
 	roomID, err := w.Rooms.RoomID(ctx, num)
 	if errors.Is(err, store.ErrNoRows) {
 		return &interest{}, nil // the room is gone
@@ -62,7 +65,10 @@ func (w *worker) interestAt(ctx context.Context, num room.Num, at journal.Positi
 // there who has come or gone since then; nil: nobody knows, and it is not remembered.
 func (w *worker) interest(ctx context.Context, num room.Num, roomID id.RoomID, at journal.Position, was func(id.UserID) (bool, error)) (*interest, error) {
 	if in, ok := w.rooms.Get(num); ok && in != nil {
-		return in, w.lookAtName(ctx, roomID, in)
+		if w.namedStill(in) {
+			return in, nil
+		}
+		return in, w.nameAnew(ctx, roomID, in)
 	}
 	in := &interest{members: make(map[id.UserID]bool)}
 	locals, err := w.Rooms.Locals(ctx, num)
@@ -95,20 +101,19 @@ func (w *worker) interest(ctx context.Context, num room.Num, roomID id.RoomID, a
 	return in, nil
 }
 
-// lookAtName finds out whether a room has other aliases, if there are any by now.
-func (w *worker) lookAtName(ctx context.Context, roomID id.RoomID, in *interest) error {
-	if len(w.service.aliases) == 0 || in.aliases == w.Aliases.Changes() {
-		return nil
-	}
-	return w.nameAnew(ctx, roomID, in)
+// namedStill reports whether a room has the same aliases as when it was looked at, as far
+// as that matters.
+func (w *worker) namedStill(in *interest) bool {
+	return len(w.service.aliases) == 0 || in.aliases == w.Aliases.Changes()
 }
 
+// nameAnew finds out whether a room is of interest by its ID or aliases.
 func (w *worker) nameAnew(ctx context.Context, roomID id.RoomID, in *interest) error {
+	in.aliases = w.Aliases.Changes()
 	in.named = w.service.rooms.match(string(roomID))
 	if in.named || len(w.service.aliases) == 0 {
 		return nil
 	}
-	in.aliases = w.Aliases.Changes()
 	aliases, err := w.Aliases.Of(ctx, roomID)
 	in.named = slices.ContainsFunc(aliases, w.service.OwnsAlias)
 	return err

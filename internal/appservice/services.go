@@ -31,6 +31,8 @@ type Parts struct {
 	// Dir and Files are where the registrations are, see [Load].
 	Dir   string
 	Files []string
+	// QueryTokens says that services are told their hs_token in the URL, too.
+	QueryTokens bool
 
 	DB          *store.DB
 	Journal     *journal.Journal

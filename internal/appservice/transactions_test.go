@@ -523,6 +523,26 @@ func TestHowServicesDo(t *testing.T) {
 	})
 }
 
+func TestTokensInURLs(t *testing.T) {
+	scene(t, func(s *stage) {
+		irc := s.bridge("irc")
+		server := s.server(irc)
+		server.Stop()
+		server.Config.AppServices.QueryTokens = true
+		server.Start()
+		var query []string
+		irc.answers(func(w http.ResponseWriter, r *http.Request) bool {
+			query = append(query, r.URL.RawQuery)
+			return false
+		})
+		room(irc.User, `{}`)
+		irc.got()
+		if len(query) == 0 || query[0] != "access_token=hs_irc" {
+			t.Errorf("it was asked with %q", query)
+		}
+	})
+}
+
 func TestAServiceOfTheOldKind(t *testing.T) {
 	scene(t, func(s *stage) {
 		irc := s.bridge("irc")

@@ -112,6 +112,8 @@ type Turn struct {
 type AppServices struct {
 	Dir   string // appservices.dir, "" for none
 	Files Paths  // appservices.files, "" for none
+	// QueryTokens says that they are told the hs_token in the URL, too.
+	QueryTokens bool // appservices.query_tokens
 }
 
 type Presence struct {
@@ -454,6 +456,14 @@ again when the server is sent SIGHUP.`,
 		value: paths(func(c *Config) *Paths { return &c.AppServices.Files }),
 		doc: `
 Registration files of application services that are elsewhere, separated by commas.`,
+	},
+	{
+		name: "appservices.query_tokens", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.AppServices.QueryTokens }),
+		doc: `
+Whether application services are told their hs_token as part of the URL, as access_token, beside the header.
+
+Services from before 2022 look for it there. URLs end up in logs.`,
 	},
 	{
 		name: "presence.enabled", preset: "true",

@@ -22,7 +22,7 @@ import (
 func (p *parts) appServices(ctx context.Context, db *store.DB, o Options, n Network) (*appservice.Services, error) {
 	c := o.Config.AppServices
 	services := appservice.New(appservice.Parts{
-		Server: p.name, Dir: c.Dir, Files: c.Files.List(),
+		Server: p.name, Dir: c.Dir, Files: c.Files.List(), QueryTokens: c.QueryTokens,
 		DB: db, Journal: p.journal, Rooms: p.rooms, Aliases: p.aliases, Receipts: p.receipts, Board: p.typing,
 		ToDevice: p.toDevice, DeviceLists: p.devices, Client: remote.New(n.appServices()),
 		Show: func(ctx context.Context, roomID id.RoomID, items []room.Item) ([]canonjson.Value, error) {
