@@ -127,7 +127,8 @@ func (w *worker) addEvent(ctx context.Context, d *draft, num room.Num, e journal
 		return err
 	}
 	target, targeted := w.target(it.Event)
-	if in.is() || targeted {
+	// Who makes a room is not in it yet.
+	if in.is() || targeted || w.service.Owns(it.Event.Sender()) {
 		shown, err := w.show(ctx, roomID, it, targeted)
 		if err != nil {
 			if room.IsGone(err) {

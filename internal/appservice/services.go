@@ -141,6 +141,10 @@ func (s *Services) equip(ctx context.Context, set *Set) error {
 // employ gives each service of a set a worker, and ends those of others. The caller
 // holds reloading.
 func (s *Services) employ(ctx context.Context, set *Set) error {
+	defer func() {
+		staff := slices.Collect(maps.Values(s.workers))
+		s.employed.Store(&staff)
+	}()
 	for name, w := range s.workers {
 		if is := set.ByID(name); is == nil || is.URL == "" || is.stamp != w.service.stamp {
 			w.end()
@@ -158,8 +162,6 @@ func (s *Services) employ(ctx context.Context, set *Set) error {
 		s.workers[service.ID] = w
 		s.begin(w)
 	}
-	staff := slices.Collect(maps.Values(s.workers))
-	s.employed.Store(&staff)
 	return nil
 }
 

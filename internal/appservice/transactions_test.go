@@ -70,6 +70,11 @@ func TestNamespacesOfRoomsAndAliases(t *testing.T) {
 		irc := s.bridge("irc", `namespaces: {aliases: [{exclusive: false, regex: '#irc_.*'}]}`)
 		log := s.bridge("log", `namespaces: {rooms: [{regex: '!.*:a\.test'}, {regex: '!.*'}]}`)
 		alice := s.server(irc, log).Register("alice")
+		made := room(irc.User, `{}`)
+		if got := events(irc.got(), "events"); len(got) == 0 || text(got[0], "type") != "m.room.create" || text(got[0], "room_id") != made {
+			t.Errorf("of a room that it makes itself: got %s", got)
+		}
+		log.got()
 		in := room(alice, `{"room_alias_name":"irc_one"}`)
 		if got := events(irc.got(), "events"); len(got) == 0 || text(got[0], "type") != "m.room.create" {
 			t.Errorf("of a room with an alias: got %s", got)

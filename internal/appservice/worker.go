@@ -39,7 +39,9 @@ type worker struct {
 	// that it has and that this was not stored.
 	pending   canonjson.Value
 	unsettled bool
-	told      map[deviceKey]journal.Position // of the pending one, see draft
+	// unsure says that it is not known whether the last commit has come about.
+	unsure bool
+	told   map[deviceKey]journal.Position // of the pending one, see draft
 
 	stop func() // ends it, and waits for that
 }
@@ -114,6 +116,11 @@ func pause(ctx context.Context, d time.Duration) {
 
 // work sends what is pending, and then makes the next transaction.
 func (w *worker) work(ctx context.Context) error {
+	if w.unsure {
+		if err := w.lookAgain(ctx); err != nil {
+			return err
+		}
+	}
 	if w.pending != nil {
 		if err := w.deliver(ctx); err != nil {
 			return err
@@ -189,9 +196,7 @@ func (w *worker) commit(ctx context.Context, d *draft) error {
 		}
 		return w.cursor.DoneWith(tx, d.upTo)
 	})
-	if errors.Is(err, store.ErrUnknown) {
-		return w.lookAgain(ctx, err)
-	}
+	w.unsure = errors.Is(err, store.ErrUnknown)
 	if err != nil {
 		return fmt.Errorf("storing a transaction for application service %s: %w", w.service.ID, err)
 	}
@@ -203,14 +208,15 @@ func (w *worker) commit(ctx context.Context, d *draft) error {
 }
 
 // lookAgain finds out what became of a commit of which that is not known.
-func (w *worker) lookAgain(ctx context.Context, cause error) error {
+func (w *worker) lookAgain(ctx context.Context) error {
 	again, err := w.newWorker(ctx, w.service)
 	if err != nil {
-		return errors.Join(cause, err)
+		return err
 	}
 	w.cursor.Pass(again.stored)
 	w.last, w.pending, w.told, w.unsettled, w.stored = again.last, again.pending, nil, false, again.stored
-	return cause // what was gathered may be done already
+	w.unsure = false
+	return nil
 }
 
 // settle stores that the last transaction has arrived.
