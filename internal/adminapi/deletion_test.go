@@ -32,6 +32,7 @@ var rowsOfRooms = map[string]struct {
 	"hidden":               {rare: true},
 	"highlights":           {},
 	"memberships":          {left: "clients that were away are told that their users have left"},
+	"network_rooms":        {rare: true},
 	"notice_rooms":         {},
 	"outside":              {rare: true},
 	"owed_apart":           {left: "whoever is to send it finds that the room is gone"},

@@ -199,6 +199,8 @@ var otherAuth = map[string]struct {
 	"POST /_matrix/client/v3/publicRooms": {endpoint.UserOrGuest, "GET is for anybody"},
 	"POST /_matrix/client/v3/logout":      {endpoint.UserOrGuest, "guests have devices"},
 	"POST /_matrix/client/v3/logout/all":  {endpoint.UserOrGuest, "as above"},
+	"POST /_matrix/client/v3/login":       {endpoint.NoneOrAppService, "an application service logs its users in"},
+	"POST /_matrix/client/v3/register":    {endpoint.NoneOrAppService, "an application service makes users"},
 }
 
 // unlimited says why operations that the specification limits are not.

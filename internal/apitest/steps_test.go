@@ -93,7 +93,6 @@ var directorySteps = []step{
 	{"", "GET publicRooms?limit=1", "", ""},
 	{"bob", "POST publicRooms", `{"filter":{"generic_search_term":"tour","room_types":[null]},"limit":10}`, ""},
 	{"bob", "POST user_directory/search", `{"search_term":"alice","limit":5}`, ""},
-	{"bob", "GET thirdparty/protocols", "", ""},
 }
 
 var userSteps = []step{

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/internal/openapi"
 	"parley/matrix/canonjson"
@@ -46,7 +47,7 @@ type tour struct {
 // for it. Steps for what is not served yet are passed over.
 func TestEveryOperationIsAnsweredWell(t *testing.T) {
 	v := newTour(t)
-	for _, s := range slices.Concat(roomSteps, historySteps, memberSteps, directorySteps, keySteps(), mediaSteps, userSteps, deviceSteps) {
+	for _, s := range slices.Concat(roomSteps, historySteps, memberSteps, directorySteps, serviceSteps, keySteps(), mediaSteps, userSteps, deviceSteps) {
 		v.take(s)
 	}
 	listed := make(map[string]bool)
@@ -79,7 +80,9 @@ func newTour(t *testing.T) *tour {
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, "<title>Site</title><p>Nothing to see.")
 	}))
-	s := w.Server("a.test", withEverything)
+	w.Site("bridge.test", http.HandlerFunc(service))
+	services := registerService(t)
+	s := w.Server("a.test", withEverything, func(c *config.Config) { c.AppServices.Dir = services })
 	v := &tour{
 		Server: s, t: t, spec: openapi.New(), users: make(map[string]*hstest.User),
 		kept: map[string]string{"now": fmt.Sprint(time.Now().UnixMilli())}, served: make(map[string]bool), answered: make(map[string]bool),
@@ -96,6 +99,7 @@ func newTour(t *testing.T) *tour {
 	for _, name := range []string{"alice", "bob", "carol", "dave", "admin"} {
 		v.users[name] = s.Register(name)
 	}
+	v.users["bridge"] = &hstest.User{Server: s, ID: "@_bridge:a.test", Token: "as"}
 	if err := s.Accounts().SetAdmin(t.Context(), v.users["admin"].ID, true); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,8 @@ func (v *values) good(name string) string {
 		return "org.test"
 	case "tag":
 		return "u.test"
+	case "appserviceid", "networkid", "protocol":
+		return "bridge"
 	case "kind":
 		return "content"
 	case "ruleid":

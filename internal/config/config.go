@@ -111,7 +111,10 @@ type Turn struct {
 }
 
 type AppServices struct {
-	Dir string // appservices.dir, "" for none
+	Dir   string // appservices.dir, "" for none
+	Files Paths  // appservices.files, "" for none
+	// QueryTokens says that they are told the hs_token in the URL, too.
+	QueryTokens bool // appservices.query_tokens
 }
 
 type Presence struct {
@@ -457,9 +460,25 @@ How long a client may use the TURN servers before it has to ask anew.`,
 		name: "appservices.dir", example: "/etc/parley/appservices",
 		value: path("DIR", func(c *Config) *string { return &c.AppServices.Dir }),
 		doc: `
-The directory with the registration files of application services (bridges and bots). It is not used yet.
+The directory with the registration files of application services (bridges and bots): those in it that end in .yaml or
+.yml. docs/operating/appservices.md tells of them.
 
-The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration.`,
+The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration. They are read at the start, and
+again when the server is sent SIGHUP.`,
+	},
+	{
+		name: "appservices.files", example: "/etc/irc/registration.yaml,/etc/signal/registration.yaml",
+		value: paths(func(c *Config) *Paths { return &c.AppServices.Files }),
+		doc: `
+Registration files of application services that are elsewhere, separated by commas.`,
+	},
+	{
+		name: "appservices.query_tokens", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.AppServices.QueryTokens }),
+		doc: `
+Whether application services are told their hs_token as part of the URL, as access_token, beside the header.
+
+Services from before 2022 look for it there. URLs end up in logs.`,
 	},
 	{
 		name: "presence.enabled", preset: "true",

@@ -87,6 +87,7 @@ func TestErrors(t *testing.T) {
 		// Values.
 		{name: "names of servers", file: "identity.trusted: a.test,,b.test", want: []string{`parley.yaml:1: identity.trusted: "a.test,,b.test" has "" in it, which is not the name of a server`}},
 		{name: "a short key", file: "federation.policy_server_key: AAAA", want: []string{`parley.yaml:1: federation.policy_server_key: "AAAA" is not an Ed25519 key of 32 bytes in Base64`}},
+		{name: "files", file: "appservices.files: a.yaml,,b.yaml", want: []string{`parley.yaml:1: appservices.files: "a.yaml,,b.yaml" has a comma too many in it`}},
 		{name: "TURN servers", file: "turn.uris: turn:a.test, https://b.test", want: []string{`parley.yaml:1: turn.uris: "turn:a.test, https://b.test" has " https://b.test" in it, which is not the address of a TURN server, such as turn:turn.example.org`}},
 		{name: "server name", file: "server_name: Example.org", want: []string{`parley.yaml:1: server_name: "Example.org" is not a name for a server: upper-case letter 'E' at byte 0`}},
 		{name: "mode", environ: []string{"PARLEY_REGISTRATION_MODE=opne"}, want: []string{`PARLEY_REGISTRATION_MODE: "opne" is not one of closed, token, open`}},

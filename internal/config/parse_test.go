@@ -86,6 +86,8 @@ turn:
   lifetime: 2h
 appservices:
   dir: as
+  files: a.yaml,b.yaml
+  query_tokens: true
 presence:
   enabled: false
 profiles:
@@ -144,7 +146,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_FEDERATION_NOTARIES=c.test,d.test",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
-		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_APPSERVICES_FILES=a.yaml, b.yaml", "PARLEY_APPSERVICES_QUERY_TOKENS=true", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
@@ -176,7 +178,7 @@ func everythingSet() Config {
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},
-		AppServices: AppServices{Dir: "as"},
+		AppServices: AppServices{Dir: "as", Files: "a.yaml,b.yaml", QueryTokens: true},
 		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
 		Journal:     Journal{Keep: 48 * time.Hour},
 		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},

@@ -43,6 +43,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.StringMatching(`[a-z]{1,5}(\.[a-z]{2,5})?(, ?[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
 		case "KEY":
 			text = k.example
+		case "FILES":
+			text = rapid.StringMatching(`[a-z/]{1,5}(, ?[a-z/]{1,5}\.yaml){0,2}`).Draw(t, k.name)
 		case "URIS":
 			text = rapid.StringMatching(`turn:[a-z]{1,5}(, ?turns:[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
 		case "NUMBER":

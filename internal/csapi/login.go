@@ -14,7 +14,7 @@ import (
 func (s *Server) loginRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("GET /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.loginFlows),
-		endpoint.On("POST /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classAuth}, s.login),
+		endpoint.On("POST /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.NoneOrAppService, Class: classAuth}, s.login),
 	}
 }
 
@@ -25,8 +25,9 @@ type loginFlow struct {
 
 // The ways to log in.
 const (
-	loginPassword = "m.login.password"
-	loginToken    = "m.login.token"
+	loginPassword   = "m.login.password"
+	loginToken      = "m.login.token"
+	loginAppService = "m.login.application_service"
 )
 
 type loginFlowsResponse struct {
@@ -39,6 +40,9 @@ func (s *Server) loginFlows(context.Context, endpoint.Caller, endpoint.Empty) (l
 	if s.Settings.LoginTokens {
 		flows = append(flows, loginFlow{loginToken, true})
 	}
+	if len(s.Services.Set().All()) > 0 {
+		flows = append(flows, loginFlow{Type: loginAppService})
+	}
 	return loginFlowsResponse{flows}, nil
 }
 
@@ -50,6 +54,7 @@ type loginRequest struct {
 	DeviceID   string          `json:"device_id"`
 	DeviceName string          `json:"initial_device_display_name"`
 	Refreshes  bool            `json:"refresh_token"`
+	anyToken
 }
 
 // loginResponse is the answer to those who log in or register.
@@ -74,7 +79,7 @@ func (s *Server) loggedIn(l account.Login) loginResponse {
 
 // login serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
 func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest) (loginResponse, error) {
-	user, err := s.whoLogsIn(ctx, req)
+	user, err := s.whoLogsIn(ctx, c, req)
 	if err != nil {
 		return loginResponse{}, err
 	}
@@ -88,8 +93,10 @@ func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest)
 }
 
 // whoLogsIn returns the user who has shown to be one.
-func (s *Server) whoLogsIn(ctx context.Context, req loginRequest) (id.UserID, error) {
+func (s *Server) whoLogsIn(ctx context.Context, c endpoint.Caller, req loginRequest) (id.UserID, error) {
 	switch {
+	case req.Type == loginAppService:
+		return s.whoseGhostLogsIn(ctx, c, req)
 	case req.Type == loginToken && s.Settings.LoginTokens && req.Token == "":
 		return "", mxerr.New(mxerr.MissingParam, "token is missing")
 	case req.Type == loginToken && s.Settings.LoginTokens:

@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/delay"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
@@ -61,6 +62,7 @@ type Parts struct {
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
 	Media          *media.Store
+	Services       *appservice.Services
 }
 
 // Server has the handlers of the API.
@@ -100,6 +102,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.appServiceRoutes(),
+		s.thirdPartyRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),

@@ -15,6 +15,7 @@ import (
 
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
@@ -119,6 +120,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Filters:  filter.NewStore(db),
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
+		s.Services = appservice.New(appservice.Parts{Server: "a.test", Aliases: s.Aliases})
 		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup

@@ -342,6 +342,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"hidden", "room, user_id, place", ""},
 		{"relations", "room, parent, rel_type, place", ""},
 		{"summaries", "room", ""},
+		{"network_rooms", "network, room", ""},
 		{"heirs", "user_id, room", ""},
 		{"room_servers", "room, server", ""},
 		{"outside", "room, user_id", ""},

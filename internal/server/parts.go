@@ -14,6 +14,7 @@ import (
 	"parley/internal/accountdata"
 	"parley/internal/adminapi"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/delay"
@@ -75,6 +76,7 @@ type parts struct {
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	services *appservice.Services
 
 	federation federation
 
@@ -102,6 +104,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 			return toDevice.Forget(tx, user, devices)
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
+			p.services.Devices(user)
 			return devices.Change(ctx, user, concerns, do)
 		},
 	})
@@ -166,6 +169,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
+	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -175,6 +181,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.loops = append(p.loops,
 		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
+		p.services.Run,
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
@@ -220,7 +227,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Remote:         p.federation.servers,
 		RemoteProfiles: remote.NewProfiles(p.federation.servers),
 		Accounts:       p.accounts,
-		Users:          p.accounts,
+		Users:          p.users(),
 		Doorman:        p.doorman,
 		Receipts:       p.receipts,
 		Typing:         p.typing,
@@ -240,6 +247,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Services:       p.services,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -248,7 +256,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Notify: p.notify(), Services: p.services,
 	})
 }
 
