@@ -91,11 +91,13 @@ var beyond = map[string]string{
 	"POST /_matrix/client/v4/sync":                                     "MSC4186 is merged, and in no release of the specification yet",
 	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync": "clients sync so until they know the merged form",
 
-	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
-	"GET /_matrix/client/v3/pushrules/global":      "as above",
-	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
-	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
-	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
+	"GET /_matrix/client/v3/pushrules":                                 "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global":                          "as above",
+	"GET /_matrix/client/v3/auth/{}/fallback/web":                      "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web":                     "that page sends its form there",
+	"POST /_matrix/client/v3/auth/m.login.email.identity/fallback/web": "as above, with another limit",
+	"POST /_matrix/client/v3/auth/m.login.msisdn/fallback/web":         "as above, with another limit",
+	"GET /_matrix/static/client/login/":                                "the prose has it, as the page on which users log in whose client cannot",
 
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",

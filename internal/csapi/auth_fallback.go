@@ -19,6 +19,8 @@ import (
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func (s *Server) authFallbackRoutes() []endpoint.Route {
 	policy := endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: 8 << 10}
+	sends := policy
+	sends.Class = classValidation
 	f := &fallback{
 		accounts: s.Accounts, terms: s.Settings.Terms,
 		form: newPage("", ""), done: newPage(authDone, ""),
@@ -26,8 +28,14 @@ func (s *Server) authFallbackRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.Stream("GET /_matrix/client/v3/auth/{authType}/fallback/web", policy, f.show),
 		endpoint.Stream("POST /_matrix/client/v3/auth/{authType}/fallback/web", policy, f.submit),
+		// What has something sent is limited as elsewhere.
+		endpoint.Stream("POST /_matrix/client/v3/auth/m.login.email.identity/fallback/web", sends, f.submit),
+		endpoint.Stream("POST /_matrix/client/v3/auth/m.login.msisdn/fallback/web", sends, f.submit),
 	}
 }
+
+// stageIn is the stage that a path names.
+func stageIn(r *http.Request) account.Stage { return account.Stage(strings.Split(r.URL.Path, "/")[5]) }
 
 // authDone tells the client, as the specification has it.
 const authDone markup = `if (window.onAuthDone) {
@@ -74,6 +82,7 @@ type stageContent struct {
 	stage                         account.Stage
 	session, user, refusal, shown string
 	documents                     []shownDocument
+	sent                          sentProof
 }
 
 func (c stageContent) markup() markup {
@@ -95,6 +104,8 @@ func (c stageContent) markup() markup {
 			all += termsField.fill(escaped(d.policy), escaped(d.url), escaped(d.name))
 		}
 		fields, button = termsFields.fill(all, escaped(c.shown)), "Accept"
+	case account.StageEmail, account.StageMSISDN:
+		fields, button = c.sent.markup(c.stage)
 	}
 	if c.refusal != "" {
 		before = stageRefusal.fill(escaped(c.refusal)) + "\n"
@@ -113,18 +124,22 @@ func title(stage account.Stage) string {
 		return "Registration token"
 	case account.StageTerms:
 		return "Terms of this server"
+	case account.StageEmail:
+		return "Your mail address"
+	case account.StageMSISDN:
+		return "Your telephone number"
 	}
 	return ""
 }
 
 func (f *fallback) show(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
-	stage, session := account.Stage(r.PathValue("authType")), r.URL.Query().Get("session")
-	return f.present(w, r, stage, session, "")
+	stage, session := stageIn(r), r.URL.Query().Get("session")
+	return f.present(w, r, stage, session, "", sentProof{})
 }
 
 // present shows the form of a stage, or that it is done. The refusal is that of
 // the last attempt, if there was one.
-func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account.Stage, session, refusal string) error {
+func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account.Stage, session, refusal string, sent sentProof) error {
 	state, err := f.accounts.Stage(r.Context(), session, stage)
 	if title(stage) == "" {
 		err = mxerr.New(mxerr.NotFound, "There is no page for this")
@@ -138,7 +153,7 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 	if state.Done {
 		return f.done.write(w, http.StatusOK, "Done", stageDone)
 	}
-	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal}
+	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal, sent: sent}
 	if stage == account.StageTerms {
 		content.documents, content.shown = f.documents(r), f.terms.Versions()
 	}
@@ -179,29 +194,35 @@ func bestLanguage(accepted string, languages []string) string {
 }
 
 func (f *fallback) submit(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
-	stage, session := account.Stage(r.PathValue("authType")), r.URL.Query().Get("session")
+	stage, session := stageIn(r), r.URL.Query().Get("session")
 	if err := r.ParseForm(); err != nil {
 		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 			return err
 		}
 		return mxerr.New(mxerr.InvalidParam, "The form cannot be read").Wrap(err)
 	}
-	refusal := f.unaccepted(r, stage)
+	refusal, sent := f.unaccepted(r, stage), sentProof{}
 	if refusal == "" {
-		auth := canonjson.Value("{}")
+		auth, ready := canonjson.Value("{}"), true
 		for _, field := range []string{"token", "user", "password"} {
 			if r.PostForm.Has(field) {
 				auth = auth.With(field, canonjson.Text(strings.ToValidUTF8(r.PostForm.Get(field), "")))
 			}
 		}
-		err := f.accounts.DoStage(r.Context(), session, stage, auth, f.terms)
+		var err error
+		if stage == account.StageEmail || stage == account.StageMSISDN {
+			auth, sent, ready, err = f.proof(r, stage, session)
+		}
+		if err == nil && ready {
+			err = f.accounts.DoStage(r.Context(), session, stage, auth, f.terms)
+		}
 		if e := (*mxerr.Error)(nil); errors.As(err, &e) {
 			refusal = e.Message
 		} else if err != nil {
 			return err
 		}
 	}
-	return f.present(w, r, stage, session, refusal)
+	return f.present(w, r, stage, session, refusal, sent)
 }
 
 // unaccepted says why somebody has not accepted the policies as they are.
