@@ -30,6 +30,8 @@ type NewAccount struct {
 	// Proofs are validations for [ToRegister], from [Confirmed], by which it gets
 	// addresses.
 	Proofs []string
+	// External, unless nil, is by what an identity provider knows the user.
+	External *ExternalID
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -83,6 +85,11 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 		}
 		if err := takeUp(tx, user, ToRegister, n.Proofs); err != nil {
 			return err
+		}
+		if n.External != nil {
+			if err := insertExternalID(tx, user, *n.External); err != nil {
+				return err
+			}
 		}
 		if n.Login == nil {
 			return nil

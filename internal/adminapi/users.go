@@ -32,6 +32,7 @@ func (s *Server) userRoutes() []endpoint.Route {
 		endpoint.On("POST /_synapse/admin/v1/reset_password/{userID}", policy(), s.resetPassword),
 		endpoint.On("PUT /_synapse/admin/v1/suspend/{userID}", policy(), s.suspend),
 		endpoint.On("PUT /_parley/admin/v1/lock/{userID}", policy(), s.lock),
+		endpoint.On("GET /_synapse/admin/v1/auth_providers/{provider}/users/{externalID}", policy(), s.knownElsewhere),
 		endpoint.On("GET /_synapse/admin/v1/threepid/{medium}/users/{address}", policy(), s.owner),
 	}
 }
@@ -139,13 +140,13 @@ type userRequest struct {
 
 type userResponse struct {
 	user
-	LastSeen    *int64     `json:"last_seen_ts"`
-	ThreePIDs   []threePID `json:"threepids"`
-	ExternalIDs []string   `json:"external_ids"`
+	LastSeen    *int64               `json:"last_seen_ts"`
+	ThreePIDs   []threePID           `json:"threepids"`
+	ExternalIDs []account.ExternalID `json:"external_ids"`
 }
 
 func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (userResponse, error) {
-	resp := userResponse{ThreePIDs: []threePID{}, ExternalIDs: []string{}}
+	resp := userResponse{ThreePIDs: []threePID{}, ExternalIDs: []account.ExternalID{}}
 	info, err := s.Accounts.Info(ctx, req.UserID)
 	if err != nil {
 		return resp, err
@@ -156,6 +157,11 @@ func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (
 	if resp.ThreePIDs, err = s.threePIDs(ctx, req.UserID); err != nil {
 		return resp, err
 	}
+	known, err := s.Accounts.ExternalIDs(ctx, req.UserID)
+	if err != nil {
+		return resp, err
+	}
+	resp.ExternalIDs = append(resp.ExternalIDs, known...)
 	devices, err := s.Accounts.Devices(ctx, req.UserID)
 	for _, d := range devices {
 		if seen := d.Seen.UnixMilli(); resp.LastSeen == nil || *resp.LastSeen < seen {

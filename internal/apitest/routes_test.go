@@ -24,6 +24,7 @@ func withEverything(c *config.Config) {
 	c.Media.Public = true
 	hstest.Mail("smtp.test")(c)
 	c.SMS.URL = "http://sms.test/send"
+	c.SSO.Providers = `[{"id":"idp","name":"IdP","issuer":"http://idp.test","client_id":"parley"}]`
 	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 
@@ -41,6 +42,11 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/org.parley/validate/email":               "the link in a mail leads there",
 	"POST /_matrix/client/unstable/org.parley/validate/email":              "as above",
 	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
+	"GET /_matrix/client/unstable/org.parley/sso/callback":                 "identity providers lead back there",
+	"POST /_matrix/client/unstable/org.parley/sso/register":                "people choose a name there who come from an identity provider",
+	"GET /_matrix/client/unstable/org.parley/sso/continue":                 "people go there who want a client to use their account",
+	"POST /_matrix/client/unstable/org.parley/sso/stage":                   "people confirm there what a client wants",
+	"GET /_matrix/client/v3/auth/m.login.sso/fallback/web":                 "as the page of other stages",
 	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",
 
 	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",

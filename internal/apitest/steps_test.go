@@ -164,6 +164,8 @@ var deviceSteps = []step{
 	{"", "POST register?kind=guest", `{}`, "guest=access_token"},
 	{"guest", "GET account/whoami", "", ""},
 	{"", "GET login", "", ""},
+	{"", "GET login/sso/redirect?redirectUrl=https://app.test/", "", ""},
+	{"", "GET login/sso/redirect/idp?redirectUrl=https://app.test/&action=register", "", ""},
 	{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"erin"},"password":"password of erin","refresh_token":true,"initial_device_display_name":"phone"}`, "phone=access_token refresh=refresh_token"},
 	{"", "POST refresh", `{"refresh_token":"<refresh>"}`, "phone=access_token"},
 	{"alice", "GET devices", "", ""},

@@ -75,6 +75,10 @@ func (v *values) good(name string) string {
 		return "32"
 	case "authtype":
 		return "m.login.dummy"
+	case "redirecturl":
+		return "https://app.test/"
+	case "idpid":
+		return "idp"
 	case "dir":
 		return "b"
 	case "limit":

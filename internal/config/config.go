@@ -31,6 +31,7 @@ type Config struct {
 	Addresses    Addresses
 	Mail         Mail
 	SMS          SMS
+	SSO          SSO
 	Turn         Turn
 	AppServices  AppServices
 	Presence     Presence
@@ -118,6 +119,12 @@ type Addresses struct {
 type SMS struct {
 	URL   string // sms.url, "" for none
 	Token Secret // sms.token, "" for none
+}
+
+// SSO says by whom people may log in.
+type SSO struct {
+	Providers Secret  // sso.providers, a JSON array of sso.Provider, "" for none
+	Clients   Origins // sso.clients, "" for none
 }
 
 // Mail says how letters are sent. There are none without a Server.
@@ -544,6 +551,32 @@ anything else means to try again later. It may be in a private network.`,
 		value: secret(func(c *Config) *Secret { return &c.SMS.Token }),
 		doc: `
 What such a request has as "Authorization: Bearer", so that nobody else can send messages there.`,
+	},
+	{
+		name: "sso.providers", secret: true,
+		example: `[{"id": "example", "name": "Example", "issuer": "https://id.example.org", "client_id": "parley", "client_secret": "a long random text"}]`,
+		value:   providers(func(c *Config) *Secret { return &c.SSO.Providers }),
+		doc: `
+The identity providers by which people may log in (OpenID Connect), as a JSON array of objects. Without it, none.
+
+Each has an id, which is not to be changed later, a name that people see, and perhaps an icon (mxc://…) and a brand as in
+https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema_idp; issuer, client_id and client_secret as the
+provider gives them to you, who wants to know an address in return: that is public_url and then
+/_matrix/client/unstable/org.parley/sso/callback. The scopes are openid, profile and email unless scopes lists others.
+
+Whoever logs in for the first time gets an account, whatever registration.mode says, unless closed is true. Its name is the claim
+preferred_username, or one that the person chooses if that is taken; the display name is name, and the mail address email, if
+email_verified is true. An object claims with localpart, display_name or email names other claims, or none as "-". With existing,
+whoever comes with the name of an account gets that account: only for providers where names cannot be chosen.`,
+	},
+	{
+		name: "sso.clients", example: "https://app.element.io",
+		value: origins(func(c *Config) *Origins { return &c.SSO.Clients }),
+		doc: `
+The sites, separated by commas, whose clients people log in with by an identity provider without being asked whether these may
+use their account.
+
+All others can be anybody's, so it is asked.`,
 	},
 	{
 		name: "turn.uris", example: "turn:turn.example.org?transport=udp,turns:turn.example.org",

@@ -95,6 +95,9 @@ mail:
 sms:
   url: https://sms.example.org/send
   token: s4cret
+sso:
+  providers: '[{"name": "X", "id": "x", "issuer": "https://id.example.org", "client_id": "p"}]'
+  clients: https://app.element.io
 turn:
   uris: turn:a.test?transport=udp, stuns:a.test
   secret: n0rth
@@ -150,6 +153,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
 		"PARLEY_ADDRESSES_EMAILS=*@example.org,*@example.com", "PARLEY_ADDRESSES_NUMBERS=44*",
 		"PARLEY_ADDRESSES_NEXT_LINKS=https://app.element.io,http://localhost:8080", "PARLEY_SMS_URL=https://sms.example.org/send", "PARLEY_SMS_TOKEN=s4cret",
+		`PARLEY_SSO_PROVIDERS=[{"client_id":"p","id":"x","issuer":"https://id.example.org","name":"X"}]`, "PARLEY_SSO_CLIENTS=https://app.element.io/",
 		"PARLEY_MAIL_SERVER=smtp.example.org:465", "PARLEY_MAIL_TLS=tls", "PARLEY_MAIL_USER=u", "PARLEY_MAIL_PASSWORD=s3cret",
 		"PARLEY_MAIL_FROM=Example <parley@example.org>", "PARLEY_MAIL_TIMEOUT=5s",
 		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
@@ -181,6 +185,7 @@ func everythingSet() Config {
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
 		Addresses:   Addresses{Emails: "*@example.org,*@example.com", Numbers: "44*", NextLinks: "https://app.element.io,http://localhost:8080"},
+		SSO:         SSO{Providers: `[{"client_id":"p","id":"x","issuer":"https://id.example.org","name":"X"}]`, Clients: "https://app.element.io"},
 		SMS:         SMS{URL: "https://sms.example.org/send", Token: "s4cret"},
 		Mail:        Mail{Server: "smtp.example.org:465", TLS: MailTLSAtOnce, User: "u", Password: "s3cret", From: `"Example" <parley@example.org>`, Timeout: 5 * time.Second},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},

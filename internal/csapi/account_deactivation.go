@@ -36,8 +36,12 @@ func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactiva
 	if err := decode(req.Body, &options); err != nil {
 		return unbindResponse{}, err
 	}
+	flows, err := s.confirming(ctx, c.UserID)
+	if err != nil {
+		return unbindResponse{}, err
+	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /account/deactivate", User: c.UserID, Flows: byPassword(), Body: req.Body,
+		Operation: "POST /account/deactivate", User: c.UserID, Flows: flows, Body: req.Body,
 	})
 	if err != nil {
 		return unbindResponse{}, err

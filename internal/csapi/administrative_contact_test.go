@@ -332,10 +332,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestATelephoneNumberIsShownByACode(t *testing.T) {
 	w := hstest.New(t)
 	sent := make(gateway, 10)
-	web := &http.Server{Handler: sent}
-	l := w.Net.Listen("sms.test:80")
-	go web.Serve(l)
-	defer web.Close()
+	w.Near("sms.test:80", sent)
 	c := &correspondence{w.Server("a.test", func(c *config.Config) { c.SMS.URL = "http://sms.test/send" }), t, w, nil}
 	alice := c.Register("alice")
 	if got := alice.Must("GET", client+"capabilities", nil).Get("capabilities").Get("m.3pid_changes"); string(got) != `{"enabled":true}` {
@@ -381,9 +378,7 @@ func TestATelephoneNumberIsShownByACode(t *testing.T) {
 func TestAnAddressIsShownOnAPageByWhoseClientDoesNotKnowHow(t *testing.T) {
 	w := hstest.New(t)
 	box, sent := w.Postbox("smtp.test"), make(gateway, 10)
-	web := &http.Server{Handler: sent}
-	go web.Serve(w.Net.Listen("sms.test:80"))
-	defer web.Close()
+	w.Near("sms.test:80", sent)
 	c := &correspondence{w.Server("a.test", hstest.Mail("smtp.test"), func(c *config.Config) { c.SMS.URL = "http://sms.test/" }), t, w, box}
 	fill := func(stage, session string, fields url.Values) string {
 		path := client + "auth/" + stage + "/fallback/web?session=" + session

@@ -74,15 +74,12 @@ type fallback struct {
 	form, done page
 }
 
-// A shownDocument is a policy in the language that fits the user best.
-type shownDocument struct{ policy, name, url string }
-
 // stageContent is what the form shows.
 type stageContent struct {
-	stage                         account.Stage
-	session, user, refusal, shown string
-	documents                     []shownDocument
-	sent                          sentProof
+	stage                  account.Stage
+	session, user, refusal string
+	terms                  markup
+	sent                   sentProof
 }
 
 func (c stageContent) markup() markup {
@@ -98,12 +95,7 @@ func (c stageContent) markup() markup {
 		}
 		fields = passwordFields.fill(who)
 	case account.StageTerms:
-		var all markup
-		for _, d := range c.documents {
-			// The settings have checked that it leads to http or https.
-			all += termsField.fill(escaped(d.policy), escaped(d.url), escaped(d.name))
-		}
-		fields, button = termsFields.fill(all, escaped(c.shown)), "Accept"
+		fields, button = c.terms, "Accept"
 	case account.StageEmail, account.StageMSISDN:
 		fields, button = c.sent.markup(c.stage)
 	}
@@ -155,7 +147,7 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 	}
 	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal, sent: sent}
 	if stage == account.StageTerms {
-		content.documents, content.shown = f.documents(r), f.terms.Versions()
+		content.terms = termsMarkup(f.terms, r.Header.Get("Accept-Language"))
 	}
 	status := http.StatusOK
 	if refusal != "" {
@@ -164,15 +156,17 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 	return f.form.write(w, status, title(stage), content.markup())
 }
 
-// documents returns the policies, each in a language that the browser asks for if
-// there is one.
-func (f *fallback) documents(r *http.Request) []shownDocument {
-	var list []shownDocument
-	for _, name := range slices.Sorted(maps.Keys(f.terms)) {
-		d := f.terms[name].Languages[bestLanguage(r.Header.Get("Accept-Language"), slices.Sorted(maps.Keys(f.terms[name].Languages)))]
-		list = append(list, shownDocument{name, d.Name, d.URL})
+// termsMarkup is what lets people accept policies, each shown in a language that the
+// browser asks for if there is one.
+func termsMarkup(terms account.Terms, accepted string) markup {
+	var all markup
+	for _, name := range slices.Sorted(maps.Keys(terms)) {
+		languages := terms[name].Languages
+		d := languages[bestLanguage(accepted, slices.Sorted(maps.Keys(languages)))]
+		// The settings have checked that it leads to http or https.
+		all += termsField.fill(escaped(name), escaped(d.URL), escaped(d.Name))
 	}
-	return list
+	return termsFields.fill(all, escaped(terms.Versions()))
 }
 
 // bestLanguage returns which of some languages comes first in what a browser
@@ -195,11 +189,8 @@ func bestLanguage(accepted string, languages []string) string {
 
 func (f *fallback) submit(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
 	stage, session := stageIn(r), r.URL.Query().Get("session")
-	if err := r.ParseForm(); err != nil {
-		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-			return err
-		}
-		return mxerr.New(mxerr.InvalidParam, "The form cannot be read").Wrap(err)
+	if err := parseForm(r); err != nil {
+		return err
 	}
 	refusal, sent := f.unaccepted(r, stage), sentProof{}
 	if refusal == "" {
@@ -225,16 +216,30 @@ func (f *fallback) submit(w http.ResponseWriter, r *http.Request, _ endpoint.Cal
 	return f.present(w, r, stage, session, refusal, sent)
 }
 
-// unaccepted says why somebody has not accepted the policies as they are.
+// parseForm reads what somebody has filled in.
+func parseForm(r *http.Request) error {
+	err := r.ParseForm()
+	if large := (*http.MaxBytesError)(nil); err == nil || errors.As(err, &large) {
+		return err
+	}
+	return mxerr.New(mxerr.InvalidParam, "The form cannot be read").Wrap(err)
+}
+
+// unaccepted says why somebody has not accepted the policies, if that is the stage.
 func (f *fallback) unaccepted(r *http.Request, stage account.Stage) string {
 	if stage != account.StageTerms {
 		return ""
 	}
-	if r.PostForm.Get("shown") != f.terms.Versions() {
+	return unacceptedTerms(f.terms, r.PostForm)
+}
+
+// unacceptedTerms says why somebody has not accepted policies as they are.
+func unacceptedTerms(terms account.Terms, form url.Values) string {
+	if form.Get("shown") != terms.Versions() {
 		return "The policies have changed: please look at them again."
 	}
-	for name := range f.terms {
-		if !slices.Contains(r.PostForm["accept"], name) {
+	for name := range terms {
+		if !slices.Contains(form["accept"], name) {
 			return "To go on you have to accept all of them."
 		}
 	}

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"parley/internal/account"
@@ -23,6 +24,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
@@ -61,6 +63,8 @@ type Parts struct {
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
 	Media          *media.Store
+	SSO            *sso.Logins // nil if there are no identity providers
+	Log            *slog.Logger
 }
 
 // Server has the handlers of the API.
@@ -116,6 +120,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.authFallbackRoutes(),
 		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.ssoRoutes(),
 		s.rendezvousRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),

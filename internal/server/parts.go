@@ -38,6 +38,7 @@ import (
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/internal/sms"
+	"parley/internal/sso"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -73,6 +74,7 @@ type parts struct {
 	mail     *mail.Sender // nil: none is sent
 	sms      *sms.Sender  // nil: none is sent
 	identity *identity.Servers
+	sso      *sso.Logins // nil: there are no identity providers
 	feed     *feed.Feed
 	toDevice *todevice.Store
 	devices  *devicelist.Store
@@ -149,6 +151,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.outbound = remote.New(n.outbound(c))
 	p.media = media.New(db, p.mediaOptions(c))
 	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
+	if p.sso, err = newSSO(db, c, n); err != nil {
+		return p, err
+	}
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
@@ -175,6 +180,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
 		Receipts: p.receipts, ToDevice: p.toDevice, DeviceLists: p.devices, Status: p.presence.Status, Log: log,
 	})
+	if p.sso != nil {
+		p.loops = append(p.loops, hourly(log, "forgetting old logins", p.sso.Forget))
+	}
 	p.loops = append(p.loops,
 		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
@@ -232,6 +240,8 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
 		Identity:       p.identity,
+		SSO:            p.sso,
+		Log:            p.log,
 		Keys:           p.keys,
 		Backups:        p.backups,
 		Inbox:          p.inbox,
@@ -269,6 +279,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 
 		EmailRequired: c.Registration.RequireEmail,
 		NextLinks:     c.Addresses.NextLinks.List(),
+		SSOClients:    c.SSO.Clients.List(),
 		BaseURL:       publicURL(c),
 		Turn:          csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
@@ -343,6 +354,9 @@ func (p *parts) close() {
 	}
 	if p.sms != nil {
 		p.sms.Close()
+	}
+	if p.sso != nil {
+		p.sso.Close()
 	}
 }
 
