@@ -639,7 +639,7 @@ func TestAddressesOfUsers(t *testing.T) {
 func TestWhoUsersAreElsewhere(t *testing.T) {
 	play(t, func(s *scene) {
 		external := account.ExternalID{Provider: "idp", Subject: "a/b c"}
-		if err := s.Accounts().AddExternalID(t.Context(), s.bob.ID, external); err != nil {
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.bob.ID, external); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.admin.Must("GET", a+"v2/users/@bob:a.test", nil).Get("external_ids"); string(got) != `[{"auth_provider":"idp","external_id":"a/b c"}]` {
@@ -649,7 +649,7 @@ func TestWhoUsersAreElsewhere(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		s.refused(s.admin, "GET", a+"v1/auth_providers/idp/users/x", nil, 404)
-		if err := s.Accounts().AddExternalID(t.Context(), s.alice.ID, external); err == nil {
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.alice.ID, external); err == nil {
 			t.Error("one person is two users")
 		}
 	})
