@@ -290,6 +290,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
+			"m.separate_add_and_bind":          true,
+			"m.id_access_token":                true,
+			"m.require_identity_server":        false,
 			"fi.mau.msc2815":                   true,
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
