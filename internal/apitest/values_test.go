@@ -79,6 +79,10 @@ func (v *values) good(name string) string {
 		return "32"
 	case "authtype":
 		return "m.login.dummy"
+	case "redirecturl":
+		return "https://app.test/"
+	case "idpid":
+		return "idp"
 	case "dir":
 		return "b"
 	case "limit":
@@ -91,7 +95,7 @@ func (v *values) good(name string) string {
 		return string(v.a.own)
 	case "second":
 		return "delete_status"
-	case "token", "version":
+	case "token", "version", "sid":
 		return "1"
 	}
 	return ""

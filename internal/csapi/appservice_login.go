@@ -61,14 +61,10 @@ func (s *Server) whoseGhostLogsIn(ctx context.Context, c endpoint.Caller, req lo
 	if err != nil {
 		return "", err
 	}
-	name, err := account.IdentifiedUser(req.Body)
-	if err != nil {
-		return "", err
+	user, err := s.Accounts.Identified(ctx, req.Body)
+	if err == nil && user == "" {
+		err = mxerr.New(mxerr.MissingParam, "identifier is missing")
 	}
-	if name == "" {
-		return "", mxerr.New(mxerr.MissingParam, "identifier is missing")
-	}
-	user, err := s.Accounts.LocalUser(name)
 	if err == nil && !service.Owns(user) {
 		err = exclusive("The application service may not act for this user")
 	}

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"parley/internal/account"
@@ -24,6 +25,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
@@ -63,6 +65,8 @@ type Parts struct {
 	Notified       *push.History
 	Media          *media.Store
 	Services       *appservice.Services
+	SSO            *sso.Logins // nil if there are no identity providers
+	Log            *slog.Logger
 }
 
 // Server has the handlers of the API.
@@ -120,6 +124,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.authFallbackRoutes(),
 		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.ssoRoutes(),
 		s.rendezvousRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),
@@ -133,6 +138,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.toDeviceRoutes(),
 		s.dehydratedRoutes(),
 		s.passwordRoutes(),
+		s.contactRoutes(),
+		s.tokenRoutes(),
+		s.validationRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),
 		s.contentRoutes(),

@@ -43,7 +43,9 @@ func common(status int, code mxerr.Code) bool {
 // whatever happens.
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func isPage(path string) bool {
-	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
+	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web") ||
+		path == "/_matrix/client/unstable/org.parley/validate/email" ||
+		strings.HasPrefix(path, "/_matrix/client/unstable/org.parley/sso/") || strings.HasPrefix(path, "/_matrix/client/v3/login/sso/redirect")
 }
 
 // passedOn reports whether an operation is one that asks a server which the caller
@@ -106,6 +108,9 @@ var additional = map[string]map[string]string{
 		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
 
 		"device_unused_fallback_key_types": "the specification has it in prose only",
+	},
+	"GET /_matrix/client/v3/login": {
+		"identity_providers": "it is in a schema of its own, of one kind of flow",
 	},
 	"POST /_matrix/client/v3/keys/claim": {
 		"fallback": "the specification has it in prose only",
