@@ -28,6 +28,7 @@ type Config struct {
 	Federation   Federation
 	Outbound     Outbound
 	Identity     Identity
+	Mail         Mail
 	Turn         Turn
 	AppServices  AppServices
 	Presence     Presence
@@ -102,6 +103,25 @@ type Outbound struct {
 type Identity struct {
 	Trusted ServerNames // identity.trusted, "" for none
 }
+
+// Mail says how letters are sent. There are none without a Server.
+type Mail struct {
+	Server   string        // mail.server, "" for none
+	TLS      MailTLS       // mail.tls
+	User     string        // mail.user, "" for none
+	Password Secret        // mail.password
+	From     string        // mail.from
+	Timeout  time.Duration // mail.timeout
+}
+
+// A MailTLS says when TLS begins on a connection to the mail server.
+type MailTLS string
+
+const (
+	MailStartTLS  MailTLS = "starttls" // after a greeting in clear
+	MailTLSAtOnce MailTLS = "tls"      // at once
+	MailNoTLS     MailTLS = "none"     // never
+)
 
 type Turn struct {
 	URIs     TurnURIs      // turn.uris, "" for none
@@ -418,6 +438,49 @@ The identity servers by which users may invite people whose mail address or tele
 commas. Without any, nobody can.
 
 They learn whom your users invite, and decide who gets such an invite.`,
+	},
+	{
+		name: "mail.server", example: "smtp.example.org:587",
+		value: address(func(c *Config) *string { return &c.Mail.Server }),
+		doc: `
+The server that takes mail from this one, by SMTP: that of your provider, or one on the machine. Without it, no mail is sent.
+
+It may be in a private network. Port 587 goes with starttls in mail.tls, port 465 with tls.`,
+	},
+	{
+		name: "mail.tls", preset: "starttls",
+		value: oneOf(func(c *Config) *MailTLS { return &c.Mail.TLS }, MailStartTLS, MailTLSAtOnce, MailNoTLS),
+		doc: `
+How the connection to the mail server is secured: by TLS that begins after a greeting (starttls) or at once (tls), or not at
+all (none).
+
+Nothing is sent if that does not succeed. Without TLS, what is on the way between can read the mail, and the password.`,
+	},
+	{
+		name: "mail.user", example: "parley@example.org",
+		value: path("TEXT", func(c *Config) *string { return &c.Mail.User }),
+		doc: `
+As whom this server logs in to the mail server. Without it, it does not.`,
+	},
+	{
+		name: "mail.password", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Mail.Password }),
+		doc: `
+The password of mail.user.`,
+	},
+	{
+		name: "mail.from", example: "Example chat <parley@example.org>",
+		value: mailFrom(func(c *Config) *string { return &c.Mail.From }),
+		doc: `
+Whom mail comes from: an address, with or without a name. Needed if mail is sent.
+
+That mail arrives, and not among spam, takes that the mail server may send for its domain (SPF, DKIM).`,
+	},
+	{
+		name: "mail.timeout", preset: "30s",
+		value: duration(func(c *Config) *time.Duration { return &c.Mail.Timeout }),
+		doc: `
+How long the mail server may take to be reached, and for each step after that.`,
 	},
 	{
 		name: "turn.uris", example: "turn:turn.example.org?transport=udp,turns:turn.example.org",

@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		Mail:         Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},
 		Turn:         Turn{Lifetime: 24 * time.Hour},
 		QueryTokens:  true,
 		Profiles:     Profiles{Lookup: LookupAll},
@@ -79,6 +80,13 @@ outbound:
   allow_private_networks: true
 identity:
   trusted: id.example.org, [::1]:8090
+mail:
+  server: smtp.example.org:465
+  tls: tls
+  user: u
+  password: s3cret
+  from: Example <parley@example.org>
+  timeout: 5s
 turn:
   uris: turn:a.test?transport=udp, stuns:a.test
   secret: n0rth
@@ -132,6 +140,8 @@ func everythingInEnvironment() []string {
 		"PARLEY_FEDERATION_NOTARIES=c.test,d.test",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
+		"PARLEY_MAIL_SERVER=smtp.example.org:465", "PARLEY_MAIL_TLS=tls", "PARLEY_MAIL_USER=u", "PARLEY_MAIL_PASSWORD=s3cret",
+		"PARLEY_MAIL_FROM=Example <parley@example.org>", "PARLEY_MAIL_TIMEOUT=5s",
 		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
@@ -160,6 +170,7 @@ func everythingSet() Config {
 		Federation:  Federation{Delegate: "matrix.example.org:443", PolicyServerKey: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ", Notaries: "c.test,d.test", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
+		Mail:        Mail{Server: "smtp.example.org:465", TLS: MailTLSAtOnce, User: "u", Password: "s3cret", From: `"Example" <parley@example.org>`, Timeout: 5 * time.Second},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},
 		AppServices: AppServices{Dir: "as"},
 		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},

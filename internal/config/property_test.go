@@ -22,8 +22,8 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 	var ds []draw
 	for i := range keys {
 		k := &keys[i]
-		if strings.HasPrefix(k.name, "tls.") || !rapid.Bool().Draw(t, "has "+k.name) {
-			continue // the keys of tls are right together only
+		if strings.HasPrefix(k.name, "tls.") || strings.HasPrefix(k.name, "mail.") || !rapid.Bool().Draw(t, "has "+k.name) {
+			continue // the keys of tls and mail are right together only
 		}
 		var text string
 		switch k.value.form {

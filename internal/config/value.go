@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"parley/internal/mail"
 	"parley/matrix/id"
 	"parley/matrix/signing"
 )
@@ -320,6 +321,17 @@ func webAddress(field func(*Config) *string) value {
 			return "", errors.New("is not an http:// or https:// URL")
 		}
 		return text, nil
+	})
+}
+
+// mailFrom is a mail address, perhaps with a name before it.
+func mailFrom(field func(*Config) *string) value {
+	return valueOf("ADDRESS", field, func(text string) (string, error) {
+		from, err := mail.ParseFrom(text)
+		if err != nil {
+			return "", errors.New("is not a mail address, such as parley@example.org or Example <parley@example.org>")
+		}
+		return from.String(), nil
 	})
 }
 

@@ -27,6 +27,7 @@ import (
 	"parley/internal/inbound"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/mail"
 	"parley/internal/media"
 	"parley/internal/notice"
 	"parley/internal/profile"
@@ -68,6 +69,7 @@ type parts struct {
 	keys     *e2ee.Keys
 	backups  *e2ee.Backups
 	outbound *remote.Client
+	mail     *mail.Sender // nil: none is sent
 	identity *identity.Servers
 	feed     *feed.Feed
 	toDevice *todevice.Store
@@ -139,6 +141,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
+	if p.mail, err = n.postman(c); err != nil {
+		return p, err
+	}
 	p.media = media.New(db, p.mediaOptions(c))
 	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
 	p.delayed = delay.New(db, p.journal, delay.Options{
