@@ -159,6 +159,9 @@ func (r *reader) checkMail() {
 	if server != "" && r.where["mail.from"] == "" {
 		r.problem("%s: mail has to come from somebody, mail.from", server)
 	}
+	if require := r.where["registration.require_email"]; require != "" && server == "" && r.config.Registration.RequireEmail {
+		r.problem("%s: nobody can show a mail address unless mail is sent, mail.server", require)
+	}
 	switch {
 	case user != "" && password == "":
 		r.problem("%s: the user is of no use without mail.password", user)

@@ -7,7 +7,7 @@ import (
 
 // Postbox takes the mail of servers whose settings have [Mail] with its name.
 func (w *World) Postbox(host string) *mailtest.Box {
-	return mailtest.Serve(w, w.Net.Listen(host), mailtest.Options{})
+	return mailtest.Serve(w, w.Net.Listen(host+":25"), mailtest.Options{})
 }
 
 // Mail has a server send mail to a box.

@@ -63,8 +63,8 @@ var layers = []layer{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, mail, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/mail", "internal/termlog"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, mail and text messages, lines on a terminal", []string{
+		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/mail", "internal/sms", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

@@ -37,6 +37,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sms"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -70,6 +71,7 @@ type parts struct {
 	backups  *e2ee.Backups
 	outbound *remote.Client
 	mail     *mail.Sender // nil: none is sent
+	sms      *sms.Sender  // nil: none is sent
 	identity *identity.Servers
 	feed     *feed.Feed
 	toDevice *todevice.Store
@@ -92,6 +94,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
+	messages, err := p.messages(c, n)
+	if err != nil {
+		return p, err
+	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
 	p.accounts = account.New(db, account.Options{
@@ -99,7 +105,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
-		Removing: p.removing, Departed: p.depart, Log: log,
+		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return toDevice.Forget(tx, user, devices)
 		},
@@ -141,11 +147,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
-	if p.mail, err = n.postman(c); err != nil {
-		return p, err
-	}
 	p.media = media.New(db, p.mediaOptions(c))
-	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
+	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
@@ -263,8 +266,11 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		SharedSecret: string(c.Registration.SharedSecret),
 		Guests:       c.Registration.Guests,
 		LoginTokens:  c.Tokens.Login,
-		BaseURL:      publicURL(c),
-		Turn:         csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
+
+		EmailRequired: c.Registration.RequireEmail,
+		NextLinks:     c.Addresses.NextLinks.List(),
+		BaseURL:       publicURL(c),
+		Turn:          csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
 			Allowed:    c.Profiles.Allowed.Names(),
 			Disallowed: c.Profiles.Disallowed.Names(),
@@ -334,6 +340,9 @@ func (p *parts) close() {
 	}
 	if p.outbound != nil {
 		p.outbound.Close()
+	}
+	if p.sms != nil {
+		p.sms.Close()
 	}
 }
 

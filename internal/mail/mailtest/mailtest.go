@@ -5,6 +5,7 @@ package mailtest
 import (
 	"errors"
 	"io"
+	"log"
 	"mime"
 	"mime/multipart"
 	"net"
@@ -51,6 +52,7 @@ func Serve(t testing.TB, l net.Listener, o Options) *Box {
 	b := &Box{t: t, came: make(chan Letter, 1000), options: o, refused: make(map[string]*smtp.SMTPError)}
 	s := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{box: b}, nil }))
 	s.AllowInsecureAuth, s.Domain = true, "mail.test"
+	s.ErrorLog = log.New(io.Discard, "", 0) // connections that break are a part of some tests
 	if o.Set != nil {
 		o.Set(s)
 	}
