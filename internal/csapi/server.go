@@ -60,6 +60,7 @@ type Parts struct {
 	Subscriptions  *subscription.Store
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
+	Pushers        *push.Pushers
 	Media          *media.Store
 }
 
@@ -107,6 +108,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
 		s.notificationRoutes(),
+		s.pusherRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

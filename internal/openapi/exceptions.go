@@ -79,6 +79,7 @@ var loose = map[string]string{
 	"GET /_matrix/client/v3/events":                                      "the schema has events of rooms only, and the stream presence and who is typing, too",
 	"GET /_matrix/client/v3/room_keys/version":                           "a backup is kept as it was made, with whatever algorithm",
 	"GET /_matrix/client/v3/room_keys/version/{version}":                 "as above",
+	"GET /_matrix/client/v3/pushers":                                     "data is kept as it was sent, and MSC3881 adds members",
 	"GET /_matrix/client/v3/voip/turnServer":                             "where there is none, clients take only an empty answer for that",
 }
 

@@ -75,6 +75,7 @@ type parts struct {
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	pushers  *push.Pushers
 
 	federation federation
 
@@ -145,6 +146,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
 	p.threads = subscription.New(db, p.journal)
+	p.pushers = push.NewPushers(db, p.journal, nil)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -235,6 +237,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Pushers:        p.pushers,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -274,6 +277,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3814.v1":            true,
 			"org.matrix.msc3391":               true,
 			"org.matrix.msc3874":               true,
+			"org.matrix.msc3881":               true,
 			"org.matrix.msc3967":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
