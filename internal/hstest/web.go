@@ -2,17 +2,24 @@ package hstest
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
 
 	"parley/internal/remote"
+	"parley/matrix/id"
 )
 
 // Site is a site of the web from now on, http://HOST/. Other names than those of
 // sites do not exist for servers that ask for pages.
-func (w *World) Site(host string, h http.Handler) {
+func (w *World) Site(host string, h http.Handler) { w.site(host, h, false) }
+
+// SecureSite is a site of the web at https://HOST/.
+func (w *World) SecureSite(host string, h http.Handler) { w.site(host, h, true) }
+
+func (w *World) site(host string, h http.Handler, secure bool) {
 	w.mu.Lock()
 	if w.sites == nil {
 		w.sites = make(map[string]netip.Addr)
@@ -21,7 +28,14 @@ func (w *World) Site(host string, h http.Handler) {
 	w.sites[host] = addr
 	w.mu.Unlock()
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	l := w.Net.Listen(netip.AddrPortFrom(addr, 80).String())
+	port := uint16(80)
+	if secure {
+		port = 443
+	}
+	l := net.Listener(w.Net.Listen(netip.AddrPortFrom(addr, port).String()))
+	if secure {
+		l = w.secured(id.ServerName(host), l)
+	}
 	done := make(chan struct{})
 	go func() {
 		server.Serve(l)
@@ -35,6 +49,7 @@ func (w *World) Site(host string, h http.Handler) {
 
 // web lets a server reach sites.
 func (w *World) web(o *remote.Options) {
+	o.TLS = &tls.Config{RootCAs: w.Authority.Pool()}
 	o.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -22,6 +22,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	registry *prometheus.Registry
 	page     http.Handler
 }
 
@@ -37,8 +38,8 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60},
 		}, []string{"method", "route"}),
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration,
+	m.registry = prometheus.NewRegistry()
+	m.registry.MustRegister(m.requests, m.duration,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -54,7 +55,7 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 			Help: "Statements that were given to the database.",
 		}, func() float64 { return float64(db.Statements()) }),
 	)
-	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
 }
 

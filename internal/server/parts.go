@@ -76,6 +76,9 @@ type parts struct {
 	media    *media.Store
 	threads  *subscription.Store
 	pushers  *push.Pushers
+	notified *push.History
+	push     *push.Sender
+	gateways *remote.Client // how push gateways are reached
 
 	federation federation
 
@@ -164,6 +167,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
+	p.newPush(db, n, c)
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
@@ -176,6 +180,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.doorman.Run,
 		p.devices.Run,
 		p.media.Run,
+		p.push.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		p.delayed.Run,
@@ -238,7 +243,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Media:          p.media,
 		Subscriptions:  p.threads,
 		Pushers:        p.pushers,
-		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
+		Notified:       p.notified,
 	}), nil
 }
 
@@ -333,6 +338,9 @@ func (p *parts) close() {
 	}
 	if p.outbound != nil {
 		p.outbound.Close()
+	}
+	if p.gateways != nil {
+		p.gateways.Close()
 	}
 }
 

@@ -116,6 +116,7 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.metrics = newMetrics(s.journal, s.db, s.toDevice)
+	s.metrics.registry.MustRegister(pushMetrics(s.push)...)
 	api, err := s.clientAPI(s.config)
 	if err != nil {
 		return err
