@@ -280,6 +280,14 @@ func TestWhatSomebodyHasSetDecides(t *testing.T) {
 		{"mentions only", func(s *scene) { rule("room", string(s.room), `{"actions":[]}`)(s) }, plain, ""},
 		{"mentions only, and one", func(s *scene) { rule("room", string(s.room), `{"actions":[]}`)(s) }, mention, "bob 1 word"},
 		{"mentions only, and an encrypted message", func(s *scene) { rule("room", string(s.room), `{"actions":[]}`)(s) }, encrypted, ""},
+		{"all that is encrypted", func(s *scene) {
+			rule("room", string(s.room), `{"actions":[]}`)(s)
+			rule("override", ".org.matrix.msc4028.encrypted_event/enabled", `{"enabled":true}`)(s)
+		}, encrypted, "bob 1 m.room.encrypted"},
+		{"all that is encrypted, of a muted room", func(s *scene) {
+			rule("override", ".org.matrix.msc4028.encrypted_event/enabled", `{"enabled":true}`)(s)
+			rule("override", "m", `{"conditions":[{"kind":"event_match","key":"room_id","pattern":"`+string(s.room)+`"}],"actions":[]}`)(s)
+		}, encrypted, ""},
 		{"a muted room", func(s *scene) {
 			rule("override", "m", `{"conditions":[{"kind":"event_match","key":"room_id","pattern":"`+string(s.room)+`"}],"actions":[]}`)(s)
 		}, mention, ""},

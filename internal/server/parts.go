@@ -284,6 +284,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3874":               true,
 			"org.matrix.msc3881":               true,
 			"org.matrix.msc3967":               true,
+			"org.matrix.msc4028":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
 			"io.element.msc4388":               c.Rendezvous != config.RendezvousOff,
