@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
 		Rendezvous:   RendezvousOpen,
+		Push:         Push{Gateway: PushGatewayUsers},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -114,6 +115,9 @@ media:
   cache_size: 4K
   public: true
   previews: false
+push:
+  gateway: open
+  apps: '{"org.test": {"fcm": {"account_file": "fcm.json"}}}'
 `
 
 func everythingInEnvironment() []string {
@@ -141,6 +145,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
 		"PARLEY_MEDIA_DIR=m", "PARLEY_MEDIA_MAX_UPLOAD=1M", "PARLEY_MEDIA_MAX_REMOTE=2G", "PARLEY_MEDIA_USER_QUOTA=3T",
 		"PARLEY_MEDIA_CACHE_SIZE=4K", "PARLEY_MEDIA_PUBLIC=true", "PARLEY_MEDIA_PREVIEWS=false",
+		"PARLEY_PUSH_GATEWAY=open", `PARLEY_PUSH_APPS={"org.test":{"fcm":{"account_file":"fcm.json"}}}`,
 	}
 }
 
@@ -169,6 +174,7 @@ func everythingSet() Config {
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
 		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true},
 		Rendezvous:  RendezvousUsers,
+		Push:        Push{Gateway: PushGatewayOpen, Apps: `{"org.test":{"fcm":{"account_file":"fcm.json"}}}`},
 	}
 }
 

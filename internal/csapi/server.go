@@ -13,6 +13,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/media"
@@ -61,6 +62,7 @@ type Parts struct {
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
 	Pushers        *push.Pushers
+	PushGateway    *gateway.Gateway // nil if this server is none
 	Media          *media.Store
 }
 
@@ -109,6 +111,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.pushRuleRoutes(),
 		s.notificationRoutes(),
 		s.pusherRoutes(),
+		s.pushGatewayRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

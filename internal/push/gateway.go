@@ -43,13 +43,17 @@ func pauseAfter(failures int, least, most time.Duration, random float64) time.Du
 	return time.Duration(float64(pause) * (0.5 + random/2))
 }
 
-// gatewayOf returns the gateway at a URL. The caller holds mu.
-func (s *Sender) gatewayOf(text string) *gateway {
-	u, err := url.Parse(text)
+// gatewayOf returns the gateway of a pusher, with those who are reached through the
+// same host. The caller holds mu.
+func (s *Sender) gatewayOf(p Pusher) *gateway {
+	u, err := url.Parse(p.url())
 	if err != nil {
 		return nil // which was checked when it was set
 	}
 	host := strings.ToLower(u.Host)
+	if s.Local != nil && s.Local.Is(p.url()) {
+		host += " to " + s.Local.Host(p.AppID, p.Key, p.Data)
+	}
 	g := s.gateways[host]
 	if g == nil {
 		g = &gateway{host: host}

@@ -99,21 +99,38 @@ func (s *Sender) ask(ctx context.Context, p Pusher, n notice) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+	var rejected []string
+	if s.Local != nil && s.Local.Is(p.url()) {
+		rejected, err = s.Local.Notify(ctx, body.Get("notification"))
+	} else {
+		rejected, err = s.askWeb(ctx, p.url(), body)
+	}
+	if err == nil && slices.Contains(rejected, p.Key) {
+		err = errRejected
+	}
+	return err
+}
+
+// askWeb asks a gateway, and returns which pushkeys it rejects.
+func (s *Sender) askWeb(ctx context.Context, target string, body []byte) (rejected []string, err error) {
 	resp, err := s.Web.Do(ctx, remote.Request{
-		Method: http.MethodPost, URL: p.url(), Body: body, MaxBody: mostAnswer,
+		Method: http.MethodPost, URL: target, Body: body, MaxBody: mostAnswer,
 		Header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {"parley"}},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.Status < 200 || resp.Status > 299 {
-		return &refusal{resp.Status, retryAfter(resp.Header)}
+		return nil, &Refusal{resp.Status, retryAfter(resp.Header)}
 	}
-	answer, err := canonjson.Canonical(resp.Body, canonjson.Lenient)
-	if err == nil && slices.ContainsFunc(slices.Collect(answer.Get("rejected").Elements()), func(key canonjson.Value) bool { return key.Is(p.Key) }) {
-		return errRejected
+	// One that answers otherwise has taken it all the same.
+	if answer, err := canonjson.Canonical(resp.Body, canonjson.Lenient); err == nil {
+		for v := range answer.Get("rejected").Elements() {
+			key, _ := v.Text()
+			rejected = append(rejected, key)
+		}
 	}
-	return nil
+	return rejected, nil
 }
 
 // retryAfter is how long a server wants to be left alone, by its answer.

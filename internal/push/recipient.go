@@ -82,7 +82,7 @@ func (s *Sender) add(p Pusher) (r *recipient, fresh bool) {
 	number := handle(p.AppID, p.Key)
 	s.handles[number] = append(s.handles[number], t)
 	if p.Kind == KindHTTP {
-		t.gateway = s.gatewayOf(p.url())
+		t.gateway = s.gatewayOf(p)
 		if t.recall != 0 {
 			t.clears, s.pending[t] = true, true
 		}

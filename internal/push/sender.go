@@ -13,6 +13,7 @@ import (
 	"parley/internal/remote"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/pushrule"
 )
@@ -34,9 +35,22 @@ type Parts struct {
 	// Quiet reports whether a user is to be told nothing: who is locked, suspended or
 	// gone.
 	Quiet func(context.Context, id.UserID) (bool, error)
-	// Web is how gateways are reached.
-	Web *remote.Client
-	Log *slog.Logger
+	// Web is how gateways are reached, and Local this server's own, nil if it is none.
+	Web   *remote.Client
+	Local Local
+	Log   *slog.Logger
+}
+
+// Local is a gateway that needs not be reached over the web.
+type Local interface {
+	// Is reports whether a URL is that of the gateway.
+	Is(gatewayURL string) bool
+	// Host is whom a device is reached through.
+	Host(appID, pushkey string, data canonjson.Value) string
+	// Notify tells devices something, as a gateway does that is asked to, and returns
+	// the pushkeys that are rejected. An error that is no *Refusal says that they could
+	// not be reached.
+	Notify(ctx context.Context, notification canonjson.Value) (rejected []string, err error)
 }
 
 // A Sender tells push gateways what notifies users. It is made once; all its methods

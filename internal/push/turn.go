@@ -12,13 +12,13 @@ import (
 	"parley/matrix/event"
 )
 
-// A refusal is what a gateway answers that did not do what it was asked for.
-type refusal struct {
-	status int
-	pause  time.Duration // how long it wants to be left alone
+// A Refusal is what a gateway answers that did not do what it was asked for.
+type Refusal struct {
+	Status int
+	Pause  time.Duration // how long it wants to be left alone
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("the gateway answers %d", r.status) }
+func (r *Refusal) Error() string { return fmt.Sprintf("the gateway answers %d", r.Status) }
 
 var (
 	// errRejected says that the gateway does not know the pushkey, or not any more.
@@ -40,7 +40,7 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refused := (*refusal)(nil)
+	refused := (*Refusal)(nil)
 	switch {
 	case err == nil && sent:
 		t.failures, t.gateway.failures = 0, 0
@@ -48,7 +48,7 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 	case errors.As(err, &refused):
 		s.counters.refused.Add(1)
 		t.gateway.failures = 0
-		s.refused(t, refused.pause)
+		s.refused(t, refused.Pause)
 	case errors.Is(err, errFault):
 		s.Log.Error("pushing", "user", t.User, "err", err)
 		s.refused(t, 0)

@@ -23,6 +23,7 @@ import (
 	"parley/internal/fedsend"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inbound"
 	"parley/internal/inherit"
@@ -78,7 +79,9 @@ type parts struct {
 	pushers  *push.Pushers
 	notified *push.History
 	push     *push.Sender
-	gateways *remote.Client // how push gateways are reached
+	// pushGateway is what this server is to devices, nil if nothing.
+	pushGateway *gateway.Gateway
+	gateways    *remote.Client // how push gateways are reached
 
 	federation federation
 
@@ -167,7 +170,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
-	p.newPush(db, n, c)
+	if err := p.newPush(db, n, c); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
@@ -243,6 +248,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Media:          p.media,
 		Subscriptions:  p.threads,
 		Pushers:        p.pushers,
+		PushGateway:    p.pushGateway,
 		Notified:       p.notified,
 	}), nil
 }
@@ -275,6 +281,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		RendezvousOfUsers:     c.Rendezvous == config.RendezvousUsers,
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
+		PushGatewayOfUsers:    c.Push.Gateway == config.PushGatewayUsers,
 		UnstableFeatures: map[string]bool{
 			"fi.mau.msc2815":                   true,
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,

@@ -3,28 +3,123 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/internal/config"
+	"parley/internal/gateway"
 	"parley/internal/push"
 	"parley/internal/remote"
 	"parley/internal/store"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
 
-// newPush makes what tells users of notifications.
-func (p *parts) newPush(db *store.DB, n Network, c config.Config) {
+// newPush makes what tells users of notifications, and what devices.
+func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 	web := n.outbound(c)
 	web.IdlePerHost = push.PerGateway
 	p.gateways = remote.New(web)
+	var local push.Local
+	if c.Push.Gateway != config.PushGatewayOff {
+		if err := p.newPushGateway(c); err != nil {
+			return err
+		}
+		local = ownGateway{p.pushGateway, publicURL(c)}
+	}
 	p.notified = push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads)
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
 		Settings: p.data.RulesOf, Ignored: p.data.Ignored, HidesInvite: p.feed.HidesInvite, Quiet: p.quiet,
-		Web: p.gateways, Log: p.log,
+		Web: p.gateways, Local: local, Log: p.log,
 	})
+	return nil
+}
+
+// newPushGateway makes this server a push gateway.
+func (p *parts) newPushGateway(c config.Config) error {
+	key, err := webPushKey(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("the key for Web Push: %w", err)
+	}
+	o := gateway.Options{Web: p.gateways, Key: key, Contact: "postmaster@" + string(c.ServerName), Apps: make(map[string]gateway.App), Log: p.log}
+	if own := publicURL(c); strings.HasPrefix(own, "https:") {
+		o.Contact = own
+	}
+	apps, err := c.Push.List()
+	if err != nil {
+		return fmt.Errorf("push.apps: %w", err)
+	}
+	for appID, app := range apps {
+		if o.Apps[appID], err = pushApp(app); err != nil {
+			return fmt.Errorf("push.apps, %s: %w", appID, err)
+		}
+	}
+	p.pushGateway = gateway.New(o)
+	return nil
+}
+
+// pushApp reads the credentials of an app.
+func pushApp(app config.PushApp) (a gateway.App, err error) {
+	if app.FCM != nil {
+		account, err := os.ReadFile(app.FCM.AccountFile)
+		if err == nil {
+			a.FCM, err = gateway.NewFCM(account)
+		}
+		return a, err
+	}
+	key, err := os.ReadFile(app.APNs.KeyFile)
+	if err == nil {
+		a.APNs, err = gateway.NewAPNs(app.APNs.Topic, key, app.APNs.KeyID, app.APNs.TeamID, app.APNs.Sandbox)
+	}
+	return a, err
+}
+
+// webPushKey reads the key in a data directory, or makes one if there is none.
+func webPushKey(dir string) (*gateway.Key, error) {
+	path := filepath.Join(dir, "webpush.key")
+	content, err := readSecret(path)
+	if err == nil {
+		return gateway.ParseKey(strings.TrimSpace(content))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := gateway.NewKey()
+	if err == nil {
+		err = writeSecret(path, key.Private()+"\n")
+	}
+	return key, err
+}
+
+// ownGateway is this server's gateway, for its own users.
+type ownGateway struct {
+	*gateway.Gateway
+	url string // of this server
+}
+
+func (o ownGateway) Is(gatewayURL string) bool {
+	own, err := url.Parse(o.url)
+	if err != nil || o.url == "" {
+		return false
+	}
+	u, err := url.Parse(gatewayURL)
+	return err == nil && strings.EqualFold(u.Host, own.Host)
+}
+
+func (o ownGateway) Notify(ctx context.Context, n canonjson.Value) ([]string, error) {
+	rejected, err := o.Gateway.Notify(ctx, n)
+	if refused := (*gateway.Refused)(nil); errors.As(err, &refused) {
+		err = &push.Refusal{Status: refused.Status, Pause: refused.Pause}
+	}
+	return rejected, err
 }
 
 // quiet reports whether a user is to be told nothing for now.
