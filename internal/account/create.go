@@ -27,6 +27,9 @@ type NewAccount struct {
 	Token string
 	// Accepted is which policies were accepted, from [Confirmed].
 	Accepted string
+	// Proofs are validations for [ToRegister], from [Confirmed], by which it gets
+	// addresses.
+	Proofs []string
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -34,7 +37,8 @@ type NewAccount struct {
 // Create makes an account and, if asked to, logs in. A registration token is
 // used up in the same transaction, so one that may be used once makes one
 // account. The refusals are those of [Accounts.Available], [mxerr.Forbidden]
-// for the registration token, and those of [Accounts.Login].
+// for the registration token, those of [Accounts.AddContact] for the addresses, and
+// those of [Accounts.Login].
 func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 	switch {
 	case n.Guest:
@@ -75,6 +79,9 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			}
 		}
 		if err := insertAccepted(tx, user, n.Accepted); err != nil {
+			return err
+		}
+		if err := takeUp(tx, user, ToRegister, n.Proofs); err != nil {
 			return err
 		}
 		if n.Login == nil {

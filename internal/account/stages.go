@@ -18,7 +18,12 @@ const (
 	StagePassword          Stage = "m.login.password"
 	StageRegistrationToken Stage = "m.login.registration_token"
 	StageTerms             Stage = "m.login.terms"
+	StageEmail             Stage = "m.login.email.identity"
+	StageMSISDN            Stage = "m.login.msisdn"
 )
+
+// identifies reports whether a stage can show who somebody is.
+func (s Stage) identifies() bool { return s == StagePassword || s == StageEmail || s == StageMSISDN }
 
 // A Flow is stages to be done in this order.
 type Flow []Stage

@@ -22,6 +22,8 @@ func withEverything(c *config.Config) {
 	c.Federation.Delegate = "a.test:8448"
 	c.Media.MaxUpload = 64 << 10 // attackers send more than may be
 	c.Media.Public = true
+	hstest.Mail("smtp.test")(c)
+	c.SMS.URL = "http://sms.test/send"
 	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 
@@ -32,11 +34,14 @@ func allRoutes(t testing.TB) []endpoint.Route {
 // beyond are the routes that the specification does not have, by keyOf, with the
 // reason.
 var beyond = map[string]string{
-	"GET /health":                      "load balancers ask it whether the server answers",
-	"GET /_parley/metrics":             "Prometheus reads it, on this machine only",
-	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
-	"POST /_synapse/admin/v1/register": "as above",
-	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms": "clients know mutual rooms by this name",
+	"GET /health":                                                          "load balancers ask it whether the server answers",
+	"GET /_parley/metrics":                                                 "Prometheus reads it, on this machine only",
+	"GET /_synapse/admin/v1/register":                                      "scripts that make accounts know this way only",
+	"POST /_synapse/admin/v1/register":                                     "as above",
+	"GET /_matrix/client/unstable/org.parley/validate/email":               "the link in a mail leads there",
+	"POST /_matrix/client/unstable/org.parley/validate/email":              "as above",
+	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
+	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",
 
 	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",
 	"GET /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "as above",

@@ -330,8 +330,9 @@ func (s *stage) complaints(g gate) (wrong []string) {
 
 // pages are the routes that answer people, with pages also for what is refused.
 var pages = map[string]bool{
-	"/_matrix/client/v3/auth/{authType}/fallback/web": true,
-	"/_matrix/static/client/login/{$}":                true,
+	"/_matrix/client/v3/auth/{authType}/fallback/web":    true,
+	"/_matrix/client/unstable/org.parley/validate/email": true,
+	"/_matrix/static/client/login/{$}":                   true,
 }
 
 func (s *stage) checkSecrets(g gate, complain func(string, ...any)) {

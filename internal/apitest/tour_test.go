@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"parley/internal/hstest"
+	"parley/internal/mail/mailtest"
 	"parley/internal/openapi"
 	"parley/matrix/canonjson"
 )
@@ -79,6 +80,10 @@ func newTour(t *testing.T) *tour {
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, "<title>Site</title><p>Nothing to see.")
 	}))
+	w.SecureSite("id.test", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"medium":"email","address":"alice@example.org"}`)
+	}))
+	box := w.Postbox("smtp.test")
 	s := w.Server("a.test", withEverything)
 	v := &tour{
 		Server: s, t: t, spec: openapi.New(), users: make(map[string]*hstest.User),
@@ -99,7 +104,19 @@ func newTour(t *testing.T) *tour {
 	if err := s.Accounts().SetAdmin(t.Context(), v.users["admin"].ID, true); err != nil {
 		t.Fatal(err)
 	}
+	v.kept["sid"] = validated(t, s, box)
 	return v
+}
+
+// validated is the session of a mail address that somebody has shown to be theirs.
+func validated(t *testing.T, s *hstest.Server, box *mailtest.Box) (sid string) {
+	_, answer := s.Do("POST", "/_matrix/client/v3/account/3pid/email/requestToken", `{"client_secret":"s3cret","email":"alice@example.org","send_attempt":1}`)
+	_, path, _ := strings.Cut(box.Next().Text, "https://a.test")
+	path, _, _ = strings.Cut(path, "\n")
+	if page := (&hstest.User{Server: s}).Raw("POST", path, nil); page.Status != 200 {
+		t.Fatalf("validating a mail address: got %d %s", page.Status, page.Body)
+	}
+	return text(answer, "sid")
 }
 
 var kept = regexp.MustCompile(`<[a-z]+>`)

@@ -87,7 +87,7 @@ func (v *values) good(name string) string {
 		return string(v.a.own)
 	case "second":
 		return "delete_status"
-	case "token", "version":
+	case "token", "version", "sid":
 		return "1"
 	}
 	return ""

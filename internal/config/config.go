@@ -28,6 +28,9 @@ type Config struct {
 	Federation   Federation
 	Outbound     Outbound
 	Identity     Identity
+	Addresses    Addresses
+	Mail         Mail
+	SMS          SMS
 	Turn         Turn
 	AppServices  AppServices
 	Presence     Presence
@@ -52,6 +55,7 @@ type Registration struct {
 	Mode         RegistrationMode // registration.mode
 	SharedSecret Secret           // registration.shared_secret
 	Guests       bool             // registration.guests
+	RequireEmail bool             // registration.require_email
 	// Terms is an object as the member policies of m.login.terms, "" for none.
 	Terms string // registration.terms
 }
@@ -103,6 +107,38 @@ type Outbound struct {
 type Identity struct {
 	Trusted ServerNames // identity.trusted, "" for none
 }
+
+// Addresses says which mail addresses and telephone numbers accounts may have.
+type Addresses struct {
+	Emails    Patterns // addresses.emails, "" for all
+	Numbers   Patterns // addresses.numbers, "" for all
+	NextLinks Origins  // addresses.next_links, "" for none
+}
+
+// SMS says how messages to telephones are sent. There are none without a URL.
+type SMS struct {
+	URL   string // sms.url, "" for none
+	Token Secret // sms.token, "" for none
+}
+
+// Mail says how letters are sent. There are none without a Server.
+type Mail struct {
+	Server   string        // mail.server, "" for none
+	TLS      MailTLS       // mail.tls
+	User     string        // mail.user, "" for none
+	Password Secret        // mail.password
+	From     string        // mail.from
+	Timeout  time.Duration // mail.timeout
+}
+
+// A MailTLS says when TLS begins on a connection to the mail server.
+type MailTLS string
+
+const (
+	MailStartTLS  MailTLS = "starttls" // after a greeting in clear
+	MailTLSAtOnce MailTLS = "tls"      // at once
+	MailNoTLS     MailTLS = "none"     // never
+)
 
 type Turn struct {
 	URIs     TurnURIs      // turn.uris, "" for none
@@ -310,6 +346,14 @@ Whoever knows this secret can make accounts, administrators included, in every m
 Whether people without an account may look around as guests.`,
 	},
 	{
+		name: "registration.require_email", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Registration.RequireEmail }),
+		doc: `
+Whether people have to show a mail address of theirs to get an account. Needs mail.server.
+
+Without it they may, if mail is sent. The very first account can do without.`,
+	},
+	{
 		name:    "registration.terms",
 		example: `{"privacy_policy": {"version": "1.2", "en": {"name": "Privacy Policy", "url": "https://example.org/privacy-1.2-en.html"}}}`,
 		value:   terms(func(c *Config) *string { return &c.Registration.Terms }),
@@ -434,6 +478,88 @@ The identity servers by which users may invite people whose mail address or tele
 commas. Without any, nobody can.
 
 They learn whom your users invite, and decide who gets such an invite.`,
+	},
+	{
+		name: "addresses.emails", example: "*@example.org,*@example.com",
+		value: patterns(func(c *Config) *Patterns { return &c.Addresses.Emails }),
+		doc: `
+Which mail addresses accounts may have, as patterns with * and ?, separated by commas. Without it, all.
+
+With an address people log in, and get a new password when they have forgotten theirs. Each belongs to one account.`,
+	},
+	{
+		name: "addresses.numbers", example: "44*,49*",
+		value: patterns(func(c *Config) *Patterns { return &c.Addresses.Numbers }),
+		doc: `
+Which telephone numbers accounts may have, as patterns of digits that begin with the code of the country. Without it, all.`,
+	},
+	{
+		name: "addresses.next_links", example: "https://app.element.io",
+		value: origins(func(c *Config) *Origins { return &c.Addresses.NextLinks }),
+		doc: `
+The sites to which people may be led on who have confirmed an address by a link in a mail, separated by commas. Without it,
+none: they are told to go back to where they came from.
+
+Clients on the web say where people are to go on. Whoever could name any site would have your server lead people there.`,
+	},
+	{
+		name: "mail.server", example: "smtp.example.org:587",
+		value: address(func(c *Config) *string { return &c.Mail.Server }),
+		doc: `
+The server that takes mail from this one, by SMTP: that of your provider, or one on the machine. Without it, no mail is sent.
+
+It may be in a private network. Port 587 goes with starttls in mail.tls, port 465 with tls.`,
+	},
+	{
+		name: "mail.tls", preset: "starttls",
+		value: oneOf(func(c *Config) *MailTLS { return &c.Mail.TLS }, MailStartTLS, MailTLSAtOnce, MailNoTLS),
+		doc: `
+How the connection to the mail server is secured: by TLS that begins after a greeting (starttls) or at once (tls), or not at
+all (none).
+
+Nothing is sent if that does not succeed. Without TLS, what is on the way between can read the mail, and the password.`,
+	},
+	{
+		name: "mail.user", example: "parley@example.org",
+		value: path("TEXT", func(c *Config) *string { return &c.Mail.User }),
+		doc: `
+As whom this server logs in to the mail server. Without it, it does not.`,
+	},
+	{
+		name: "mail.password", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Mail.Password }),
+		doc: `
+The password of mail.user.`,
+	},
+	{
+		name: "mail.from", example: "Example chat <parley@example.org>",
+		value: mailFrom(func(c *Config) *string { return &c.Mail.From }),
+		doc: `
+Whom mail comes from: an address, with or without a name. Needed if mail is sent.
+
+That mail arrives, and not among spam, takes that the mail server may send for its domain (SPF, DKIM).`,
+	},
+	{
+		name: "mail.timeout", preset: "30s",
+		value: duration(func(c *Config) *time.Duration { return &c.Mail.Timeout }),
+		doc: `
+How long the mail server may take to be reached, and for each step after that.`,
+	},
+	{
+		name: "sms.url", example: "https://sms.example.org/send",
+		value: webAddress(func(c *Config) *string { return &c.SMS.URL }),
+		doc: `
+Where messages to telephones are sent, as a POST of {"to": "+447700900001", "text": "…"}. Without it, accounts have no
+telephone numbers.
+
+What answers there passes them on: with a status from 200 to 299 it has, with one from 400 to 499 it will not, and
+anything else means to try again later. It may be in a private network.`,
+	},
+	{
+		name: "sms.token", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.SMS.Token }),
+		doc: `
+What such a request has as "Authorization: Bearer", so that nobody else can send messages there.`,
 	},
 	{
 		name: "turn.uris", example: "turn:turn.example.org?transport=udp,turns:turn.example.org",

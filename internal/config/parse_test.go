@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		Mail:         Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},
 		Turn:         Turn{Lifetime: 24 * time.Hour},
 		QueryTokens:  true,
 		Profiles:     Profiles{Lookup: LookupAll},
@@ -57,6 +58,7 @@ registration:
   mode: open
   shared_secret: s3cret
   guests: true
+  require_email: true
   terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
 passwords:
   min_length: 12
@@ -80,6 +82,20 @@ outbound:
   allow_private_networks: true
 identity:
   trusted: id.example.org, [::1]:8090
+addresses:
+  emails: '*@example.org, *@example.com'
+  numbers: 44*
+  next_links: https://App.element.io/, http://localhost:8080
+mail:
+  server: smtp.example.org:465
+  tls: tls
+  user: u
+  password: s3cret
+  from: Example <parley@example.org>
+  timeout: 5s
+sms:
+  url: https://sms.example.org/send
+  token: s4cret
 turn:
   uris: turn:a.test?transport=udp, stuns:a.test
   secret: n0rth
@@ -126,7 +142,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PUBLIC_URL=https://matrix.example.org", "PARLEY_QUERY_TOKENS=false",
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
-		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true", "PARLEY_REGISTRATION_REQUIRE_EMAIL=true",
 		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
 		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
 		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
@@ -136,6 +152,10 @@ func everythingInEnvironment() []string {
 		"PARLEY_FEDERATION_NOTARIES=c.test,d.test",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
+		"PARLEY_ADDRESSES_EMAILS=*@example.org,*@example.com", "PARLEY_ADDRESSES_NUMBERS=44*",
+		"PARLEY_ADDRESSES_NEXT_LINKS=https://app.element.io,http://localhost:8080", "PARLEY_SMS_URL=https://sms.example.org/send", "PARLEY_SMS_TOKEN=s4cret",
+		"PARLEY_MAIL_SERVER=smtp.example.org:465", "PARLEY_MAIL_TLS=tls", "PARLEY_MAIL_USER=u", "PARLEY_MAIL_PASSWORD=s3cret",
+		"PARLEY_MAIL_FROM=Example <parley@example.org>", "PARLEY_MAIL_TIMEOUT=5s",
 		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
@@ -157,7 +177,7 @@ func everythingSet() Config {
 		PublicURL:  "https://matrix.example.org",
 		TLS:        TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
 		Database:   "postgres://u:pw@db/parley",
-		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true, RequireEmail: true,
 			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
 		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
 		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
@@ -165,6 +185,9 @@ func everythingSet() Config {
 		Federation:  Federation{Delegate: "matrix.example.org:443", PolicyServerKey: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ", Notaries: "c.test,d.test", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
+		Addresses:   Addresses{Emails: "*@example.org,*@example.com", Numbers: "44*", NextLinks: "https://app.element.io,http://localhost:8080"},
+		SMS:         SMS{URL: "https://sms.example.org/send", Token: "s4cret"},
+		Mail:        Mail{Server: "smtp.example.org:465", TLS: MailTLSAtOnce, User: "u", Password: "s3cret", From: `"Example" <parley@example.org>`, Timeout: 5 * time.Second},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},
 		AppServices: AppServices{Dir: "as"},
 		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},

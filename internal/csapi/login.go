@@ -97,16 +97,12 @@ func (s *Server) whoLogsIn(ctx context.Context, req loginRequest) (id.UserID, er
 	case req.Type != loginPassword:
 		return "", mxerr.New(mxerr.Unknown, "Nobody can log in in this way").WithStatus(http.StatusBadRequest)
 	}
-	name, err := account.IdentifiedUser(req.Body)
+	user, err := s.Accounts.Identified(ctx, req.Body)
 	if err != nil {
 		return "", err
 	}
-	if name == "" {
+	if user == "" {
 		return "", mxerr.New(mxerr.MissingParam, "identifier is missing")
-	}
-	user, err := s.Accounts.LocalUser(name)
-	if err != nil {
-		return "", err
 	}
 	info, err := s.Accounts.CheckPassword(ctx, user, req.Password)
 	return info.UserID, err

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -54,7 +55,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 		return loginResponse{}, err
 	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /register", Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
+		Operation: account.ToRegister, Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
 	})
 	if err != nil {
 		return loginResponse{}, err
@@ -63,7 +64,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 	if err := decode(done.Body, &r); err != nil {
 		return loginResponse{}, err
 	}
-	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted}
+	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted, Proofs: done.Proofs}
 	if guest, ok := done.Body.Get(memberGuest).Text(); ok {
 		n.Localpart, n.Upgrades = id.UserID(guest).Localpart(), true
 	}
@@ -122,22 +123,49 @@ func (s *Server) registerGuest(ctx context.Context, c endpoint.Caller, body cano
 }
 
 // registrationFlows are the ways to be allowed an account. As long as there is
-// none, the token that makes the first administrator is one in open servers too.
-// Policies are to be accepted in each.
+// none, the token that makes the first administrator is one in open servers too,
+// and there is nobody whom a mail that does not arrive could be told. Policies are to
+// be accepted in each.
 func (s *Server) registrationFlows(ctx context.Context) ([]account.Flow, error) {
-	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{account.StageDummy}
-	if len(s.Settings.Terms) > 0 {
-		byToken = append(byToken, account.StageTerms)
-		open = account.Flow{account.StageTerms}
-	}
-	if s.Settings.Registration == RegistrationToken {
-		return []account.Flow{byToken}, nil
-	}
 	inhabited, err := s.Accounts.Inhabited(ctx)
-	if err != nil || inhabited {
-		return []account.Flow{open}, err
+	if err != nil {
+		return nil, err
 	}
-	return []account.Flow{open, byToken}, nil
+	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{}
+	if len(s.Settings.Terms) > 0 {
+		byToken, open = append(byToken, account.StageTerms), account.Flow{account.StageTerms}
+	}
+	first := []account.Flow{byToken}
+	switch {
+	case s.Settings.Registration == RegistrationToken && inhabited:
+		return s.withAddress(byToken), nil
+	case s.Settings.Registration == RegistrationToken:
+		return first, nil
+	case inhabited:
+		return s.withAddress(open), nil
+	}
+	return append(s.withAddress(open), first...), nil
+}
+
+// withAddress are the flows that begin with some stages and, as the settings want
+// it, go on with an address. No flow is the beginning of another one, or it could
+// not be told which a client wants that has done its stages.
+func (s *Server) withAddress(stages account.Flow) []account.Flow {
+	ending := func(stage account.Stage) account.Flow { return append(slices.Clone(stages), stage) }
+	var flows []account.Flow
+	if s.Settings.EmailRequired {
+		return []account.Flow{ending(account.StageEmail)}
+	}
+	if s.Accounts.Supports(account.Email) {
+		flows = append(flows, ending(account.StageEmail))
+	}
+	if s.Accounts.Supports(account.MSISDN) {
+		flows = append(flows, ending(account.StageMSISDN))
+	}
+	if len(flows) > 0 || len(stages) == 0 {
+		return append([]account.Flow{ending(account.StageDummy)}, flows...)
+	}
+	return []account.Flow{stages}
 }
 
 func registrationClosed() error {

@@ -111,7 +111,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Remote: others, RemoteProfiles: remote.NewProfiles(others),
 			Reports:  report.New(db),
 			Heirs:    heirs,
-			Identity: identity.New(remote.New(remote.Options{}), nil),
+			Identity: identity.New(remote.New(remote.Options{}), identity.Options{}),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   typing,
 			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),

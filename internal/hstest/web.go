@@ -14,12 +14,13 @@ import (
 
 // Site is a site of the web from now on, http://HOST/. Other names than those of
 // sites do not exist for servers that ask for pages.
-func (w *World) Site(host string, h http.Handler) { w.site(host, h, false) }
+func (w *World) Site(host string, h http.Handler) { w.site(host, 80, h) }
 
-// SecureSite is a site of the web at https://HOST/.
-func (w *World) SecureSite(host string, h http.Handler) { w.site(host, h, true) }
+// SecureSite is a site https://HOST/, which is that of the name for others than
+// homeservers.
+func (w *World) SecureSite(host string, h http.Handler) { w.site(host, 443, h) }
 
-func (w *World) site(host string, h http.Handler, secure bool) {
+func (w *World) site(host string, port uint16, h http.Handler) {
 	w.mu.Lock()
 	if w.sites == nil {
 		w.sites = make(map[string]netip.Addr)
@@ -28,12 +29,8 @@ func (w *World) site(host string, h http.Handler, secure bool) {
 	w.sites[host] = addr
 	w.mu.Unlock()
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	port := uint16(80)
-	if secure {
-		port = 443
-	}
-	l := net.Listener(w.Net.Listen(netip.AddrPortFrom(addr, port).String()))
-	if secure {
+	var l net.Listener = w.Net.Listen(netip.AddrPortFrom(addr, port).String())
+	if port == 443 {
 		l = w.secured(id.ServerName(host), l)
 	}
 	done := make(chan struct{})
@@ -49,7 +46,6 @@ func (w *World) site(host string, h http.Handler, secure bool) {
 
 // web lets a server reach sites.
 func (w *World) web(o *remote.Options) {
-	o.TLS = &tls.Config{RootCAs: w.Authority.Pool()}
 	o.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -58,5 +54,6 @@ func (w *World) web(o *remote.Options) {
 		}
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
+	o.TLS = &tls.Config{RootCAs: w.Authority.Pool()}
 	o.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) { return w.Net.Dial(ctx, to.String()) }
 }

@@ -57,12 +57,14 @@ var layers = []layer{
 		"internal/store/storetest"}},
 	{"responses of the specification", "tests ask it what is wrong with a response; what runs does not contain it", []string{
 		"internal/openapi"}},
+	{"test mail", "it takes the mail that tests have sent; what runs has a server of somebody else", []string{
+		"internal/mail/mailtest"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/termlog"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, mail and text messages, lines on a terminal", []string{
+		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/mail", "internal/sms", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

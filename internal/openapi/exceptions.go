@@ -43,7 +43,8 @@ func common(status int, code mxerr.Code) bool {
 // whatever happens.
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func isPage(path string) bool {
-	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
+	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web") ||
+		path == "/_matrix/client/unstable/org.parley/validate/email"
 }
 
 // passedOn reports whether an operation is one that asks a server which the caller

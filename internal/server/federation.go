@@ -32,6 +32,8 @@ type Network struct {
 	Roots    *x509.CertPool
 	// Web, if not nil, changes how others than homeservers are reached.
 	Web func(*remote.Options)
+	// Own, if not nil, connects to what the operator has, such as the mail server.
+	Own func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // outbound is how others than homeservers are reached.

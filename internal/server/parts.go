@@ -28,6 +28,7 @@ import (
 	"parley/internal/inbound"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/mail"
 	"parley/internal/media"
 	"parley/internal/notice"
 	"parley/internal/profile"
@@ -37,6 +38,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sms"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -69,6 +71,8 @@ type parts struct {
 	keys     *e2ee.Keys
 	backups  *e2ee.Backups
 	outbound *remote.Client
+	mail     *mail.Sender // nil: none is sent
+	sms      *sms.Sender  // nil: none is sent
 	identity *identity.Servers
 	feed     *feed.Feed
 	toDevice *todevice.Store
@@ -97,6 +101,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
+	messages, err := p.messages(c, n)
+	if err != nil {
+		return p, err
+	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
 	p.accounts = account.New(db, account.Options{
@@ -104,7 +112,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
-		Removing: p.removing, Departed: p.depart, Log: log,
+		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return toDevice.Forget(tx, user, devices)
 		},
@@ -147,7 +155,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	p.media = media.New(db, p.mediaOptions(c))
-	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
+	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
@@ -272,8 +280,11 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		SharedSecret: string(c.Registration.SharedSecret),
 		Guests:       c.Registration.Guests,
 		LoginTokens:  c.Tokens.Login,
-		BaseURL:      publicURL(c),
-		Turn:         csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
+
+		EmailRequired: c.Registration.RequireEmail,
+		NextLinks:     c.Addresses.NextLinks.List(),
+		BaseURL:       publicURL(c),
+		Turn:          csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
 			Allowed:    c.Profiles.Allowed.Names(),
 			Disallowed: c.Profiles.Disallowed.Names(),
@@ -349,6 +360,9 @@ func (p *parts) close() {
 	}
 	if p.gateways != nil {
 		p.gateways.Close()
+	}
+	if p.sms != nil {
+		p.sms.Close()
 	}
 }
 
