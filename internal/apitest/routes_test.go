@@ -41,6 +41,10 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/org.parley/validate/email":               "the link in a mail leads there",
 	"POST /_matrix/client/unstable/org.parley/validate/email":              "as above",
 	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
+	"GET /_matrix/client/unstable/org.parley/unsubscribe":                  "the link in a mail leads there",
+	"POST /_matrix/client/unstable/org.parley/unsubscribe":                 "mail programs do so with a button, RFC 8058",
+	"GET /_matrix/push/v1/notify":                                          "apps look there for the gateway of UnifiedPush",
+	"POST /_matrix/push/v1/notify":                                         "the push gateway API has it",
 	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",
 
 	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",

@@ -332,6 +332,7 @@ func (s *stage) complaints(g gate) (wrong []string) {
 var pages = map[string]bool{
 	"/_matrix/client/v3/auth/{authType}/fallback/web":    true,
 	"/_matrix/client/unstable/org.parley/validate/email": true,
+	"/_matrix/client/unstable/org.parley/unsubscribe":    true,
 	"/_matrix/static/client/login/{$}":                   true,
 }
 

@@ -112,6 +112,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.notificationRoutes(),
 		s.pusherRoutes(),
 		s.pushGatewayRoutes(),
+		s.unsubscribeRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

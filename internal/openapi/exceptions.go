@@ -44,7 +44,7 @@ func common(status int, code mxerr.Code) bool {
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func isPage(path string) bool {
 	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web") ||
-		path == "/_matrix/client/unstable/org.parley/validate/email"
+		path == "/_matrix/client/unstable/org.parley/validate/email" || path == "/_matrix/client/unstable/org.parley/unsubscribe"
 }
 
 // passedOn reports whether an operation is one that asks a server which the caller

@@ -53,6 +53,10 @@ func (s *Sender) outdateAll(r *recipient) {
 // number. The caller holds mu.
 func (s *Sender) clear(r *recipient) {
 	for _, t := range r.targets {
+		if t.Kind == KindEmail {
+			t.letters = 0
+			continue
+		}
 		// One that knows that nothing is unread will be told with what comes next.
 		if !t.Enabled || t.gateway == nil || t.clearing != nil || t.told == 0 {
 			continue

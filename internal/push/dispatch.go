@@ -162,6 +162,11 @@ func (s *Sender) put(t *target, n note) {
 	if t.last = n.pos; t.recall != 0 {
 		return // it is found with what was before
 	}
+	if t.Kind == KindEmail { // as what is unread when it is to be sent
+		t.recall, s.pending[t] = n.pos-1, true
+		s.wake(t)
+		return
+	}
 	if t.queue = append(t.queue, n); len(t.queue) > mostQueued {
 		t.queue = slices.Delete(t.queue, 0, len(t.queue)-mostQueued)
 		s.counters.dropped.Add(1)

@@ -21,7 +21,7 @@ type gateway struct {
 }
 
 // PerGateway is how many requests to one gateway there are at once.
-const PerGateway = 16
+const PerGateway = 32
 
 // mostAtOnce is how many there are to all together. What hangs takes nothing from
 // others.
@@ -44,14 +44,19 @@ func pauseAfter(failures int, least, most time.Duration, random float64) time.Du
 }
 
 // gatewayOf returns the gateway of a pusher, with those who are reached through the
-// same host. The caller holds mu.
+// same host, or nil if it cannot be reached. All mail goes one way. The caller holds mu.
 func (s *Sender) gatewayOf(p Pusher) *gateway {
 	u, err := url.Parse(p.url())
 	if err != nil {
 		return nil // which was checked when it was set
 	}
 	host := strings.ToLower(u.Host)
-	if s.Local != nil && s.Local.Is(p.url()) {
+	switch {
+	case p.Kind == KindEmail && s.Post == nil:
+		return nil
+	case p.Kind == KindEmail:
+		host = "mail"
+	case s.Local != nil && s.Local.Is(p.url()):
 		host += " to " + s.Local.Host(p.AppID, p.Key, p.Data)
 	}
 	g := s.gateways[host]
@@ -67,6 +72,10 @@ func (s *Sender) gatewayOf(p Pusher) *gateway {
 // caller holds mu.
 func (s *Sender) wake(t *target) {
 	if t.idle() || t.gone || t.running || t.ready || t.waiting != nil || t.gateway == nil {
+		return
+	}
+	if t.Kind == KindEmail && !t.ripe {
+		s.ripen(t)
 		return
 	}
 	t.ready = true

@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"time"
 
 	"parley/internal/journal"
 	"parley/internal/room"
@@ -65,27 +66,67 @@ func (s *Sender) invited(ctx context.Context, pos journal.Position, num room.Num
 	if err != nil || m == nil {
 		return err
 	}
-	m.pos, m.came = pos, s.came(pos, m.event)
+	// The entry is behind that of the event, by which it is found in the history.
+	if m.pos = pos; m.item.Pos != 0 {
+		m.pos = m.item.Pos
+	}
+	m.came = s.came(pos, m.event)
+	result, err := s.judgeInvite(ctx, m, r.user)
+	if err == nil && result.Notify {
+		s.enqueue(m, []hit{{r, &result}})
+	}
+	return err
+}
+
+// judgeInvite finds out whether an invite notifies a user, and how all are called.
+func (s *Sender) judgeInvite(ctx context.Context, m *message, user id.UserID) (result pushrule.Result, err error) {
 	about := pushrule.Context{}
 	if m.item.Event != nil {
 		if err := s.name(ctx, m); err != nil {
-			return err
+			return result, err
 		}
-		now, err := s.Rooms.Now(ctx, roomID)
+		now, err := s.Rooms.Now(ctx, m.roomID)
 		if err != nil {
-			return err
+			return result, err
 		}
 		about.MemberCount = int(now.Joined)
 	}
-	rules, err := s.History.rules(ctx, r.user)
+	rules, err := s.History.rules(ctx, user)
 	if err != nil {
-		return err
+		return result, err
 	}
 	if rules == nil {
-		rules = pushrule.NewPersonal(pushrule.Settings{}, r.user)
+		rules = pushrule.NewPersonal(pushrule.Settings{}, user)
 	}
-	if result := rules.Evaluate(m.event.JSON(), about); result.Notify {
-		s.enqueue(m, []hit{{r, &result}})
+	return rules.Evaluate(m.event.JSON(), about), nil
+}
+
+// waitingOutside returns the invites of a user into rooms that this server is not in,
+// of which there is no history, behind a position of the journal.
+func (s *Sender) waitingOutside(ctx context.Context, user id.UserID, from journal.Position) (notes []note, err error) {
+	rooms, err := s.Rooms.Rooms(ctx, user)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	for _, r := range rooms {
+		if r.Membership != event.MembershipInvite || r.Pos <= from {
+			continue
+		}
+		m, err := s.invite(ctx, r.RoomID, r.Room, user)
+		if room.IsGone(err) || err == nil && (m == nil || m.item.Event != nil) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.pos, m.came = r.Pos, time.UnixMilli(m.event.OriginServerTS())
+		result, err := s.judgeInvite(ctx, m, user)
+		if err != nil {
+			return nil, err
+		}
+		if result.Notify {
+			notes = append(notes, note{m, &result, time.Now()})
+		}
+	}
+	return notes, nil
 }

@@ -40,11 +40,13 @@ type Pusher struct {
 	// https://github.com/matrix-org/matrix-spec-proposals/pull/3881
 	Enabled bool
 	// Device is the device that set it, and with which it goes; empty for one of an
-	// application service that named none.
+	// application service that named none, and for one by mail, which goes with the
+	// address.
 	Device id.DeviceID
 
 	changed int64            // when it was set so, in milliseconds since 1970
 	pos     journal.Position // of the last change
+	ticket  string           // whoever has it can remove the pusher, if it is by mail
 	behind  journal.Position // 0: it is as far as all others
 }
 

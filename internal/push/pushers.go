@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -33,11 +34,11 @@ func NewPushers(db *store.DB, j *journal.Journal, owns func(ctx context.Context,
 	return &Pushers{db, j, owns}
 }
 
-const pusherColumns = "user_id, app_id, pushkey, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, changed, pos, coalesce(behind, 0)"
+const pusherColumns = "user_id, app_id, pushkey, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, ticket, changed, pos, coalesce(behind, 0)"
 
 func scanPusher(scan func(...any) error) (p Pusher, err error) {
 	err = scan(&p.User, &p.AppID, &p.Key, &p.Kind, &p.AppName, &p.DeviceName, &p.ProfileTag, &p.Lang, &p.Data,
-		&p.Enabled, (*string)(&p.Device), &p.changed, &p.pos, &p.behind)
+		&p.Enabled, (*string)(&p.Device), &p.ticket, &p.changed, &p.pos, &p.behind)
 	return p, err
 }
 
@@ -123,8 +124,19 @@ func (s *Pushers) set(b *journal.Batch, p Pusher, add, tokenless bool) error {
 	if err := s.makeWay(b, p, add); err != nil {
 		return err
 	}
-	if was, there, err := readPusher(b, p.name()); err != nil || there && was.same(p) {
+	if p.Kind == KindEmail {
+		p.Device = ""
+	}
+	was, there, err := readPusher(b, p.name())
+	if err != nil || there && was.same(p) {
 		return err
+	}
+	switch {
+	case p.Kind != KindEmail:
+	case was.ticket != "":
+		p.ticket = was.ticket // letters that were sent have it
+	default:
+		p.ticket = rand.Text()
 	}
 	p.pos = b.Append(scopeOf(p.AppID, p.Key), journal.KindPusher, 0)
 	b.Write(p.name(), func(tx *store.Tx) error { return p.put(tx, add) })
@@ -166,12 +178,12 @@ func (p Pusher) put(tx *store.Tx, add bool) error {
 		}
 	}
 	return tx.Queue(`
-		INSERT INTO pushers (user_id, app_id, pushkey, handle, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, changed, pos)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+		INSERT INTO pushers (user_id, app_id, pushkey, handle, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, ticket, changed, pos)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		ON CONFLICT (user_id, app_id, pushkey) DO UPDATE SET kind = excluded.kind, app_name = excluded.app_name, device_name = excluded.device_name,
 			profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, enabled = excluded.enabled, device_id = excluded.device_id,
-			changed = excluded.changed, pos = excluded.pos, behind = NULL`,
-		p.User, p.AppID, p.Key, number, p.Kind, p.AppName, p.DeviceName, p.ProfileTag, p.Lang, p.Data, p.Enabled, string(p.Device), p.changed, p.pos)
+			ticket = excluded.ticket, changed = excluded.changed, pos = excluded.pos, behind = NULL`,
+		p.User, p.AppID, p.Key, number, p.Kind, p.AppName, p.DeviceName, p.ProfileTag, p.Lang, p.Data, p.Enabled, string(p.Device), p.ticket, p.changed, p.pos)
 }
 
 // remove adds to a batch that a pusher goes.
@@ -188,6 +200,34 @@ func (s *Pushers) Remove(ctx context.Context, user id.UserID, appID, key string)
 		return err
 	}
 	return s.remove(ctx, user, func(p Pusher) bool { return p.AppID == appID && p.Key == key })
+}
+
+// Unsubscribe removes the pusher that a letter is from, by the ticket in it. That there
+// is none any more is M_NOT_FOUND.
+func (s *Pushers) Unsubscribe(ctx context.Context, ticket string) error {
+	p, err := s.Ticket(ctx, ticket)
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, p.User, func(q Pusher) bool { return q.ticket == ticket })
+}
+
+// Ticket returns the pusher that a letter is from.
+func (s *Pushers) Ticket(ctx context.Context, ticket string) (p Pusher, err error) {
+	if ticket == "" {
+		return p, mxerr.New(mxerr.NotFound, "There is no such ticket")
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		p, err = scanPusher(tx.Row("SELECT "+pusherColumns+" FROM pushers WHERE ticket = $1 AND ticket <> ''", ticket).Scan)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return p, mxerr.New(mxerr.NotFound, "There is no such ticket")
+	}
+	if err != nil {
+		return p, fmt.Errorf("looking for the pusher of a letter: %w", err)
+	}
+	return p, nil
 }
 
 // RemoveDevices removes what devices of a user have set, which are being removed.

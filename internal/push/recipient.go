@@ -44,6 +44,8 @@ type target struct {
 	told     int64       // which number it knows, -1: nobody knows
 	running  bool        // it is being sent to
 	ready    bool        // it waits for its gateway
+	ripe     bool        // what is to be said by mail has waited for long enough
+	letters  int         // how often mail was sent since the user has read something
 	waiting  *time.Timer // until it is tried again
 	failures int         // in a row
 	stored   bool        // the database knows that it lags behind
@@ -81,13 +83,13 @@ func (s *Sender) add(p Pusher) (r *recipient, fresh bool) {
 	r.targets = append(r.targets, t)
 	number := handle(p.AppID, p.Key)
 	s.handles[number] = append(s.handles[number], t)
-	if p.Kind == KindHTTP {
-		t.gateway = s.gatewayOf(p)
-		if t.recall != 0 {
-			t.clears, s.pending[t] = true, true
-		}
-		s.wake(t)
+	if t.gateway = s.gatewayOf(p); t.gateway == nil {
+		return r, !there
 	}
+	if t.recall != 0 {
+		t.clears, s.pending[t] = p.Kind == KindHTTP, true
+	}
+	s.wake(t)
 	return r, !there
 }
 

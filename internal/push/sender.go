@@ -35,6 +35,8 @@ type Parts struct {
 	// Quiet reports whether a user is to be told nothing: who is locked, suspended or
 	// gone.
 	Quiet func(context.Context, id.UserID) (bool, error)
+	// Post is how mail is sent, nil if not at all.
+	Post *Post
 	// Web is how gateways are reached, and Local this server's own, nil if it is none.
 	Web   *remote.Client
 	Local Local

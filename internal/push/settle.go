@@ -18,7 +18,7 @@ const laggard = 30 * time.Second
 // lags reports whether a target will not soon have got what is in its queue. The
 // caller holds mu.
 func (t *target) lags() bool {
-	return t.failures > 0 || t.gateway.failures > 0 || len(t.queue) > 0 && time.Since(t.queue[0].queued) > laggard
+	return t.Kind == KindEmail || t.failures > 0 || t.gateway.failures > 0 || len(t.queue) > 0 && time.Since(t.queue[0].queued) > laggard
 }
 
 // A lag is what is to be stored of how far a target is; 0: as far as all others.
@@ -100,13 +100,14 @@ func (s *Sender) storedLags(list []lag, err error) {
 
 // counters are how often something became of a push.
 type counters struct {
-	sent, counts, dropped, rejected, refused, unreached atomic.Int64
+	sent, counts, letters, dropped, rejected, refused, unreached atomic.Int64
 }
 
 // Stats is how pushing goes.
 type Stats struct {
-	// How many events were pushed, and how many mere numbers of what is unread.
-	Sent, Counts int64
+	// How many events were pushed, and how many mere numbers of what is unread; and how
+	// often somebody was told by mail.
+	Sent, Counts, Letters int64
 	// Dropped is how many were not, because they were read, old or too many.
 	Dropped int64
 	// Rejected is how many pushers were removed since their gateway rejects them.
@@ -122,7 +123,7 @@ type Stats struct {
 func (s *Sender) Stats() Stats {
 	c := &s.counters
 	now := Stats{
-		Sent: c.sent.Load(), Counts: c.counts.Load(), Dropped: c.dropped.Load(), Rejected: c.rejected.Load(),
+		Sent: c.sent.Load(), Counts: c.counts.Load(), Letters: c.letters.Load(), Dropped: c.dropped.Load(), Rejected: c.rejected.Load(),
 		Refused: c.refused.Load(), Unreached: c.unreached.Load(),
 	}
 	s.mu.Lock()

@@ -63,6 +63,9 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 // sendNext sends the first of what is in the queue, or if there is nothing how much is
 // unread, if that has changed.
 func (s *Sender) sendNext(ctx context.Context, t *target) (sent bool, err error) {
+	if t.Kind == KindEmail {
+		return s.sendMail(ctx, t)
+	}
 	if err := s.recollect(ctx, t); err != nil {
 		return false, faultOf(err)
 	}
@@ -201,7 +204,7 @@ func (s *Sender) recollect(ctx context.Context, t *target) error {
 		if from == 0 {
 			return nil
 		}
-		queue, err := s.remember(ctx, t, max(from, t.pos), upTo)
+		queue, err := s.remember(ctx, t, max(from, t.pos), upTo, mostAge, mostQueued)
 		if err != nil {
 			return err
 		}
@@ -218,17 +221,17 @@ func (s *Sender) recollect(ctx context.Context, t *target) error {
 const mostPages = 4
 
 // remember returns what has notified a user between two positions of the journal and
-// is unread and not old, the last of it.
-func (s *Sender) remember(ctx context.Context, t *target, from, upTo journal.Position) (queue []note, err error) {
+// is unread and not older than age, the last of it up to a limit.
+func (s *Sender) remember(ctx context.Context, t *target, from, upTo journal.Position, age time.Duration, limit int) (queue []note, err error) {
 	before := upTo + 1
-	for page := 0; page < mostPages && before > from+1 && len(queue) < mostQueued; page++ {
-		list, next, err := s.History.Before(ctx, Query{User: t.User, Before: before, Limit: mostQueued})
+	for page := 0; page < mostPages && before > from+1 && len(queue) < limit; page++ {
+		list, next, err := s.History.Before(ctx, Query{User: t.User, Before: before, Limit: limit})
 		if err != nil {
 			return nil, err
 		}
 		for _, n := range list {
 			sent := time.UnixMilli(n.Item.Event.OriginServerTS())
-			if n.Item.Pos <= from || n.Read || time.Since(sent) > mostAge || len(queue) == mostQueued {
+			if n.Item.Pos <= from || n.Item.Event.Unsigned().Get("redacted_because") != nil || n.Read || time.Since(sent) > age || len(queue) == limit {
 				continue
 			}
 			m := &message{pos: n.Item.Pos, came: sent, room: n.Room, roomID: n.RoomID, event: n.Item.Event, item: n.Item}
@@ -242,5 +245,11 @@ func (s *Sender) remember(ctx context.Context, t *target, from, upTo journal.Pos
 		}
 	}
 	slices.Reverse(queue)
-	return queue, nil
+	invites, err := s.waitingOutside(ctx, t.User, from)
+	for _, n := range invites {
+		if n.pos <= upTo && time.Since(n.came) <= age {
+			queue = append(queue, n)
+		}
+	}
+	return queue, err
 }

@@ -14,6 +14,7 @@ CREATE TABLE pushers (
 	data        bytea   NOT NULL, -- a JSON object
 	enabled     boolean NOT NULL,
 	device_id   text    NOT NULL, -- the device that set it, with which it goes; empty: none
+	ticket      text    NOT NULL, -- whoever has it can remove the pusher; empty: it is none by mail
 	changed     bigint  NOT NULL, -- when it was set so, in milliseconds since 1970
 	pos         bigint  NOT NULL, -- of the last change, in the journal: what came before is not for it
 	behind      bigint,           -- the position up to which it has got everything; NULL: as far as all others
@@ -21,3 +22,4 @@ CREATE TABLE pushers (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX pushers_by_handle ON pushers (handle);
+CREATE UNIQUE INDEX pushers_by_ticket ON pushers (ticket) WHERE ticket <> '';

@@ -12,7 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"parley/internal/account"
 	"parley/internal/config"
+	"parley/internal/csapi"
 	"parley/internal/gateway"
 	"parley/internal/push"
 	"parley/internal/remote"
@@ -35,10 +37,15 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 		local = ownGateway{p.pushGateway, publicURL(c)}
 	}
 	p.notified = push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads)
+	var post *push.Post
+	if p.mail != nil {
+		page := func(ticket string) string { return publicURL(c) + csapi.UnsubscribePage(ticket) }
+		post = &push.Post{Server: p.name, Send: p.mail.Send, Owns: p.ownsAddress, Page: page}
+	}
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
 		Settings: p.data.RulesOf, Ignored: p.data.Ignored, HidesInvite: p.feed.HidesInvite, Quiet: p.quiet,
-		Web: p.gateways, Local: local, Log: p.log,
+		Web: p.gateways, Local: local, Post: post, Log: p.log,
 	})
 	return nil
 }
@@ -122,6 +129,27 @@ func (o ownGateway) Notify(ctx context.Context, n canonjson.Value) ([]string, er
 	return rejected, err
 }
 
+// newPushers keeps where users want to be told of notifications.
+func (p *parts) newPushers(db *store.DB) *push.Pushers {
+	if p.mail == nil {
+		return push.NewPushers(db, p.journal, nil)
+	}
+	return push.NewPushers(db, p.journal, p.ownsAddress)
+}
+
+// ownsAddress reports whether a mail address is one of a user's account.
+func (p *parts) ownsAddress(ctx context.Context, user id.UserID, address string) (bool, error) {
+	t, err := account.ParseEmail(address)
+	if err != nil {
+		return false, nil
+	}
+	owner, err := p.accounts.Owner(ctx, t)
+	if errors.Is(err, mxerr.ThreePIDNotFound) {
+		return false, nil
+	}
+	return owner == user, err
+}
+
 // quiet reports whether a user is to be told nothing for now.
 func (p *parts) quiet(ctx context.Context, user id.UserID) (bool, error) {
 	info, err := p.accounts.Info(ctx, user)
@@ -136,6 +164,7 @@ func pushMetrics(s *push.Sender) (list []prometheus.Collector) {
 	for result, value := range map[string]func(push.Stats) int64{
 		"sent":      func(n push.Stats) int64 { return n.Sent },
 		"count":     func(n push.Stats) int64 { return n.Counts },
+		"mailed":    func(n push.Stats) int64 { return n.Letters },
 		"dropped":   func(n push.Stats) int64 { return n.Dropped },
 		"rejected":  func(n push.Stats) int64 { return n.Rejected },
 		"refused":   func(n push.Stats) int64 { return n.Refused },
@@ -143,7 +172,7 @@ func pushMetrics(s *push.Sender) (list []prometheus.Collector) {
 	} {
 		list = append(list, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "parley_pushes_total",
-			Help: "What became of pushes: events and mere numbers of what is unread that gateways have taken, events that were " +
+			Help: "What became of pushes: events and mere numbers of what is unread that gateways have taken, what was told by mail, events that were " +
 				"read, old or too many, pushers that were rejected, and attempts that a gateway refused or that did not reach it.",
 			ConstLabels: prometheus.Labels{"result": result},
 		}, func() float64 { return float64(value(s.Stats())) }))
