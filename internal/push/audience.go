@@ -50,8 +50,8 @@ func (s *Sender) audience(ctx context.Context, num room.Num) (*audience, error) 
 	return a, nil
 }
 
-// moved takes in that a recipient may have come into a room or left it.
-func (s *Sender) moved(ctx context.Context, num room.Num, r *recipient) error {
+// move takes in that a recipient may have come into a room or left it.
+func (s *Sender) move(ctx context.Context, num room.Num, r *recipient) error {
 	s.outdate(r, num)
 	a, ok := s.audiences.Get(num)
 	if !ok {

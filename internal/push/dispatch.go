@@ -63,7 +63,7 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 func (s *Sender) memberships(ctx context.Context, e journal.Entry) error {
 	for _, r := range slices.Clone(s.scopes[e.Scope]) {
 		num := room.Num(e.Ref)
-		if err := s.moved(ctx, num, r); err != nil {
+		if err := s.move(ctx, num, r); err != nil {
 			return err
 		}
 		if err := s.invited(ctx, e.Pos, num, r); err != nil && !room.IsGone(err) {

@@ -60,6 +60,7 @@ type Local interface {
 type Sender struct {
 	Parts
 	counters counters
+	moved    chan struct{} // has room for one signal that there is something to store
 
 	// What follows belongs to the goroutine that follows the journal.
 	cursor    *journal.Cursor // nil: not yet opened
@@ -100,7 +101,7 @@ func NewSender(p Parts) *Sender {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Sender{
-		Parts: p,
+		Parts: p, moved: make(chan struct{}, 1),
 		users: make(map[id.UserID]*recipient), scopes: make(map[journal.Scope][]*recipient), handles: make(map[int64][]*target),
 		audiences: cache.New[room.Num](audienceMemory, (*audience).weight),
 		rules:     cache.New[string](rulesMemory, (*sharedRules).weight),
@@ -171,6 +172,7 @@ func (s *Sender) open(ctx context.Context) error {
 	for _, p := range list {
 		s.add(p)
 	}
+	s.signal()
 	return nil
 }
 
@@ -189,26 +191,38 @@ func (s *Sender) follow(ctx context.Context) error {
 		s.reached = last
 		s.mu.Unlock()
 		s.cursor.Pass(last)
+		s.signal()
 	}
 }
 
-// settle stores from time to time how far the journal was followed, and which pushers
-// lag behind that.
+// settle stores how far the journal was followed, and which pushers lag behind that,
+// every second in which there is something to store.
 func (s *Sender) settle(ctx context.Context, stored journal.Position) {
-	ticker := time.NewTicker(settleEvery)
-	defer ticker.Stop()
-	for {
-		last := false
+	for ctx.Err() == nil {
 		select {
-		case <-ticker.C:
+		case <-s.moved:
 		case <-ctx.Done():
-			last = true
 		}
-		if err := s.store(context.WithoutCancel(ctx), &stored); err != nil && !last {
+		select {
+		case <-time.After(settleEvery):
+		case <-ctx.Done():
+		}
+		if err := s.store(context.WithoutCancel(ctx), &stored); err != nil {
 			s.Log.Error("storing what was pushed", "err", err)
+			s.signal()
 		}
-		if last {
-			return
+		s.mu.Lock()
+		if len(s.pending) > 0 {
+			s.signal()
 		}
+		s.mu.Unlock()
+	}
+}
+
+// signal says that there is something to store.
+func (s *Sender) signal() {
+	select {
+	case s.moved <- struct{}{}:
+	default:
 	}
 }
