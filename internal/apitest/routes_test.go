@@ -43,6 +43,7 @@ var beyond = map[string]string{
 	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
 	"GET /_matrix/client/unstable/org.parley/unsubscribe":                  "the link in a mail leads there",
 	"POST /_matrix/client/unstable/org.parley/unsubscribe":                 "mail programs do so with a button, RFC 8058",
+	"POST /_matrix/client/v3/pushers/ack":                                  "a device of Web Push says there that it gets what is sent, MSC4174",
 	"GET /_matrix/push/v1/notify":                                          "apps look there for the gateway of UnifiedPush",
 	"POST /_matrix/push/v1/notify":                                         "the push gateway API has it",
 	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",

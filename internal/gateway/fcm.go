@@ -119,7 +119,7 @@ func (g *Gateway) fcm(ctx context.Context, f *FCM, n canonjson.Value, d device) 
 // fcmMessage is what a device gets: all is text, and the app shows it.
 func fcmMessage(n canonjson.Value, d device) []byte {
 	data := canonjson.Value(`{}`)
-	for name, v := range payload(n, d.data).Members() {
+	for name, v := range Payload(n, d.data).Members() {
 		if v.Kind() == canonjson.Object || v.Kind() == canonjson.Array {
 			continue // the content of the event: the app fetches it
 		}

@@ -142,7 +142,7 @@ func (g *Gateway) tell(ctx context.Context, n canonjson.Value, d device) error {
 	case d.data.Get("endpoint") != nil:
 		endpoint, _ := d.data.Get("endpoint").Text()
 		auth, _ := d.data.Get("auth").Text()
-		return g.WebPush(ctx, Subscription{endpoint, d.key, auth}, payload(n, d.data), urgent(n), topic(n, d.data))
+		return g.WebPush(ctx, Subscription{endpoint, d.key, auth}, Payload(n, d.data), urgent(n), topic(n, d.data))
 	case strings.HasPrefix(d.key, "https://") || strings.HasPrefix(d.key, "http://"):
 		return g.unified(ctx, n, d)
 	}
@@ -219,9 +219,14 @@ func outcome(target string, resp remote.Response, rejecting ...int) error {
 	if u, err := url.Parse(target); err == nil {
 		host = u.Host
 	}
-	pause := time.Duration(0)
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		pause = time.Duration(min(seconds, 24*3600)) * time.Second
+	return &Refused{host, resp.Status, RetryAfter(resp.Header)}
+}
+
+// RetryAfter is how long a server wants to be left alone, by its answer.
+func RetryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
 	}
-	return &Refused{host, resp.Status, pause}
+	return time.Duration(min(seconds, 24*3600)) * time.Second
 }

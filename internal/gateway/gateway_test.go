@@ -2,15 +2,10 @@ package gateway
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -29,6 +24,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"parley/internal/gateway/gatewaytest"
 	"parley/internal/memnet"
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
@@ -196,56 +192,12 @@ func TestNothingIsSentToWhatIsNoEndpoint(t *testing.T) {
 	}
 }
 
-// decrypt is what a browser does with what it gets.
-// https://www.rfc-editor.org/rfc/rfc8291#section-3.4
-func decrypt(t *testing.T, body []byte, private *ecdh.PrivateKey, auth []byte) []byte {
-	t.Helper()
-	salt, sender := body[:16], body[21:21+65]
-	public, err := ecdh.P256().NewPublicKey(sender)
-	if err != nil || body[20] != 65 {
-		t.Fatalf("the header is %x, %v", body[:86], err)
-	}
-	secret, err := private.ECDH(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	derive := func(secret, salt []byte, info string, n int) []byte {
-		key, err := hkdf.Key(sha256.New, secret, salt, info, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
-	}
-	ikm := derive(secret, auth, "WebPush: info\x00"+string(private.PublicKey().Bytes())+string(sender), 32)
-	block, err := aes.NewCipher(derive(ikm, salt, "Content-Encoding: aes128gcm\x00", 16))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := gcm.Open(nil, derive(ikm, salt, "Content-Encoding: nonce\x00", 12), body[86:], nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain = []byte(strings.TrimRight(string(plain), "\x00"))
-	if plain[len(plain)-1] != 2 {
-		t.Fatalf("the message does not end with its delimiter: %q", plain)
-	}
-	return plain[:len(plain)-1]
-}
-
 func TestWebPush(t *testing.T) {
 	s := newService(t, nil)
-	browser, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	auth := []byte("sixteen bytes !!")
-	key := base64.RawURLEncoding.EncodeToString(browser.PublicKey().Bytes())
+	browser := gatewaytest.NewBrowser(t)
+	key := browser.Key()
 	device := func(more string) string {
-		return `{"app_id":"x","data":{"auth":"` + base64.RawURLEncoding.EncodeToString(auth) + `"` + more + `,"endpoint":"https://push.test/send/1","only_last_per_room":true},"pushkey":"` + key + `"}`
+		return `{"app_id":"x","data":{"auth":"` + browser.Auth() + `"` + more + `,"endpoint":"https://push.test/send/1","only_last_per_room":true},"pushkey":"` + key + `"}`
 	}
 	s.want(about(message, device(`,"default_payload":{"app":"me"}`)), "")
 	asked, header, body := s.take()
@@ -253,15 +205,15 @@ func TestWebPush(t *testing.T) {
 		t.Errorf("asked %s with %v", asked, header)
 	}
 	want := `{"app":"me","content":{"body":"hello"},"event_id":"$e","prio":"high","room_id":"!r:a.test","room_name":"Tour","sender":"@b:a.test","type":"m.room.message","unread":2}`
-	if got := decrypt(t, body, browser, auth); string(got) != want {
-		t.Errorf("got %s, want %s", got, want)
+	if got, err := browser.Read(body); err != nil || string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 	s.checkVAPID(header.Get("Authorization"))
 	s.want(about(strings.Replace(message, "hello", strings.Repeat("x", 5000), 1), device("")), "")
 	_, _, body = s.take()
 	want = `{"event_id":"$e","prio":"high","room_id":"!r:a.test","sender":"@b:a.test","type":"m.room.message","unread":2}`
-	if got := decrypt(t, body, browser, auth); string(got) != want {
-		t.Errorf("too long: got %s, want %s", got, want)
+	if got, err := browser.Read(body); err != nil || string(got) != want {
+		t.Errorf("too long: got %s, %v, want %s", got, err, want)
 	}
 	for status, want := range map[int]string{201: "", 404: "rejected", 410: "rejected", 403: "rejected", 500: "500", 413: "413"} {
 		s.answers(status, "")

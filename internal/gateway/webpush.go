@@ -124,10 +124,10 @@ func (c client) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: resp.Status, Header: resp.Header, Body: http.NoBody}, nil
 }
 
-// payload is what an app gets that shows a notification itself: what its data says that
+// Payload is what an app gets that shows a notification itself: what its data says that
 // it is to get anyway, and on top of that what there is to say. If that is too long it
 // goes without the content of the event.
-func payload(n, data canonjson.Value) canonjson.Value {
+func Payload(n, data canonjson.Value) canonjson.Value {
 	message := canonjson.Value(`{}`)
 	for name, v := range data.Get("default_payload").Members() {
 		text, _ := name.Text()

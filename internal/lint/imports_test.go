@@ -59,6 +59,8 @@ var layers = []layer{
 		"internal/openapi"}},
 	{"test mail", "it takes the mail that tests have sent; what runs has a server of somebody else", []string{
 		"internal/mail/mailtest"}},
+	{"test browser", "it reads what tests have pushed; what runs has no browser", []string{
+		"internal/gateway/gatewaytest"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{

@@ -65,6 +65,12 @@ func inParts(key string, status int) bool {
 	return status == http.StatusPartialContent || status == http.StatusNotModified || status == http.StatusRequestedRangeNotSatisfiable
 }
 
+// waitsForDevice reports whether a status says that a pusher has to be activated first:
+// MSC4174.
+func waitsForDevice(key string, status int) bool {
+	return key == "POST /_matrix/client/v3/pushers/set" && status == http.StatusCreated
+}
+
 // asks are the operations that ask another server, with what for.
 var asks = map[string]string{
 	"POST /_matrix/client/v3/createRoom":            "an identity server, for who is invited by mail",
@@ -134,6 +140,8 @@ func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4
 var proposed = map[string]string{
 	"IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION": "MSC4306",
 	"IO.ELEMENT.MSC4306.M_NOT_IN_THREAD":              "MSC4306",
+	"M_EXPIRED_ACTIVATION_TOKEN":                      "MSC4174",
+	"M_UNKNOWN_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_CONCURRENT_WRITE":                              "MSC4108, MSC4388",
 }
 

@@ -58,7 +58,7 @@ func (s *Sender) clear(r *recipient) {
 			continue
 		}
 		// One that knows that nothing is unread will be told with what comes next.
-		if !t.Enabled || t.gateway == nil || t.clearing != nil || t.told == 0 {
+		if !t.Enabled || !t.Active || t.outlet == nil || t.clearing != nil || t.told == 0 {
 			continue
 		}
 		t.clearing = time.AfterFunc(gatherFor, func() {

@@ -29,7 +29,7 @@ func newCrowd(b *testing.B, members int) *crowd {
 	c := &crowd{scene: newScene(b, db)}
 	data := accountdata.New(db, c.journal)
 	c.sender = NewSender(Parts{
-		DB: db, Journal: c.journal, Rooms: c.rooms, Pushers: NewPushers(db, c.journal, nil), History: c.History,
+		DB: db, Journal: c.journal, Rooms: c.rooms, Pushers: NewPushers(db, c.journal, Ways{}), History: c.History,
 		Receipts: receipt.New(db, c.journal, nil), Settings: data.RulesOf, Ignored: data.Ignored,
 	})
 	c.room = c.create()

@@ -150,7 +150,7 @@ func (s *Sender) enqueue(m *message, hits []hit) {
 	for _, h := range hits {
 		h.outdate(m.room)
 		for _, t := range h.targets {
-			if t.Enabled && t.pos < m.pos && t.last < m.pos && t.gateway != nil {
+			if t.Enabled && t.Active && t.pos < m.pos && t.last < m.pos && t.outlet != nil {
 				s.put(t, note{m, h.result, now})
 			}
 		}

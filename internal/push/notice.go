@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
+	"parley/internal/gateway"
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -100,12 +100,24 @@ func (s *Sender) ask(ctx context.Context, p Pusher, n notice) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	var rejected []string
-	if s.Local != nil && s.Local.Is(p.url()) {
+	switch {
+	case p.Kind == KindWeb:
+		return s.webPush(ctx, p, gateway.Payload(body.Get("notification"), p.Data), n.Notification.Prio != "low")
+	case s.Local != nil && s.Local.Is(p.url()):
 		rejected, err = s.Local.Notify(ctx, body.Get("notification"))
-	} else {
+	default:
 		rejected, err = s.askWeb(ctx, p.url(), body)
 	}
 	if err == nil && slices.Contains(rejected, p.Key) {
+		err = errRejected
+	}
+	return err
+}
+
+// webPush sends something to a subscription to Web Push.
+func (s *Sender) webPush(ctx context.Context, p Pusher, message []byte, urgent bool) error {
+	err := s.WebPush(ctx, p.subscription(), message, urgent, "")
+	if gateway.IsRejected(err) {
 		err = errRejected
 	}
 	return err
@@ -121,7 +133,7 @@ func (s *Sender) askWeb(ctx context.Context, target string, body []byte) (reject
 		return nil, err
 	}
 	if resp.Status < 200 || resp.Status > 299 {
-		return nil, &Refusal{resp.Status, retryAfter(resp.Header)}
+		return nil, &gateway.Refused{Status: resp.Status, Pause: gateway.RetryAfter(resp.Header)}
 	}
 	// One that answers otherwise has taken it all the same.
 	if answer, err := canonjson.Canonical(resp.Body, canonjson.Lenient); err == nil {
@@ -131,13 +143,4 @@ func (s *Sender) askWeb(ctx context.Context, target string, body []byte) (reject
 		}
 	}
 	return rejected, nil
-}
-
-// retryAfter is how long a server wants to be left alone, by its answer.
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return time.Duration(min(seconds, 24*3600)) * time.Second
 }

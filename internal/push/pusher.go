@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parley/internal/gateway"
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -17,6 +18,9 @@ import (
 const (
 	KindHTTP  = "http"  // a push gateway is asked to tell the user's device
 	KindEmail = "email" // the user gets mail
+	// KindWeb is a subscription to Web Push: the pushkey is its public key.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/4174
+	KindWeb = "webpush"
 )
 
 // emailApp is the app_id of all pushers of kind email.
@@ -44,6 +48,12 @@ type Pusher struct {
 	// address.
 	Device id.DeviceID
 
+	// Active is false as long as a device of Web Push has not shown that it gets what is
+	// sent to it.
+	Active bool
+
+	token   string           // by which it shows that, empty if it did
+	expires int64            // until when, in milliseconds since 1970
 	changed int64            // when it was set so, in milliseconds since 1970
 	pos     journal.Position // of the last change
 	ticket  string           // whoever has it can remove the pusher, if it is by mail
@@ -79,6 +89,12 @@ func scopeOf(appID, key string) journal.Scope {
 func (p Pusher) url() string {
 	text, _ := p.Data.Get("url").Text()
 	return text
+}
+
+// subscription is that of a pusher of kind webpush.
+func (p Pusher) subscription() gateway.Subscription {
+	auth, _ := p.Data.Get("auth").Text()
+	return gateway.Subscription{Endpoint: p.url(), Key: p.Key, Auth: auth}
 }
 
 // brief reports whether the gateway is told which event it is and no more of it.
@@ -124,6 +140,11 @@ func (p Pusher) check() error {
 	switch p.Kind {
 	case KindHTTP:
 		return checkURL(p.Data.Get("url"))
+	case KindWeb:
+		if err := p.subscription().Check(); err != nil {
+			return mxerr.New(mxerr.InvalidParam, "This is no subscription to Web Push: %v", err)
+		}
+		return nil
 	case KindEmail:
 		if p.AppID != emailApp {
 			return mxerr.New(mxerr.InvalidParam, "The app_id of a pusher of kind email is %s", emailApp)

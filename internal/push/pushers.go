@@ -25,20 +25,26 @@ const MostPushers = 100
 type Pushers struct {
 	db      *store.DB
 	journal *journal.Journal
-	owns    func(ctx context.Context, user id.UserID, address string) (bool, error)
+	ways    Ways
 }
 
-// NewPushers returns the pushers in a database. owns reports whether a mail address
-// is known to be a user's; nil: this server sends no mail.
-func NewPushers(db *store.DB, j *journal.Journal, owns func(ctx context.Context, user id.UserID, address string) (bool, error)) *Pushers {
-	return &Pushers{db, j, owns}
+// Ways are the ways beside gateways in which users can be told.
+type Ways struct {
+	// Owns reports whether a mail address is known to be a user's; nil: this server
+	// sends no mail.
+	Owns func(ctx context.Context, user id.UserID, address string) (bool, error)
+	// WebPush says that there is Web Push.
+	WebPush bool
 }
 
-const pusherColumns = "user_id, app_id, pushkey, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, ticket, changed, pos, coalesce(behind, 0)"
+// NewPushers returns the pushers in a database.
+func NewPushers(db *store.DB, j *journal.Journal, w Ways) *Pushers { return &Pushers{db, j, w} }
+
+const pusherColumns = "user_id, app_id, pushkey, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, active, token, expires, ticket, changed, pos, coalesce(behind, 0)"
 
 func scanPusher(scan func(...any) error) (p Pusher, err error) {
 	err = scan(&p.User, &p.AppID, &p.Key, &p.Kind, &p.AppName, &p.DeviceName, &p.ProfileTag, &p.Lang, &p.Data,
-		&p.Enabled, (*string)(&p.Device), &p.ticket, &p.changed, &p.pos, &p.behind)
+		&p.Enabled, (*string)(&p.Device), &p.Active, &p.token, &p.expires, &p.ticket, &p.changed, &p.pos, &p.behind)
 	return p, err
 }
 
@@ -76,39 +82,46 @@ func pushersOf(rows iter.Seq2[store.Cursor, error]) ([]Pusher, error) {
 // Set sets a pusher. Those of other users with its app_id and pushkey go, unless it
 // is to be one more of them: whoever logs in on a device takes it over. A tokenless
 // device is one of an application service, which is there without being logged in.
-// The refusals are [mxerr.InvalidParam], [mxerr.MissingParam], and
+// If waits is returned, nothing is pushed before Activate is called with what the
+// device is about to be sent. The refusals are [mxerr.InvalidParam], [mxerr.MissingParam], and
 // [mxerr.UnknownToken] for a device that has logged out meanwhile.
-func (s *Pushers) Set(ctx context.Context, p Pusher, add, tokenless bool) error {
+func (s *Pushers) Set(ctx context.Context, p Pusher, add, tokenless bool) (waits bool, err error) {
 	if err := p.check(); err != nil {
-		return err
+		return false, err
 	}
-	if p.Kind == KindEmail {
+	switch {
+	case p.Kind == KindEmail:
 		if err := s.checkAddress(ctx, p); err != nil {
-			return err
+			return false, err
 		}
+	case p.Kind == KindWeb && !s.ways.WebPush:
+		return false, mxerr.New(mxerr.InvalidParam, "There is no Web Push here")
 	}
 	p.changed = time.Now().UnixMilli()
-	_, err := s.journal.Append(ctx, func(b *journal.Batch) error { return s.set(b, p, add, tokenless) })
+	_, err = s.journal.Append(ctx, func(b *journal.Batch) (err error) {
+		waits, err = s.set(b, p, add, tokenless)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("setting a pusher of %s: %w", p.User, err)
+		return false, fmt.Errorf("setting a pusher of %s: %w", p.User, err)
 	}
-	return nil
+	return waits, nil
 }
 
 // checkAddress refuses a mail address that is not known to be the user's.
 func (s *Pushers) checkAddress(ctx context.Context, p Pusher) error {
-	if s.owns == nil {
+	if s.ways.Owns == nil {
 		return mxerr.New(mxerr.InvalidParam, "This server sends no mail")
 	}
-	known, err := s.owns(ctx, p.User, p.Key)
+	known, err := s.ways.Owns(ctx, p.User, p.Key)
 	if err == nil && !known {
 		err = mxerr.New(mxerr.InvalidParam, "The mail address is not one of your account")
 	}
 	return err
 }
 
-func (s *Pushers) set(b *journal.Batch, p Pusher, add, tokenless bool) error {
-	err := b.Read(func(tx *store.Tx) error {
+func (s *Pushers) set(b *journal.Batch, p Pusher, add, tokenless bool) (waits bool, err error) {
+	err = b.Read(func(tx *store.Tx) error {
 		if p.Device == "" {
 			return nil
 		}
@@ -119,28 +132,42 @@ func (s *Pushers) set(b *journal.Batch, p Pusher, add, tokenless bool) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := s.makeWay(b, p, add); err != nil {
-		return err
-	}
-	if p.Kind == KindEmail {
-		p.Device = ""
+		return false, err
 	}
 	was, there, err := readPusher(b, p.name())
-	if err != nil || there && was.same(p) {
-		return err
+	if err != nil {
+		return false, err
 	}
-	switch {
-	case p.Kind != KindEmail:
-	case was.ticket != "":
-		p.ticket = was.ticket // letters that were sent have it
-	default:
-		p.ticket = rand.Text()
+	p.succeed(was)
+	if there && was.same(p) && p.Active {
+		return false, nil
 	}
 	p.pos = b.Append(scopeOf(p.AppID, p.Key), journal.KindPusher, 0)
 	b.Write(p.name(), func(tx *store.Tx) error { return p.put(tx, add) })
-	return nil
+	return !p.Active, nil
+}
+
+// ackTime is how long a device has to show that it gets what is sent to it.
+const ackTime = 5 * time.Minute
+
+// succeed takes over from a pusher of the same name, which is the zero Pusher if there
+// was none, what is not for clients to set.
+func (p *Pusher) succeed(was Pusher) {
+	p.Active = true
+	switch p.Kind {
+	case KindEmail:
+		p.Device = ""
+		if p.ticket = was.ticket; p.ticket == "" { // letters that were sent have it
+			p.ticket = rand.Text()
+		}
+	case KindWeb:
+		if p.Active = was.Active && was.subscription() == p.subscription(); !p.Active {
+			p.token, p.expires = rand.Text(), time.Now().Add(ackTime).UnixMilli()
+		}
+	}
 }
 
 // makeWay removes the pushers that a new one takes the place of.
@@ -178,12 +205,12 @@ func (p Pusher) put(tx *store.Tx, add bool) error {
 		}
 	}
 	return tx.Queue(`
-		INSERT INTO pushers (user_id, app_id, pushkey, handle, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, ticket, changed, pos)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		INSERT INTO pushers (user_id, app_id, pushkey, handle, kind, app_name, device_name, profile_tag, lang, data, enabled, device_id, active, token, expires, ticket, changed, pos)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 		ON CONFLICT (user_id, app_id, pushkey) DO UPDATE SET kind = excluded.kind, app_name = excluded.app_name, device_name = excluded.device_name,
 			profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, enabled = excluded.enabled, device_id = excluded.device_id,
-			ticket = excluded.ticket, changed = excluded.changed, pos = excluded.pos, behind = NULL`,
-		p.User, p.AppID, p.Key, number, p.Kind, p.AppName, p.DeviceName, p.ProfileTag, p.Lang, p.Data, p.Enabled, string(p.Device), p.ticket, p.changed, p.pos)
+			active = excluded.active, token = excluded.token, expires = excluded.expires, ticket = excluded.ticket, changed = excluded.changed, pos = excluded.pos, behind = NULL`,
+		p.User, p.AppID, p.Key, number, p.Kind, p.AppName, p.DeviceName, p.ProfileTag, p.Lang, p.Data, p.Enabled, string(p.Device), p.Active, p.token, p.expires, p.ticket, p.changed, p.pos)
 }
 
 // remove adds to a batch that a pusher goes.

@@ -26,7 +26,7 @@ type board struct {
 func newBoard(t testing.TB, db *store.DB) *board {
 	t.Helper()
 	s := newScene(t, db)
-	b := &board{NewPushers(db, s.journal, nil), t, db}
+	b := &board{NewPushers(db, s.journal, Ways{}), t, db}
 	for _, user := range []id.UserID{alice, bob} {
 		b.login(user, "PHONE")
 		b.login(user, "LAPTOP")
@@ -58,7 +58,7 @@ func pusherOf(user id.UserID, key string) Pusher {
 
 func (b *board) set(p Pusher, add bool) {
 	b.t.Helper()
-	if err := b.Set(ctx, p, add, false); err != nil {
+	if _, err := b.Set(ctx, p, add, false); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -122,7 +122,7 @@ func TestADeviceIsTakenOverByWhoLogsInOnIt(t *testing.T) {
 		for range 20 {
 			for _, user := range []id.UserID{alice, bob} {
 				wg.Go(func() {
-					if err := b.Set(ctx, pusherOf(user, "fast"), false, false); err != nil {
+					if _, err := b.Set(ctx, pusherOf(user, "fast"), false, false); err != nil {
 						t.Error(err)
 					}
 				})
@@ -154,7 +154,7 @@ func TestPushersGoWithTheirDevice(t *testing.T) {
 		b.want(bob, "phone")
 		gone := pusherOf(alice, "x")
 		gone.Device = "TABLET"
-		if err := b.Set(ctx, gone, false, false); !errors.Is(err, mxerr.UnknownToken) {
+		if _, err := b.Set(ctx, gone, false, false); !errors.Is(err, mxerr.UnknownToken) {
 			t.Errorf("of a device that has logged out: %v", err)
 		}
 		gone.Device = ""
@@ -237,7 +237,7 @@ func TestPushersAreChecked(t *testing.T) {
 	for _, r := range rows {
 		p := pusherOf(alice, "k")
 		r.edit(&p)
-		if err := b.Set(ctx, p, false, false); r.code == "" && err != nil || r.code != "" && !errors.Is(err, r.code) {
+		if _, err := b.Set(ctx, p, false, false); r.code == "" && err != nil || r.code != "" && !errors.Is(err, r.code) {
 			t.Errorf("%s: got %v, want %q", r.name, err, r.code)
 		}
 	}

@@ -32,10 +32,10 @@ type recipient struct {
 // target. But for what names it, it is guarded by the mu of the sender.
 type target struct {
 	Pusher
-	owner   *recipient
-	gateway *gateway
-	queue   []note           // in order, at most mostQueued
-	last    journal.Position // of what was put into the queue
+	owner  *recipient
+	outlet *outlet
+	queue  []note           // in order, at most mostQueued
+	last   journal.Position // of what was put into the queue
 	// recall, if not 0, is the position behind which the history has to be asked what
 	// the target is to get: it is not in the queue.
 	recall   journal.Position
@@ -45,6 +45,7 @@ type target struct {
 	running  bool        // it is being sent to
 	ready    bool        // it waits for its gateway
 	ripe     bool        // what is to be said by mail has waited for long enough
+	greets   bool        // the device is to be sent what it shows that it gets things by
 	letters  int         // how often mail was sent since the user has read something
 	waiting  *time.Timer // until it is tried again
 	failures int         // in a row
@@ -68,7 +69,7 @@ func (t *target) since(reached journal.Position) journal.Position {
 }
 
 // idle reports whether there is nothing to send.
-func (t *target) idle() bool { return len(t.queue) == 0 && t.recall == 0 && !t.clears }
+func (t *target) idle() bool { return len(t.queue) == 0 && t.recall == 0 && !t.clears && !t.greets }
 
 // add makes a target of a pusher. The caller holds mu, and is the one that follows the
 // journal.
@@ -83,9 +84,10 @@ func (s *Sender) add(p Pusher) (r *recipient, fresh bool) {
 	r.targets = append(r.targets, t)
 	number := handle(p.AppID, p.Key)
 	s.handles[number] = append(s.handles[number], t)
-	if t.gateway = s.gatewayOf(p); t.gateway == nil {
+	if t.outlet = s.outletOf(p); t.outlet == nil {
 		return r, !there
 	}
+	t.greets = !p.Active && time.Now().UnixMilli() < p.expires
 	if t.recall != 0 {
 		t.clears, s.pending[t] = p.Kind == KindHTTP, true
 	}
@@ -96,16 +98,16 @@ func (s *Sender) add(p Pusher) (r *recipient, fresh bool) {
 // drop ends a target. The caller holds mu, and is the one that follows the journal.
 func (s *Sender) drop(t *target) {
 	t.gone = true
-	t.queue, t.recall, t.clears = nil, 0, false
+	t.queue, t.recall, t.clears, t.greets = nil, 0, false, false
 	for _, timer := range []*time.Timer{t.waiting, t.clearing} {
 		if timer != nil {
 			timer.Stop()
 		}
 	}
 	delete(s.pending, t)
-	if g := t.gateway; g != nil {
+	if g := t.outlet; g != nil {
 		if g.targets--; g.targets == 0 {
-			delete(s.gateways, g.host)
+			delete(s.outlets, g.host)
 		}
 	}
 	is := func(other *target) bool { return other == t }

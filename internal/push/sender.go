@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/internal/cache"
+	"parley/internal/gateway"
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/remote"
@@ -37,6 +38,9 @@ type Parts struct {
 	Quiet func(context.Context, id.UserID) (bool, error)
 	// Post is how mail is sent, nil if not at all.
 	Post *Post
+	// WebPush sends something to a subscription to Web Push, see
+	// [gateway.Gateway.WebPush]; nil if there is none.
+	WebPush func(ctx context.Context, s gateway.Subscription, message []byte, urgent bool, topic string) error
 	// Web is how gateways are reached, and Local this server's own, nil if it is none.
 	Web   *remote.Client
 	Local Local
@@ -50,8 +54,8 @@ type Local interface {
 	// Host is whom a device is reached through.
 	Host(appID, pushkey string, data canonjson.Value) string
 	// Notify tells devices something, as a gateway does that is asked to, and returns
-	// the pushkeys that are rejected. An error that is no *Refusal says that they could
-	// not be reached.
+	// the pushkeys that are rejected. An error that is no *gateway.Refused says that they
+	// could not be reached.
 	Notify(ctx context.Context, notification canonjson.Value) (rejected []string, err error)
 }
 
@@ -71,14 +75,14 @@ type Sender struct {
 	audiences *cache.Cache[room.Num, *audience]
 	rules     *cache.Cache[string, *sharedRules]
 
-	mu       sync.Mutex // guards what follows, and all queues
-	ctx      context.Context
-	gateways map[string]*gateway
-	starved  map[*gateway]bool // that have something to send, and all of the connections are in use
-	active   int               // how many requests are under way
-	pending  map[*target]bool  // that have not got everything
-	reached  journal.Position  // up to where what happened is in the queues
-	sending  sync.WaitGroup
+	mu      sync.Mutex // guards what follows, and all queues
+	ctx     context.Context
+	outlets map[string]*outlet
+	starved map[*outlet]bool // that have something to send, and all of the connections are in use
+	active  int              // how many requests are under way
+	pending map[*target]bool // that have not got everything
+	reached journal.Position // up to where what happened is in the queues
+	sending sync.WaitGroup
 }
 
 const (
@@ -105,7 +109,7 @@ func NewSender(p Parts) *Sender {
 		users: make(map[id.UserID]*recipient), scopes: make(map[journal.Scope][]*recipient), handles: make(map[int64][]*target),
 		audiences: cache.New[room.Num](audienceMemory, (*audience).weight),
 		rules:     cache.New[string](rulesMemory, (*sharedRules).weight),
-		gateways:  make(map[string]*gateway), starved: make(map[*gateway]bool), pending: make(map[*target]bool),
+		outlets:   make(map[string]*outlet), starved: make(map[*outlet]bool), pending: make(map[*target]bool),
 	}
 }
 

@@ -18,7 +18,7 @@ const laggard = 30 * time.Second
 // lags reports whether a target will not soon have got what is in its queue. The
 // caller holds mu.
 func (t *target) lags() bool {
-	return t.Kind == KindEmail || t.failures > 0 || t.gateway.failures > 0 || len(t.queue) > 0 && time.Since(t.queue[0].queued) > laggard
+	return t.Kind == KindEmail || t.failures > 0 || t.outlet.failures > 0 || len(t.queue) > 0 && time.Since(t.queue[0].queued) > laggard
 }
 
 // A lag is what is to be stored of how far a target is; 0: as far as all others.
@@ -129,7 +129,7 @@ func (s *Sender) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now.Waiting = len(s.pending)
-	for _, g := range s.gateways {
+	for _, g := range s.outlets {
 		if g.failures > 0 {
 			now.Away++
 		}

@@ -7,18 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"parley/internal/gateway"
 	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/matrix/event"
 )
-
-// A Refusal is what a gateway answers that did not do what it was asked for.
-type Refusal struct {
-	Status int
-	Pause  time.Duration // how long it wants to be left alone
-}
-
-func (r *Refusal) Error() string { return fmt.Sprintf("the gateway answers %d", r.Status) }
 
 var (
 	// errRejected says that the gateway does not know the pushkey, or not any more.
@@ -40,22 +33,22 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refused := (*Refusal)(nil)
+	refused := (*gateway.Refused)(nil)
 	switch {
 	case err == nil && sent:
-		t.failures, t.gateway.failures = 0, 0
+		t.failures, t.outlet.failures = 0, 0
 	case err == nil || ctx.Err() != nil:
 	case errors.As(err, &refused):
 		s.counters.refused.Add(1)
-		t.gateway.failures = 0
+		t.outlet.failures = 0
 		s.refused(t, refused.Pause)
 	case errors.Is(err, errFault):
 		s.Log.Error("pushing", "user", t.User, "err", err)
 		s.refused(t, 0)
 	default:
 		s.counters.unreached.Add(1)
-		s.Log.Debug("a push gateway cannot be reached", "gateway", t.gateway.host, "err", err)
-		s.unreached(t.gateway, began)
+		s.Log.Debug("a push gateway cannot be reached", "gateway", t.outlet.host, "err", err)
+		s.unreached(t.outlet, began)
 	}
 	s.leave(t)
 }
@@ -63,8 +56,11 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 // sendNext sends the first of what is in the queue, or if there is nothing how much is
 // unread, if that has changed.
 func (s *Sender) sendNext(ctx context.Context, t *target) (sent bool, err error) {
-	if t.Kind == KindEmail {
+	switch {
+	case t.Kind == KindEmail:
 		return s.sendMail(ctx, t)
+	case !t.Active:
+		return s.greet(ctx, t)
 	}
 	if err := s.recollect(ctx, t); err != nil {
 		return false, faultOf(err)

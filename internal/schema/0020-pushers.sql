@@ -6,7 +6,7 @@ CREATE TABLE pushers (
 	app_id      text    NOT NULL,
 	pushkey     text    NOT NULL,
 	handle      bigint  NOT NULL, -- made of the app_id and the pushkey, see push.handle
-	kind        text    NOT NULL, -- http, email
+	kind        text    NOT NULL, -- http, email, webpush
 	app_name    text    NOT NULL,
 	device_name text    NOT NULL,
 	profile_tag text    NOT NULL,
@@ -14,6 +14,9 @@ CREATE TABLE pushers (
 	data        bytea   NOT NULL, -- a JSON object
 	enabled     boolean NOT NULL,
 	device_id   text    NOT NULL, -- the device that set it, with which it goes; empty: none
+	active      boolean NOT NULL, -- false: it is not known yet that what is sent arrives
+	token       text    NOT NULL, -- what the device shows that it has arrived by; empty: none is expected
+	expires     bigint  NOT NULL, -- until when
 	ticket      text    NOT NULL, -- whoever has it can remove the pusher; empty: it is none by mail
 	changed     bigint  NOT NULL, -- when it was set so, in milliseconds since 1970
 	pos         bigint  NOT NULL, -- of the last change, in the journal: what came before is not for it

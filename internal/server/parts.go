@@ -160,7 +160,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
 	p.threads = subscription.New(db, p.journal)
-	p.pushers = p.newPushers(db)
+	p.pushers = p.newPushers(db, c)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)

@@ -19,7 +19,6 @@ import (
 	"parley/internal/push"
 	"parley/internal/remote"
 	"parley/internal/store"
-	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -30,11 +29,12 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 	web.IdlePerHost = push.PerGateway
 	p.gateways = remote.New(web)
 	var local push.Local
+	var webPush func(context.Context, gateway.Subscription, []byte, bool, string) error
 	if c.Push.Gateway != config.PushGatewayOff {
 		if err := p.newPushGateway(c); err != nil {
 			return err
 		}
-		local = ownGateway{p.pushGateway, publicURL(c)}
+		local, webPush = ownGateway{p.pushGateway, publicURL(c)}, p.pushGateway.WebPush
 	}
 	p.notified = push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads)
 	var post *push.Post
@@ -45,7 +45,7 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
 		Settings: p.data.RulesOf, Ignored: p.data.Ignored, HidesInvite: p.feed.HidesInvite, Quiet: p.quiet,
-		Web: p.gateways, Local: local, Post: post, Log: p.log,
+		Web: p.gateways, Local: local, WebPush: webPush, Post: post, Log: p.log,
 	})
 	return nil
 }
@@ -121,20 +121,13 @@ func (o ownGateway) Is(gatewayURL string) bool {
 	return err == nil && strings.EqualFold(u.Host, own.Host)
 }
 
-func (o ownGateway) Notify(ctx context.Context, n canonjson.Value) ([]string, error) {
-	rejected, err := o.Gateway.Notify(ctx, n)
-	if refused := (*gateway.Refused)(nil); errors.As(err, &refused) {
-		err = &push.Refusal{Status: refused.Status, Pause: refused.Pause}
-	}
-	return rejected, err
-}
-
 // newPushers keeps where users want to be told of notifications.
-func (p *parts) newPushers(db *store.DB) *push.Pushers {
-	if p.mail == nil {
-		return push.NewPushers(db, p.journal, nil)
+func (p *parts) newPushers(db *store.DB, c config.Config) *push.Pushers {
+	ways := push.Ways{WebPush: c.Push.Gateway != config.PushGatewayOff}
+	if p.mail != nil {
+		ways.Owns = p.ownsAddress
 	}
-	return push.NewPushers(db, p.journal, p.ownsAddress)
+	return push.NewPushers(db, p.journal, ways)
 }
 
 // ownsAddress reports whether a mail address is one of a user's account.

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A gateway is where pushers of many users may send to. One that cannot be reached is
+// An outlet is where pushers of many users may send to. One that cannot be reached is
 // left alone, and then tried with one request at first. It is guarded by the mu of the
 // sender.
-type gateway struct {
+type outlet struct {
 	host     string
 	targets  int       // how many pushers send to it
 	ready    []*target // that have something to send, in the order in which they take their turns
@@ -43,9 +43,9 @@ func pauseAfter(failures int, least, most time.Duration, random float64) time.Du
 	return time.Duration(float64(pause) * (0.5 + random/2))
 }
 
-// gatewayOf returns the gateway of a pusher, with those who are reached through the
+// outletOf returns the gateway of a pusher, with those who are reached through the
 // same host, or nil if it cannot be reached. All mail goes one way. The caller holds mu.
-func (s *Sender) gatewayOf(p Pusher) *gateway {
+func (s *Sender) outletOf(p Pusher) *outlet {
 	u, err := url.Parse(p.url())
 	if err != nil {
 		return nil // which was checked when it was set
@@ -56,13 +56,17 @@ func (s *Sender) gatewayOf(p Pusher) *gateway {
 		return nil
 	case p.Kind == KindEmail:
 		host = "mail"
+	case p.Kind == KindWeb && s.WebPush == nil:
+		return nil
+	case p.Kind == KindWeb:
+		host = "web push to " + host
 	case s.Local != nil && s.Local.Is(p.url()):
 		host += " to " + s.Local.Host(p.AppID, p.Key, p.Data)
 	}
-	g := s.gateways[host]
+	g := s.outlets[host]
 	if g == nil {
-		g = &gateway{host: host}
-		s.gateways[host] = g
+		g = &outlet{host: host}
+		s.outlets[host] = g
 	}
 	g.targets++
 	return g
@@ -71,7 +75,7 @@ func (s *Sender) gatewayOf(p Pusher) *gateway {
 // wake has a target sent to, if there is something for it and it has not to wait. The
 // caller holds mu.
 func (s *Sender) wake(t *target) {
-	if t.idle() || t.gone || t.running || t.ready || t.waiting != nil || t.gateway == nil {
+	if t.idle() || t.gone || t.running || t.ready || t.waiting != nil || t.outlet == nil {
 		return
 	}
 	if t.Kind == KindEmail && !t.ripe {
@@ -79,12 +83,12 @@ func (s *Sender) wake(t *target) {
 		return
 	}
 	t.ready = true
-	t.gateway.ready = append(t.gateway.ready, t)
-	s.pump(t.gateway)
+	t.outlet.ready = append(t.outlet.ready, t)
+	s.pump(t.outlet)
 }
 
 // pump begins as many requests to a gateway as there may be. The caller holds mu.
-func (s *Sender) pump(g *gateway) {
+func (s *Sender) pump(g *outlet) {
 	if s.ctx == nil || s.ctx.Err() != nil {
 		return
 	}
@@ -114,7 +118,7 @@ func (s *Sender) pump(g *gateway) {
 	}
 }
 
-func (s *Sender) tryAgain(g *gateway) {
+func (s *Sender) tryAgain(g *outlet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.timer = nil
@@ -123,7 +127,7 @@ func (s *Sender) tryAgain(g *gateway) {
 
 // leave ends the turn of a target, so that others have theirs. The caller holds mu.
 func (s *Sender) leave(t *target) {
-	g := t.gateway
+	g := t.outlet
 	t.running = false
 	g.active--
 	s.active--
@@ -140,7 +144,7 @@ func (s *Sender) leave(t *target) {
 
 // unreached takes in that a gateway could not be reached. Of many attempts at once
 // only one counts. The caller holds mu.
-func (s *Sender) unreached(g *gateway, began time.Time) {
+func (s *Sender) unreached(g *outlet, began time.Time) {
 	if began.Before(g.retry) {
 		return
 	}
@@ -165,7 +169,7 @@ func (s *Sender) refused(t *target, atLeast time.Duration) {
 func (s *Sender) stopWaiting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.gateways {
+	for _, g := range s.outlets {
 		if g.timer != nil {
 			g.timer.Stop()
 		}
