@@ -103,7 +103,7 @@ func (s *Sender) happened(ctx context.Context, e journal.Entry) error {
 	if l, ok := a.members[it.Event.Sender()]; ok {
 		s.outdate(l.recipient, num) // who speaks has read
 	}
-	if it.Event.Unsigned().Get("redacted_because") != nil {
+	if isRedacted(it.Event) {
 		return nil
 	}
 	hits, err := s.judge(ctx, e.Pos, roomID, it, a)
@@ -117,6 +117,8 @@ func (s *Sender) happened(ctx context.Context, e journal.Entry) error {
 	s.enqueue(m, hits)
 	return nil
 }
+
+func isRedacted(e *event.Event) bool { return e.Unsigned().Get("redacted_because") != nil }
 
 // came is when an event came, as far as that is known: of those that are older than
 // this process it is when they say that they were sent.
@@ -191,7 +193,7 @@ func (s *Sender) received(e journal.Entry, public map[int64]bool) {
 func (s *Sender) publicReceipts(ctx context.Context, rooms []int64, after, upTo journal.Position) error {
 	rooms = slices.DeleteFunc(rooms, func(num int64) bool {
 		a, ok := s.audiences.Get(room.Num(num))
-		return ok && len(a.members) == 0
+		return ok && len(a.members) == 0 || len(s.users) == 0
 	})
 	found, err := s.Receipts.Since(ctx, rooms, "", after, upTo)
 	for num, list := range found {

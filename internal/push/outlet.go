@@ -28,12 +28,14 @@ const PerGateway = 32
 const mostAtOnce = 256
 
 // For how long a gateway is left alone that cannot be reached, and a pusher for which
-// it refuses to do anything: twice as long after each failure.
+// it refuses to do anything: twice as long after each failure, but not so long that
+// what waits gets old; and at most, if that is what the gateway asks for.
 const (
 	leastGatewayPause = 5 * time.Second
 	mostGatewayPause  = 10 * time.Minute
 	leastPause        = 2 * time.Second
-	mostPause         = time.Hour
+	mostPause         = 15 * time.Minute
+	mostAskedFor      = time.Hour
 )
 
 // pauseAfter returns how long to wait after so many failures: a share of 0.5 to 1, by
@@ -156,7 +158,7 @@ func (s *Sender) unreached(g *outlet, began time.Time) {
 // caller holds mu.
 func (s *Sender) refused(t *target, atLeast time.Duration) {
 	t.failures++
-	pause := max(pauseAfter(t.failures, leastPause, mostPause, rand.Float64()), min(atLeast, mostPause))
+	pause := max(pauseAfter(t.failures, leastPause, mostPause, rand.Float64()), min(atLeast, mostAskedFor))
 	t.waiting = time.AfterFunc(pause, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

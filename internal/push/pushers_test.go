@@ -242,3 +242,20 @@ func TestPushersAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoOfSomeIsInARoom(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newScene(t, db)
+		roomID := s.create()
+		num, err := s.rooms.Num(ctx, roomID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, among := range [][]id.UserID{{bob}, {bob, "@carol:a.test", "@dave:a.test"}} { // fewer than members, and more
+			in, err := s.rooms.JoinedAmong(ctx, num, among)
+			if err != nil || len(in) != 1 || in[bob] == 0 {
+				t.Errorf("of %v: got %v, %v", among, in, err)
+			}
+		}
+	})
+}

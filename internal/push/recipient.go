@@ -116,13 +116,14 @@ func (s *Sender) drop(t *target) {
 		delete(s.handles, number)
 	}
 	r := t.owner
-	// Others may be going through the targets.
-	if r.targets = slices.DeleteFunc(slices.Clone(r.targets), is); len(r.targets) == 0 {
-		scope := journal.UserScope(r.user)
-		delete(s.users, r.user)
-		if s.scopes[scope] = slices.DeleteFunc(s.scopes[scope], func(other *recipient) bool { return other == r }); len(s.scopes[scope]) == 0 {
-			delete(s.scopes, scope)
-		}
+	if r.targets = slices.DeleteFunc(r.targets, is); len(r.targets) > 0 {
+		return
+	}
+	delete(s.users, r.user)
+	scope := journal.UserScope(r.user)
+	s.scopes[scope] = slices.DeleteFunc(s.scopes[scope], func(other *recipient) bool { return other == r })
+	if len(s.scopes[scope]) == 0 {
+		delete(s.scopes, scope)
 	}
 }
 

@@ -118,30 +118,28 @@ func (s *Sender) Run(ctx context.Context) {
 	s.mu.Lock()
 	s.ctx = ctx
 	s.mu.Unlock()
-	settled := make(chan struct{})
-	for ctx.Err() == nil {
-		err := s.open(ctx)
-		if err == nil {
-			break
+	for s.cursor == nil && ctx.Err() == nil {
+		if err := s.open(ctx); err != nil {
+			s.complain(ctx, err)
 		}
-		s.complain(ctx, err)
 	}
 	if s.cursor == nil {
 		return
 	}
 	stored := s.cursor.Position() // before it is moved on without being stored
-	go func() {
-		defer close(settled)
-		s.settle(ctx, stored)
-	}()
+	var settling sync.WaitGroup
+	settling.Go(func() { s.settle(ctx, &stored) })
 	for ctx.Err() == nil {
 		if err := s.follow(ctx); err != nil {
 			s.complain(ctx, err)
 		}
 	}
-	<-settled
+	settling.Wait()
 	s.stopWaiting()
 	s.sending.Wait()
+	if err := s.store(context.WithoutCancel(ctx), &stored); err != nil {
+		s.Log.Error("storing what was pushed", "err", err)
+	}
 }
 
 // complain logs a fault, and waits before the next attempt.
@@ -201,22 +199,24 @@ func (s *Sender) follow(ctx context.Context) error {
 
 // settle stores how far the journal was followed, and which pushers lag behind that,
 // every second in which there is something to store.
-func (s *Sender) settle(ctx context.Context, stored journal.Position) {
-	for ctx.Err() == nil {
+func (s *Sender) settle(ctx context.Context, stored *journal.Position) {
+	for {
 		select {
 		case <-s.moved:
 		case <-ctx.Done():
+			return
 		}
 		select {
 		case <-time.After(settleEvery):
 		case <-ctx.Done():
+			return
 		}
-		if err := s.store(context.WithoutCancel(ctx), &stored); err != nil {
+		err := s.store(ctx, stored)
+		if err != nil && ctx.Err() == nil {
 			s.Log.Error("storing what was pushed", "err", err)
-			s.signal()
 		}
 		s.mu.Lock()
-		if len(s.pending) > 0 {
+		if err != nil || len(s.pending) > 0 {
 			s.signal()
 		}
 		s.mu.Unlock()

@@ -91,7 +91,7 @@ func (s *Sender) storedLags(list []lag, err error) {
 	for _, l := range list {
 		switch {
 		case err == nil:
-			l.stored, l.target.behind = l.behind != 0, l.behind
+			l.stored = l.behind != 0
 		case !l.gone:
 			s.pending[l.target] = true // to be stored the next time
 		}

@@ -64,6 +64,20 @@ func TestWhatIsReadOrOldIsNotPushedAnyMore(t *testing.T) {
 	})
 }
 
+func TestWhatIsRedactedIsNotPushedAnyMore(t *testing.T) {
+	in(t, func(s *scene) {
+		s.phone(s.bob, "bob")
+		s.answers(status(500))
+		slip := s.say(s.alice, "a slip")
+		s.say(s.alice, "a word")
+		s.alice.Must("PUT", fmt.Sprintf("/_matrix/client/v3/rooms/%s/redact/%s/r", s.room, slip), `{}`)
+		s.take()
+		s.answers(nil)
+		time.Sleep(time.Hour)
+		s.want("bob 2 a word")
+	})
+}
+
 func TestOfVeryManyTheLastArePushed(t *testing.T) {
 	in(t, func(s *scene) {
 		s.phone(s.bob, "bob")

@@ -11,6 +11,7 @@ import (
 	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/matrix/event"
+	"parley/matrix/stateres"
 )
 
 var (
@@ -101,8 +102,9 @@ func (s *Sender) done(t *target, n note) {
 	}
 }
 
-// due reports whether somebody still wants to be told of an event: it is not old, the
-// user has not read it meanwhile, and nor is the user to be left alone.
+// due reports whether somebody still wants to be told of an event: it is not old, nobody
+// has redacted it, the user has not read it meanwhile, and nor is the user to be left
+// alone.
 func (s *Sender) due(ctx context.Context, t *target, n note) (bool, error) {
 	if time.Since(n.came) > mostAge {
 		return false, nil
@@ -121,6 +123,10 @@ func (s *Sender) unheard(ctx context.Context, t *target, n note) (bool, error) {
 	if n.event.IsState(event.TypeMember, string(t.User)) && n.event.Membership() == event.MembershipInvite {
 		m, err := s.invite(ctx, n.roomID, n.room, t.User)
 		return m != nil, err
+	}
+	now, err := s.Rooms.ItemsShown(ctx, n.roomID, []stateres.Num{n.item.Num})
+	if err != nil || len(now) == 0 || isRedacted(now[0].Event) {
+		return false, err
 	}
 	reads, err := s.History.reads(ctx, t.User, []room.Num{n.room})
 	if err != nil {
@@ -227,7 +233,7 @@ func (s *Sender) remember(ctx context.Context, t *target, from, upTo journal.Pos
 		}
 		for _, n := range list {
 			sent := time.UnixMilli(n.Item.Event.OriginServerTS())
-			if n.Item.Pos <= from || n.Item.Event.Unsigned().Get("redacted_because") != nil || n.Read || time.Since(sent) > age || len(queue) == limit {
+			if n.Item.Pos <= from || isRedacted(n.Item.Event) || n.Read || time.Since(sent) > age || len(queue) == limit {
 				continue
 			}
 			m := &message{pos: n.Item.Pos, came: sent, room: n.Room, roomID: n.RoomID, event: n.Item.Event, item: n.Item}
