@@ -225,6 +225,57 @@ func TestWhoInsistsIsNotPutOff(t *testing.T) {
 	})
 }
 
+func TestKeysAreAskedForAgainWhereThatMayHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		for _, row := range []struct {
+			name   string
+			first  []int // how it answers before it answers well
+			before int   // failures of which it is known
+			asked  int
+			ok     bool
+		}{
+			{"a server that is there", nil, 0, 1, true},
+			{"a server whose proxy is there before it", []int{502, 503, 504}, 0, 4, true},
+			{"a server that was away for seconds", nil, 3, 1, true},
+			{"a server that was away for seconds, and is not quite there", []int{502}, 3, 2, true},
+			{"a server that was away for hours", nil, 11, 0, false},
+			{"a server that has faults", []int{500}, 0, 1, false},
+			{"a server that is no server", []int{404}, 0, 1, false},
+			{"a server that is busy", []int{429}, 0, 1, false},
+			{"a server that is away", []int{502, 502, 502, 502, 502, 502, 502}, 0, 6, false},
+		} {
+			var asked int
+			stop := in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet { // of /.well-known
+					w.WriteHeader(404)
+					return
+				}
+				if asked++; asked <= len(row.first) {
+					w.WriteHeader(row.first[asked-1])
+				}
+				io.WriteString(w, `{}`)
+			})
+			s := in.asker()
+			for range row.before {
+				time.Sleep(time.Until(s.Health().Retry("there.test")))
+				s.Health().Failed("there.test", time.Now())
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err := s.ClaimKeys(ctx, "there.test", nil)
+			cancel()
+			if asked != row.asked || (err == nil) != row.ok {
+				t.Errorf("%s: it was asked %d times, and then %v", row.name, asked, err)
+			}
+			stop()
+		}
+		began := time.Now()
+		if _, err := in.asker().ClaimKeys(t.Context(), "nobody.test", nil); err == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("nobody, for %v: %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := newInternet(t)
