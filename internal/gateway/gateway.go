@@ -72,12 +72,17 @@ var errRejected = errors.New("the pushkey is rejected")
 // A Refused is the answer of a service that is there and has not done what it was
 // asked for.
 type Refused struct {
-	Host   string
+	Host   string // empty: the one that was asked
 	Status int
 	Pause  time.Duration // for how long it wants to be left alone
 }
 
-func (r *Refused) Error() string { return fmt.Sprintf("%s answers %d", r.Host, r.Status) }
+func (r *Refused) Error() string {
+	if r.Host == "" {
+		return fmt.Sprintf("the gateway answers %d", r.Status)
+	}
+	return fmt.Sprintf("%s answers %d", r.Host, r.Status)
+}
 
 // mostDevices is how many devices a notification may be for.
 const mostDevices = 20

@@ -51,6 +51,8 @@ type target struct {
 	failures int         // in a row
 	stored   bool        // the database knows that it lags behind
 	gone     bool        // it was removed
+	sent     time.Time   // when it was told something last
+	trouble  string      // why it was not the last time, empty if it was
 }
 
 // mostQueued is how much waits for a pusher. If more comes the oldest is not pushed:

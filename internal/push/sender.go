@@ -66,7 +66,8 @@ type Sender struct {
 	counters counters
 	moved    chan struct{} // has room for one signal that there is something to store
 
-	// What follows belongs to the goroutine that follows the journal.
+	// What follows belongs to the goroutine that follows the journal. It holds mu when it
+	// changes users.
 	cursor    *journal.Cursor // nil: not yet opened
 	began     journal.Position
 	users     map[id.UserID]*recipient

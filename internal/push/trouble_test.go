@@ -22,6 +22,11 @@ func TestAGatewayThatFailsIsTriedAgain(t *testing.T) {
 		if tries := len(s.take()); tries < 5 || tries > 12 {
 			t.Errorf("it was tried %d times in ten minutes", tries)
 		}
+		s.do(s.a.Accounts().SetAdmin(s.Context(), s.alice.ID, true))
+		v := s.alice.Must("GET", "/_synapse/admin/v1/users/@bob:a.test/pushers", nil)
+		if text := string(v); !strings.Contains(text, `"last_error":"the gateway answers 503"`) || !strings.Contains(text, `"waiting":1`) || !strings.Contains(text, `"total":1`) {
+			t.Errorf("the administrator is told %s", text)
+		}
 		s.answers(nil)
 		time.Sleep(20 * time.Minute)
 		s.want("bob 1 hello")

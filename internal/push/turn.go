@@ -34,10 +34,14 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil {
+		t.trouble = err.Error()
+	}
 	refused := (*gateway.Refused)(nil)
 	switch {
 	case err == nil && sent:
 		t.failures, t.outlet.failures = 0, 0
+		t.sent, t.trouble = time.Now(), ""
 	case err == nil || ctx.Err() != nil:
 	case errors.As(err, &refused):
 		s.counters.refused.Add(1)
