@@ -10,6 +10,7 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/media"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/report"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
@@ -28,6 +29,8 @@ type Parts struct {
 	Reports  *report.Store
 	Media    *media.Store
 	Services *appservice.Services
+	Pushers  *push.Pushers
+	Push     *push.Sender
 	// Notify sends a server notice to a user, as the request of a device that a
 	// transaction ID names, and returns its event. Nil: there are none.
 	Notify func(ctx context.Context, to id.UserID, eventType string, stateKey *string, content canonjson.Value, txn room.Transaction) (id.EventID, error)

@@ -25,6 +25,7 @@ func (s *Server) userRoutes() []endpoint.Route {
 		endpoint.On("PUT /_synapse/admin/v1/users/{userID}/admin", policy(), s.setAdmin),
 		endpoint.On("GET /_synapse/admin/v1/users/{userID}/joined_rooms", policy(), s.joinedRooms),
 		endpoint.On("GET /_synapse/admin/v1/users/{userID}/memberships", policy(), s.memberships),
+		endpoint.On("GET /_synapse/admin/v1/users/{userID}/pushers", policy(), s.pushers),
 		endpoint.On("GET /_synapse/admin/v1/whois/{userID}", policy(), s.whois),
 		endpoint.On("GET /_synapse/admin/v2/users/{userID}/devices", policy(), s.devices),
 		endpoint.On("DELETE /_synapse/admin/v2/users/{userID}/devices/{deviceID}", policy(), s.deleteDevice),

@@ -43,6 +43,7 @@ type Config struct {
 	Media        Media
 	Bucket       Bucket
 	Rendezvous   RendezvousMode // rendezvous
+	Push         Push
 }
 
 // TLS has either all three fields or none.
@@ -226,6 +227,21 @@ type Bucket struct {
 	ShelfSize int64  // bucket.local_size, in bytes
 	Redirect  bool   // bucket.redirect
 }
+
+// Push says what this server does as a push gateway.
+type Push struct {
+	Gateway PushGatewayMode // push.gateway
+	Apps    string          // push.apps, an object by app_id, "" for none
+}
+
+// A PushGatewayMode says for whom this server is a push gateway.
+type PushGatewayMode string
+
+const (
+	PushGatewayOff   PushGatewayMode = "off"   // nobody
+	PushGatewayUsers PushGatewayMode = "users" // its own users
+	PushGatewayOpen  PushGatewayMode = "open"  // users of other servers, too
+)
 
 // A RendezvousMode says who may begin a session between devices that are logging in.
 type RendezvousMode string
@@ -873,5 +889,26 @@ Whether clients and other servers are sent to the bucket for files, by a link th
 
 They have to be able to reach it, and it has to let web pages read what it has (CORS). Clients of the older endpoints are sent
 there only if they say that they may be. Who has the link needs no access token.`,
+	},
+	{
+		name: "push.gateway", preset: "users",
+		value: oneOf(func(c *Config) *PushGatewayMode { return &c.Push.Gateway }, PushGatewayOff, PushGatewayUsers, PushGatewayOpen),
+		doc: `
+For whom this server is a push gateway, so that nobody else has to be: for nobody (off), for its own users (users), or for those
+of other servers as well (open).
+
+It passes notifications on to endpoints of UnifiedPush, such as those of ntfy, to Web Push, and to the apps in push.apps. Apps find
+it at /_matrix/push/v1/notify under public_url. None is sent into private networks unless outbound.allow_private_networks is set.`,
+	},
+	{
+		name:    "push.apps",
+		example: `{"org.example.ios": {"apns": {"topic": "org.example.app", "key_file": "/etc/parley/apns.p8", "key_id": "ABC123DEFG", "team_id": "DEF123GHIJ"}}, "org.example.android": {"fcm": {"account_file": "/etc/parley/fcm.json"}}}`,
+		value:   pushApps(func(c *Config) *string { return &c.Push.Apps }),
+		doc: `
+Apps whose devices the push gateway reaches through Apple or Google, as a JSON object by the app_id that they give. Without it, none.
+
+With apns, an app has the topic, which is the ID of its bundle, and a key of its developer: key_file in PEM, key_id and team_id;
+sandbox is true for apps that are being made. With fcm, it has account_file, the JSON file of a service account. Only who makes an
+app has these.`,
 	},
 }

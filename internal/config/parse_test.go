@@ -36,6 +36,7 @@ func TestDefaults(t *testing.T) {
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
 		Bucket:       Bucket{ShelfSize: 5 << 30},
 		Rendezvous:   RendezvousOpen,
+		Push:         Push{Gateway: PushGatewayUsers},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -147,6 +148,9 @@ bucket:
   secret_key: sk
   local_size: 6M
   redirect: true
+push:
+  gateway: open
+  apps: '{"org.test": {"fcm": {"account_file": "fcm.json"}}}'
 `
 
 func everythingInEnvironment() []string {
@@ -182,6 +186,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_MEDIA_VIPS=v", "PARLEY_MEDIA_FFMPEG=f",
 		"PARLEY_BUCKET_ENDPOINT=http://obj.test:9000", "PARLEY_BUCKET_NAME=files", "PARLEY_BUCKET_REGION=here", "PARLEY_BUCKET_PREFIX=a/b/",
 		"PARLEY_BUCKET_ACCESS_KEY=ak", "PARLEY_BUCKET_SECRET_KEY=sk", "PARLEY_BUCKET_LOCAL_SIZE=6M", "PARLEY_BUCKET_REDIRECT=true",
+		"PARLEY_PUSH_GATEWAY=open", `PARLEY_PUSH_APPS={"org.test":{"fcm":{"account_file":"fcm.json"}}}`,
 	}
 }
 
@@ -218,6 +223,7 @@ func everythingSet() Config {
 			ShelfSize: 6 << 20, Redirect: true,
 		},
 		Rendezvous: RendezvousUsers,
+		Push:       Push{Gateway: PushGatewayOpen, Apps: `{"org.test":{"fcm":{"account_file":"fcm.json"}}}`},
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	classReport     endpoint.Class = "report"      // tells the administrators of something
 	classUpload     endpoint.Class = "upload"      // brings a file
 	classPreview    endpoint.Class = "preview"     // has a page of the web asked for
+	classNotify     endpoint.Class = "notify"      // has a device told something
 	classMedia      endpoint.Class = "media"       // gets a file, and a room shows many
 	classValidation endpoint.Class = "validation"  // has something sent to an address
 	classIdentity   endpoint.Class = "identity"    // has an identity server asked
@@ -40,6 +41,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classReport:     {PerSecond: 0.1, Burst: 20},
 		classUpload:     {PerSecond: 2, Burst: 100},
 		classPreview:    {PerSecond: 1, Burst: 60},
+		classNotify:     {PerSecond: 50, Burst: 1000},
 		classMedia:      {PerSecond: 50, Burst: 1000},
 		classValidation: {PerSecond: 1.0 / 60, Burst: 10},
 		classIdentity:   {PerSecond: 0.1, Burst: 20},

@@ -15,6 +15,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/media"
@@ -63,6 +64,8 @@ type Parts struct {
 	Subscriptions  *subscription.Store
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
+	Pushers        *push.Pushers
+	PushGateway    *gateway.Gateway // nil if this server is none
 	Media          *media.Store
 	Services       *appservice.Services
 	SSO            *sso.Logins // nil if there are no identity providers
@@ -115,6 +118,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
 		s.notificationRoutes(),
+		s.pusherRoutes(),
+		s.pushGatewayRoutes(),
+		s.unsubscribeRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

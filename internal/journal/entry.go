@@ -24,6 +24,7 @@ const (
 	ScopeDevice  ScopeKind = 3 // one device
 	ScopeSharers ScopeKind = 4 // everyone who shares a room with a user
 	ScopeServers ScopeKind = 5 // other servers
+	ScopePushers ScopeKind = 6 // the pushers with one app_id and pushkey
 )
 
 // idBits is how much of a scope is the number of what it is of.
@@ -76,6 +77,7 @@ const (
 	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
 	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
 	KindSubscription Kind = 32 // scope user; the rows have the position (subscription)
+	KindPusher       Kind = 33 // scope pushers, of which something has changed (push)
 	KindAbroad       Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 

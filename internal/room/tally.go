@@ -11,9 +11,9 @@ import (
 	"parley/matrix/pushrule"
 )
 
-// nobody is a user whom no event can name, so that the default rules say of an
-// event what holds for everybody.
-const nobody id.UserID = "@"
+// nobody has rules by which the default ones say of an event what holds for
+// everybody.
+const nobody = pushrule.Nobody
 
 // tally is whom an event notifies by the default push rules.
 // https://spec.matrix.org/v1.19/client-server-api/#default-rules
@@ -51,9 +51,7 @@ func (r *live) tally(ctx context.Context, e *event.Event, row record) (tally, er
 		return t, nil
 	}
 	// Whether a mention is a highlight does not depend on whose it is.
-	users := canonjson.Value(`["` + nobody + `"]`)
-	named := e.JSON().With("content", e.Content().With("m.mentions", mentions.With("user_ids", users)))
-	if !r.engine.everybody.Evaluate(named, about).Highlight {
+	if !r.engine.everybody.Evaluate(pushrule.WithMention(e.JSON()), about).Highlight {
 		return t, nil
 	}
 	var err error

@@ -24,6 +24,7 @@ import (
 	"parley/internal/fedsend"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inbound"
 	"parley/internal/inherit"
@@ -83,6 +84,12 @@ type parts struct {
 	media    *media.Store
 	threads  *subscription.Store
 	services *appservice.Services
+	pushers  *push.Pushers
+	notified *push.History
+	push     *push.Sender
+	// pushGateway is what this server is to devices, nil if nothing.
+	pushGateway *gateway.Gateway
+	gateways    *remote.Client // how push gateways are reached
 
 	federation federation
 
@@ -165,6 +172,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
 	p.threads = subscription.New(db, p.journal)
+	p.pushers = p.newPushers(db, c)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -185,6 +193,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
 		return p, err
 	}
+	if err := p.newPush(db, n, c); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -202,6 +213,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.doorman.Run,
 		p.devices.Run,
 		p.media.Run,
+		p.push.Run,
 		p.profiles.Run,
 		p.heirs.Run,
 		p.delayed.Run,
@@ -266,7 +278,9 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Media:          p.media,
 		Subscriptions:  p.threads,
 		Services:       p.services,
-		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
+		Pushers:        p.pushers,
+		PushGateway:    p.pushGateway,
+		Notified:       p.notified,
 	}), nil
 }
 
@@ -274,7 +288,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(), Services: p.services,
+		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Notify: p.notify(), Services: p.services,
 	})
 }
 
@@ -302,6 +316,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		RendezvousOfUsers:     c.Rendezvous == config.RendezvousUsers,
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
+		PushGatewayOfUsers:    c.Push.Gateway == config.PushGatewayUsers,
 		UnstableFeatures: map[string]bool{
 			"m.separate_add_and_bind":          true,
 			"m.id_access_token":                true,
@@ -312,7 +327,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3814.v1":            true,
 			"org.matrix.msc3391":               true,
 			"org.matrix.msc3874":               true,
+			"org.matrix.msc3881":               true,
 			"org.matrix.msc3967":               true,
+			"org.matrix.msc4028":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
 			"io.element.msc4388":               c.Rendezvous != config.RendezvousOff,
@@ -367,6 +384,9 @@ func (p *parts) close() {
 	}
 	if p.outbound != nil {
 		p.outbound.Close()
+	}
+	if p.gateways != nil {
+		p.gateways.Close()
 	}
 	if p.sms != nil {
 		p.sms.Close()
