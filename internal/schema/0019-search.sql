@@ -1,0 +1,48 @@
+-- compatible with v1
+
+-- Indexes of texts, each a book, see package textindex. A text has a number, and
+-- belongs to a block of so many numbers.
+CREATE TABLE text_books (
+	book       bigint NOT NULL PRIMARY KEY,
+	last       bigint NOT NULL -- the last number that was given out
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Texts that are in no list yet.
+CREATE TABLE text_tail (
+	book       bigint NOT NULL,
+	doc        bigint NOT NULL,
+	tag        bigint NOT NULL, -- to which of a few things it belongs
+	rank       bigint NOT NULL, -- the greater ones are wanted first
+	text       text   NOT NULL, -- as it is compared
+	PRIMARY KEY (book, doc)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Blocks whose lists are written.
+CREATE TABLE text_blocks (
+	book       bigint NOT NULL,
+	block      bigint NOT NULL,
+	least      bigint NOT NULL, -- the least rank of its texts
+	most       bigint NOT NULL, -- the greatest
+	PRIMARY KEY (book, block)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Which texts of a block have a gram.
+CREATE TABLE text_grams (
+	book       bigint NOT NULL,
+	block      bigint NOT NULL,
+	gram       bigint NOT NULL,
+	docs       bytea  NOT NULL,
+	PRIMARY KEY (book, block, gram)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Texts that are gone, and still in lists.
+CREATE TABLE text_gone (
+	book       bigint NOT NULL,
+	doc        bigint NOT NULL,
+	PRIMARY KEY (book, doc)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
