@@ -11,6 +11,7 @@ import (
 	"parley/internal/profile"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -26,6 +27,7 @@ type Parts struct {
 	Aliases  *alias.Directory
 	Reports  *report.Store
 	Media    *media.Store
+	Search   *search.Index // nil: there is none
 	// Notify sends a server notice to a user, as the request of a device that a
 	// transaction ID names, and returns its event. Nil: there are none.
 	Notify func(ctx context.Context, to id.UserID, eventType string, stateKey *string, content canonjson.Value, txn room.Transaction) (id.EventID, error)
@@ -52,6 +54,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.tokenRoutes(),
 		s.noticeRoutes(),
 		s.mediaRoutes(),
+		s.searchRoutes(),
 	)
 }
 

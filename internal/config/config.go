@@ -37,6 +37,8 @@ type Config struct {
 	Notices      Notices
 	Delayed      Delayed
 	Media        Media
+	Search       Search
+	Users        UserDirectory
 	Rendezvous   RendezvousMode // rendezvous
 }
 
@@ -141,6 +143,15 @@ type Retention struct {
 	Default time.Duration // retention.default
 	Least   time.Duration // retention.least
 	Most    time.Duration // retention.most
+}
+
+type Search struct {
+	Enabled bool // search.enabled
+}
+
+// UserDirectory says whom users find who look for others.
+type UserDirectory struct {
+	All bool // user_directory.search_all_users
 }
 
 type Notices struct {
@@ -509,6 +520,23 @@ For how long messages are kept at least, whatever their room says.`,
 		value: duration(func(c *Config) *time.Duration { return &c.Retention.Most }),
 		doc: `
 For how long messages are kept at most, in rooms that say for how long.`,
+	},
+	{
+		name: "search.enabled", preset: "true",
+		value: boolean(func(c *Config) *bool { return &c.Search.Enabled }),
+		doc: `
+Whether users can search what was said in rooms that are not encrypted.
+
+The index takes about 200 bytes for each message on SQLite, 300 on PostgreSQL. It is made in the background, also of what was
+there before. Without it, an index that there was is removed when the server starts.`,
+	},
+	{
+		name: "user_directory.search_all_users", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Users.All }),
+		doc: `
+Whether who looks for other users finds all of this server and all that it knows of others.
+
+Otherwise it is those who share a room with the user, or are in one that everybody may join or read.`,
 	},
 	{
 		name: "notices.localpart", example: "notices",

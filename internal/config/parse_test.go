@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
+		Search:       Search{Enabled: true},
 		Rendezvous:   RendezvousOpen,
 	}
 	if got := Defaults(); got != want {
@@ -98,6 +99,10 @@ retention:
   default: 72h
   least: 24h
   most: 96h
+search:
+  enabled: false
+user_directory:
+  search_all_users: true
 notices:
   localpart: notices
   display_name: Notices
@@ -136,6 +141,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_SEARCH_ENABLED=false", "PARLEY_USER_DIRECTORY_SEARCH_ALL_USERS=true",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 		"PARLEY_RENDEZVOUS=users",
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
@@ -168,6 +174,7 @@ func everythingSet() Config {
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
 		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true},
+		Users:       UserDirectory{All: true},
 		Rendezvous:  RendezvousUsers,
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
@@ -61,6 +62,7 @@ type Parts struct {
 	Rendezvous     *rendezvous.Sessions // nil if there is none
 	Notified       *push.History
 	Media          *media.Store
+	Search         *search.Index // nil if there is none
 }
 
 // Server has the handlers of the API.
@@ -100,6 +102,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.searchRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),

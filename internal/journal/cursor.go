@@ -64,16 +64,34 @@ func (c *Cursor) Pass(pos Position) {
 	}
 }
 
-// Done says that everything up to and including a position is done. After a
-// crash the consumer begins behind it; what it did beyond it, it does again.
-func (c *Cursor) Done(ctx context.Context, pos Position) error {
-	err := c.j.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("UPDATE journal_cursors SET pos = $2 WHERE name = $1 AND pos < $2", c.name, pos)
+// Store is Done in a transaction of the consumer's own, with what it did: after a crash
+// either both have happened or nothing has. Once it is committed, Pass is to be called.
+func (c *Cursor) Store(tx *store.Tx, pos Position) error {
+	if _, err := tx.Exec("UPDATE journal_cursors SET pos = $2 WHERE name = $1 AND pos < $2", c.name, pos); err != nil {
+		return fmt.Errorf("moving journal cursor %s to %d: %w", c.name, pos, err)
+	}
+	return nil
+}
+
+// Drop removes a cursor that nobody is going to use: the journal is trimmed as if there
+// had been none.
+func (j *Journal) Drop(ctx context.Context, name string) error {
+	err := j.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM journal_cursors WHERE name = $1", name)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("moving journal cursor %s to %d: %w", c.name, pos, err)
+		return fmt.Errorf("dropping journal cursor %s: %w", name, err)
 	}
-	c.Pass(pos)
 	return nil
+}
+
+// Done says that everything up to and including a position is done. After a
+// crash the consumer begins behind it; what it did beyond it, it does again.
+func (c *Cursor) Done(ctx context.Context, pos Position) error {
+	err := c.j.db.Update(ctx, func(tx *store.Tx) error { return c.Store(tx, pos) })
+	if err == nil {
+		c.Pass(pos)
+	}
+	return err
 }

@@ -46,3 +46,22 @@ CREATE TABLE text_gone (
 	PRIMARY KEY (book, doc)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- Events of which there is a text in the index of messages.
+CREATE TABLE search_docs (
+	doc        integer NOT NULL PRIMARY KEY, -- only: sqlite
+	doc        bigint NOT NULL PRIMARY KEY, -- only: postgres
+	event      bigint NOT NULL,
+	edit       bigint,          -- the event whose text it is, if that has replaced it
+	room       bigint NOT NULL,
+	place      bigint NOT NULL, -- in the room's own order
+	ts         bigint NOT NULL  -- when it was sent, in milliseconds since 1970
+);
+CREATE UNIQUE INDEX search_docs_by_event ON search_docs (event);
+
+-- Which events that were there before the index began are still to be put into it.
+CREATE TABLE search_fill (
+	one        bigint NOT NULL PRIMARY KEY CHECK (one = 1),
+	next       bigint NOT NULL, -- the number of the last event that is done
+	last       bigint NOT NULL  -- and of the last that is to be
+);

@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/endpoint"
 	"parley/internal/journal"
+	"parley/internal/search"
 	"parley/internal/store"
 	"parley/internal/todevice"
 	"parley/matrix/mxerr"
@@ -25,7 +26,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
+func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store, x *search.Index) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -54,6 +55,18 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 			Help: "Statements that were given to the database.",
 		}, func() float64 { return float64(db.Statements()) }),
 	)
+	if x != nil {
+		registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "parley_search_behind",
+				Help: "Entries of the journal that the index of messages has not looked at yet.",
+			}, func() float64 { return float64(x.Progress().Behind) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "parley_search_left",
+				Help: "Numbers of events from before the index of messages that it has not gone through yet.",
+			}, func() float64 { p := x.Progress(); return float64(p.Total - p.Done) }),
+		)
+	}
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -36,6 +36,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -75,6 +76,7 @@ type parts struct {
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	search   *search.Index // nil: messages cannot be searched
 
 	federation federation
 
@@ -162,6 +164,13 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
+	messages := search.New(search.Parts{DB: db, Journal: p.journal, Rooms: p.rooms, Ignored: p.data.Ignored, Log: log})
+	if c.Search.Enabled {
+		p.search = messages
+		p.loops = append(p.loops, p.search.Run)
+	} else if err := messages.Remove(ctx); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
@@ -235,6 +244,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Search:         p.search,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -243,7 +253,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Search: p.search, Notify: p.notify(),
 	})
 }
 
@@ -411,6 +421,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			if err == nil {
 				err = p.threads.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.search != nil {
+				err = p.search.DeleteRoom(ctx, num)
 			}
 			if err == nil && p.notices != nil {
 				err = p.notices.Forget(ctx, roomID)

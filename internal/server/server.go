@@ -115,7 +115,7 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 	if s.parts, err = newParts(ctx, s.db, o, key, n, s.log); err != nil {
 		return err
 	}
-	s.metrics = newMetrics(s.journal, s.db, s.toDevice)
+	s.metrics = newMetrics(s.journal, s.db, s.toDevice, s.search)
 	api, err := s.clientAPI(s.config)
 	if err != nil {
 		return err
