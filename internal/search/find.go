@@ -84,7 +84,7 @@ const (
 	mostRanked = 500
 	// mostLooked is how many events are read, and mostCandidates of how many it is
 	// asked of which rooms they are.
-	mostLooked     = 3000
+	mostLooked     = 2000
 	mostCandidates = 50_000
 	// mostTags is up to how many rooms the index is asked for theirs only.
 	mostTags = 200

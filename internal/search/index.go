@@ -53,7 +53,7 @@ const (
 	// patience is how long a search waits for the index.
 	patience = time.Second
 	// idle is how long it waits for the journal before it looks for something else to do.
-	idle = 5 * time.Second
+	idle = time.Second
 	// tidyAfter is how long what is removed may be in lists.
 	tidyAfter = time.Minute
 	// sealEvery is after how many texts it is asked whether a block is full.
@@ -188,6 +188,7 @@ func (x *Index) open(ctx context.Context) (*journal.Cursor, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.cursor, x.fill = cursor, f
+	x.tell()
 	return cursor, nil
 }
 
@@ -196,6 +197,11 @@ func (x *Index) passed(cursor *journal.Cursor, pos journal.Position) {
 	cursor.Pass(pos)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.tell()
+}
+
+// tell tells those who wait that the cursor is further on. The caller holds mu.
+func (x *Index) tell() {
 	close(x.moved)
 	x.moved = make(chan struct{})
 }

@@ -40,17 +40,17 @@ func textOf(e *event.Event) string {
 	switch keyOf(e) {
 	case KeyBody:
 		if _, ok := room.Edited(e); ok {
-			return textindex.Fold(plain(content.Get("m.new_content"), "body"))
+			return fold(plain(content.Get("m.new_content"), "body"))
 		}
 		body := plain(content, "body")
 		if content.Get("m.relates_to").Get("m.in_reply_to") != nil {
 			body = withoutQuote(body)
 		}
-		return textindex.Fold(body)
+		return fold(body)
 	case KeyName:
-		return textindex.Fold(plain(content, "name"))
+		return fold(plain(content, "name"))
 	case KeyTopic:
-		return textindex.Fold(plain(content, "topic"))
+		return fold(plain(content, "topic"))
 	}
 	return ""
 }
@@ -89,3 +89,5 @@ func withoutQuote(body string) string {
 	}
 	return strings.TrimPrefix(rest, "\n")
 }
+
+func fold(s string) string { return textindex.Fold(s) }
