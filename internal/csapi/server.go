@@ -8,6 +8,7 @@ import (
 	"parley/internal/accountdata"
 	"parley/internal/alias"
 	"parley/internal/delay"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -63,6 +64,7 @@ type Parts struct {
 	Notified       *push.History
 	Media          *media.Store
 	Search         *search.Index // nil if there is none
+	UserDirectory  *directory.Directory
 }
 
 // Server has the handlers of the API.
@@ -103,6 +105,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
 		s.searchRoutes(),
+		s.userDirectoryRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),

@@ -65,3 +65,27 @@ CREATE TABLE search_fill (
 	next       bigint NOT NULL, -- the number of the last event that is done
 	last       bigint NOT NULL  -- and of the last that is to be
 );
+
+-- Users whom others can find.
+CREATE TABLE directory_users (
+	user_id    text   NOT NULL PRIMARY KEY,
+	doc        bigint NOT NULL, -- in the index of users
+	words      text   NOT NULL  -- what is in it
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE UNIQUE INDEX directory_users_by_doc ON directory_users (doc);
+
+-- Users of this server of whom something has changed.
+CREATE TABLE directory_notes (
+	user_id    text   NOT NULL PRIMARY KEY,
+	changes    bigint NOT NULL
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Which users that were there before the directory it has.
+CREATE TABLE directory_fill (
+	one        bigint  NOT NULL PRIMARY KEY CHECK (one = 1),
+	after      text    NOT NULL, -- up to which user
+	locals     boolean NOT NULL, -- of this server; users of others come first
+	done       boolean NOT NULL
+);

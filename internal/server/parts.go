@@ -18,6 +18,7 @@ import (
 	"parley/internal/csapi"
 	"parley/internal/delay"
 	"parley/internal/devicelist"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
@@ -77,6 +78,7 @@ type parts struct {
 	media    *media.Store
 	threads  *subscription.Store
 	search   *search.Index // nil: messages cannot be searched
+	users    *directory.Directory
 
 	federation federation
 
@@ -94,11 +96,17 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
+	var users *directory.Directory
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
-		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Created: func(tx *store.Tx, user id.UserID) error {
+			if err := profile.Begin(tx, user, user.Localpart()); err != nil {
+				return err
+			}
+			return users.Note(tx, user)
+		},
 		Removing: p.removing, Departed: p.depart, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return toDevice.Forget(tx, user, devices)
@@ -138,7 +146,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.federation.health.OnBack(devices.Back)
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
+	users = directory.New(directory.Parts{
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Locals: p.locals, Listed: p.accounts.Listed, Profile: p.profile,
+		All: c.Users.All, Log: log,
+	})
+	p.users = users
+	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	p.media = media.New(db, p.mediaOptions(c))
@@ -185,6 +198,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.media.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.users.Run,
 		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
@@ -245,6 +259,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Media:          p.media,
 		Subscriptions:  p.threads,
 		Search:         p.search,
+		UserDirectory:  p.users,
 		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
 	}), nil
 }
@@ -349,6 +364,21 @@ func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
 		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
 	}
 	return err
+}
+
+// locals returns users of this server behind one.
+func (p *parts) locals(ctx context.Context, after id.UserID, limit int) ([]id.UserID, error) {
+	list, err := p.accounts.List(ctx, after, limit)
+	users := make([]id.UserID, len(list))
+	for i, info := range list {
+		users[i] = info.UserID
+	}
+	return users, err
+}
+
+// profile returns the profile of a user of this server.
+func (p *parts) profile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	return p.profiles.Get(ctx, user)
 }
 
 // about finds out what presence has to know of a user.
