@@ -29,13 +29,14 @@ CREATE TABLE text_blocks (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- Which texts of a block have a gram.
-CREATE TABLE text_grams (
+-- Which texts of a block have a gram: lists of several grams together, since a row takes
+-- more room than most lists.
+CREATE TABLE text_lists (
 	book       bigint NOT NULL,
 	block      bigint NOT NULL,
-	gram       bigint NOT NULL,
-	docs       bytea  NOT NULL,
-	PRIMARY KEY (book, block, gram)
+	page       bigint NOT NULL,
+	lists      bytea  NOT NULL,
+	PRIMARY KEY (book, block, page)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 

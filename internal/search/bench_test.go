@@ -126,7 +126,7 @@ func (s *scene) fillWith(messages, rooms int) {
 func (s *scene) size() (bytes int64) {
 	s.Helper()
 	err := s.db.View(s.ctx, func(tx *store.Tx) error {
-		for _, table := range []string{"search_docs", "text_grams", "text_tail", "text_blocks", "text_gone"} {
+		for _, table := range []string{"search_docs", "text_lists", "text_tail", "text_blocks", "text_gone"} {
 			query := "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = '" + table + "' OR name LIKE '" + table + "_by%'"
 			if tx.Dialect() == store.PostgreSQL {
 				query = "SELECT pg_total_relation_size('" + table + "')"

@@ -189,7 +189,7 @@ func TestAnIndexThatIsNotWantedGoes(t *testing.T) {
 		s.settle()
 		stop()
 		s.do(s.index.Remove(s.ctx))
-		for _, table := range []string{"search_docs", "search_fill", "text_tail", "text_grams", "text_blocks"} {
+		for _, table := range []string{"search_docs", "search_fill", "text_tail", "text_lists", "text_blocks"} {
 			if n := s.rows(table); n != 0 {
 				t.Errorf("%s has %d rows", table, n)
 			}

@@ -202,6 +202,7 @@ func (h *Hunt) tagged(tx *store.Tx, blocks []int64) (map[int64]places, error) {
 		for i, tag := range tags {
 			grams[i] = tagGram(tag)
 		}
+		slices.Sort(grams)
 		err := h.x.lists(tx, blocks, grams, func(block int64, _ gram, list []byte) {
 			if found[block] == nil {
 				found[block] = newPlaces(h.x.size)
@@ -215,21 +216,30 @@ func (h *Hunt) tagged(tx *store.Tx, blocks []int64) (map[int64]places, error) {
 	return found, nil
 }
 
-// lists calls f with the lists of some grams in some blocks.
+// lists calls f with the lists of some grams, which are in order, in some blocks.
 func (x *Index) lists(tx *store.Tx, blocks []int64, grams []gram, f func(block int64, g gram, list []byte)) error {
+	var pages []int64
+	for _, g := range grams {
+		pages = append(pages, x.page(g))
+	}
+	slices.Sort(pages)
 	inBlocks, blockList := tx.In(2, blocks)
-	inGrams, gramList := tx.In(3, grams)
-	for row, err := range tx.Query("SELECT block, gram, docs FROM text_grams WHERE book = $1 AND block "+inBlocks+" AND gram "+inGrams,
-		x.book, blockList, gramList) {
+	inPages, pageList := tx.In(3, slices.Compact(pages))
+	for row, err := range tx.Query("SELECT block, lists FROM text_lists WHERE book = $1 AND block "+inBlocks+" AND page "+inPages,
+		x.book, blockList, pageList) {
 		if err != nil {
 			return err
 		}
-		var block, g int64
-		var list []byte
-		if err := row.Scan(&block, &g, &list); err != nil {
+		var block int64
+		var lists []byte
+		if err := row.Scan(&block, &lists); err != nil {
 			return err
 		}
-		f(block, gram(g), list)
+		eachOnPage(lists, func(l listed) {
+			if _, wanted := slices.BinarySearch(grams, l.gram); wanted {
+				f(block, l.gram, l.list)
+			}
+		})
 	}
 	return nil
 }

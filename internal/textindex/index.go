@@ -110,7 +110,7 @@ const clearStep = 5000
 func (x *Index) Clear(ctx context.Context) error {
 	for _, t := range []struct{ table, key string }{
 		// The blocks first: nobody looks for lists that are of none.
-		{"text_blocks", "block"}, {"text_tail", "doc"}, {"text_gone", "doc"}, {"text_grams", "block, gram"},
+		{"text_blocks", "block"}, {"text_tail", "doc"}, {"text_gone", "doc"}, {"text_lists", "block, page"},
 	} {
 		for more := true; more; {
 			err := x.db.Update(ctx, func(tx *store.Tx) error {

@@ -1,18 +1,18 @@
 package textindex
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"parley/internal/store"
 )
 
-// gramStep is how many lists are written in one transaction: nobody else can write
+// pageStep is how many pages are written in one transaction: nobody else can write
 // meanwhile on SQLite.
-const gramStep = 1000
+const pageStep = 64
 
 // Tidy writes the lists of the blocks that are full, and takes out of lists what is
 // gone. It is to be called now and then by who writes, and more often than a block gets
@@ -68,9 +68,9 @@ func (x *Index) full(ctx context.Context) (block int64, ok bool, err error) {
 	return block, ok, err
 }
 
-var insertGrams = &store.Insert{Table: "text_grams", Columns: []store.Column{
-	{Name: "book", Type: store.Int}, {Name: "block", Type: store.Int}, {Name: "gram", Type: store.Int}, {Name: "docs", Type: store.Blob},
-}, Conflict: "ON CONFLICT (book, block, gram) DO UPDATE SET docs = excluded.docs"}
+var insertLists = &store.Insert{Table: "text_lists", Columns: []store.Column{
+	{Name: "book", Type: store.Int}, {Name: "block", Type: store.Int}, {Name: "page", Type: store.Int}, {Name: "lists", Type: store.Blob},
+}, Conflict: "ON CONFLICT (book, block, page) DO UPDATE SET lists = excluded.lists"}
 
 // seal writes the lists of a block. They are written some at a time, and count once
 // there is a row of the block.
@@ -100,17 +100,18 @@ func (x *Index) seal(ctx context.Context, block int64) error {
 	if err := x.dropLists(ctx, block); err != nil {
 		return err
 	}
-	rows := make([][]any, 0, len(lists))
+	pages := make(map[int64][]listed)
 	for g, list := range lists {
-		rows = append(rows, []any{x.book, block, int64(g), encodeList(list, x.size)})
+		pages[x.page(g)] = append(pages[x.page(g)], listed{g, encodeList(list, x.size)})
 	}
-	sortRows(rows)
-	for len(rows) > 0 {
-		n := min(gramStep, len(rows))
-		if err := x.db.Update(ctx, func(tx *store.Tx) error { return tx.QueueAll(insertGrams, rows[:n]) }); err != nil {
+	rows := make([][]any, 0, len(pages))
+	for _, page := range slices.Sorted(maps.Keys(pages)) {
+		rows = append(rows, []any{x.book, block, page, encodePage(pages[page])})
+	}
+	for part := range slices.Chunk(rows, pageStep) {
+		if err := x.db.Update(ctx, func(tx *store.Tx) error { return tx.QueueAll(insertLists, part) }); err != nil {
 			return err
 		}
-		rows = rows[n:]
 	}
 	return x.db.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.Queue("INSERT INTO text_blocks (book, block, least, most) VALUES ($1, $2, $3, $4)", x.book, block, least, most); err != nil {
@@ -123,19 +124,10 @@ func (x *Index) seal(ctx context.Context, block int64) error {
 // dropLists deletes what an attempt that was interrupted has left: it may have what is
 // gone since.
 func (x *Index) dropLists(ctx context.Context, block int64) error {
-	for more := true; more; {
-		err := x.db.Update(ctx, func(tx *store.Tx) error {
-			n, err := tx.Exec(`
-				DELETE FROM text_grams WHERE book = $1 AND block = $2 AND gram IN (
-					SELECT gram FROM text_grams WHERE book = $1 AND block = $2 LIMIT $3)`, x.book, block, gramStep)
-			more = n == gramStep
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM text_lists WHERE book = $1 AND block = $2", x.book, block)
+		return err
+	})
 }
 
 // eachInTail calls f for the texts of a block that are in the tail, in order.
@@ -184,44 +176,16 @@ func (x *Index) scrub(ctx context.Context, block int64, docs []Doc) error {
 	for _, d := range docs {
 		out.add(x.place(d))
 	}
-	after, more := gram(-1<<63), true
-	for more {
-		var changed [][]any
-		var emptied []int64
-		err := x.db.View(ctx, func(tx *store.Tx) error {
-			seen := 0
-			for row, err := range tx.Query("SELECT gram, docs FROM text_grams WHERE book = $1 AND block = $2 AND gram > $3 ORDER BY gram LIMIT $4",
-				x.book, block, int64(after), gramStep) {
-				if err != nil {
-					return err
-				}
-				var g int64
-				var list []byte
-				if err := row.Scan(&g, &list); err != nil {
-					return err
-				}
-				after = gram(g)
-				seen++
-				switch rest, had := without(list, out, x.size); {
-				case had && rest == nil:
-					emptied = append(emptied, g)
-				case had:
-					changed = append(changed, []any{x.book, block, g, rest})
-				}
+	for after := int64(-1); ; {
+		pages, last, err := x.scrubbed(ctx, block, after, out)
+		if err != nil || last == after {
+			if err != nil {
+				return err
 			}
-			more = seen == gramStep
-			return nil
-		})
-		if err == nil && len(changed)+len(emptied) > 0 {
-			err = x.db.Update(ctx, func(tx *store.Tx) error {
-				in, arg := tx.In(3, emptied)
-				if err := tx.Queue("DELETE FROM text_grams WHERE book = $1 AND block = $2 AND gram "+in, x.book, block, arg); err != nil {
-					return err
-				}
-				return tx.QueueAll(insertGrams, changed)
-			})
+			break
 		}
-		if err != nil {
+		after = last
+		if err := x.db.Update(ctx, func(tx *store.Tx) error { return x.rewrite(tx, block, pages) }); err != nil {
 			return err
 		}
 	}
@@ -232,22 +196,65 @@ func (x *Index) scrub(ctx context.Context, block int64, docs []Doc) error {
 	})
 }
 
-// without returns a list without some places, nil if nothing is left of it, and
-// whether it had any of them.
-func without(list []byte, out places, size int) (rest []byte, had bool) {
-	all := newPlaces(size)
-	all.decodeList(list)
-	before := all.count()
-	for i := range all {
-		all[i] &^= out[i]
-	}
-	if all.count() == before {
-		return list, false
-	}
-	return all.encode(), true
+// scrubbed reads some pages of a block behind one, and returns those that change without
+// some places, as they are then, and which page was the last, or the one before if there
+// are no more.
+func (x *Index) scrubbed(ctx context.Context, block, after int64, out places) (pages map[int64][]byte, last int64, err error) {
+	pages, last = make(map[int64][]byte), after
+	err = x.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT page, lists FROM text_lists WHERE book = $1 AND block = $2 AND page > $3 ORDER BY page LIMIT $4",
+			x.book, block, after, pageStep) {
+			if err != nil {
+				return err
+			}
+			var lists []byte
+			if err := row.Scan(&last, &lists); err != nil {
+				return err
+			}
+			if rest, had := without(lists, out, x.size); had {
+				pages[last] = rest
+			}
+		}
+		return nil
+	})
+	return pages, last, err
 }
 
-// sortRows sorts rows of lists by their grams, in the order of the table.
-func sortRows(rows [][]any) {
-	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[2].(int64), b[2].(int64)) })
+// rewrite stores pages of a block; one of which nothing is left goes.
+func (x *Index) rewrite(tx *store.Tx, block int64, pages map[int64][]byte) error {
+	var rows [][]any
+	for page, lists := range pages {
+		if lists != nil {
+			rows = append(rows, []any{x.book, block, page, lists})
+		} else if err := tx.Queue("DELETE FROM text_lists WHERE book = $1 AND block = $2 AND page = $3", x.book, block, page); err != nil {
+			return err
+		}
+	}
+	return tx.QueueAll(insertLists, rows)
+}
+
+// without returns a page without some places, nil if nothing is left of it, and whether it
+// had any of them.
+func without(page []byte, out places, size int) (rest []byte, had bool) {
+	var left []listed
+	set := newPlaces(size)
+	eachOnPage(page, func(l listed) {
+		clear(set)
+		set.decodeList(l.list)
+		before := set.count()
+		for i := range set {
+			set[i] &^= out[i]
+		}
+		if set.count() < before {
+			had = true
+			l.list = set.encode()
+		}
+		if l.list != nil {
+			left = append(left, l)
+		}
+	})
+	if left == nil {
+		return nil, had
+	}
+	return encodePage(left), had
 }

@@ -155,6 +155,29 @@ func FuzzLists(f *testing.F) {
 	})
 }
 
+func FuzzPages(f *testing.F) {
+	f.Add([]byte{3, 2, 1, 1, 200, 9})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		eachOnPage(raw, func(listed) {}) // whatever it is
+		var lists []listed
+		for i := 0; i+1 < len(raw); i += 2 {
+			lists = append(lists, listed{gram(int64(i)-50) << (raw[i] % 50), raw[i : i+int(raw[i+1])%2+1]})
+		}
+		lists = slices.CompactFunc(lists, func(a, b listed) bool { return a.gram == b.gram })
+		page := encodePage(lists)
+		n := 0
+		eachOnPage(page, func(l listed) {
+			if n >= len(lists) || l.gram != lists[n].gram || string(l.list) != string(lists[n].list) {
+				t.Errorf("list %d is %v", n, l)
+			}
+			n++
+		})
+		if n != len(lists) {
+			t.Errorf("%d of %d lists are there", n, len(lists))
+		}
+	})
+}
+
 // A shelf is an index beside a list of what is in it.
 type shelf struct {
 	*testing.T
@@ -285,8 +308,8 @@ func TestWhatIsInTheIndexIsFound(t *testing.T) {
 		if err := s.Tidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.rows("text_grams"); n != 0 {
-			t.Errorf("%d lists are left of an index with nothing in it", n)
+		if n := s.rows("text_lists"); n != 0 {
+			t.Errorf("%d pages are left of an index with nothing in it", n)
 		}
 		other.check(Query{Terms: ParseTerms("abc 京")})
 	})
@@ -313,7 +336,7 @@ func TestABlockIsWrittenAgainAfterACrash(t *testing.T) {
 		}
 		// Its lists were written, and it was not noted.
 		s.do(func(tx *store.Tx) error {
-			return tx.QueueAll(insertGrams, [][]any{{Messages, int64(0), int64(gramOf('s', 'e', 'c')), encodeList([]uint16{1}, 64)}})
+			return tx.QueueAll(insertLists, [][]any{{Messages, int64(0), s.page(gramOf('s', 'e', 'c')), encodePage([]listed{{gramOf('s', 'e', 'c'), encodeList([]uint16{1}, 64)}})}})
 		})
 		s.remove(1)
 		if err := s.Tidy(t.Context()); err != nil {
@@ -321,9 +344,23 @@ func TestABlockIsWrittenAgainAfterACrash(t *testing.T) {
 		}
 		s.check(Query{Terms: ParseTerms("secret")})
 		s.check(Query{Terms: ParseTerms("plain")})
-		if n := s.rows("text_grams"); n != 6 { // p, pl, pla, lai, ain, and the tag
-			t.Errorf("there are %d lists, want 6", n)
-		}
+		s.do(func(tx *store.Tx) error {
+			lists := 0
+			for row, err := range tx.Query("SELECT lists FROM text_lists WHERE book = $1", Messages) {
+				if err != nil {
+					return err
+				}
+				var page []byte
+				if err := row.Scan(&page); err != nil {
+					return err
+				}
+				eachOnPage(page, func(listed) { lists++ })
+			}
+			if lists != 6 { // p, pl, pla, lai, ain, and the tag
+				t.Errorf("there are %d lists, want 6", lists)
+			}
+			return nil
+		})
 	})
 }
 
@@ -343,7 +380,7 @@ func TestAClearedIndexIsEmpty(t *testing.T) {
 		}
 		clear(s.texts)
 		s.check(Query{Terms: ParseTerms("words")})
-		for _, table := range []string{"text_tail", "text_blocks", "text_grams", "text_gone"} {
+		for _, table := range []string{"text_tail", "text_blocks", "text_lists", "text_gone"} {
 			if n := s.rows(table); n != 0 {
 				t.Errorf("%d rows are left in %s", n, table)
 			}
