@@ -51,15 +51,13 @@ func (d *Directory) Search(ctx context.Context, viewer id.UserID, term string, l
 	if found, err = d.visible(ctx, viewer, w, candidates, limit+1); err != nil {
 		return nil, false, err
 	}
-	if len(found) <= limit && w.mayBeMistyped() {
-		if candidates, err = d.similar(ctx, w, candidates); err != nil {
+	if len(found) == 0 && w.mayBeMistyped() {
+		if candidates, err = d.similar(ctx, w); err != nil {
 			return nil, false, err
 		}
-		more, err := d.visible(ctx, viewer, w, candidates, limit+1-len(found))
-		if err != nil {
+		if found, err = d.visible(ctx, viewer, w, candidates, limit+1); err != nil {
 			return nil, false, err
 		}
-		found = append(found, more...)
 	}
 	slices.SortFunc(found, func(a, b User) int { return cmp.Or(b.score.compare(a.score), cmp.Compare(a.UserID, b.UserID)) })
 	limited = len(found) > limit
@@ -94,8 +92,8 @@ func (d *Directory) matching(ctx context.Context, w wanted) ([]candidate, error)
 	return list, nil
 }
 
-// similar returns users who may be meant, without some that are known.
-func (d *Directory) similar(ctx context.Context, w wanted, known []candidate) ([]candidate, error) {
+// similar returns users who may be meant.
+func (d *Directory) similar(ctx context.Context, w wanted) ([]candidate, error) {
 	docs, err := d.names.Similar(ctx, w.text, mostSimilar)
 	if err != nil {
 		return nil, err
@@ -103,8 +101,7 @@ func (d *Directory) similar(ctx context.Context, w wanted, known []candidate) ([
 	entries, err := d.entries(ctx, docs)
 	var list []candidate
 	for _, e := range entries {
-		s := w.score(e.user, e.words)
-		if s.match > 0 && !slices.ContainsFunc(known, func(c candidate) bool { return c.user == e.user }) {
+		if s := w.score(e.user, e.words); s.match > 0 {
 			list = append(list, candidate{e, s})
 		}
 	}
