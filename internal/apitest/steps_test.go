@@ -31,6 +31,8 @@ var roomSteps = []step{
 var historySteps = []step{
 	{"bob", "GET rooms/<room>/event/<event>", "", ""},
 	{"bob", "GET rooms/<room>/event/<slip>", "", ""},
+	{"bob", "POST user_directory/search", `{"search_term":"ali","limit":5}`, ""},
+	{"bob", "POST search", `{"search_categories":{"room_events":{"search_term":"hello","order_by":"recent","include_state":true,"event_context":{"include_profile":true},"groupings":{"group_by":[{"key":"room_id"},{"key":"sender"}]}}}}`, ""},
 	{"bob", "GET rooms/<room>/context/<event>?limit=4", "", ""},
 	{"bob", "GET rooms/<room>/messages?dir=b&limit=5", "", "page=end"},
 	{"bob", "GET rooms/<room>/messages?dir=b&from=<page>&limit=100", "", ""},

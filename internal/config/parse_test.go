@@ -35,6 +35,7 @@ func TestDefaults(t *testing.T) {
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
 		Bucket:       Bucket{ShelfSize: 5 << 30},
+		Search:       Search{Enabled: true},
 		Rendezvous:   RendezvousOpen,
 		Push:         Push{Gateway: PushGatewayUsers},
 	}
@@ -121,6 +122,10 @@ retention:
   default: 72h
   least: 24h
   most: 96h
+search:
+  enabled: false
+user_directory:
+  search_all_users: true
 notices:
   localpart: notices
   display_name: Notices
@@ -178,6 +183,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_SEARCH_ENABLED=false", "PARLEY_USER_DIRECTORY_SEARCH_ALL_USERS=true",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 		"PARLEY_RENDEZVOUS=users",
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
@@ -222,6 +228,7 @@ func everythingSet() Config {
 			Endpoint: "http://obj.test:9000", Name: "files", Region: "here", Prefix: "a/b/", AccessKey: "ak", SecretKey: "sk",
 			ShelfSize: 6 << 20, Redirect: true,
 		},
+		Users:      UserDirectory{All: true},
 		Rendezvous: RendezvousUsers,
 		Push:       Push{Gateway: PushGatewayOpen, Apps: `{"org.test":{"fcm":{"account_file":"fcm.json"}}}`},
 	}

@@ -10,6 +10,7 @@ import (
 	"parley/internal/alias"
 	"parley/internal/appservice"
 	"parley/internal/delay"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -26,6 +27,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -70,6 +72,8 @@ type Parts struct {
 	Services       *appservice.Services
 	SSO            *sso.Logins // nil if there are no identity providers
 	Log            *slog.Logger
+	Search         *search.Index // nil if there is none
+	UserDirectory  *directory.Directory
 }
 
 // Server has the handlers of the API.
@@ -111,6 +115,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.publicRoomRoutes(),
 		s.appServiceRoutes(),
 		s.thirdPartyRoutes(),
+		s.searchRoutes(),
+		s.userDirectoryRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),

@@ -50,7 +50,7 @@ var layers = []layer{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
 		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/todevice", "internal/devicelist", "internal/delay", "internal/subscription", "internal/rendezvous", "internal/media", "internal/gateway", "internal/sso", "internal/rtc"}},
 	{"ground", "it carries facts for the domains without knowing what they mean", []string{
-		"internal/journal", "internal/statetrie", "internal/remote"}},
+		"internal/journal", "internal/statetrie", "internal/remote", "internal/textindex"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{

@@ -54,6 +54,7 @@ func newMetrics(db *store.DB, p *parts) *metrics {
 	)
 	registry.MustRegister(mediaMetrics(p.media)...)
 	registry.MustRegister(pushMetrics(p.push)...)
+	registry.MustRegister(searchMetrics(p.search)...)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -19,6 +19,7 @@ import (
 	"parley/internal/csapi"
 	"parley/internal/delay"
 	"parley/internal/devicelist"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
@@ -39,6 +40,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/sms"
 	"parley/internal/sso"
 	"parley/internal/store"
@@ -90,6 +92,8 @@ type parts struct {
 	// pushGateway is what this server is to devices, nil if nothing.
 	pushGateway *gateway.Gateway
 	gateways    *remote.Client // how push gateways are reached
+	search      *search.Index  // nil: messages cannot be searched
+	directory   *directory.Directory
 
 	federation federation
 
@@ -111,11 +115,17 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
+	var users *directory.Directory
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
-		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Created: func(tx *store.Tx, user id.UserID) error {
+			if err := profile.Begin(tx, user, user.Localpart()); err != nil {
+				return err
+			}
+			return users.Note(tx, user)
+		},
 		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return toDevice.Forget(tx, user, devices)
@@ -156,7 +166,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.federation.health.OnBack(devices.Back)
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
+	users = directory.New(directory.Parts{
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Locals: p.locals, Listed: p.accounts.Listed, Profile: p.profile,
+		All: c.Users.All, Log: log,
+	})
+	p.directory = users
+	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	files, err := p.mediaOptions(c)
@@ -196,6 +211,9 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if err := p.newPush(db, n, c); err != nil {
 		return p, err
 	}
+	if err := p.newSearch(ctx, db, c.Search.Enabled); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -216,6 +234,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.push.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.directory.Run,
 		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
@@ -281,6 +300,8 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Pushers:        p.pushers,
 		PushGateway:    p.pushGateway,
 		Notified:       p.notified,
+		Search:         p.search,
+		UserDirectory:  p.directory,
 	}), nil
 }
 
@@ -288,7 +309,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Notify: p.notify(), Services: p.services,
+		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Search: p.search, Notify: p.notify(), Services: p.services,
 	})
 }
 
@@ -405,6 +426,21 @@ func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
 	return err
 }
 
+// locals returns users of this server behind one.
+func (p *parts) locals(ctx context.Context, after id.UserID, limit int) ([]id.UserID, error) {
+	list, err := p.accounts.List(ctx, after, limit)
+	users := make([]id.UserID, len(list))
+	for i, info := range list {
+		users[i] = info.UserID
+	}
+	return users, err
+}
+
+// profile returns the profile of a user of this server.
+func (p *parts) profile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	return p.profiles.Get(ctx, user)
+}
+
 // about finds out what presence has to know of a user.
 func (p *parts) about(ctx context.Context, user id.UserID) (ephemeral.About, error) {
 	rooms, err := p.rooms.Rooms(ctx, user)
@@ -475,6 +511,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			if err == nil {
 				err = p.threads.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.search != nil {
+				err = p.search.DeleteRoom(ctx, num)
 			}
 			if err == nil && p.notices != nil {
 				err = p.notices.Forget(ctx, roomID)
