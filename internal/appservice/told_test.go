@@ -33,6 +33,7 @@ func TestEphemeralEvents(t *testing.T) {
 		}
 		alice.Must("POST", path("rooms", in, "receipt", "m.read", text(sent, "event_id")), `{}`)
 		alice.Must("POST", path("rooms", in, "receipt", "m.read.private", text(sent, "event_id")), `{}`)
+		irc.Must("POST", path("rooms", in, "receipt", "m.read.private", text(sent, "event_id")), `{}`)
 		time.Sleep(10 * time.Second)
 		for b, member := range map[*bridge]string{irc: "ephemeral", old: "de.sorunome.msc2409.ephemeral"} {
 			txns := b.got()
@@ -49,7 +50,7 @@ func TestEphemeralEvents(t *testing.T) {
 					t.Errorf("%s is told\n%swant %s", b.name, all, want)
 				}
 			}
-			if strings.Contains(string(all), "eve") || strings.Contains(string(all), "private") || strings.Contains(string(all), elsewhere) {
+			if strings.Contains(string(all), "eve") || strings.Contains(string(all), `private":{"@alice`) || strings.Contains(string(all), `"m.read.private":{"@_irc_bot:a.test":`) != (b == irc) || strings.Contains(string(all), elsewhere) {
 				t.Errorf("%s is told\n%s", b.name, all)
 			}
 		}
