@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -159,10 +160,13 @@ func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 		in := room(irc.User, `{"preset":"public_chat"}`)
 		alice.Must("POST", path("rooms", in, "join"), `{}`)
 		irc.got()
+		var mu sync.Mutex // guards what follows
 		var ids, contents []string
 		lost := true
 		irc.answers(func(w http.ResponseWriter, r *http.Request) bool {
 			body, _ := io.ReadAll(r.Body)
+			mu.Lock()
+			defer mu.Unlock()
 			ids, contents = append(ids, r.URL.Path), append(contents, string(body))
 			if lost { // it has got it, and the server does not learn of that
 				panic(http.ErrAbortHandler)
@@ -176,6 +180,7 @@ func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 		server.Restart()
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		mu.Lock()
 		before := len(ids)
 		if all := slices.Compact(slices.Clone(ids)); before < 5 || len(all) != 1 {
 			t.Errorf("the transactions are %v", all)
@@ -184,12 +189,14 @@ func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 			t.Errorf("they say\n%s", strings.Join(all, "\n"))
 		}
 		lost = false
+		mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if last := len(slices.Compact(slices.Clone(ids[before:]))); last < 2 {
 			t.Errorf("afterwards there are %d", last)
 		}
-		_ = contents
 	})
 }
 
