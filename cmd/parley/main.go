@@ -36,6 +36,7 @@ const usage = `parley is a Matrix server.
   parley user list             list the accounts
   parley user deactivate NAME  close an account for good
   parley media fetch           bring all files back from the bucket
+  parley appservice check      see whether registrations of bridges are right
   parley bench SCENARIO        put load on a server, this one or another
   parley demo                  play a netsplit of one room in memory
   parley version               print the version and the room versions it knows
@@ -58,6 +59,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return p.user(ctx, rest)
 	case "media":
 		return p.media(ctx, rest)
+	case "appservice":
+		return p.appservice(rest)
 	case "bench":
 		return bench(rest, p.out, p.err)
 	case "demo", "version":
@@ -84,6 +87,8 @@ func (p *program) help(args []string) error {
 		return p.print(userUsage())
 	case "media", "media fetch":
 		return p.print(mediaUsage)
+	case "appservice", "appservice check":
+		return p.print(appserviceUsage)
 	case "bench":
 		return p.print(benchUsage)
 	case "demo", "version", "help":

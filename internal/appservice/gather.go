@@ -2,12 +2,10 @@ package appservice
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
 	"parley/internal/journal"
-	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -60,15 +58,14 @@ func (w *worker) gather(ctx context.Context, entries []journal.Entry) (*draft, e
 		counted: make(map[id.UserID]map[id.DeviceID]bool), told: make(map[deviceKey]journal.Position), upTo: w.cursor.Position(),
 	}
 	after := d.upTo
-	var receipts []int64
-	lists := false
+	receipts, lists := make(map[reading]bool), false
 	for _, e := range entries {
 		if err := w.add(ctx, d, e); err != nil {
 			return nil, err
 		}
 		switch {
-		case e.Kind == journal.KindReceipt && e.Scope.Kind() == journal.ScopeRoom && w.service.Ephemeral && !slices.Contains(receipts, e.Ref):
-			receipts = append(receipts, e.Ref)
+		case e.Kind == journal.KindReceipt && w.service.Ephemeral:
+			receipts[reading{e.Ref, e.Scope}] = true
 		case e.Kind == journal.KindDeviceList && w.service.Encryption:
 			lists = true
 		}
@@ -191,38 +188,6 @@ func (w *worker) addOutside(ctx context.Context, d *draft, num room.Num, e journ
 	}
 	shown := o.Event.AppendClient(nil, event.Client{Unsigned: unsigned})
 	d.events, d.size = append(d.events, shown), d.size+len(shown)
-	return nil
-}
-
-// addReceipts adds the receipts of rooms that changed behind a position. Private ones
-// are told only of users who are the service's own, which knows them.
-func (w *worker) addReceipts(ctx context.Context, d *draft, rooms []int64, after journal.Position) error {
-	var told []int64
-	for _, num := range rooms {
-		in, err := w.interestAt(ctx, room.Num(num), d.upTo)
-		if err != nil {
-			return err
-		}
-		if in.is() {
-			told = append(told, num)
-		}
-	}
-	if len(told) == 0 {
-		return nil
-	}
-	found, err := w.Receipts.Since(ctx, told, "", after, d.upTo)
-	if err != nil {
-		return err
-	}
-	for _, num := range told {
-		roomID, err := w.Rooms.RoomID(ctx, room.Num(num))
-		if err != nil {
-			continue // it is gone
-		}
-		for _, content := range receipt.Contents(found[num]) {
-			d.ephemeral = append(d.ephemeral, ofRoom("m.receipt", roomID, content))
-		}
-	}
 	return nil
 }
 

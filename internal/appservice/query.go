@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"parley/matrix/canonjson"
@@ -12,9 +13,12 @@ import (
 	"parley/matrix/mxerr"
 )
 
-// queryTime is how long a service may take to make what it is asked for, while somebody
-// waits for it.
-const queryTime = 20 * time.Second
+// queryTime is how long services may take to make what they are asked for, while somebody
+// waits for it, and mostQueries how many may wait so. Everybody may look for a profile.
+const (
+	queryTime   = 20 * time.Second
+	mostQueries = 64
+)
 
 // Exists reports whether there is a user of this server, after a service to which the
 // user belongs was given the opportunity to make one.
@@ -32,17 +36,16 @@ func (s *Services) Exists(ctx context.Context, user id.UserID) (bool, error) {
 }
 
 // Expect gives the services to which some users belong, if there are any, the
-// opportunity to make them.
+// opportunity to make them, all within the time for one.
 func (s *Services) Expect(ctx context.Context, users []id.UserID) error {
+	began := time.Now()
 	for _, user := range users {
-		for _, service := range s.Set().All() {
-			if !service.Owns(user) {
-				continue
-			}
-			if _, err := s.Exists(ctx, user); err != nil {
-				return err
-			}
-			break
+		owned := slices.ContainsFunc(s.Set().All(), func(service *Service) bool { return service.Owns(user) })
+		if !owned || time.Since(began) > queryTime {
+			continue
+		}
+		if _, err := s.Exists(ctx, user); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -63,8 +66,16 @@ func (s *Services) Resolve(ctx context.Context, alias id.RoomAlias) (id.RoomID, 
 }
 
 // offer asks the services of a kind, one after the other, until one says that there is
-// now what it is asked for. Those that are down are not asked.
+// now what it is asked for. Those that are down are not asked, and nobody is while too
+// many wait for an answer.
 func (s *Services) offer(ctx context.Context, which func(*Service) bool, path string) bool {
+	if !slices.ContainsFunc(s.Set().All(), which) {
+		return false
+	}
+	defer s.queries.Add(-1)
+	if s.queries.Add(1) > mostQueries {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
 	for _, service := range s.Set().All() {

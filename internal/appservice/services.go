@@ -70,6 +70,7 @@ type Services struct {
 	equipped equipped
 	// employed are the workers, to be looked at without a lock.
 	employed atomic.Pointer[[]*worker]
+	queries  atomic.Int64 // that are waited for
 
 	reloading sync.Mutex // held by who takes over a set; guards what follows
 	workers   map[string]*worker
