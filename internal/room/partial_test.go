@@ -325,3 +325,16 @@ func TestMomentsOfAPartialRoom(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsSaidBeforeTheMembersAreKnownIsOwed(t *testing.T) {
+	eachPartial(t, nothing, func(s partialScene) {
+		said := s.b.send(s.room, message(guest, "is anybody there?")).EventID
+		s.complete()
+		for _, server := range []id.ServerName{"a.test", "c.test"} {
+			owed, err := s.b.OwedTo(ctx, server, 0, s.b.journal.Head(), 100)
+			if err != nil || !slices.ContainsFunc(owed, func(o Owed) bool { return o.Event.ID() == said }) {
+				s.t.Errorf("%s is owed %d events, not what was said: %v", server, len(owed), err)
+			}
+		}
+	})
+}

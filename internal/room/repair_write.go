@@ -122,17 +122,40 @@ func (a repaired) write(tx *store.Tx, pos journal.Position) error {
 	if err := a.writeSights(tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec("DELETE FROM room_servers WHERE room = $1", r.num); err != nil {
+	if err := a.writeServers(tx, pos); err != nil {
+		return err
+	}
+	return tx.Queue("DELETE FROM partial_joins WHERE room = $1", r.num)
+}
+
+// writeServers writes anew which servers are in the room. Those of which that was known
+// are there since then, and are owed what was sent meanwhile.
+func (a repaired) writeServers(tx *store.Tx, pos journal.Position) error {
+	room := a.room.num
+	since := make(map[id.ServerName]journal.Position)
+	for row, err := range tx.Query("SELECT server, pos FROM room_servers WHERE room = $1 AND joined > 0", room) {
+		if err != nil {
+			return err
+		}
+		var server id.ServerName
+		var at journal.Position
+		if err := row.Scan(&server, &at); err != nil {
+			return err
+		}
+		since[server] = at
+	}
+	if _, err := tx.Exec("DELETE FROM room_servers WHERE room = $1", room); err != nil {
 		return err
 	}
 	var rows [][]any
 	for server, p := range a.counts {
-		rows = append(rows, []any{r.num, server, p.joined, pos})
+		at, known := since[server]
+		if !known {
+			at = pos
+		}
+		rows = append(rows, []any{room, server, p.joined, at})
 	}
-	if err := tx.QueueAll(insertServers, rows); err != nil {
-		return err
-	}
-	return tx.Queue("DELETE FROM partial_joins WHERE room = $1", r.num)
+	return tx.QueueAll(insertServers, rows)
 }
 
 // writeSights writes anew who may see what since the join.
