@@ -230,6 +230,41 @@ func TestWhatIsUnreadIsCountedInAllRooms(t *testing.T) {
 	})
 }
 
+func TestMissedCallsAreCounted(t *testing.T) {
+	in(t, func(s *scene) {
+		s.phone(s.bob, "bob")
+		call := func(eventType, content string, by *hstest.User) id.EventID {
+			return s.send(by, s.room, eventType, `{"call_id":"`+content+`","party_id":"p","version":"1","lifetime":60000}`)
+		}
+		counts := func(want string) {
+			t.Helper()
+			time.Sleep(5 * time.Second)
+			told := s.take()
+			if len(told) != 1 || string(told[0].Get("counts")) != want {
+				t.Errorf("got %s, want %s", told, want)
+			}
+		}
+		call("m.call.invite", "1", s.alice)
+		counts(`{"unread":1}`)
+		call("m.call.hangup", "1", s.alice)
+		counts(`{"missed_calls":1,"unread":1}`)
+		call("m.call.invite", "2", s.alice)
+		counts(`{"missed_calls":1,"unread":2}`)
+		time.Sleep(time.Minute) // nobody picks up
+		last := s.say(s.alice, "never mind")
+		counts(`{"missed_calls":2,"unread":3}`)
+		s.read(s.bob, last, "m.read")
+		counts(`{"missed_calls":0,"unread":0}`)
+		call("m.call.invite", "3", s.alice)
+		counts(`{"unread":1}`)
+		call("m.call.answer", "3", s.bob) // which is to speak, too
+		counts(`{"unread":0}`)
+		call("m.call.hangup", "3", s.alice)
+		s.say(s.alice, "bye")
+		counts(`{"unread":1}`)
+	})
+}
+
 func TestInvitesArePushed(t *testing.T) {
 	in(t, func(s *scene) {
 		s.phone(s.bob, "bob")
