@@ -107,7 +107,7 @@ func (s *Sender) happened(ctx context.Context, e journal.Entry) error {
 	if isRedacted(it.Event) {
 		return nil
 	}
-	hits, err := s.judge(ctx, e.Pos, roomID, it, a)
+	hits, err := s.judge(ctx, e.Pos, num, roomID, it, a)
 	if err != nil || len(hits) == 0 {
 		return err
 	}
