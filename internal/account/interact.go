@@ -230,6 +230,8 @@ func (a *Accounts) try(ctx context.Context, s *interaction, t *attempt) error {
 		if err := a.proveAddress(ctx, s, t); err != nil {
 			return err
 		}
+	case StageSSO:
+		return mxerr.New(mxerr.Forbidden, "This is done on a page of the identity provider")
 	default:
 		return fmt.Errorf("nobody knows how to do stage %s", t.stage)
 	}

@@ -20,6 +20,7 @@ const (
 	StageTerms             Stage = "m.login.terms"
 	StageEmail             Stage = "m.login.email.identity"
 	StageMSISDN            Stage = "m.login.msisdn"
+	StageSSO               Stage = "m.login.sso"
 )
 
 // identifies reports whether a stage can show who somebody is.

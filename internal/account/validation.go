@@ -191,8 +191,8 @@ type Proof struct {
 	Secret string `json:"client_secret"`
 }
 
-// Check refuses a proof that is none for [ToAdd], with [mxerr.ThreePIDAuthFailed].
-func (a *Accounts) Check(ctx context.Context, p Proof) error {
+// CheckProof refuses a proof that is none for [ToAdd], with [mxerr.ThreePIDAuthFailed].
+func (a *Accounts) CheckProof(ctx context.Context, p Proof) error {
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		_, err := p.read(tx, ToAdd)
 		return err

@@ -131,11 +131,11 @@ func TestAnAddressIsValidatedByWhoHasIt(t *testing.T) {
 			}
 		}
 		for _, wrong := range []Proof{{sid, "other"}, {sid, ""}, {"x", "s3cret"}, {}} {
-			if err := h.Check(ctx, wrong); !errors.Is(err, mxerr.ThreePIDAuthFailed) {
+			if err := h.CheckProof(ctx, wrong); !errors.Is(err, mxerr.ThreePIDAuthFailed) {
 				t.Errorf("%+v: got %v", wrong, err)
 			}
 		}
-		h.must(h.Check(ctx, p))
+		h.must(h.CheckProof(ctx, p))
 		if same, sent := h.ask(o, ToAdd, to, "s3cret", 2); same != sid || len(sent) != 0 {
 			t.Errorf("got %s, sent %q, though it was validated", same, sent)
 		}

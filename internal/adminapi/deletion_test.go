@@ -29,8 +29,10 @@ var rowsOfRooms = map[string]struct {
 	"events":               {},
 	"heirs":                {rare: true},
 	"gaps":                 {rare: true},
+	"hidden":               {rare: true},
 	"highlights":           {},
 	"memberships":          {left: "clients that were away are told that their users have left"},
+	"network_rooms":        {rare: true},
 	"notice_rooms":         {},
 	"outside":              {rare: true},
 	"owed_apart":           {left: "whoever is to send it finds that the room is gone"},
@@ -42,6 +44,7 @@ var rowsOfRooms = map[string]struct {
 	"room_remains":         {left: "it says that the room is gone"},
 	"room_servers":         {},
 	"rooms":                {left: "its number is not given out again"},
+	"search_docs":          {},
 	"sights":               {left: "clients that were away are told that their users have left"},
 	"spoken":               {},
 	"staged_events":        {left: "whoever takes them up finds that the room is gone"},
@@ -113,6 +116,8 @@ func (s *scene) fill(owner *hstest.User, roomID string) {
 	s.bob.Must("PUT", c+"user/"+string(s.bob.ID)+"/rooms/"+roomID+"/tags/m.favourite", `{}`)
 	s.bob.Must("POST", room+"/report", `{"reason":"bad"}`)
 	s.bob.Must("PUT", c+"directory/room/"+url.PathEscape("#room:a.test"), map[string]string{"room_id": roomID})
+	// Who searches has the index take in what was said.
+	s.bob.Must("POST", c+"search", `{"search_categories":{"room_events":{"search_term":"hello"}}}`)
 }
 
 func TestNothingIsLeftOfADeletedRoomBesideWhatIsMeantToBe(t *testing.T) {

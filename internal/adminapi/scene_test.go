@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/internal/account"
 	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -630,6 +631,31 @@ func TestAddressesOfUsers(t *testing.T) {
 		}
 		new := s.refused(s.admin, "PUT", a+"v2/users/@carol:a.test", `{"password":"correct horse","threepids":[{"medium":"email","address":"carol@example.org"}]}`, 201)
 		if got := list(new); got != "email carol@example.org " {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestWhoUsersAreElsewhere(t *testing.T) {
+	play(t, func(s *scene) {
+		external := account.ExternalID{Provider: "idp", Subject: "a/b c"}
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.bob.ID, external); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.admin.Must("GET", a+"v2/users/@bob:a.test", nil).Get("external_ids"); string(got) != `[{"auth_provider":"idp","external_id":"a/b c"}]` {
+			t.Errorf("got %s", got)
+		}
+		if got := s.admin.Must("GET", a+"v1/auth_providers/idp/users/a%2Fb%20c", nil); text(got, "user_id") != "@bob:a.test" {
+			t.Errorf("got %s", got)
+		}
+		s.refused(s.admin, "GET", a+"v1/auth_providers/idp/users/x", nil, 404)
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.alice.ID, external); err == nil {
+			t.Error("one person is two users")
+		}
+		s.refused(s.admin, "PUT", a+"v2/users/@alice:a.test", `{"external_ids":[{"auth_provider":"idp","external_id":"a/b c"}]}`, 403)
+		s.refused(s.admin, "PUT", a+"v2/users/@alice:a.test", `{"external_ids":[{"auth_provider":"idp"}]}`, 400)
+		const other = `[{"auth_provider":"idp","external_id":"7"}]`
+		if got := s.admin.Must("PUT", a+"v2/users/@bob:a.test", `{"external_ids":`+other+`}`).Get("external_ids"); string(got) != other {
 			t.Errorf("got %s", got)
 		}
 	})

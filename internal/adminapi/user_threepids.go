@@ -62,3 +62,14 @@ func (s *Server) owner(ctx context.Context, _ endpoint.Caller, req ownerRequest)
 	}
 	return ownerResponse{user}, err
 }
+
+type externalRequest struct {
+	Provider string `path:"provider"`
+	Subject  string `path:"externalID"`
+}
+
+// knownElsewhere tells whom an identity provider knows by an ID.
+func (s *Server) knownElsewhere(ctx context.Context, _ endpoint.Caller, req externalRequest) (ownerResponse, error) {
+	user, err := s.Accounts.ExternalUser(ctx, account.ExternalID{Provider: req.Provider, Subject: req.Subject})
+	return ownerResponse{user}, err
+}

@@ -33,6 +33,7 @@ func (s *Server) userRoutes() []endpoint.Route {
 		endpoint.On("POST /_synapse/admin/v1/reset_password/{userID}", policy(), s.resetPassword),
 		endpoint.On("PUT /_synapse/admin/v1/suspend/{userID}", policy(), s.suspend),
 		endpoint.On("PUT /_parley/admin/v1/lock/{userID}", policy(), s.lock),
+		endpoint.On("GET /_synapse/admin/v1/auth_providers/{provider}/users/{externalID}", policy(), s.knownElsewhere),
 		endpoint.On("GET /_synapse/admin/v1/threepid/{medium}/users/{address}", policy(), s.owner),
 	}
 }
@@ -140,13 +141,13 @@ type userRequest struct {
 
 type userResponse struct {
 	user
-	LastSeen    *int64     `json:"last_seen_ts"`
-	ThreePIDs   []threePID `json:"threepids"`
-	ExternalIDs []string   `json:"external_ids"`
+	LastSeen    *int64               `json:"last_seen_ts"`
+	ThreePIDs   []threePID           `json:"threepids"`
+	ExternalIDs []account.ExternalID `json:"external_ids"`
 }
 
 func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (userResponse, error) {
-	resp := userResponse{ThreePIDs: []threePID{}, ExternalIDs: []string{}}
+	resp := userResponse{ThreePIDs: []threePID{}, ExternalIDs: []account.ExternalID{}}
 	info, err := s.Accounts.Info(ctx, req.UserID)
 	if err != nil {
 		return resp, err
@@ -157,6 +158,11 @@ func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (
 	if resp.ThreePIDs, err = s.threePIDs(ctx, req.UserID); err != nil {
 		return resp, err
 	}
+	known, err := s.Accounts.ExternalIDs(ctx, req.UserID)
+	if err != nil {
+		return resp, err
+	}
+	resp.ExternalIDs = append(resp.ExternalIDs, known...)
 	devices, err := s.Accounts.Devices(ctx, req.UserID)
 	for _, d := range devices {
 		if seen := d.Seen.UnixMilli(); resp.LastSeen == nil || *resp.LastSeen < seen {
@@ -168,14 +174,15 @@ func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (
 
 type putUserRequest struct {
 	userRequest
-	Password    *string `json:"password"`
-	Logout      *bool   `json:"logout_devices"`
-	Displayname *string `json:"displayname"`
-	AvatarURL   *string `json:"avatar_url"`
-	Admin       *bool   `json:"admin"`
-	Deactivated *bool   `json:"deactivated"`
-	Locked      *bool   `json:"locked"`
-	Suspended   *bool   `json:"suspended"`
+	Password    *string               `json:"password"`
+	Logout      *bool                 `json:"logout_devices"`
+	Displayname *string               `json:"displayname"`
+	AvatarURL   *string               `json:"avatar_url"`
+	Admin       *bool                 `json:"admin"`
+	Deactivated *bool                 `json:"deactivated"`
+	Locked      *bool                 `json:"locked"`
+	Suspended   *bool                 `json:"suspended"`
+	ExternalIDs *[]account.ExternalID `json:"external_ids"`
 	ThreePIDs   *[]struct {
 		Medium  string `json:"medium"`
 		Address string `json:"address"`
@@ -202,6 +209,9 @@ func (s *Server) putUser(ctx context.Context, c endpoint.Caller, req putUserRequ
 	}
 	if err == nil && req.ThreePIDs != nil {
 		err = s.Accounts.SetContacts(ctx, req.UserID, contacts)
+	}
+	if err == nil && req.ExternalIDs != nil {
+		err = s.Accounts.SetExternalIDs(ctx, req.UserID, *req.ExternalIDs)
 	}
 	if err == nil {
 		err = s.putProfile(ctx, req)

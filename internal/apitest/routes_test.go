@@ -24,6 +24,7 @@ func withEverything(c *config.Config) {
 	c.Media.Public = true
 	hstest.Mail("smtp.test")(c)
 	c.SMS.URL = "http://sms.test/send"
+	c.SSO.Providers = `[{"id":"idp","name":"IdP","issuer":"http://idp.test","client_id":"parley"}]`
 	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 
@@ -41,6 +42,11 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/org.parley/validate/email":               "the link in a mail leads there",
 	"POST /_matrix/client/unstable/org.parley/validate/email":              "as above",
 	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
+	"GET /_matrix/client/unstable/org.parley/sso/callback":                 "identity providers lead back there",
+	"POST /_matrix/client/unstable/org.parley/sso/register":                "people choose a name there who come from an identity provider",
+	"GET /_matrix/client/unstable/org.parley/sso/continue":                 "people go there who want a client to use their account",
+	"POST /_matrix/client/unstable/org.parley/sso/stage":                   "people confirm there what a client wants",
+	"GET /_matrix/client/v3/auth/m.login.sso/fallback/web":                 "as the page of other stages",
 	"GET /_matrix/client/unstable/org.parley/unsubscribe":                  "the link in a mail leads there",
 	"POST /_matrix/client/unstable/org.parley/unsubscribe":                 "mail programs do so with a button, RFC 8058",
 	"POST /_matrix/client/v3/pushers/ack":                                  "a device of Web Push says there that it gets what is sent, MSC4174",
@@ -96,11 +102,13 @@ var beyond = map[string]string{
 	"POST /_matrix/client/v4/sync":                                     "MSC4186 is merged, and in no release of the specification yet",
 	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync": "clients sync so until they know the merged form",
 
-	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
-	"GET /_matrix/client/v3/pushrules/global":      "as above",
-	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
-	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
-	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
+	"GET /_matrix/client/v3/pushrules":                                 "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global":                          "as above",
+	"GET /_matrix/client/v3/auth/{}/fallback/web":                      "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web":                     "that page sends its form there",
+	"POST /_matrix/client/v3/auth/m.login.email.identity/fallback/web": "as above, with another limit",
+	"POST /_matrix/client/v3/auth/m.login.msisdn/fallback/web":         "as above, with another limit",
+	"GET /_matrix/static/client/login/":                                "the prose has it, as the page on which users log in whose client cannot",
 
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
@@ -209,6 +217,8 @@ var otherAuth = map[string]struct {
 	"POST /_matrix/client/v3/publicRooms": {endpoint.UserOrGuest, "GET is for anybody"},
 	"POST /_matrix/client/v3/logout":      {endpoint.UserOrGuest, "guests have devices"},
 	"POST /_matrix/client/v3/logout/all":  {endpoint.UserOrGuest, "as above"},
+	"POST /_matrix/client/v3/login":       {endpoint.NoneOrAppService, "an application service logs its users in"},
+	"POST /_matrix/client/v3/register":    {endpoint.NoneOrAppService, "an application service makes users"},
 }
 
 // unlimited says why operations that the specification limits are not.

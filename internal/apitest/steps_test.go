@@ -31,6 +31,8 @@ var roomSteps = []step{
 var historySteps = []step{
 	{"bob", "GET rooms/<room>/event/<event>", "", ""},
 	{"bob", "GET rooms/<room>/event/<slip>", "", ""},
+	{"bob", "POST user_directory/search", `{"search_term":"ali","limit":5}`, ""},
+	{"bob", "POST search", `{"search_categories":{"room_events":{"search_term":"hello","order_by":"recent","include_state":true,"event_context":{"include_profile":true},"groupings":{"group_by":[{"key":"room_id"},{"key":"sender"}]}}}}`, ""},
 	{"bob", "GET rooms/<room>/context/<event>?limit=4", "", ""},
 	{"bob", "GET rooms/<room>/messages?dir=b&limit=5", "", "page=end"},
 	{"bob", "GET rooms/<room>/messages?dir=b&from=<page>&limit=100", "", ""},
@@ -93,7 +95,6 @@ var directorySteps = []step{
 	{"", "GET publicRooms?limit=1", "", ""},
 	{"bob", "POST publicRooms", `{"filter":{"generic_search_term":"tour","room_types":[null]},"limit":10}`, ""},
 	{"bob", "POST user_directory/search", `{"search_term":"alice","limit":5}`, ""},
-	{"bob", "GET thirdparty/protocols", "", ""},
 }
 
 var userSteps = []step{
@@ -167,6 +168,8 @@ var deviceSteps = []step{
 	{"", "POST register?kind=guest", `{}`, "guest=access_token"},
 	{"guest", "GET account/whoami", "", ""},
 	{"", "GET login", "", ""},
+	{"", "GET login/sso/redirect?redirectUrl=https://app.test/", "", ""},
+	{"", "GET login/sso/redirect/idp?redirectUrl=https://app.test/&action=register", "", ""},
 	{"", "POST login", `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"erin"},"password":"password of erin","refresh_token":true,"initial_device_display_name":"phone"}`, "phone=access_token refresh=refresh_token"},
 	{"", "POST refresh", `{"refresh_token":"<refresh>"}`, "phone=access_token"},
 	{"alice", "GET devices", "", ""},

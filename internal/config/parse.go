@@ -152,6 +152,20 @@ func (r *reader) checkTLS() {
 	case cert != "" && listen == "":
 		r.problem("%s: the certificate is not used unless tls.listen is given", cert)
 	}
+	r.checkBucket()
+}
+
+// checkBucket wants all that a bucket needs.
+func (r *reader) checkBucket() {
+	bucket := r.where["bucket.name"]
+	for _, name := range [...]string{"bucket.endpoint", "bucket.access_key", "bucket.secret_key"} {
+		switch where := r.where[name]; {
+		case bucket != "" && where == "":
+			r.problem("%s: a bucket needs %s too", bucket, name)
+		case bucket == "" && where != "":
+			r.problem("%s: there is no bucket, bucket.name", where)
+		}
+	}
 }
 
 func (r *reader) checkMail() {

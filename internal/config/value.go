@@ -189,11 +189,52 @@ func path(form string, field func(*Config) *string) value {
 	return valueOf(form, field, parseText)
 }
 
+// Paths are names of files, separated by commas.
+type Paths string
+
+// List returns the names, nil if there are none.
+func (p Paths) List() []string {
+	if p == "" {
+		return nil
+	}
+	return strings.Split(string(p), ",")
+}
+
+func paths(field func(*Config) *Paths) value {
+	return valueOf("FILES", field, func(text string) (Paths, error) {
+		var names []string
+		for part := range strings.SplitSeq(text, ",") {
+			name, err := parseText(strings.TrimSpace(part))
+			if err != nil {
+				return "", err
+			}
+			if name == "" {
+				return "", errors.New("has a comma too many in it")
+			}
+			names = append(names, name)
+		}
+		return Paths(strings.Join(names, ",")), nil
+	})
+}
+
 func parseText(text string) (string, error) {
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return "", errors.New("has a line break or another control character in it")
 	}
 	return text, nil
+}
+
+// parsePrefix reads what keys begin with: the names of folders, with a slash at the
+// end.
+func parsePrefix(text string) (string, error) {
+	text, err := parseText(text)
+	if err == nil && (strings.HasPrefix(text, "/") || strings.Contains(text, "//")) {
+		err = errors.New("has a folder without a name")
+	}
+	if err == nil && text != "" && !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return text, err
 }
 
 func secret(field func(*Config) *Secret) value {

@@ -36,9 +36,16 @@ func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactiva
 	if err := decode(req.Body, &options); err != nil {
 		return unbindResponse{}, err
 	}
-	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /account/deactivate", User: c.UserID, Flows: byPassword(), Body: req.Body,
-	})
+	flows, err := s.confirming(ctx, c.UserID)
+	if err != nil {
+		return unbindResponse{}, err
+	}
+	done := account.Confirmed{User: c.UserID, Body: req.Body}
+	if !s.endsGhost(c) {
+		done, err = s.Accounts.Interact(ctx, account.Interaction{
+			Operation: "POST /account/deactivate", User: c.UserID, Flows: flows, Body: req.Body,
+		})
+	}
 	if err != nil {
 		return unbindResponse{}, err
 	}
@@ -82,4 +89,11 @@ func (s *Server) unbindAll(ctx context.Context, user id.UserID, server id.Server
 		all = all && done
 	}
 	return all, nil
+}
+
+// endsGhost reports whether an application service acts for a user of its own, who has
+// no password: it has full control of those. Without its sender it would be nobody.
+func (s *Server) endsGhost(c endpoint.Caller) bool {
+	service := s.Services.Set().ByID(c.AppService)
+	return service != nil && c.UserID != service.Sender && service.OwnsAlone(c.UserID)
 }

@@ -39,7 +39,7 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
-	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
+	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil, nil)})
 	scene := &accountScene{a, t, nil, s.Profiles, db}
 	scene.serve(s)
 	return scene
@@ -55,7 +55,7 @@ func (scene *accountScene) serve(s *Server) {
 	} {
 		routes = append(routes, some...)
 	}
-	scene.table = openapi.Watch(scene.t, endpoint.New(endpoint.Config{Users: Users(scene.Accounts)}, routes))
+	scene.table = openapi.Watch(scene.t, endpoint.New(endpoint.Config{Users: Users(scene.Accounts, nil)}, routes))
 }
 
 // answer is a response, and what its body has.

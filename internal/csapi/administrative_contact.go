@@ -82,7 +82,7 @@ func (s *Server) proven(ctx context.Context, body canonjson.Value) (p account.Pr
 	if p.SID == "" || p.Secret == "" {
 		return p, mxerr.New(mxerr.MissingParam, "sid and client_secret are needed")
 	}
-	if err := s.Accounts.Check(ctx, p); errors.Is(err, mxerr.ThreePIDAuthFailed) {
+	if err := s.Accounts.CheckProof(ctx, p); errors.Is(err, mxerr.ThreePIDAuthFailed) {
 		// Which is a status that this endpoint is not known for.
 		return p, mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this").WithStatus(http.StatusBadRequest)
 	} else if err != nil {
@@ -111,9 +111,11 @@ func (s *Server) bind(ctx context.Context, c endpoint.Caller, req bindRequest) (
 	if err != nil {
 		return endpoint.Empty{}, err
 	}
-	return endpoint.Empty{}, s.Accounts.AddBinding(ctx, c.UserID, account.Binding{
-		ThreePID: account.ThreePID{Medium: account.Medium(medium), Address: address}, Server: req.Server,
-	})
+	bound := account.Binding{ThreePID: account.ThreePID{Medium: account.Medium(medium), Address: address}, Server: req.Server}
+	if common, err := account.ParseThreePID(medium, address); err == nil {
+		bound.ThreePID = common // by which the user will name it
+	}
+	return endpoint.Empty{}, s.Accounts.AddBinding(ctx, c.UserID, bound)
 }
 
 type bindOfOldRequest struct {

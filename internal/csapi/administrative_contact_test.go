@@ -3,6 +3,7 @@ package csapi_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -331,10 +332,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestATelephoneNumberIsShownByACode(t *testing.T) {
 	w := hstest.New(t)
 	sent := make(gateway, 10)
-	web := &http.Server{Handler: sent}
-	l := w.Net.Listen("sms.test:80")
-	go web.Serve(l)
-	defer web.Close()
+	w.Near("sms.test:80", sent)
 	c := &correspondence{w.Server("a.test", func(c *config.Config) { c.SMS.URL = "http://sms.test/send" }), t, w, nil}
 	alice := c.Register("alice")
 	if got := alice.Must("GET", client+"capabilities", nil).Get("capabilities").Get("m.3pid_changes"); string(got) != `{"enabled":true}` {
@@ -375,6 +373,58 @@ func TestATelephoneNumberIsShownByACode(t *testing.T) {
 	c.want(nil, "POST", "account/password", fmt.Sprintf(`{"new_password":"another password","auth":%s}`, creds("m.login.email.identity", sid)), 401, "M_FORBIDDEN")
 	c.want(nil, "POST", "account/password", fmt.Sprintf(`{"new_password":"another password","auth":%s}`, creds("m.login.msisdn", sid)), 200, "")
 	c.Login("alice", "another password")
+}
+
+func TestAnAddressIsShownOnAPageByWhoseClientDoesNotKnowHow(t *testing.T) {
+	w := hstest.New(t)
+	box, sent := w.Postbox("smtp.test"), make(gateway, 10)
+	w.Near("sms.test:80", sent)
+	c := &correspondence{w.Server("a.test", hstest.Mail("smtp.test"), func(c *config.Config) { c.SMS.URL = "http://sms.test/" }), t, w, box}
+	fill := func(stage, session string, fields url.Values) string {
+		path := client + "auth/" + stage + "/fallback/web?session=" + session
+		r := (&hstest.User{Server: c.Server}).Raw("POST", path, []byte(fields.Encode()), "Content-Type", "application/x-www-form-urlencoded")
+		return string(r.Body)
+	}
+	hidden := func(page, name string) string {
+		found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(page)
+		if found == nil {
+			t.Fatalf("there is no %s in %s", name, page)
+		}
+		return found[1]
+	}
+	session := func(name string) string {
+		return c.want(nil, "POST", "register", fmt.Sprintf(`{"username":%q,"password":"correct horse"}`, name), 401, "").Get("session").String()
+	}
+
+	alice := session("alice")
+	if page := fill("m.login.email.identity", alice, url.Values{"address": {"alice"}}); !strings.Contains(page, "This is not a mail address") {
+		t.Errorf("got %s", page)
+	}
+	page := fill("m.login.email.identity", alice, url.Values{"address": {"alice@example.org"}})
+	proof := url.Values{"address": {"alice@example.org"}, "sid": {hidden(page, "sid")}, "secret": {hidden(page, "secret")}}
+	if page := fill("m.login.email.identity", alice, proof); !strings.Contains(page, "was not validated") || hidden(page, "sid") != proof.Get("sid") {
+		t.Errorf("got %s", page)
+	}
+	c.follow("alice@example.org")
+	if page := fill("m.login.email.identity", alice, proof); !strings.Contains(page, "Thank you") {
+		t.Errorf("got %s", page)
+	}
+	c.want(nil, "POST", "register", fmt.Sprintf(`{"auth":{"session":%q}}`, alice), 200, "")
+	if got := c.owns(c.Login("alice", "correct horse")); got != "email alice@example.org" {
+		t.Errorf("got %s", got)
+	}
+
+	bob := session("bob")
+	page = fill("m.login.msisdn", bob, url.Values{"address": {"+44 7700 900001"}})
+	proof = url.Values{"address": {"+44 7700 900001"}, "sid": {hidden(page, "sid")}, "secret": {hidden(page, "secret")}, "code": {"x"}}
+	if page := fill("m.login.msisdn", bob, proof); !strings.Contains(page, "not what was sent") {
+		t.Errorf("got %s", page)
+	}
+	proof.Set("code", strings.Fields(<-sent)[1])
+	if page := fill("m.login.msisdn", bob, proof); !strings.Contains(page, "Thank you") {
+		t.Errorf("got %s", page)
+	}
+	c.want(nil, "POST", "register", fmt.Sprintf(`{"auth":{"session":%q}}`, bob), 200, "")
 }
 
 // TestAMailServerThatIsDown: what could not be sent is sent when it is back, through

@@ -13,6 +13,8 @@ const (
 	classCreate     endpoint.Class = "create"      // makes something that stays: a room, an alias, a filter
 	classWrite      endpoint.Class = "write"       // changes something small: a receipt, account data
 	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
+	classSearch     endpoint.Class = "search"      // looks through all that there is
+	classFindUsers  endpoint.Class = "find users"  // asks with each letter that somebody types
 	classMeet       endpoint.Class = "meet"        // begins a session between devices that are logging in
 	classRendezvous endpoint.Class = "rendezvous"  // reads and writes there, again and again
 	classReport     endpoint.Class = "report"      // tells the administrators of something
@@ -36,6 +38,8 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classCreate:     {PerSecond: 0.5, Burst: 30},
 		classWrite:      {PerSecond: 20, Burst: 200},
 		classRead:       {PerSecond: 20, Burst: 200},
+		classSearch:     {PerSecond: 2, Burst: 50},
+		classFindUsers:  {PerSecond: 10, Burst: 100},
 		classMeet:       {PerSecond: 0.2, Burst: 20},
 		classRendezvous: {PerSecond: 10, Burst: 100},
 		classReport:     {PerSecond: 0.1, Burst: 20},

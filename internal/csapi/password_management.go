@@ -38,8 +38,12 @@ func (s *Server) changePassword(ctx context.Context, c endpoint.Caller, req chan
 	if err := decode(req.Body, &options); err != nil {
 		return endpoint.Empty{}, err
 	}
+	flows, err := s.passwordFlows(ctx, c)
+	if err != nil {
+		return endpoint.Empty{}, err
+	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: account.ToReset, User: c.UserID, Flows: s.passwordFlows(c), Body: req.Body, Secret: "new_password",
+		Operation: account.ToReset, User: c.UserID, Flows: flows, Body: req.Body, Secret: "new_password",
 	})
 	if err != nil {
 		return endpoint.Empty{}, err
@@ -62,18 +66,18 @@ func (s *Server) changePassword(ctx context.Context, c endpoint.Caller, req chan
 
 // passwordFlows are how somebody shows that a password is theirs to change. Who has
 // forgotten it shows an address; who is logged in cannot have.
-func (s *Server) passwordFlows(c endpoint.Caller) []account.Flow {
-	flows := byPassword()
+func (s *Server) passwordFlows(ctx context.Context, c endpoint.Caller) ([]account.Flow, error) {
 	if c.UserID != "" {
-		return flows
+		return s.confirming(ctx, c.UserID)
 	}
+	flows := byPassword()
 	if s.Accounts.Supports(account.Email) {
 		flows = append(flows, account.Flow{account.StageEmail})
 	}
 	if s.Accounts.Supports(account.MSISDN) {
 		flows = append(flows, account.Flow{account.StageMSISDN})
 	}
-	return flows
+	return flows, nil
 }
 
 func passwordMissing() error { return mxerr.New(mxerr.MissingParam, "new_password is missing") }

@@ -14,7 +14,7 @@ import (
 func (s *Server) registrationRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("POST /_matrix/client/v3/register",
-			endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: interactionLimit}, s.register),
+			endpoint.Policy{Auth: endpoint.NoneOrAppService, Class: classAuth, BodyLimit: interactionLimit}, s.register),
 		endpoint.On("GET /_matrix/client/v3/register/available",
 			endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.usernameAvailable),
 	}
@@ -23,6 +23,7 @@ func (s *Server) registrationRoutes() []endpoint.Route {
 type registerRequest struct {
 	Kind string          `query:"kind"`
 	Body canonjson.Value `body:"raw"`
+	anyToken
 }
 
 // registration is the body of the request without what proves that it may be.
@@ -38,6 +39,8 @@ type registration struct {
 // register serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
 func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRequest) (loginResponse, error) {
 	switch {
+	case req.Body.Get("type").Is(loginAppService):
+		return s.registerGhost(ctx, c, req)
 	case req.Kind == "guest":
 		return s.registerGuest(ctx, c, req.Body)
 	case req.Kind != "" && req.Kind != "user":
@@ -91,7 +94,7 @@ func (s *Server) checkRegistration(ctx context.Context, body canonjson.Value) (c
 		guest, err := s.Accounts.UpgradingGuest(ctx, r.GuestToken, r.Username)
 		return body.With(memberGuest, canonjson.Text(string(guest))), err
 	case r.Username != "":
-		return body, s.Accounts.Available(ctx, r.Username)
+		return body, s.available(ctx, r.Username)
 	}
 	return body, nil
 }
@@ -182,7 +185,7 @@ type usernameAvailableResponse struct {
 
 // usernameAvailable serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3registeravailable
 func (s *Server) usernameAvailable(ctx context.Context, _ endpoint.Caller, req usernameAvailableRequest) (usernameAvailableResponse, error) {
-	if err := s.Accounts.Available(ctx, req.Username); err != nil {
+	if err := s.available(ctx, req.Username); err != nil {
 		return usernameAvailableResponse{}, err
 	}
 	return usernameAvailableResponse{true}, nil

@@ -20,25 +20,26 @@ import (
 func (s *Server) tokenRoutes() []endpoint.Route {
 	policy := endpoint.Policy{Auth: endpoint.None, Class: classValidation, BodyLimit: 16 << 10}
 	var routes []endpoint.Route
-	for path, operation := range map[string]string{
-		"/_matrix/client/v3/register":         account.ToRegister,
-		"/_matrix/client/v3/account/password": account.ToReset,
-		"/_matrix/client/v3/account/3pid":     account.ToAdd,
+	for _, of := range []struct{ path, operation string }{
+		{"/_matrix/client/v3/register", account.ToRegister},
+		{"/_matrix/client/v3/account/password", account.ToReset},
+		{"/_matrix/client/v3/account/3pid", account.ToAdd},
 	} {
 		byEmail := func(ctx context.Context, _ endpoint.Caller, req emailTokenRequest) (tokenResponse, error) {
-			return s.requestToken(ctx, account.Email, operation, req.common, func() (account.ThreePID, error) { return account.ParseEmail(req.Email) })
+			return s.requestToken(ctx, account.Email, of.operation, req.tokenRequest, func() (account.ThreePID, error) { return account.ParseEmail(req.Email) })
 		}
 		byPhone := func(ctx context.Context, _ endpoint.Caller, req phoneTokenRequest) (tokenResponse, error) {
-			return s.requestToken(ctx, account.MSISDN, operation, req.common, func() (account.ThreePID, error) { return account.ParseNumber(req.Country, req.Number) })
+			return s.requestToken(ctx, account.MSISDN, of.operation, req.tokenRequest, func() (account.ThreePID, error) { return account.ParseNumber(req.Country, req.Number) })
 		}
 		routes = append(routes,
-			endpoint.On("POST "+path+"/email/requestToken", policy, byEmail),
-			endpoint.On("POST "+path+"/msisdn/requestToken", policy, byPhone))
+			endpoint.On("POST "+of.path+"/email/requestToken", policy, byEmail),
+			endpoint.On("POST "+of.path+"/msisdn/requestToken", policy, byPhone))
 	}
 	return routes
 }
 
-type common struct {
+// A tokenRequest is what both kinds of requests have.
+type tokenRequest struct {
 	Secret   string `json:"client_secret" required:"true"`
 	Attempt  int64  `json:"send_attempt" required:"true"`
 	NextLink string `json:"next_link"`
@@ -46,13 +47,13 @@ type common struct {
 
 type emailTokenRequest struct {
 	Email string `json:"email" required:"true"`
-	common
+	tokenRequest
 }
 
 type phoneTokenRequest struct {
 	Country string `json:"country" required:"true"`
 	Number  string `json:"phone_number" required:"true"`
-	common
+	tokenRequest
 }
 
 type tokenResponse struct {
@@ -60,7 +61,7 @@ type tokenResponse struct {
 	SubmitURL string `json:"submit_url,omitempty"`
 }
 
-func (s *Server) requestToken(ctx context.Context, m account.Medium, operation string, c common, parse func() (account.ThreePID, error)) (tokenResponse, error) {
+func (s *Server) requestToken(ctx context.Context, m account.Medium, operation string, r tokenRequest, parse func() (account.ThreePID, error)) (tokenResponse, error) {
 	switch {
 	case operation == account.ToRegister && s.Settings.Registration == RegistrationClosed:
 		return tokenResponse{}, registrationClosed()
@@ -73,7 +74,7 @@ func (s *Server) requestToken(ctx context.Context, m account.Medium, operation s
 	}
 	resp := tokenResponse{}
 	resp.SID, err = s.Accounts.RequestValidation(ctx, account.ValidationRequest{
-		Operation: operation, ThreePID: who, Secret: c.Secret, Attempt: c.Attempt, NextLink: s.nextLink(c.NextLink),
+		Operation: operation, ThreePID: who, Secret: r.Secret, Attempt: r.Attempt, NextLink: s.nextLink(r.NextLink),
 	})
 	if err == nil && m == account.MSISDN { // else there is a link to follow
 		resp.SubmitURL = s.Settings.BaseURL + submitPath

@@ -38,6 +38,7 @@ type sendRequest struct {
 	TxnID   string          `path:"txnID"`
 	Content canonjson.Value `body:"raw" required:"true"`
 	delayParam
+	timeParam
 }
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
@@ -48,8 +49,12 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 	if req.Delay != nil {
 		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content}, req.TxnID)
 	}
+	at, err := req.at(c)
+	if err != nil {
+		return eventResponse{}, err
+	}
 	d := room.Draft{
-		Type: req.Type, Sender: c.UserID, Content: req.Content,
+		Type: req.Type, Sender: c.UserID, Content: req.Content, Time: at,
 		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
 	}
 	if req.Type == event.TypeRedaction {
@@ -109,6 +114,7 @@ type sendStateRequest struct {
 	StateKey string          `path:"stateKey,optional"`
 	Content  canonjson.Value `body:"raw" required:"true"`
 	delayParam
+	timeParam
 }
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
@@ -139,8 +145,12 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content,
 		}, "")
 	}
+	at, err := req.at(c)
+	if err != nil {
+		return eventResponse{}, err
+	}
 	return s.post(ctx, c, req.RoomID, room.Draft{
-		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content,
+		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Time: at,
 	})
 }
 

@@ -2,12 +2,15 @@ package csapi
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/delay"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
@@ -24,6 +27,8 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
+	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
@@ -64,6 +69,11 @@ type Parts struct {
 	Pushers        *push.Pushers
 	PushGateway    *gateway.Gateway // nil if this server is none
 	Media          *media.Store
+	Services       *appservice.Services
+	SSO            *sso.Logins // nil if there are no identity providers
+	Log            *slog.Logger
+	Search         *search.Index // nil if there is none
+	UserDirectory  *directory.Directory
 }
 
 // Server has the handlers of the API.
@@ -103,6 +113,10 @@ func (s *Server) Routes() []endpoint.Route {
 		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.appServiceRoutes(),
+		s.thirdPartyRoutes(),
+		s.searchRoutes(),
+		s.userDirectoryRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),
@@ -122,6 +136,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.authFallbackRoutes(),
 		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.ssoRoutes(),
 		s.rendezvousRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),

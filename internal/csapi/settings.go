@@ -23,6 +23,9 @@ type Settings struct {
 	// NextLinks are the sites, as https://HOST, to which people may be led who have
 	// confirmed an address.
 	NextLinks []string
+	// SSOClients are the sites, as https://HOST, whose clients get to use an account
+	// without that its user is asked when they log in by an identity provider.
+	SSOClients []string
 	// LoginTokens says that users may let another device log in by a token.
 	LoginTokens bool
 	// BaseURL is where clients reach the API, for those who know the server's

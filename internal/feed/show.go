@@ -23,7 +23,8 @@ type Viewer struct {
 	Federation bool
 	// OmitRoomID leaves out the room, where it is known.
 	OmitRoomID bool
-	// Membership tells what the user was to the room in a place.
+	// Membership tells what the user was to the room in a place. Nil: the viewer is no
+	// user but somebody who was there.
 	Membership func(place int64) string
 	// Related asks for what relates to events, put together, as far as the user may
 	// see it: Seen are the places whose events the user may.
@@ -114,7 +115,9 @@ func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event,
 	if related != nil {
 		dst = append(append(dst, `,"m.relations":`...), related...)
 	}
-	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	if v.Membership != nil {
+		dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	}
 	if delay != "" {
 		dst = canonjson.AppendString(append(dst, `,"org.matrix.msc4140.delay_id":`...), delay)
 	}

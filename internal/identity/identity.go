@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"parley/internal/mail"
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -82,10 +83,11 @@ func (s *Servers) Check(a Address) (Address, error) {
 	}
 	switch a.Medium {
 	case Email:
-		a.Address = strings.ToLower(a.Address)
-		if at := strings.LastIndexByte(a.Address, '@'); at < 1 || at == len(a.Address)-1 {
+		address, err := mail.ParseAddress(a.Address)
+		if err != nil {
 			return a, mxerr.New(mxerr.InvalidParam, "This is no mail address")
 		}
+		a.Address = string(address)
 	case MSISDN:
 		if strings.Trim(a.Address, "0123456789") != "" {
 			return a, mxerr.New(mxerr.InvalidParam, "A telephone number is written in digits, with the code of the country")

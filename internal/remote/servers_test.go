@@ -93,43 +93,45 @@ func ask(server id.ServerName) remote.Call {
 }
 
 func TestRequestsAreSigned(t *testing.T) {
-	in := newInternet(t)
-	calls := make(map[string]remote.Call)
-	in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		signed := xmatrix.Request{Method: r.Method, URI: r.RequestURI, Origin: "here.test", Destination: "there.test"}
-		if len(body) > 0 {
-			signed.Content = body
+	synctest.Test(t, func(t *testing.T) { // or a connection is not kept if the machine is slow
+		in := newInternet(t)
+		calls := make(map[string]remote.Call)
+		in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			signed := xmatrix.Request{Method: r.Method, URI: r.RequestURI, Origin: "here.test", Destination: "there.test"}
+			if len(body) > 0 {
+				signed.Content = body
+			}
+			credentials, err := xmatrix.Parse(r.Header.Get("Authorization"))
+			if err == nil {
+				err = signed.Verify(credentials, in.key().Public())
+			}
+			fmt.Fprintf(w, `{"host":%q,"uri":%q,"signed":%t}`, r.Host, r.RequestURI, err == nil)
+		})
+		calls["a GET"] = ask("there.test")
+		calls["a PUT"] = remote.Call{
+			Server: "there.test", Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", "a/b ü?"),
+			Query: url.Values{"ver": {"1", "é&"}}, Body: canonjson.Value(`{"a":1}`),
 		}
-		credentials, err := xmatrix.Parse(r.Header.Get("Authorization"))
-		if err == nil {
-			err = signed.Verify(credentials, in.key().Public())
+		s := in.asker()
+		for name, call := range calls {
+			got, err := s.Do(t.Context(), call)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !got.Get("signed").True() || !got.Get("host").Is("there.test") {
+				t.Errorf("%s came as %s", name, got)
+			}
 		}
-		fmt.Fprintf(w, `{"host":%q,"uri":%q,"signed":%t}`, r.Host, r.RequestURI, err == nil)
+		call := ask("there.test")
+		call.Unsigned = true
+		if got, err := s.Do(t.Context(), call); err != nil || got.Get("signed").True() {
+			t.Errorf("an unsigned one came as %s, %v", got, err)
+		}
+		if n := in.dials.Load(); n > 2 { // one for /.well-known
+			t.Errorf("%d connections were made", n)
+		}
 	})
-	calls["a GET"] = ask("there.test")
-	calls["a PUT"] = remote.Call{
-		Server: "there.test", Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", "a/b ü?"),
-		Query: url.Values{"ver": {"1", "é&"}}, Body: canonjson.Value(`{"a":1}`),
-	}
-	s := in.asker()
-	for name, call := range calls {
-		got, err := s.Do(t.Context(), call)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !got.Get("signed").True() || !got.Get("host").Is("there.test") {
-			t.Errorf("%s came as %s", name, got)
-		}
-	}
-	call := ask("there.test")
-	call.Unsigned = true
-	if got, err := s.Do(t.Context(), call); err != nil || got.Get("signed").True() {
-		t.Errorf("an unsigned one came as %s, %v", got, err)
-	}
-	if n := in.dials.Load(); n > 2 { // one for /.well-known
-		t.Errorf("%d connections were made", n)
-	}
 }
 
 func TestOnlyTheServerItselfIsTalkedTo(t *testing.T) {

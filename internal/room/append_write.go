@@ -160,6 +160,8 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		c.writeServer(b, r, pos)
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
+		} else {
+			b.Append(journal.NewScope(journal.ScopeNobody, int64(r.num)), journal.KindMembers, int64(c.num))
 		}
 		if c.inherits {
 			r.writeHeir(b, c)
@@ -169,8 +171,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		}
 	}
 	if m.sight != nil {
-		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
+		b.Insert(insertSights, r.num, "", m.place, pos, m.sightNum, string(m.sight.Visibility))
 	}
+	m.writeHidden(b, r)
 	m.writeReads(b, r)
 	m.writeGap(b, r)
 	m.writeSummary(b, r)

@@ -177,8 +177,15 @@ func (h *historyPurge) keepThreads(ctx context.Context) error {
 	return nil
 }
 
-// deleteHighlights deletes the highlights of local users that are gone.
+// deleteHighlights deletes what is noted of events that are gone for single users.
 func (h *historyPurge) deleteHighlights(ctx context.Context) error {
+	err := h.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM hidden WHERE room = $1 AND place < $2", h.num, h.left.place)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting from whom events of %s were hidden: %w", h.Room, err)
+	}
 	return h.eachLocal(ctx, h.num, func(tx *store.Tx, user id.UserID) error {
 		_, err := tx.Exec("DELETE FROM highlights WHERE user_id = $1 AND room = $2 AND place < $3", user, h.num, h.left.place)
 		return err

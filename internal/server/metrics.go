@@ -11,9 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"parley/internal/endpoint"
-	"parley/internal/journal"
 	"parley/internal/store"
-	"parley/internal/todevice"
 	"parley/matrix/mxerr"
 )
 
@@ -22,11 +20,10 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	registry *prometheus.Registry
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
+func newMetrics(db *store.DB, p *parts) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -38,24 +35,27 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60},
 		}, []string{"method", "route"}),
 	}
-	m.registry = prometheus.NewRegistry()
-	m.registry.MustRegister(m.requests, m.duration,
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.requests, m.duration, newServiceMetrics(p.services),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "parley_journal_head",
 			Help: "The position of the last entry of the journal.",
-		}, func() float64 { return float64(j.Head()) }),
+		}, func() float64 { return float64(p.journal.Head()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "parley_to_device_dropped_total",
 			Help: "Messages to devices, or to those of a server, that were dropped because too many waited.",
-		}, func() float64 { return float64(d.Dropped()) }),
+		}, func() float64 { return float64(p.toDevice.Dropped()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "parley_database_statements_total",
 			Help: "Statements that were given to the database.",
 		}, func() float64 { return float64(db.Statements()) }),
 	)
-	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	registry.MustRegister(mediaMetrics(p.media)...)
+	registry.MustRegister(pushMetrics(p.push)...)
+	registry.MustRegister(searchMetrics(p.search)...)
+	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }
 

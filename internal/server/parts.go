@@ -14,10 +14,12 @@ import (
 	"parley/internal/accountdata"
 	"parley/internal/adminapi"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/delay"
 	"parley/internal/devicelist"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
@@ -38,7 +40,9 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/sms"
+	"parley/internal/sso"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -74,18 +78,22 @@ type parts struct {
 	mail     *mail.Sender // nil: none is sent
 	sms      *sms.Sender  // nil: none is sent
 	identity *identity.Servers
+	sso      *sso.Logins // nil: there are no identity providers
 	feed     *feed.Feed
 	toDevice *todevice.Store
 	devices  *devicelist.Store
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	services *appservice.Services
 	pushers  *push.Pushers
 	notified *push.History
 	push     *push.Sender
 	// pushGateway is what this server is to devices, nil if nothing.
 	pushGateway *gateway.Gateway
 	gateways    *remote.Client // how push gateways are reached
+	search      *search.Index  // nil: messages cannot be searched
+	directory   *directory.Directory
 
 	federation federation
 
@@ -107,16 +115,23 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
+	var users *directory.Directory
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
-		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Created: func(tx *store.Tx, user id.UserID) error {
+			if err := profile.Begin(tx, user, user.Localpart()); err != nil {
+				return err
+			}
+			return users.Note(tx, user)
+		},
 		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return toDevice.Forget(tx, user, devices)
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
+			p.services.Devices(user)
 			return devices.Change(ctx, user, concerns, do)
 		},
 	})
@@ -151,11 +166,23 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.federation.health.OnBack(devices.Back)
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
+	users = directory.New(directory.Parts{
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Locals: p.locals, Listed: p.accounts.Listed, Profile: p.profile,
+		All: c.Users.All, Log: log,
+	})
+	p.directory = users
+	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
-	p.media = media.New(db, p.mediaOptions(c))
+	files, err := p.mediaOptions(c)
+	if err != nil {
+		return p, err
+	}
+	p.media = media.New(db, files)
 	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
+	if p.sso, err = newSSO(db, c, n); err != nil {
+		return p, err
+	}
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
@@ -178,17 +205,28 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 	})
+	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
+		return p, err
+	}
 	if err := p.newPush(db, n, c); err != nil {
 		return p, err
 	}
+	if err := p.newSearch(ctx, db, c.Search.Enabled); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
+	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
 		Receipts: p.receipts, ToDevice: p.toDevice, DeviceLists: p.devices, Status: p.presence.Status, Log: log,
 	})
+	if p.sso != nil {
+		p.loops = append(p.loops, hourly(log, "forgetting old logins", p.sso.Forget))
+	}
 	p.loops = append(p.loops,
 		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
+		p.services.Run,
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
@@ -196,6 +234,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.push.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.directory.Run,
 		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
@@ -235,7 +274,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Remote:         p.federation.servers,
 		RemoteProfiles: remote.NewProfiles(p.federation.servers),
 		Accounts:       p.accounts,
-		Users:          p.accounts,
+		Users:          p.users(),
 		Doorman:        p.doorman,
 		Receipts:       p.receipts,
 		Typing:         p.typing,
@@ -244,6 +283,8 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
 		Identity:       p.identity,
+		SSO:            p.sso,
+		Log:            p.log,
 		Keys:           p.keys,
 		Backups:        p.backups,
 		Inbox:          p.inbox,
@@ -255,9 +296,12 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Services:       p.services,
 		Pushers:        p.pushers,
 		PushGateway:    p.pushGateway,
 		Notified:       p.notified,
+		Search:         p.search,
+		UserDirectory:  p.directory,
 	}), nil
 }
 
@@ -265,7 +309,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Search: p.search, Notify: p.notify(), Services: p.services,
 	})
 }
 
@@ -283,6 +327,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 
 		EmailRequired: c.Registration.RequireEmail,
 		NextLinks:     c.Addresses.NextLinks.List(),
+		SSOClients:    c.SSO.Clients.List(),
 		BaseURL:       publicURL(c),
 		Turn:          csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
@@ -294,6 +339,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		MaxUpload:             c.Media.MaxUpload,
 		PushGatewayOfUsers:    c.Push.Gateway == config.PushGatewayUsers,
 		UnstableFeatures: map[string]bool{
+			"m.separate_add_and_bind":          true,
+			"m.id_access_token":                true,
+			"m.require_identity_server":        false,
 			"fi.mau.msc2815":                   true,
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
@@ -364,6 +412,9 @@ func (p *parts) close() {
 	if p.sms != nil {
 		p.sms.Close()
 	}
+	if p.sso != nil {
+		p.sso.Close()
+	}
 }
 
 // mayInvite refuses an invite that a local user does not want.
@@ -373,6 +424,21 @@ func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
 		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
 	}
 	return err
+}
+
+// locals returns users of this server behind one.
+func (p *parts) locals(ctx context.Context, after id.UserID, limit int) ([]id.UserID, error) {
+	list, err := p.accounts.List(ctx, after, limit)
+	users := make([]id.UserID, len(list))
+	for i, info := range list {
+		users[i] = info.UserID
+	}
+	return users, err
+}
+
+// profile returns the profile of a user of this server.
+func (p *parts) profile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	return p.profiles.Get(ctx, user)
 }
 
 // about finds out what presence has to know of a user.
@@ -445,6 +511,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			if err == nil {
 				err = p.threads.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.search != nil {
+				err = p.search.DeleteRoom(ctx, num)
 			}
 			if err == nil && p.notices != nil {
 				err = p.notices.Forget(ctx, roomID)

@@ -6,6 +6,7 @@ import { IndexedDBStore, MsgType } from "matrix-js-sdk";
 import { everybodyReads, Keeper } from "../scene/keeper.js";
 import { User } from "../scene/user.js";
 import { opened, sealed } from "./file.js";
+import { scanned, shown } from "./meeting.js";
 
 class PageKeeper extends Keeper {
     // The SDK makes its requests as it does in any page.
@@ -23,6 +24,26 @@ class PageKeeper extends Keeper {
     // minutes.
     saves() {
         return this.client.store.save(true);
+    }
+
+    // showsCode is the content of a QR code by which another page meets this one.
+    async showsCode() {
+        const { code, channel } = await shown(this.user.url);
+        this.channel = channel;
+        return [...code];
+    }
+
+    scansCode(code) {
+        this.channel = scanned(Uint8Array.from(code));
+    }
+
+    // meets says something to the other page, or hears it, and returns the digits
+    // that people compare.
+    async meets(says) {
+        await this.channel.connect();
+        if (says) await this.channel.secureSend(says);
+        const heard = says ?? (await this.channel.secureReceive());
+        return { heard, digits: this.channel.getCheckCode() };
     }
 
     // readsAll is everybodyReads for this device.

@@ -16,7 +16,7 @@ export class Browser {
     async starts({ executablePath, env }) {
         [this.chromium, this.site] = await Promise.all([
             driver.launch({ executablePath, env, args: ["--disable-dev-shm-usage"] }),
-            serves(await files()),
+            files().then(serves),
         ]);
         this.origin = `http://localhost:${this.site.address().port}`;
     }
@@ -105,7 +105,7 @@ class Tab {
 
 Tab.prototype.gathers = Device.prototype.gathers;
 
-for (const what of ["joins", "says", "deciphers", "secures", "recovers", "backsUp", "saves", "sendsFile", "readsFile", "readsAll"]) {
+for (const what of ["joins", "says", "deciphers", "secures", "saves", "sendsFile", "readsFile", "readsAll", "showsCode", "scansCode", "meets"]) {
     Tab.prototype[what] = function (...args) {
         return this.does(what, ...args);
     };

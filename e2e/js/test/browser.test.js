@@ -55,6 +55,16 @@ describe("in a browser", { concurrency: true, skip: chromium.without ?? false },
         for (const each of [tab, bobs]) assert.ok(await each.readsFile(room, sent) === text, `${each.user.name} reads another text`);
     });
 
+    test("one page meets another by the code that it shows", async (t) => {
+        const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", otherUrl)];
+        const [tab, bobs] = [await browser.logsIn(alice, "tab"), await browser.logsIn(bob, "tab")];
+        await bobs.scansCode(await tab.showsCode());
+        const message = { type: "hello" };
+        const [there, here] = await Promise.all([bobs.meets(message), tab.meets()]);
+        assert.deepEqual(here, there);
+        assert.match(here.digits, /^[0-9]{2}$/);
+    });
+
     test("a script sees every refusal, and not more than it may", async (t) => {
         const tab = await browser.opens(t);
         const requests = refusedRequests(baseUrl);
