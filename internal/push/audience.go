@@ -2,6 +2,8 @@ package push
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -20,7 +22,7 @@ type audience struct {
 type listener struct {
 	*recipient
 	since   journal.Position // as room.JoinedAmong has it
-	rules   *sharedRules     // nil: not known yet
+	rules   *localRules      // nil: not known yet
 	decided uint64           // the version of what the user has set that they follow from
 }
 
@@ -28,7 +30,13 @@ func (a *audience) weight() int {
 	if a == nil {
 		return 100
 	}
-	return 200 + 200*len(a.members)
+	size := 200 + 200*len(a.members)
+	for _, l := range a.members {
+		if l.rules != nil && l.rules.own { // most of the others are the same
+			size += len(l.rules.key)
+		}
+	}
+	return size
 }
 
 // audience returns the members of a room who have pushers.
@@ -75,21 +83,18 @@ func (s *Sender) move(ctx context.Context, num room.Num, r *recipient) error {
 	return nil
 }
 
-// sharedRules are rules that decide in a room for all who have the same there.
-type sharedRules struct {
-	*pushrule.Evaluator
-	settings pushrule.Settings
+// localRules name rules that decide in a room, for all who have the same there.
+type localRules struct {
+	// key is what was set, as it is compared.
+	key string
 	// own says that there are rules beside those of the server, and named that one of
 	// them asks for the user's name.
 	own, named bool
-	size       int
 }
-
-func (r *sharedRules) weight() int { return 20_000 + 10*r.size }
 
 // learn finds out by which rules those listeners go of whom that is not known, or
 // not any more.
-func (s *Sender) learn(ctx context.Context, roomID id.RoomID, a *audience) error {
+func (s *Sender) learn(ctx context.Context, num room.Num, roomID id.RoomID, a *audience) error {
 	var unknown []id.UserID
 	for user, l := range a.members {
 		if l.rules == nil || l.decided != l.version {
@@ -103,23 +108,50 @@ func (s *Sender) learn(ctx context.Context, roomID id.RoomID, a *audience) error
 	if err != nil {
 		return err
 	}
-	for _, user := range unknown {
-		l := a.members[user]
-		l.rules, l.decided = s.share(settings[user].In(roomID)), l.version
+	known := make(map[string]*localRules)
+	for _, l := range a.members {
+		if l.rules != nil {
+			known[l.rules.key] = l.rules
+		}
 	}
+	for _, user := range unknown {
+		local := settings[user].In(roomID)
+		key := local.Key()
+		if known[key] == nil {
+			known[key] = &localRules{key, local.Own(), local.Named()}
+		}
+		l := a.members[user]
+		l.rules, l.decided = known[key], l.version
+	}
+	s.audiences.Put(num, a) // it weighs more
 	return nil
 }
 
-// share returns rules of a room for all who have set this for it.
-func (s *Sender) share(settings pushrule.Settings) *sharedRules {
-	key := settings.Key()
-	if r, ok := s.rules.Get(key); ok {
-		return r
+// prepared are rules that are ready to be evaluated, for nobody in particular.
+type prepared struct {
+	*pushrule.Evaluator
+	size int
+}
+
+func (p prepared) weight() int { return 12_000 + 10*p.size }
+
+// prepare returns rules ready to be evaluated: from memory, or made anew.
+func (s *Sender) prepare(rules *localRules) (*pushrule.Evaluator, error) {
+	if p, ok := s.rules.Get(rules.key); ok {
+		return p.Evaluator, nil
 	}
-	r := &sharedRules{
-		Evaluator: pushrule.Compile(settings.Ruleset(pushrule.Default(pushrule.Nobody)), pushrule.Nobody),
-		settings:  settings, own: settings.Own(), named: settings.Named(), size: len(key),
+	e, err := rules.compile(pushrule.Nobody)
+	if err == nil {
+		s.rules.Put(rules.key, prepared{e, len(rules.key)})
 	}
-	s.rules.Put(key, r)
-	return r
+	return e, err
+}
+
+// compile makes rules ready to be evaluated for a user.
+func (r *localRules) compile(user id.UserID) (*pushrule.Evaluator, error) {
+	var settings pushrule.Settings
+	if err := json.Unmarshal([]byte(r.key), &settings); err != nil {
+		return nil, fmt.Errorf("reading push rules: %w", err)
+	}
+	return pushrule.Compile(settings.Ruleset(pushrule.Default(user)), user), nil
 }

@@ -19,6 +19,12 @@ type badge struct {
 	rooms map[room.Num]int64 // without those in which nothing is unread
 }
 
+// totals are how much is unread in all rooms, and how many calls were missed.
+type totals struct{ unread, missed int64 }
+
+// untold is what is known of who was not told any numbers.
+func untold() totals { return totals{-1, -1} }
+
 // gatherFor is how long it waits after something was read whether more is: who opens a
 // room reads all of its threads.
 const gatherFor = time.Second
@@ -58,7 +64,7 @@ func (s *Sender) clear(r *recipient) {
 			continue
 		}
 		// One that knows that nothing is unread will be told with what comes next.
-		if !t.Enabled || !t.Active || t.outlet == nil || t.clearing != nil || t.told == 0 {
+		if !t.Enabled || !t.Active || t.outlet == nil || t.clearing != nil || t.told == (totals{}) {
 			continue
 		}
 		t.clearing = time.AfterFunc(gatherFor, func() {
@@ -73,7 +79,7 @@ func (s *Sender) clear(r *recipient) {
 }
 
 // count returns how much is unread for a recipient.
-func (s *Sender) count(ctx context.Context, r *recipient) (total int64, err error) {
+func (s *Sender) count(ctx context.Context, r *recipient) (total totals, err error) {
 	r.badge.mu.Lock()
 	defer r.badge.mu.Unlock()
 	s.mu.Lock()
@@ -87,12 +93,13 @@ func (s *Sender) count(ctx context.Context, r *recipient) (total int64, err erro
 	}
 	if err != nil {
 		r.badge.known = false
-		return 0, err
+		return total, err
 	}
 	for _, n := range r.badge.rooms {
-		total += n
+		total.unread += n
 	}
-	return total, nil
+	total.missed, err = s.missed(ctx, r)
+	return total, err
 }
 
 func (s *Sender) countAll(ctx context.Context, r *recipient) error {

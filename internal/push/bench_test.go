@@ -121,13 +121,13 @@ func BenchmarkJudge(b *testing.B) {
 				b.Fatalf("the audience has %d members", len(a.members))
 			}
 			began := time.Now()
-			if _, err := c.sender.judge(ctx, e.Pos, c.room, it, a); err != nil {
+			if _, err := c.sender.judge(ctx, e.Pos, room.Num(e.Scope.Number()), c.room, it, a); err != nil {
 				b.Fatal(err)
 			}
 			b.Logf("the first time: %v", time.Since(began))
 			pos := e.Pos
 			for b.Loop() {
-				hits, err := c.sender.judge(ctx, e.Pos, c.room, it, a)
+				hits, err := c.sender.judge(ctx, e.Pos, room.Num(e.Scope.Number()), c.room, it, a)
 				if err != nil || len(hits) != members*8/10 {
 					b.Fatal(len(hits), err)
 				}

@@ -103,10 +103,11 @@ func (s *Sender) happened(ctx context.Context, e journal.Entry) error {
 	if l, ok := a.members[it.Event.Sender()]; ok {
 		s.outdate(l.recipient, num) // who speaks has read
 	}
+	s.called(it.Event, num, a)
 	if isRedacted(it.Event) {
 		return nil
 	}
-	hits, err := s.judge(ctx, e.Pos, roomID, it, a)
+	hits, err := s.judge(ctx, e.Pos, num, roomID, it, a)
 	if err != nil || len(hits) == 0 {
 		return err
 	}
@@ -151,6 +152,9 @@ func (s *Sender) enqueue(m *message, hits []hit) {
 	defer s.mu.Unlock()
 	for _, h := range hits {
 		h.outdate(m.room)
+		if m.event.Type() == "m.call.invite" {
+			h.rings(m)
+		}
 		for _, t := range h.targets {
 			if t.Enabled && t.Active && t.pos < m.pos && t.last < m.pos && t.outlet != nil {
 				s.put(t, note{m, h.result, now})

@@ -28,22 +28,22 @@ type judgement struct {
 	about     pushrule.Context
 	mentioned map[id.UserID]bool
 	// What shared rules say to who is not mentioned, and to who is.
-	others, theirs map[*sharedRules]*pushrule.Result
+	others, theirs map[*localRules]*pushrule.Result
 	named          canonjson.Value // the event, as it mentions pushrule.Nobody
 }
 
 // judge returns whom of the audience of a room an event notifies.
-func (s *Sender) judge(ctx context.Context, pos journal.Position, roomID id.RoomID, it room.Item, a *audience) ([]hit, error) {
+func (s *Sender) judge(ctx context.Context, pos journal.Position, num room.Num, roomID id.RoomID, it room.Item, a *audience) ([]hit, error) {
 	at, err := s.Rooms.At(ctx, roomID, pos)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.learn(ctx, roomID, a); err != nil {
+	if err := s.learn(ctx, num, roomID, a); err != nil {
 		return nil, err
 	}
 	j := judgement{
 		Sender: s, pos: pos, roomID: roomID, item: it, at: at, mentioned: make(map[id.UserID]bool),
-		others: make(map[*sharedRules]*pushrule.Result), theirs: make(map[*sharedRules]*pushrule.Result),
+		others: make(map[*localRules]*pushrule.Result), theirs: make(map[*localRules]*pushrule.Result),
 	}
 	if j.about, err = s.Rooms.JudgingContext(ctx, roomID, at, it, it.Event); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (j *judgement) wasIn(ctx context.Context, user id.UserID, l *listener) (boo
 func (j *judgement) of(ctx context.Context, user id.UserID, l *listener) (*pushrule.Result, error) {
 	rules, mentioned := l.rules, j.mentioned[user]
 	if !rules.named && !(mentioned && rules.own) {
-		return j.shared(rules, mentioned), nil
+		return j.shared(rules, mentioned)
 	}
 	about := j.about
 	if rules.named {
@@ -98,16 +98,19 @@ func (j *judgement) of(ctx context.Context, user id.UserID, l *listener) (*pushr
 			return nil, err
 		}
 	}
-	evaluator := rules.Evaluator
+	evaluator, err := j.prepare(rules)
 	if mentioned {
-		evaluator = pushrule.Compile(rules.settings.Ruleset(pushrule.Default(user)), user)
+		evaluator, err = rules.compile(user)
+	}
+	if err != nil {
+		return nil, err
 	}
 	result := evaluator.Evaluate(j.item.Event.JSON(), about)
 	return &result, nil
 }
 
 // shared returns what the event is to all who have the same rules.
-func (j *judgement) shared(rules *sharedRules, mentioned bool) *pushrule.Result {
+func (j *judgement) shared(rules *localRules, mentioned bool) (*pushrule.Result, error) {
 	known, e := j.others, j.item.Event.JSON()
 	if mentioned {
 		if known = j.theirs; j.named == nil {
@@ -116,12 +119,16 @@ func (j *judgement) shared(rules *sharedRules, mentioned bool) *pushrule.Result 
 		e = j.named
 	}
 	result, ok := known[rules]
-	if !ok {
-		now := rules.Evaluate(e, j.about)
-		result = &now
-		known[rules] = result
+	if ok {
+		return result, nil
 	}
-	return result
+	evaluator, err := j.prepare(rules)
+	if err != nil {
+		return nil, err
+	}
+	now := evaluator.Evaluate(e, j.about)
+	known[rules] = &now
+	return &now, nil
 }
 
 // heeded leaves out who does not want to hear of the sender of an event.

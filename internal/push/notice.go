@@ -36,6 +36,7 @@ type notification struct {
 
 type counts struct {
 	Unread *int64 `json:"unread,omitempty"`
+	Missed *int64 `json:"missed_calls,omitempty"`
 }
 
 type device struct {
@@ -51,11 +52,14 @@ func (p Pusher) device() device {
 }
 
 // notifying tells a pusher of an event.
-func notifying(p Pusher, n note, unread int64) notice {
+func notifying(p Pusher, n note, total totals) notice {
 	d := p.device()
 	w := notification{EventID: n.event.ID(), RoomID: n.roomID, Prio: priority(n)}
-	if unread > 0 {
-		w.Counts.Unread = &unread
+	if total.unread > 0 {
+		w.Counts.Unread = &total.unread
+	}
+	if total.missed > 0 {
+		w.Counts.Missed = &total.missed
 	}
 	if !p.brief() {
 		if d.Tweaks = n.result.Tweaks; d.Tweaks == nil {
@@ -69,11 +73,15 @@ func notifying(p Pusher, n note, unread int64) notice {
 	return notice{w}
 }
 
-// counting tells a pusher how much is unread. The specification leaves out numbers
+// counting tells a pusher how much is unread now, and was before. The specification leaves out numbers
 // that are zero; but gateways take that for nothing having been said, and the badge
 // would stay.
-func counting(p Pusher, unread int64) notice {
-	return notice{notification{Prio: "low", Counts: counts{Unread: &unread}, Devices: []device{p.device()}}}
+func counting(p Pusher, told, total totals) notice {
+	all := counts{Unread: &total.unread}
+	if told.missed > 0 || total.missed > 0 {
+		all.Missed = &total.missed
+	}
+	return notice{notification{Prio: "low", Counts: all, Devices: []device{p.device()}}}
 }
 
 // priority says whether a device is to be woken up for an event. Of what is encrypted

@@ -22,6 +22,7 @@ type recipient struct {
 	badge   badge
 	// What follows is guarded by the mu of the sender.
 	targets []*target
+	calls   []call
 	// stale are rooms of which the number of what is unread may have changed, and
 	// allStale says that it may have in all.
 	stale    map[room.Num]bool
@@ -41,7 +42,7 @@ type target struct {
 	recall   journal.Position
 	clears   bool        // the number of what is unread may have changed
 	clearing *time.Timer // until that is looked at
-	told     int64       // which number it knows, -1: nobody knows
+	told     totals      // which numbers it knows
 	running  bool        // it is being sent to
 	ready    bool        // it waits for its gateway
 	ripe     bool        // what is to be said by mail has waited for long enough
@@ -82,7 +83,7 @@ func (s *Sender) add(p Pusher) (r *recipient, fresh bool) {
 		scope := journal.UserScope(p.User)
 		s.users[p.User], s.scopes[scope] = r, append(s.scopes[scope], r)
 	}
-	t := &target{Pusher: p, owner: r, told: -1, recall: p.behind, stored: p.behind != 0}
+	t := &target{Pusher: p, owner: r, told: untold(), recall: p.behind, stored: p.behind != 0}
 	r.targets = append(r.targets, t)
 	number := handle(p.AppID, p.Key)
 	s.handles[number] = append(s.handles[number], t)

@@ -230,6 +230,41 @@ func TestWhatIsUnreadIsCountedInAllRooms(t *testing.T) {
 	})
 }
 
+func TestMissedCallsAreCounted(t *testing.T) {
+	in(t, func(s *scene) {
+		s.phone(s.bob, "bob")
+		call := func(eventType, content string, by *hstest.User) id.EventID {
+			return s.send(by, s.room, eventType, `{"call_id":"`+content+`","party_id":"p","version":"1","lifetime":60000}`)
+		}
+		counts := func(want string) {
+			t.Helper()
+			time.Sleep(5 * time.Second)
+			told := s.take()
+			if len(told) != 1 || string(told[0].Get("counts")) != want {
+				t.Errorf("got %s, want %s", told, want)
+			}
+		}
+		call("m.call.invite", "1", s.alice)
+		counts(`{"unread":1}`)
+		call("m.call.hangup", "1", s.alice)
+		counts(`{"missed_calls":1,"unread":1}`)
+		call("m.call.invite", "2", s.alice)
+		counts(`{"missed_calls":1,"unread":2}`)
+		time.Sleep(time.Minute) // nobody picks up
+		last := s.say(s.alice, "never mind")
+		counts(`{"missed_calls":2,"unread":3}`)
+		s.read(s.bob, last, "m.read")
+		counts(`{"missed_calls":0,"unread":0}`)
+		call("m.call.invite", "3", s.alice)
+		counts(`{"unread":1}`)
+		call("m.call.answer", "3", s.bob) // which is to speak, too
+		counts(`{"unread":0}`)
+		call("m.call.hangup", "3", s.alice)
+		s.say(s.alice, "bye")
+		counts(`{"unread":1}`)
+	})
+}
+
 func TestInvitesArePushed(t *testing.T) {
 	in(t, func(s *scene) {
 		s.phone(s.bob, "bob")
@@ -256,10 +291,10 @@ func TestWhatSomebodyHasSetDecides(t *testing.T) {
 	}
 	plain := func(s *scene) { s.say(s.alice, "word") }
 	mention := func(s *scene) {
-		s.send(s.alice, s.room, "m.room.message", `{"msgtype":"m.text","body":"word","m.mentions":{"user_ids":["@bob:a.test"]}}`)
+		s.send(s.alice, s.room, "m.room.message", `{"msgtype":"m.text","body":"word","m.mentions":{"user_ids":["`+string(s.bob.ID)+`"]}}`)
 	}
 	encrypted := func(s *scene) { s.send(s.alice, s.room, "m.room.encrypted", `{"ciphertext":"x"}`) }
-	for _, tt := range []struct {
+	rows := []struct {
 		name string
 		set  func(*scene)
 		do   func(*scene)
@@ -273,7 +308,7 @@ func TestWhatSomebodyHasSetDecides(t *testing.T) {
 			s.send(s.alice, s.room, "m.room.message", `{"msgtype":"m.text","body":"all","m.mentions":{"room":true}}`)
 		}, "bob 1 all"},
 		{"a keyword", rule("content", "k", `{"pattern":"word","actions":[]}`), plain, ""},
-		{"the name", rule("override", "n", `{"conditions":[{"kind":"contains_display_name"}],"actions":[]}`), func(s *scene) { s.say(s.alice, "hi bob") }, ""},
+		{"the name", rule("override", "n", `{"conditions":[{"kind":"contains_display_name"}],"actions":[]}`), func(s *scene) { s.say(s.alice, "hi "+s.bob.ID.Localpart()) }, ""},
 		{"the name, and another text", rule("override", "n", `{"conditions":[{"kind":"contains_display_name"}],"actions":[]}`), plain, "bob 1 word"},
 		{"nothing of her", rule("sender", "@alice:a.test", `{"actions":[]}`), plain, ""},
 		{"nothing of her, but a mention", rule("sender", "@alice:a.test", `{"actions":[]}`), mention, "bob 1 word"},
@@ -295,7 +330,7 @@ func TestWhatSomebodyHasSetDecides(t *testing.T) {
 			s.bob.Must("PUT", "/_matrix/client/v3/pushrules/global/override/.m.rule.master/enabled", `{"enabled":true}`)
 		}, mention, ""},
 		{"whom he ignores", func(s *scene) {
-			s.bob.Must("PUT", "/_matrix/client/v3/user/@bob:a.test/account_data/m.ignored_user_list", `{"ignored_users":{"@alice:a.test":{}}}`)
+			s.bob.Must("PUT", "/_matrix/client/v3/user/"+string(s.bob.ID)+"/account_data/m.ignored_user_list", `{"ignored_users":{"@alice:a.test":{}}}`)
 		}, mention, ""},
 		{"a pusher that is switched off", func(s *scene) {
 			s.device(s.bob, map[string]any{"org.matrix.msc3881.enabled": false}, "bob")
@@ -307,21 +342,29 @@ func TestWhatSomebodyHasSetDecides(t *testing.T) {
 		{"a room that he has left", func(s *scene) { s.bob.Must("POST", "/_matrix/client/v3/rooms/"+string(s.room)+"/leave", nil) }, plain, ""},
 		{"a locked account", func(s *scene) { s.do(s.a.Accounts().SetLocked(s.Context(), s.bob.ID, true)) }, mention, ""},
 		{"a suspended account", func(s *scene) { s.do(s.a.Accounts().SetSuspended(s.Context(), s.bob.ID, true)) }, mention, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			in(t, func(s *scene) {
-				s.phone(s.bob, "bob")
-				s.say(s.bob, "first of all") // so that rules are known when they change
-				s.take()
-				tt.set(s)
-				time.Sleep(5 * time.Second)
-				s.take()
-				tt.do(s)
-				time.Sleep(5 * time.Second)
-				s.want(tt.want)
-			})
-		})
 	}
+	in(t, func(all *scene) {
+		dave := all.a.Register("dave")
+		for i, tt := range rows {
+			s := *all
+			s.said = 1000 * (i + 1)
+			s.bob = s.a.Register(fmt.Sprint("bob", i))
+			s.room = s.create(s.alice, `{"preset":"public_chat"}`)
+			s.bob.Must("POST", "/_matrix/client/v3/join/"+string(s.room), nil)
+			dave.Must("POST", "/_matrix/client/v3/join/"+string(s.room), nil)
+			s.phone(s.bob, "bob")        // which is taken from who had it before
+			s.say(s.bob, "first of all") // so that rules are known when they change
+			s.take()
+			tt.set(&s)
+			time.Sleep(5 * time.Second)
+			s.take()
+			tt.do(&s)
+			time.Sleep(5 * time.Second)
+			if got := s.brief(s.take()); got != tt.want {
+				t.Errorf("%s: the gateway was told %q, want %q", tt.name, got, tt.want)
+			}
+		}
+	})
 }
 
 func (s *scene) do(err error) {

@@ -74,7 +74,7 @@ type Sender struct {
 	scopes    map[journal.Scope][]*recipient // by that of the user
 	handles   map[int64][]*target
 	audiences *cache.Cache[room.Num, *audience]
-	rules     *cache.Cache[string, *sharedRules]
+	rules     *cache.Cache[string, prepared]
 
 	mu      sync.Mutex // guards what follows, and all queues
 	ctx     context.Context
@@ -97,7 +97,7 @@ const (
 	// audienceMemory is how many bytes may be taken by what is known of who is to be
 	// told of which rooms, and rulesMemory by their rules.
 	audienceMemory = 32 << 20
-	rulesMemory    = 16 << 20
+	rulesMemory    = 32 << 20
 )
 
 // NewSender returns a sender. Nothing is sent before Run.
@@ -109,7 +109,7 @@ func NewSender(p Parts) *Sender {
 		Parts: p, moved: make(chan struct{}, 1),
 		users: make(map[id.UserID]*recipient), scopes: make(map[journal.Scope][]*recipient), handles: make(map[int64][]*target),
 		audiences: cache.New[room.Num](audienceMemory, (*audience).weight),
-		rules:     cache.New[string](rulesMemory, (*sharedRules).weight),
+		rules:     cache.New[string](rulesMemory, prepared.weight),
 		outlets:   make(map[string]*outlet), starved: make(map[*outlet]bool), pending: make(map[*target]bool),
 	}
 }

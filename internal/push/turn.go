@@ -178,7 +178,7 @@ func (s *Sender) sendCount(ctx context.Context, t *target) (sent bool, err error
 	if err != nil || total == told {
 		return false, faultOf(err)
 	}
-	if err := s.ask(ctx, t.Pusher, counting(t.Pusher, total)); err != nil {
+	if err := s.ask(ctx, t.Pusher, counting(t.Pusher, told, total)); err != nil {
 		return false, err
 	}
 	s.counters.counts.Add(1)
@@ -194,7 +194,7 @@ func faultOf(err error) error {
 }
 
 // tell notes what a target knows.
-func (s *Sender) tell(t *target, total int64) {
+func (s *Sender) tell(t *target, total totals) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.told = total
