@@ -192,8 +192,16 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if err := r.engine.wanted(ctx, e); err != nil {
 		return entry{}, err
 	}
-	num, err := r.engine.numbers.above(ctx, auth)
+	num, err := r.number(ctx, auth)
 	return entry{num: num, event: e, auth: auth, before: before, status: accepted, transaction: d.Transaction}, err
+}
+
+// number returns the number of an event of the room that is authorised by others. It is
+// above that of the first event that is left, as those that are not shown are told by
+// their numbers from what was purged; another node may have given that out of a later
+// block.
+func (r *live) number(ctx context.Context, auth []stateres.Num) (stateres.Num, error) {
+	return r.engine.numbers.above(ctx, append(slices.Clone(auth), r.remains.event))
 }
 
 // allow refuses an event of ours that one of the states does not allow.

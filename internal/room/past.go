@@ -218,13 +218,16 @@ func (p *past) entry(ctx context.Context, b bygone) (m entry, prev []stateres.Nu
 		return m, nil, err
 	}
 	if b.before != nil {
-		m.before = *b.before
+		if err := r.expectHeard(*b.before); err != nil {
+			return m, nil, err
+		}
+		m.before = b.before.root
 	} else if len(prev) > 0 {
 		if m.before, err = r.statesAfter(ctx, prev); err != nil {
 			return m, nil, err
 		}
 	}
-	m.num, err = r.engine.numbers.above(ctx, m.auth)
+	m.num, err = r.number(ctx, m.auth)
 	return m, prev, err
 }
 

@@ -57,17 +57,23 @@ func (n *node) begun(roomID id.RoomID) *historyPurge {
 	return h
 }
 
-// checkPresent demands that all of the present state of a room is in the database.
-func (n *node) checkPresent(roomID id.RoomID) {
-	n.t.Helper()
-	n.forgetAll()
-	n.nodes.Clear()
-	n.events.Clear()
-	now, err := n.Now(ctx, roomID)
+// checkWhole demands that all that the room refers to is in the database.
+func (t *talk) checkWhole() {
+	t.t.Helper()
+	t.forgetAll()
+	t.nodes.Clear()
+	t.events.Clear()
+	now, err := t.Now(ctx, t.roomID)
 	if err != nil {
-		n.t.Fatal(err)
+		t.t.Fatal(err)
 	}
-	n.wholeState(roomID, now.Root)
+	t.wholeState(t.roomID, now.Root)
+	left := t.items(t.roomID)
+	for _, it := range left {
+		t.wholeState(t.roomID, it.Before)
+		t.wholeState(t.roomID, it.Current)
+	}
+	t.checkAuth(left)
 }
 
 // TestWhatIsStoredAgainIsNotSwept has an append store a node again that nobody needs,
@@ -98,7 +104,7 @@ func TestWhatIsStoredAgainIsNotSwept(t *testing.T) {
 		if again := doomed - h.Nodes - n.count("SELECT count(*) FROM state_nodes WHERE pos < $1", h.left.began); again == 0 {
 			t.Error("no node was stored again that was to go")
 		}
-		n.checkPresent(roomID)
+		(&talk{node: n, roomID: roomID}).checkWhole()
 	})
 }
 
@@ -147,13 +153,7 @@ func TestPurgesBesideAppends(t *testing.T) {
 			}
 		}
 		talking.Wait()
-		talk.checkPresent(f.roomID)
-		left := talk.items(f.roomID)
-		for _, it := range left {
-			talk.wholeState(f.roomID, it.Before)
-			talk.wholeState(f.roomID, it.Current)
-		}
-		talk.checkAuth(left)
+		talk.checkWhole()
 		for range 5 { // the branches come together, and what was made of them is to go
 			talk.send(f.roomID, message(admin(0), "hello"))
 		}
