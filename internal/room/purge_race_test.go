@@ -108,6 +108,29 @@ func TestWhatIsStoredAgainIsNotSwept(t *testing.T) {
 	})
 }
 
+// TestAPurgeThatTwoNodesDoEndsWithTheLast has a purge that is under way begun once more,
+// as a node does that starts meanwhile.
+func TestAPurgeThatTwoNodesDoEndsWithTheLast(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, soon)
+		roomID := n.create(NewRoom{Preset: PublicChat})
+		first := n.begun(roomID)
+		second, _, err := start(t, db, soon).beginPurge(ctx, first.Purge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range []*historyPurge{first, second} {
+			if err := h.remove(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if busy := n.count("SELECT count(*) FROM room_remains WHERE busy"); busy != int64(1-i) {
+				t.Errorf("after the end of %d of 2 there are %d rooms of which rows are being deleted", i+1, busy)
+			}
+		}
+		(&talk{node: n, roomID: roomID}).checkWhole()
+	})
+}
+
 // TestPurgesBesideAppends has people talk and set state, on branches that part and come
 // together, so that states are made again which nobody needed any more, while the
 // history is purged again and again.
