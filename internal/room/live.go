@@ -24,6 +24,8 @@ type live struct {
 	rules  *roomver.Rules
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
+	// copy is the number of this copy of the room, from 1 on.
+	copy int64
 	// remains is what is left of the room. It does not change: of a room of which
 	// something is purged this copy is forgotten.
 	remains remains
@@ -61,7 +63,7 @@ type live struct {
 
 func newLive(g *Engine, num Num, rules *roomver.Rules) *live {
 	return &live{
-		engine: g, num: num, rules: rules, row: record{num: num, version: rules.Version},
+		engine: g, num: num, rules: rules, copy: g.copies.Add(1), row: record{num: num, version: rules.Version},
 		nodes:   &nodes{engine: g, room: num, uncommitted: make(map[statetrie.Address][]byte)},
 		pending: make(map[stateres.Num]entry), threads: make(map[id.EventID]Total),
 	}
