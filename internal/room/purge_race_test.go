@@ -1,6 +1,7 @@
 package room
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 
 	"parley/internal/store"
 	"parley/internal/store/storetest"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -29,13 +31,13 @@ func (n *node) holdCommit() (written <-chan struct{}, free chan<- struct{}) {
 	return arrived, door
 }
 
-// awaitLine waits until a transaction that changes nodes of states waits for another.
-// On SQLite transactions stand in line before they begin.
-func (n *node) awaitLine(t *testing.T) {
+// awaitLine waits until a transaction that changes a table waits for another. On SQLite
+// transactions stand in line before they begin.
+func (n *node) awaitLine(t *testing.T, table string) {
 	for waits := !onPostgres(t); !waits; runtime.Gosched() {
 		waits = n.count(`
 			SELECT count(*) FROM pg_locks w JOIN pg_locks r ON r.pid = w.pid
-			WHERE NOT w.granted AND r.relation = 'state_nodes'::regclass AND r.mode = 'RowExclusiveLock'`) > 0
+			WHERE NOT w.granted AND r.relation = $1::regclass AND r.mode = 'RowExclusiveLock'`, table) > 0
 	}
 }
 
@@ -98,13 +100,72 @@ func TestWhatIsStoredAgainIsNotSwept(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		n.awaitLine(t)
+		n.awaitLine(t, "state_nodes")
 		close(free)
 		both.Wait()
 		if again := doomed - h.Nodes - n.count("SELECT count(*) FROM state_nodes WHERE pos < $1", h.left.began); again == 0 {
 			t.Error("no node was stored again that was to go")
 		}
 		(&talk{node: n, roomID: roomID}).checkWhole()
+	})
+}
+
+// TestAnEventThatGetsItsPlaceIsNotDeleted has an event come that was known without its
+// place, after the purge has read that it may go and before it is deleted.
+func TestAnEventThatGetsItsPlaceIsNotDeleted(t *testing.T) {
+	storetest.EachKind(t, func(t *testing.T, fresh func() string) {
+		f := federate(t, rulesOf(t, "12"), fresh, 2, soon)
+		a, b := f.nodes[0], f.nodes[1]
+		first := b.sent(f.roomID, message(admin(1), "first"))
+		e := b.sent(f.roomID, message(admin(1), "second"))
+		r, err := a.room(ctx, f.roomID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stays := f.build(a, message(admin(0), "it is local"), first)
+		if _, _, err := a.storeJudged(ctx, r, map[id.EventID]*event.Event{e.ID(): e, stays.ID(): stays}); err != nil {
+			t.Fatal(err)
+		}
+		other := start(t, a.db, Options{Server: "a.test", Grace: -1}) // has later numbers
+		other.receive(first, Accepted)
+		h := other.begun(f.roomID)
+		h.KeepLocal = true
+		if err := h.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		written, free := other.holdCommit()
+		both.Go(func() {
+			err := a.db.Update(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec("UPDATE events SET relays = relays WHERE event_id = $1", stays.ID())
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-written
+		if !onPostgres(t) {
+			close(free)
+			other.receive(e, Accepted)
+		}
+		both.Go(func() {
+			for _, step := range []func(context.Context) error{h.deleteAside, h.deleteShown, h.sweep, h.end} {
+				if err := step(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if onPostgres(t) {
+			other.awaitLine(t, "events")
+			other.receive(e, Accepted)
+			close(free)
+		}
+		both.Wait()
+		if !other.shows(f.roomID, e) {
+			t.Error("it is gone")
+		}
+		(&talk{node: other, roomID: f.roomID}).checkWhole()
 	})
 }
 
