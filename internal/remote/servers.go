@@ -57,6 +57,9 @@ const (
 	mostPerServer = 16
 )
 
+// mostKept is to how many servers connections are kept that nobody uses.
+const mostKept = 200
+
 // NewServers returns one that minds the health of servers, and keeps it up to
 // date.
 func NewServers(h *Health, o ServersOptions) *Servers {
@@ -72,13 +75,15 @@ func NewServers(h *Health, o ServersOptions) *Servers {
 	}
 	s.discovery = NewDiscovery(o.Resolver, plain)
 	s.client = &http.Client{
-		Transport: &http.Transport{
-			DialTLSContext:         s.dial,
-			MaxIdleConnsPerHost:    2,
-			IdleConnTimeout:        90 * time.Second,
-			ForceAttemptHTTP2:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport: newConnections(mostKept, func() *http.Transport {
+			return &http.Transport{
+				DialTLSContext:         s.dial,
+				MaxIdleConnsPerHost:    2,
+				IdleConnTimeout:        90 * time.Second,
+				ForceAttemptHTTP2:      true,
+				MaxResponseHeaderBytes: 64 << 10,
+			}
+		}),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return s

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,10 +36,23 @@ type internet struct {
 	authority *memnet.Authority
 	records   records
 	dials     atomic.Int64
+	open      atomic.Int64 // connections of ours
+	protocol  string       // that servers speak
+}
+
+// openConn is a connection that is counted until it is closed.
+type openConn struct {
+	net.Conn
+	close func()
+}
+
+func (c openConn) Close() error {
+	c.close()
+	return c.Conn.Close()
 }
 
 func newInternet(t *testing.T) *internet {
-	return &internet{T: t, net: memnet.New(), authority: memnet.NewAuthority(), records: make(records)}
+	return &internet{T: t, net: memnet.New(), authority: memnet.NewAuthority(), records: make(records), protocol: "http/1.1"}
 }
 
 func (in *internet) key() signing.Key {
@@ -55,7 +69,12 @@ func (in *internet) asker() *remote.Servers {
 		Server: "here.test", Key: in.key(), Resolver: in.records, Roots: in.authority.Pool(), Agent: "test",
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			in.dials.Add(1)
-			return in.net.Dial(ctx, addr)
+			conn, err := in.net.Dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			in.open.Add(1)
+			return openConn{conn, sync.OnceFunc(func() { in.open.Add(-1) })}, nil
 		},
 	})
 	in.Cleanup(s.Close)
@@ -66,7 +85,7 @@ func (in *internet) asker() *remote.Servers {
 func (in *internet) serve(addr, certHost string, h http.HandlerFunc) (stop func()) {
 	l := in.net.Listen(addr)
 	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
-	config := &tls.Config{Certificates: []tls.Certificate{in.authority.Certificate(certHost)}, NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{Certificates: []tls.Certificate{in.authority.Certificate(certHost)}, NextProtos: []string{in.protocol}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -356,4 +375,33 @@ func TestASlowServerHasFewOfThePlaces(t *testing.T) {
 			t.Errorf("%d requests at once", most.Load())
 		}
 	})
+}
+
+// TestConnectionsThatNobodyUsesAreBounded asks many servers, each once.
+func TestConnectionsThatNobodyUsesAreBounded(t *testing.T) {
+	const servers, most = 230, 200
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		t.Run(protocol, func(t *testing.T) {
+			in := newInternet(t)
+			in.protocol = protocol
+			asker := in.asker()
+			for i := range servers {
+				name := fmt.Sprintf("s%d.test", i)
+				in.serve(name+":8448", name, answer(200, `{}`))
+				if _, err := asker.Do(t.Context(), ask(id.ServerName(name))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for in.open.Load() > most {
+				runtime.Gosched() // they are closed beside
+			}
+			if in.open.Load() < most {
+				t.Errorf("%d connections are open", in.open.Load())
+			}
+			dials := in.dials.Load()
+			if _, err := asker.Do(t.Context(), ask(id.ServerName(fmt.Sprintf("s%d.test", servers-1)))); err != nil || in.dials.Load() != dials {
+				t.Errorf("a connection was made anew, %v", err)
+			}
+		})
+	}
 }

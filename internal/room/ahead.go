@@ -79,7 +79,7 @@ func (r *live) readAhead(ctx context.Context, events []*event.Event) (*readahead
 // findEvents adds those of some events that a room has.
 func findEvents(tx *store.Tx, room Num, ids []id.EventID, all map[id.EventID]found) error {
 	in, list := tx.In(2, ids)
-	for row, err := range tx.Query("SELECT event_id, event, before IS NULL AND place IS NULL FROM events WHERE room = $1 AND event_id "+in, room, list) {
+	for row, err := range tx.Query("SELECT event_id, event, "+isOutlier+" FROM events WHERE room = $1 AND event_id "+in, room, list) {
 		if err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (r *live) readAuth(tx *store.Tx, events []*event.Event, all map[id.EventID]
 				continue
 			}
 			_, loaded := r.engine.events.Get(n)
-			if _, known := r.engine.graph.Get(n); !loaded || !known {
+			if _, known := r.recall(n); !loaded || !known {
 				missing = append(missing, n)
 			}
 		}
@@ -113,7 +113,7 @@ func (r *live) readAuth(tx *store.Tx, events []*event.Event, all map[id.EventID]
 	}
 	slices.Sort(missing)
 	in, list := tx.In(1, slices.Compact(missing))
-	for row, err := range tx.Query("SELECT event, event_id, json, status, auth, before, follows FROM events WHERE event "+in, list) {
+	for row, err := range tx.Query("SELECT event, event_id, json, status, auth, before, follows, "+isOutlier+" FROM events WHERE event "+in, list) {
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (r *live) readAuth(tx *store.Tx, events []*event.Event, all map[id.EventID]
 		var eventID id.EventID
 		var k known
 		var json, auth, follows []byte
-		if err := row.Scan(&n, &eventID, &json, &k.status, &auth, &k.before, &follows); err != nil {
+		if err := row.Scan(&n, &eventID, &json, &k.status, &auth, &k.before, &follows, &k.outlier); err != nil {
 			return err
 		}
 		e, err := event.Load(json, eventID, r.rules)
@@ -135,7 +135,7 @@ func (r *live) readAuth(tx *store.Tx, events []*event.Event, all map[id.EventID]
 			return err
 		}
 		r.engine.events.Put(n, e)
-		r.engine.graph.Put(n, k)
+		r.keep(n, k)
 	}
 	return nil
 }

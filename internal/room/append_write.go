@@ -104,7 +104,7 @@ func (a appended) show(items []Item) {
 	r := a.room
 	for _, m := range a.entries {
 		if m.outlier {
-			r.engine.placed(m)
+			r.placed(m)
 		}
 		if m.status != accepted {
 			continue // nobody can
@@ -132,9 +132,11 @@ func (a appended) show(items []Item) {
 }
 
 // placed changes what is in memory of an event that was an outlier.
-func (g *Engine) placed(m entry) {
-	g.graph.Change(m.num, func(known) known { return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows} })
-	g.items.Change(m.num, func(it Item) Item {
+func (r *live) placed(m entry) {
+	r.engine.graph.Change(graphKey{m.num, r.copy}, func(known) known {
+		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}
+	})
+	r.engine.items.Change(m.num, func(it Item) Item {
 		now := m.item(it.Pos)
 		if now.Transaction = it.Transaction; it.Event != nil {
 			now.Event = it.Event // redacted, if it was

@@ -63,6 +63,10 @@ func (g *Engine) arrive(ctx context.Context, a arrival) (Sent, error) {
 			return g.takeJoin(ctx, a.from, a.join)
 		}
 		sent, err := g.settleIn(ctx, a)
+		if errors.Is(err, ErrMissing) {
+			err = mxerr.New(mxerr.LimitExceeded, "What this server had of room %s is being deleted", roomID).
+				With("retry_after_ms", g.purges.pause.Milliseconds()).Wrap(err)
+		}
 		if !errors.Is(err, errConflict) {
 			return sent, err
 		}
@@ -89,10 +93,11 @@ func (g *Engine) settleIn(ctx context.Context, a arrival) (Sent, error) {
 	if err != nil {
 		return Sent{}, err
 	}
-	to := foundation{place: arrivalPlace(r), members: a.state.members, partial: a.partial, from: a.from}
-	if to.root, err = a.state.trie(ctx); err != nil {
+	state, err := a.state.trie(ctx)
+	if err != nil {
 		return Sent{}, err
 	}
+	to := foundation{root: state.root, place: arrivalPlace(r), members: a.state.members, partial: a.partial, from: a.from}
 	if to.auth, err = r.admits(ctx, to.root, a); err != nil {
 		return Sent{}, err
 	}
@@ -173,7 +178,7 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to foundation) (a 
 		r.row.whole = notWhole
 	}
 	made := entry{event: join, before: to.root, status: accepted, gap: join.PrevEvents(), auth: to.auth}
-	if made.num, err = r.engine.numbers.above(ctx, made.auth); err == nil {
+	if made.num, err = r.number(ctx, made.auth); err == nil {
 		made, err = r.follow(ctx, made, nil, nil)
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"parley/internal/statetrie"
 	"parley/matrix/event"
 	"parley/matrix/id"
 )
@@ -148,7 +147,7 @@ type bygone struct {
 	event *event.Event
 	// before is the state before it by the word of another server, nil if it follows
 	// from the events that it follows.
-	before *statetrie.Root
+	before *heardState
 	// unsure is as of a gap.
 	unsure bool
 }
@@ -286,11 +285,11 @@ func (f *backfill) prepare(ctx context.Context, e *event.Event, kept map[id.Even
 	if !f.ask() {
 		return p, false, nil
 	}
-	root, whole, err := f.stateAt(ctx, e)
+	before, whole, err := f.stateAt(ctx, e)
 	if err != nil {
 		return p, false, ctx.Err()
 	}
-	p.before, p.unsure = &root, !whole
+	p.before, p.unsure = &before, !whole
 	return p, true, nil
 }
 

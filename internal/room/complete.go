@@ -7,7 +7,6 @@ import (
 
 	"parley/internal/errand"
 	"parley/internal/journal"
-	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/id"
@@ -105,7 +104,7 @@ func (g *Engine) givePartialUp(ctx context.Context, r *live) error {
 
 // wholeState is the state before a join with all its members.
 type wholeState struct {
-	root    statetrie.Root
+	heardState
 	members handedMembers
 }
 

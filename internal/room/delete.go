@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"parley/internal/journal"
@@ -218,41 +219,85 @@ func (g *Engine) localMembers(ctx context.Context, room Num) (list []localMember
 	return list, nil
 }
 
+// An Evictee is a local user who is about to be made to leave.
+type Evictee struct {
+	User id.UserID `json:"user"`
+	// Member says that the user is a member, and not only invited.
+	Member bool `json:"member,omitempty"`
+}
+
+// evictAtOnce is how many users are noted before they are made to leave.
+const evictAtOnce = 100
+
 // evict makes the local users leave, and invites those to the new room who were
-// members.
+// members. Who is about to leave is noted before, since of those who have left nobody
+// can tell afterwards why.
 func (g *Engine) evict(ctx context.Context, p *Purge, num Num) error {
 	members, err := g.localMembers(ctx, num)
 	if err != nil {
 		return err
 	}
+	inside := make(map[id.UserID]bool)
+	var all []Evictee
+	for _, m := range members {
+		if m.inside() {
+			inside[m.user] = true
+			all = append(all, Evictee{m.user, m.membership == event.MembershipJoin})
+		}
+	}
 	p.Stuck = nil
-	for i, m := range members {
-		if !m.inside() {
-			continue
-		}
-		leave := Move{Sender: m.user, Target: m.user}.draft(event.MembershipLeave)
-		leave.evicts = true
-		_, err := g.Send(ctx, p.Room, leave)
-		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
-			p.Stuck = append(p.Stuck, m.user)
-			continue
-		}
-		if err != nil {
+	if err := g.evictNoted(ctx, p, inside); err != nil { // what a crash has interrupted
+		return err
+	}
+	for noted := range slices.Chunk(all, evictAtOnce) {
+		p.Leaving = slices.DeleteFunc(noted, func(e Evictee) bool { return !inside[e.User] })
+		if err := g.savePurge(ctx, p); err != nil {
 			return err
 		}
-		p.Members = append(p.Members, m.user)
-		if p.NewRoom != "" && m.membership == event.MembershipJoin && m.user != p.Deletion.Creator {
-			if err := g.inviteTo(ctx, p, m.user); err != nil {
-				return err
-			}
-		}
-		if i%100 == 99 {
-			if err := g.savePurge(ctx, p); err != nil {
-				return err
-			}
+		if err := g.evictNoted(ctx, p, inside); err != nil {
+			return err
 		}
 	}
 	return g.savePurge(ctx, p)
+}
+
+// evictNoted makes those leave who are noted, unless they are out already.
+func (g *Engine) evictNoted(ctx context.Context, p *Purge, inside map[id.UserID]bool) error {
+	for len(p.Leaving) > 0 {
+		e := p.Leaving[0]
+		stuck, err := g.evictOne(ctx, p, e, inside[e.User])
+		if err != nil {
+			return err
+		}
+		delete(inside, e.User)
+		p.Leaving = p.Leaving[1:]
+		if stuck {
+			p.Stuck = append(p.Stuck, e.User)
+		} else {
+			p.Members = append(p.Members, e.User)
+		}
+	}
+	return nil
+}
+
+// evictOne makes a user leave who is inside, and invites who was a member. It reports
+// whether the user could not be made to leave.
+func (g *Engine) evictOne(ctx context.Context, p *Purge, e Evictee, inside bool) (stuck bool, err error) {
+	if inside {
+		leave := Move{Sender: e.User, Target: e.User}.draft(event.MembershipLeave)
+		leave.evicts = true
+		_, err := g.Send(ctx, p.Room, leave)
+		if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if p.NewRoom == "" || !e.Member || e.User == p.Deletion.Creator {
+		return false, nil
+	}
+	return false, g.inviteTo(ctx, p, e.User)
 }
 
 func (g *Engine) inviteTo(ctx context.Context, p *Purge, user id.UserID) error {

@@ -97,6 +97,8 @@ type Engine struct {
 	// mayDecline is that of the options.
 	mayDecline func(context.Context, id.RoomID, id.UserID) error
 
+	// copies is how many rooms were brought into memory.
+	copies atomic.Int64
 	// created is when the last room was created, see creationTime.
 	created atomic.Int64
 
@@ -106,7 +108,7 @@ type Engine struct {
 	nodes  *cache.Cache[nodeKey, []byte]
 	events *cache.Cache[stateres.Num, *event.Event]
 	items  *cache.Cache[stateres.Num, Item]
-	graph  *cache.Cache[stateres.Num, known]
+	graph  *cache.Cache[graphKey, known]
 	reads  *cache.Cache[readKey, readState]
 	// notified is what notifies users whose rules say something else of each event.
 	notified *cache.Cache[readKey, notes]
@@ -180,7 +182,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		now:       o.Now,
 		nodes:     cache.New[nodeKey](o.Memory/4, func(b []byte) int { return len(b) + 100 }),
 		events:    cache.New[stateres.Num](o.Memory/8, func(e *event.Event) int { return len(e.JSON()) + 700 }),
-		graph:     cache.New[stateres.Num](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
+		graph:     cache.New[graphKey](o.Memory/32, func(k known) int { return 180 + 8*(len(k.auth)+len(k.follows)) }),
 		items:     cache.New[stateres.Num](o.Memory/4, Item.weight),
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		servers:   cache.New[Num](o.Memory/16, servers.weight),

@@ -118,7 +118,7 @@ func (x *gathering) whole(ctx context.Context, p partial) (w wholeState, err err
 	if err := x.sameRoom(ctx); err != nil {
 		return w, err
 	}
-	if w.root, err = x.trie(ctx); err != nil {
+	if w.heardState, err = x.trie(ctx); err != nil {
 		return w, err
 	}
 	w.members, x.state = x.members, nil
@@ -129,15 +129,20 @@ func (x *gathering) whole(ctx context.Context, p partial) (w wholeState, err err
 	return w, g.storeMemberRows(ctx, x.live, w.members.list, p.place-1, insertMembershipsBefore(joined))
 }
 
-// trie stores the trie of the state.
-func (x *gathering) trie(ctx context.Context) (statetrie.Root, error) {
-	return x.engine.storeTrie(ctx, x.live, func(yield func(statetrie.Entry) bool) {
+// trie stores the trie of the state, unless something was purged since it was begun to be
+// gathered: what is known by its number may be gone.
+func (x *gathering) trie(ctx context.Context) (heardState, error) {
+	state, err := x.engine.storeTrie(ctx, x.live, func(yield func(statetrie.Entry) bool) {
 		for t, n := range x.state {
 			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(n)}) {
 				return
 			}
 		}
 	})
+	if err != nil {
+		return state, err
+	}
+	return state, x.live.expectHeard(state)
 }
 
 // discard deletes what was stored, if it was for a room that was not there and has not

@@ -172,13 +172,20 @@ func (h *historyPurge) firstLeft(b *journal.Batch, left remains) (remains, error
 	return first, err
 }
 
-// end says that all is done.
+// end says that all is done. If another node does the same purge, and has begun later,
+// it is that which ends it: until then rows may go.
 func (h *historyPurge) end(ctx context.Context) error {
 	for range attempts {
 		_, err := h.changeRemains(ctx, h.Room, h.num, func(_ *journal.Batch, left remains) (remains, error) {
+			if left.began != h.left.began {
+				return left, errNothing
+			}
 			left.busy = false
 			return left, nil
 		})
+		if errors.Is(err, errNothing) {
+			return nil
+		}
 		if !errors.Is(err, errConflict) {
 			return err
 		}

@@ -84,10 +84,10 @@ func (h *historyPurge) deleteEvents(ctx context.Context, next func(*store.Tx, in
 }
 
 // dispose deletes those events that are not needed. Of the others, the states
-// before and after them are not known any more.
+// before and after them are not known any more. One that had no place when it was read
+// may have got one since: on PostgreSQL an append may commit in between.
 func (h *historyPurge) dispose(tx *store.Tx, list []doomed) (gone int64, err error) {
 	var out, stay []stateres.Num
-	var bytes int64
 	for _, d := range list {
 		_, needed := h.needed[d.num]
 		switch {
@@ -96,17 +96,29 @@ func (h *historyPurge) dispose(tx *store.Tx, list []doomed) (gone int64, err err
 			stay = append(stay, d.num)
 		default:
 			out = append(out, d.num)
-			bytes += d.size
-			if err := h.disposeRelations(tx, d); err != nil {
-				return 0, err
-			}
 		}
 	}
+	const before = " AND (place IS NULL OR place < $2)"
 	in, arg := tx.In(1, stay)
-	if _, err := tx.Exec("UPDATE events SET before = NULL, current = NULL WHERE event "+in, arg); err != nil {
+	if _, err := tx.Exec("UPDATE events SET before = NULL, current = NULL WHERE event "+in+before, arg, h.left.place); err != nil {
 		return 0, err
 	}
-	return int64(len(out)), deleteEvents(tx, h.num, out, bytes)
+	in, arg = tx.In(1, out)
+	deleted, err := store.List[stateres.Num](tx, "DELETE FROM events WHERE event "+in+before+" RETURNING event", arg, h.left.place)
+	if err != nil {
+		return 0, err
+	}
+	var bytes int64
+	for _, d := range list {
+		if !slices.Contains(deleted, d.num) {
+			continue
+		}
+		bytes += d.size
+		if err := h.disposeRelations(tx, d); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(deleted)), countGone(tx, h.num, int64(len(deleted)), bytes)
 }
 
 // disposeRelations deletes what else there is of an event.

@@ -24,6 +24,8 @@ type live struct {
 	rules  *roomver.Rules
 	// id is set when the room is created, before anybody else knows of it.
 	id id.RoomID
+	// copy is the number of this copy of the room, from 1 on.
+	copy int64
 	// remains is what is left of the room. It does not change: of a room of which
 	// something is purged this copy is forgotten.
 	remains remains
@@ -61,7 +63,7 @@ type live struct {
 
 func newLive(g *Engine, num Num, rules *roomver.Rules) *live {
 	return &live{
-		engine: g, num: num, rules: rules, row: record{num: num, version: rules.Version},
+		engine: g, num: num, rules: rules, copy: g.copies.Add(1), row: record{num: num, version: rules.Version},
 		nodes:   &nodes{engine: g, room: num, uncommitted: make(map[statetrie.Address][]byte)},
 		pending: make(map[stateres.Num]entry), threads: make(map[id.EventID]Total),
 	}
@@ -192,8 +194,16 @@ func (r *live) draw(ctx context.Context, d Draft, before statetrie.Root, prev []
 	if err := r.engine.wanted(ctx, e); err != nil {
 		return entry{}, err
 	}
-	num, err := r.engine.numbers.above(ctx, auth)
+	num, err := r.number(ctx, auth)
 	return entry{num: num, event: e, auth: auth, before: before, status: accepted, transaction: d.Transaction}, err
+}
+
+// number returns the number of an event of the room that is authorised by others. It is
+// above that of the first event that is left, as those that are not shown are told by
+// their numbers from what was purged; another node may have given that out of a later
+// block.
+func (r *live) number(ctx context.Context, auth []stateres.Num) (stateres.Num, error) {
+	return r.engine.numbers.above(ctx, append(slices.Clone(auth), r.remains.event))
 }
 
 // allow refuses an event of ours that one of the states does not allow.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"parley/internal/remote"
-	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -294,12 +293,26 @@ func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
 	if failed != nil || len(lacked) == 0 {
 		return 0, errors.Join(err, failed) // of what authorises it
 	}
-	before, whole, err := f.stateAt(ctx, e)
-	if err != nil {
-		return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
+	return f.behindGap(ctx, e, lacked)
+}
+
+// mostOutdated is how often a state is fetched because something was purged meanwhile.
+const mostOutdated = 3
+
+// behindGap takes in an event which follows some that cannot be had, after the state
+// before it.
+func (f filling) behindGap(ctx context.Context, e *event.Event, lacked []id.EventID) (outcome Outcome, err error) {
+	for range mostOutdated {
+		before, whole, err := f.stateAt(ctx, e)
+		if err != nil {
+			return 0, fmt.Errorf("fetching the state before %s from %s: %w", e.ID(), f.server, err)
+		}
+		behind := gap{before: before, missing: lacked, unsure: !whole || f.server != e.Sender().Server()}
+		if outcome, _, err = f.receiveAsking(ctx, e, behind); !errors.Is(err, errOutdated) {
+			return outcome, err
+		}
 	}
-	outcome, _, err = f.receiveAsking(ctx, e, gap{before: before, missing: lacked, unsure: !whole || f.server != e.Sender().Server()})
-	return outcome, err
+	return 0, fmt.Errorf("receiving %s: %w", e.ID(), errOutdated)
 }
 
 // lacks returns which of some events a room does not have, or not in a place.
@@ -424,21 +437,21 @@ func (g *Engine) knownOutliers(ctx context.Context, r *live, ids []id.EventID) (
 
 // stateAt fetches the state before an event and stores it. It is not whole if some
 // of its events could not be had.
-func (f filling) stateAt(ctx context.Context, e *event.Event) (root statetrie.Root, whole bool, err error) {
+func (f filling) stateAt(ctx context.Context, e *event.Event) (before heardState, whole bool, err error) {
 	r, err := f.room(ctx, e.RoomID())
 	if err != nil {
-		return root, false, err
+		return before, false, err
 	}
 	ids, chain, err := f.elsewhere.StateIDs(ctx, f.server, e.RoomID(), e.ID())
 	if err != nil {
-		return root, false, unanswered(err)
+		return before, false, unanswered(err)
 	}
 	if err := f.fetchEvents(ctx, e, slices.Concat(chain, ids)); err != nil {
-		return root, false, err
+		return before, false, err
 	}
 	known, err := f.knownOutliers(ctx, r, ids)
 	if err != nil {
-		return root, false, err
+		return before, false, err
 	}
 	state := make(map[event.Tuple]*event.Event)
 	whole = true
@@ -450,7 +463,7 @@ func (f filling) stateAt(ctx context.Context, e *event.Event) (root statetrie.Ro
 		}
 		t, ok := o.event.Tuple()
 		if other := state[t]; other != nil && other.ID() != eventID {
-			return root, false, fmt.Errorf("%s says two things about %s %q before %s", f.server, t.Type, t.StateKey, e.ID())
+			return before, false, fmt.Errorf("%s says two things about %s %q before %s", f.server, t.Type, t.StateKey, e.ID())
 		}
 		if ok {
 			state[t] = o.event
@@ -459,11 +472,11 @@ func (f filling) stateAt(ctx context.Context, e *event.Event) (root statetrie.Ro
 	nums := make(map[id.EventID]stateres.Num)
 	for chunk := range slices.Chunk(ids, chainStep) {
 		if err := f.numsOf(ctx, r, chunk, nums); err != nil {
-			return root, false, err
+			return before, false, err
 		}
 	}
-	root, err = f.storeState(ctx, r, state, nums)
-	return root, whole, err
+	before, err = f.storeState(ctx, r, state, nums)
+	return before, whole, err
 }
 
 // fetchEvents fetches what the room lacks of the events that a state before an

@@ -365,3 +365,18 @@ func TestTwoOfAServerArriveAtOnce(t *testing.T) {
 		same(t, roomID, a, b)
 	})
 }
+
+// TestWhatAnotherNodePlacesIsNoOutlier has one node of a server put an event into its
+// place of which another has read that the place is not known, and that receive an event
+// which follows it.
+func TestWhatAnotherNodePlacesIsNoOutlier(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		other := start(t, b.db, Options{Server: "b.test", Keys: n, Elsewhere: n})
+		levels := a.stateEvent(roomID, event.TypePowerLevels, "")
+		hello := message(admin(0), "hello")
+		other.receiveAll(a.sent(roomID, hello)) // the levels authorise it
+		b.fillAll(roomID)
+		f := &federation{t: t, rules: levels.Rules(), roomID: roomID}
+		other.receive(f.build(a, message(admin(0), "after the levels"), levels), Accepted)
+	})
+}

@@ -3,10 +3,9 @@ package room
 import (
 	"context"
 	"fmt"
-	"iter"
+	"maps"
 	"slices"
 
-	"parley/internal/statetrie"
 	"parley/internal/store"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
@@ -159,6 +158,9 @@ func (g *Engine) storeOutliers(ctx context.Context, r *live, events []outlier) (
 	if len(fresh) == 0 {
 		return nums, nil
 	}
+	if err := g.expectCited(ctx, r, fresh, nums); err != nil {
+		return nil, err
+	}
 	first, err := reserveNumbers(ctx, g.db, "event", int64(len(fresh)))
 	if err != nil {
 		return nil, err
@@ -179,6 +181,22 @@ func (g *Engine) storeOutliers(ctx context.Context, r *live, events []outlier) (
 		}
 	}
 	return nums, nil
+}
+
+// expectCited refuses events that are authorised by what is about to be deleted.
+func (g *Engine) expectCited(ctx context.Context, r *live, fresh []outlier, nums map[id.EventID]stateres.Num) error {
+	cited := make(map[stateres.Num]bool)
+	for _, o := range fresh {
+		for _, eventID := range o.event.AuthEvents() {
+			if n := nums[eventID]; n != 0 {
+				cited[n] = true
+			}
+		}
+	}
+	if _, err := g.expectStays(ctx, r.num, slices.Collect(maps.Keys(cited))); err != nil {
+		return fmt.Errorf("storing %d events of %s: %w", len(fresh), r.id, err)
+	}
+	return nil
 }
 
 // numsOf notes the numbers of those of some events that a room has.
@@ -214,38 +232,4 @@ func (o outlier) row(r *live, nums map[id.EventID]stateres.Num) []any {
 		nums[o.event.ID()], r.num, o.event.ID(), nil, nil, o.status, nil, nil, false, nil,
 		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(auth), nil, o.event.WithUnsigned(nil).JSON(), nil, nil, false,
 	}
-}
-
-// storeState stores the trie of a state, in pieces.
-func (g *Engine) storeState(ctx context.Context, r *live, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) (statetrie.Root, error) {
-	return g.storeTrie(ctx, r, func(yield func(statetrie.Entry) bool) {
-		for t, e := range state {
-			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(nums[e.ID()])}) {
-				return
-			}
-		}
-	})
-}
-
-func (g *Engine) storeTrie(ctx context.Context, r *live, entries iter.Seq[statetrie.Entry]) (statetrie.Root, error) {
-	n := &nodes{engine: g, room: r.num, uncommitted: make(map[statetrie.Address][]byte)}
-	root, err := statetrie.Build(ctx, n, entries)
-	if err != nil {
-		return root, fmt.Errorf("building the state of %s: %w", r.id, err)
-	}
-	pos := g.journal.Head()
-	for chunk := range slices.Chunk(n.fresh, chainStep) {
-		err := g.db.Update(ctx, func(tx *store.Tx) error {
-			rows := make([][]any, len(chunk))
-			for i, node := range chunk {
-				rows[i] = []any{r.num, node.Address, node.Bytes, pos}
-			}
-			return tx.QueueAll(insertNodes, rows)
-		})
-		if err != nil {
-			return root, fmt.Errorf("storing the state of %s: %w", r.id, err)
-		}
-	}
-	n.settled(n.fresh)
-	return root, nil
 }

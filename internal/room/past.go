@@ -67,6 +67,9 @@ func (r *live) putPast(ctx context.Context, h hole, list []bygone) (a appended, 
 	if err := p.look(ctx); err != nil {
 		return a, nil, nil, err
 	}
+	if err := p.compare(ctx, list); err != nil {
+		return a, nil, nil, err
+	}
 	if h.island {
 		space := h.place - p.earlier.Place
 		if space < int64(4*len(list)) {
@@ -112,6 +115,7 @@ type past struct {
 	room *live
 	hole
 	earlier, behind Item // around the gap; there need not be an earlier one
+	ground          ground
 	entries         []entry
 	left            hole         // what is missing afterwards, nothing if missing is nil
 	handed          []id.EventID // what turned out to be missing in the earlier gap
@@ -218,13 +222,16 @@ func (p *past) entry(ctx context.Context, b bygone) (m entry, prev []stateres.Nu
 		return m, nil, err
 	}
 	if b.before != nil {
-		m.before = *b.before
+		if err := r.expectHeard(*b.before); err != nil {
+			return m, nil, err
+		}
+		m.before = b.before.root
 	} else if len(prev) > 0 {
 		if m.before, err = r.statesAfter(ctx, prev); err != nil {
 			return m, nil, err
 		}
 	}
-	m.num, err = r.engine.numbers.above(ctx, m.auth)
+	m.num, err = r.number(ctx, m.auth)
 	return m, prev, err
 }
 

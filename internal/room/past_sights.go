@@ -59,26 +59,100 @@ func (p *past) show(ctx context.Context, m *entry, prev []stateres.Num) (err err
 
 // see notes what a change of the state means for who may see what.
 func (p *past) see(ctx context.Context, c statetrie.Change, place int64) error {
-	visibility := c.Type == event.TypeHistoryVisibility && c.StateKey == ""
+	s, ok, err := sightOf(c, func(n stateres.Num) (*event.Event, error) { return p.room.eventOrNil(ctx, n) })
+	if ok && err == nil {
+		s.place = place
+		p.sights = append(p.sights, s)
+	}
+	return err
+}
+
+// sightOf is what a change of the state means for who may see what, without its place;
+// ok is false if nothing.
+func sightOf(c statetrie.Change, read func(stateres.Num) (*event.Event, error)) (s pastSight, ok bool, err error) {
+	visibility := isVisibility(c.Key)
 	if !visibility && (c.Type != event.TypeMember || !isUser(c.StateKey)) {
+		return s, false, nil
+	}
+	e, err := read(stateres.Num(c.New))
+	if err != nil {
+		return s, false, err
+	}
+	if s.event = stateres.Num(c.New); visibility {
+		s.value = string(VisibilityOf(e))
+		return s, true, nil
+	}
+	s.user, s.value = id.UserID(c.StateKey), event.MembershipLeave
+	if e == nil {
+		s.event = stateres.Num(c.Old)
+	} else if m := e.Membership(); m != "" {
+		s.value = m
+	}
+	return s, true, nil
+}
+
+func isVisibility(k statetrie.Key) bool {
+	return k == statetrie.Key{Type: event.TypeHistoryVisibility}
+}
+
+// A ground is what a state means for local users that is, about, the one before the first
+// event: how it differs from what is shown before the gap. All of it is in the database,
+// so that it can be found out while others use the room.
+type ground struct {
+	root  statetrie.Root
+	turns map[statetrie.Key]groundTurn
+}
+
+// A groundTurn is what a piece of state was before the gap, and what that means which it is in
+// the ground.
+type groundTurn struct {
+	was   uint64
+	sight pastSight
+}
+
+// compare finds out what is known of the ground before others have to wait.
+func (p *past) compare(ctx context.Context, list []bygone) error {
+	p.ground = ground{root: p.earlier.Current, turns: make(map[statetrie.Key]groundTurn)}
+	if len(list) > 0 && list[0].before != nil {
+		p.ground.root = list[0].before.root
+	}
+	if p.ground.root == p.earlier.Current {
 		return nil
 	}
-	e, err := p.room.eventOrNil(ctx, stateres.Num(c.New))
+	g, nodes := p.room.engine, p.room.engine.committed(p.room.num)
+	members, err := g.localMembers(ctx, p.room.num)
 	if err != nil {
 		return err
 	}
-	s := pastSight{place: place, event: stateres.Num(c.New)}
-	if visibility {
-		s.value = string(VisibilityOf(e))
-	} else {
-		s.user, s.value = id.UserID(c.StateKey), event.MembershipLeave
-		if e == nil {
-			s.event = stateres.Num(c.Old)
-		} else if m := e.Membership(); m != "" {
-			s.value = m
+	keys := []statetrie.Key{{Type: event.TypeHistoryVisibility}}
+	for _, m := range members {
+		keys = append(keys, statetrie.Key{Type: event.TypeMember, StateKey: string(m.user)})
+	}
+	for _, key := range keys {
+		was, err := statetrie.Get(ctx, nodes, p.earlier.Current, key)
+		if err != nil {
+			return err
+		}
+		is, err := statetrie.Get(ctx, nodes, p.ground.root, key)
+		if err != nil {
+			return err
+		}
+		if was == is {
+			continue
+		}
+		s, ok, err := sightOf(statetrie.Change{Key: key, Old: was, New: is}, func(n stateres.Num) (*event.Event, error) {
+			if n == 0 {
+				return nil, nil
+			}
+			return g.event(ctx, n, p.room.rules)
+		})
+		if err != nil {
+			return err
+		}
+		if ok {
+			p.ground.turns[key] = groundTurn{was, s}
 		}
 	}
-	p.sights = append(p.sights, s)
 	return nil
 }
 
@@ -86,33 +160,45 @@ func (p *past) see(ctx context.Context, c statetrie.Change, place int64) error {
 // means for local users. What it means for others would be too much, and only hides
 // from them what they have themselves.
 func (p *past) begin(ctx context.Context, root statetrie.Root) error {
-	r := p.room
-	keys := []statetrie.Key{{Type: event.TypeHistoryVisibility}}
-	members, err := r.engine.localMembers(ctx, r.num)
+	place := p.place - 1
+	for c, err := range statetrie.Diff(ctx, p.room.nodes, p.ground.root, root) {
+		if err != nil {
+			return fmt.Errorf("comparing states of %s: %w", p.room.id, err)
+		}
+		if local := c.Type == event.TypeMember && isUser(c.StateKey) && id.UserID(c.StateKey).Server() == p.room.engine.server; !local && !isVisibility(c.Key) {
+			continue
+		}
+		if t, ok := p.ground.turns[c.Key]; ok {
+			c.Old = t.was
+			delete(p.ground.turns, c.Key)
+		}
+		if c.Old == c.New {
+			continue
+		}
+		if err := p.see(ctx, c, place); err != nil {
+			return err
+		}
+	}
+	p.sights = slices.Grow(p.sights, len(p.ground.turns))
+	for _, t := range p.ground.turns {
+		t.sight.place = place
+		p.sights = append(p.sights, t.sight)
+	}
+	return p.beginVisibility(ctx, root, place)
+}
+
+// beginVisibility notes what the visibility is, if there is nothing earlier: by what is
+// stored it need not be that.
+func (p *past) beginVisibility(ctx context.Context, root statetrie.Root, place int64) error {
+	if p.earlier.Event != nil || slices.ContainsFunc(p.sights, func(s pastSight) bool { return s.user == "" }) {
+		return nil
+	}
+	key := statetrie.Key{Type: event.TypeHistoryVisibility}
+	n, err := statetrie.Get(ctx, p.room.nodes, root, key)
 	if err != nil {
 		return err
 	}
-	for _, m := range members {
-		keys = append(keys, statetrie.Key{Type: event.TypeMember, StateKey: string(m.user)})
-	}
-	for _, key := range keys {
-		was, err := statetrie.Get(ctx, r.nodes, p.earlier.Current, key)
-		if err != nil {
-			return err
-		}
-		is, err := statetrie.Get(ctx, r.nodes, root, key)
-		if err != nil {
-			return err
-		}
-		// Without anything earlier a visibility is stored that need not be that.
-		if was == is && (p.earlier.Event != nil || key.Type == event.TypeMember) {
-			continue
-		}
-		if err := p.see(ctx, statetrie.Change{Key: key, Old: was, New: is}, p.place-1); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.see(ctx, statetrie.Change{Key: key, Old: n, New: n}, place)
 }
 
 // join notes, in the place in front of the event behind the gap, how what is shown

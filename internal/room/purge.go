@@ -58,9 +58,10 @@ type PurgeTask struct {
 	Before    int64 `json:"before,omitempty"`
 	KeepLocal bool  `json:"keep_local,omitempty"`
 
-	// Members are the local users who were made to leave, and Stuck those who could
-	// not be. Aliases are those that led to the room, and NewRoom is the room that
+	// Leaving are local users who are being made to leave, Members those who were, and
+	// Stuck those who could not be. Aliases are those that led to the room, and NewRoom is the room that
 	// its members were invited to.
+	Leaving []Evictee      `json:"leaving,omitempty"`
 	Members []id.UserID    `json:"members,omitempty"`
 	Stuck   []id.UserID    `json:"stuck,omitempty"`
 	Aliases []id.RoomAlias `json:"aliases,omitempty"`

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 
 	"parley/internal/store"
 	"parley/internal/store/storetest"
+	"parley/matrix/event"
 	"parley/matrix/id"
 )
 
@@ -29,13 +31,13 @@ func (n *node) holdCommit() (written <-chan struct{}, free chan<- struct{}) {
 	return arrived, door
 }
 
-// awaitLine waits until a transaction that changes nodes of states waits for another.
-// On SQLite transactions stand in line before they begin.
-func (n *node) awaitLine(t *testing.T) {
+// awaitLine waits until a transaction that changes a table waits for another. On SQLite
+// transactions stand in line before they begin.
+func (n *node) awaitLine(t *testing.T, table string) {
 	for waits := !onPostgres(t); !waits; runtime.Gosched() {
 		waits = n.count(`
 			SELECT count(*) FROM pg_locks w JOIN pg_locks r ON r.pid = w.pid
-			WHERE NOT w.granted AND r.relation = 'state_nodes'::regclass AND r.mode = 'RowExclusiveLock'`) > 0
+			WHERE NOT w.granted AND r.relation = $1::regclass AND r.mode = 'RowExclusiveLock'`, table) > 0
 	}
 }
 
@@ -57,17 +59,23 @@ func (n *node) begun(roomID id.RoomID) *historyPurge {
 	return h
 }
 
-// checkPresent demands that all of the present state of a room is in the database.
-func (n *node) checkPresent(roomID id.RoomID) {
-	n.t.Helper()
-	n.forgetAll()
-	n.nodes.Clear()
-	n.events.Clear()
-	now, err := n.Now(ctx, roomID)
+// checkWhole demands that all that the room refers to is in the database.
+func (t *talk) checkWhole() {
+	t.t.Helper()
+	t.forgetAll()
+	t.nodes.Clear()
+	t.events.Clear()
+	now, err := t.Now(ctx, t.roomID)
 	if err != nil {
-		n.t.Fatal(err)
+		t.t.Fatal(err)
 	}
-	n.wholeState(roomID, now.Root)
+	t.wholeState(t.roomID, now.Root)
+	left := t.items(t.roomID)
+	for _, it := range left {
+		t.wholeState(t.roomID, it.Before)
+		t.wholeState(t.roomID, it.Current)
+	}
+	t.checkAuth(left)
 }
 
 // TestWhatIsStoredAgainIsNotSwept has an append store a node again that nobody needs,
@@ -92,13 +100,95 @@ func TestWhatIsStoredAgainIsNotSwept(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		n.awaitLine(t)
+		n.awaitLine(t, "state_nodes")
 		close(free)
 		both.Wait()
 		if again := doomed - h.Nodes - n.count("SELECT count(*) FROM state_nodes WHERE pos < $1", h.left.began); again == 0 {
 			t.Error("no node was stored again that was to go")
 		}
-		n.checkPresent(roomID)
+		(&talk{node: n, roomID: roomID}).checkWhole()
+	})
+}
+
+// TestAnEventThatGetsItsPlaceIsNotDeleted has an event come that was known without its
+// place, after the purge has read that it may go and before it is deleted.
+func TestAnEventThatGetsItsPlaceIsNotDeleted(t *testing.T) {
+	storetest.EachKind(t, func(t *testing.T, fresh func() string) {
+		f := federate(t, rulesOf(t, "12"), fresh, 2, soon)
+		a, b := f.nodes[0], f.nodes[1]
+		first := b.sent(f.roomID, message(admin(1), "first"))
+		e := b.sent(f.roomID, message(admin(1), "second"))
+		r, err := a.room(ctx, f.roomID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stays := f.build(a, message(admin(0), "it is local"), first)
+		if _, _, err := a.storeJudged(ctx, r, map[id.EventID]*event.Event{e.ID(): e, stays.ID(): stays}); err != nil {
+			t.Fatal(err)
+		}
+		other := start(t, a.db, Options{Server: "a.test", Grace: -1}) // has later numbers
+		other.receive(first, Accepted)
+		h := other.begun(f.roomID)
+		h.KeepLocal = true
+		if err := h.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		written, free := other.holdCommit()
+		both.Go(func() {
+			err := a.db.Update(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec("UPDATE events SET relays = relays WHERE event_id = $1", stays.ID())
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-written
+		if !onPostgres(t) {
+			close(free)
+			other.receive(e, Accepted)
+		}
+		both.Go(func() {
+			for _, step := range []func(context.Context) error{h.deleteAside, h.deleteShown, h.sweep, h.end} {
+				if err := step(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if onPostgres(t) {
+			other.awaitLine(t, "events")
+			other.receive(e, Accepted)
+			close(free)
+		}
+		both.Wait()
+		if !other.shows(f.roomID, e) {
+			t.Error("it is gone")
+		}
+		(&talk{node: other, roomID: f.roomID}).checkWhole()
+	})
+}
+
+// TestAPurgeThatTwoNodesDoEndsWithTheLast has a purge that is under way begun once more,
+// as a node does that starts meanwhile.
+func TestAPurgeThatTwoNodesDoEndsWithTheLast(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, soon)
+		roomID := n.create(NewRoom{Preset: PublicChat})
+		first := n.begun(roomID)
+		second, _, err := start(t, db, soon).beginPurge(ctx, first.Purge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range []*historyPurge{first, second} {
+			if err := h.remove(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if busy := n.count("SELECT count(*) FROM room_remains WHERE busy"); busy != int64(1-i) {
+				t.Errorf("after the end of %d of 2 there are %d rooms of which rows are being deleted", i+1, busy)
+			}
+		}
+		(&talk{node: n, roomID: roomID}).checkWhole()
 	})
 }
 
@@ -147,13 +237,7 @@ func TestPurgesBesideAppends(t *testing.T) {
 			}
 		}
 		talking.Wait()
-		talk.checkPresent(f.roomID)
-		left := talk.items(f.roomID)
-		for _, it := range left {
-			talk.wholeState(f.roomID, it.Before)
-			talk.wholeState(f.roomID, it.Current)
-		}
-		talk.checkAuth(left)
+		talk.checkWhole()
 		for range 5 { // the branches come together, and what was made of them is to go
 			talk.send(f.roomID, message(admin(0), "hello"))
 		}

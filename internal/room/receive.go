@@ -132,7 +132,7 @@ func (r *live) takeAll(ctx context.Context, events []*event.Event) (list []taken
 // A gap is in front of an event that follows missing ones: what another server says
 // that the state before the event is.
 type gap struct {
-	before  statetrie.Root
+	before  heardState
 	missing []id.EventID // nil: there is no gap
 	// unsure says that the state is not known whole. What it does not allow is not
 	// rejected then: rejected is for good, and the rest may come.
@@ -381,13 +381,16 @@ func (r *live) place(ctx context.Context, e *event.Event, behind gap, known map[
 	}
 	made = entry{event: e, auth: auth, status: accepted, gap: behind.missing, relays: behind.relay, transaction: behind.sent.txn}
 	if behind.missing != nil {
-		made.before = behind.before
+		if err := r.expectHeard(behind.before); err != nil {
+			return made, nil, err
+		}
+		made.before = behind.before.root
 	} else if len(prev) > 0 { // otherwise there is nothing before it
 		if made.before, err = r.statesAfter(ctx, prev); err != nil {
 			return made, nil, err
 		}
 	}
-	made.num, err = r.engine.numbers.above(ctx, auth)
+	made.num, err = r.number(ctx, auth)
 	return made, prev, err
 }
 

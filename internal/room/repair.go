@@ -75,6 +75,9 @@ func (r *live) replay(ctx context.Context, p partial, whole wholeState) (wait fu
 	if r.stale || r.row.whole != notWhole {
 		return nil, errConflict
 	}
+	if err := r.expectHeard(whole.heardState); err != nil {
+		return nil, err
+	}
 	again := newLive(r.engine, r.num, r.rules)
 	again.id, again.exists, again.remains = r.id, true, r.remains
 	again.nodes.uncommitted = maps.Clone(r.nodes.uncommitted)

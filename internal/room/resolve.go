@@ -144,6 +144,35 @@ type known struct {
 	auth    []stateres.Num
 	before  statetrie.Root
 	follows []stateres.Num // see entry
+	outlier bool
+}
+
+// isOutlier is the condition for an event of which it is not known where it stands.
+const isOutlier = "before IS NULL AND place IS NULL"
+
+// graphKey names an event in the engine's cache. What is known of an outlier is only
+// for the copy of the room that has read it: another node may place the event, of which
+// the journal says nothing, but then what is decided on this copy is refused.
+type graphKey struct {
+	num  stateres.Num
+	copy int64 // 0: for all
+}
+
+// recall returns what is in memory of what is known of an event.
+func (r *live) recall(n stateres.Num) (known, bool) {
+	if k, ok := r.engine.graph.Get(graphKey{num: n}); ok {
+		return k, true
+	}
+	return r.engine.graph.Get(graphKey{n, r.copy})
+}
+
+// keep keeps in memory what is known of a committed event.
+func (r *live) keep(n stateres.Num, k known) {
+	key := graphKey{num: n}
+	if k.outlier {
+		key.copy = r.copy
+	}
+	r.engine.graph.Put(key, k)
 }
 
 // known returns what is known of an event. The caller holds mu.
@@ -151,14 +180,14 @@ func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if m, ok := r.pending[n]; ok {
 		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}, nil
 	}
-	if k, ok := r.engine.graph.Get(n); ok {
+	if k, ok := r.recall(n); ok {
 		return k, nil
 	}
 	var k known
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
 		var auth, follows []byte
-		err := tx.Row("SELECT status, auth, before, follows FROM events WHERE event = $1", n).
-			Scan(&k.status, &auth, &k.before, &follows)
+		err := tx.Row("SELECT status, auth, before, follows, "+isOutlier+" FROM events WHERE event = $1", n).
+			Scan(&k.status, &auth, &k.before, &follows, &k.outlier)
 		if err != nil {
 			return err
 		}
@@ -171,7 +200,7 @@ func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if err != nil {
 		return known{}, fmt.Errorf("reading event %d of %s: %w", n, r.id, err)
 	}
-	r.engine.graph.Put(n, k)
+	r.keep(n, k)
 	return k, nil
 }
 

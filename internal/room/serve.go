@@ -302,7 +302,7 @@ func (g *Engine) authChain(ctx context.Context, r *live, from []stateres.Num) ([
 func (g *Engine) authsOf(ctx context.Context, r *live, nums []stateres.Num) (auths []stateres.Num, err error) {
 	var missing []stateres.Num
 	for _, n := range nums {
-		if k, ok := g.graph.Get(n); ok {
+		if k, ok := r.recall(n); ok {
 			auths = append(auths, k.auth...)
 		} else {
 			missing = append(missing, n)

@@ -41,7 +41,7 @@ var (
 	insertNodes = &store.Insert{Table: "state_nodes", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "address", Type: store.Blob}, {Name: "node", Type: store.Blob},
 		{Name: "pos", Type: store.Int},
-	}, Conflict: "ON CONFLICT (room, address) DO UPDATE SET pos = excluded.pos"}
+	}, Conflict: "ON CONFLICT (room, address) DO UPDATE SET pos = excluded.pos WHERE state_nodes.pos < excluded.pos"}
 	insertSights = &store.Insert{Table: "sights", Columns: []store.Column{
 		{Name: "room", Type: store.Int}, {Name: "user_id", Type: store.Text}, {Name: "place", Type: store.Int},
 		{Name: "pos", Type: store.Int}, {Name: "event", Type: store.Int}, {Name: "value", Type: store.Text},
