@@ -164,7 +164,7 @@ func TestALargeObjectGoesInPartsAndIsNeverInMemory(t *testing.T) {
 	if parts != 6 {
 		t.Errorf("there were %d parts", parts)
 	}
-	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+	if used := after.TotalAlloc - before.TotalAlloc; used > partSize {
 		t.Errorf("it took %d bytes of memory", used)
 	}
 }

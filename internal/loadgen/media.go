@@ -192,17 +192,9 @@ func (m *mediaRun) get(ctx context.Context, c *client, path string) (int64, erro
 // thumbnails has photos drawn, one after the other and several at once, and gets the
 // same thumbnails again.
 func (m *mediaRun) thumbnails(ctx context.Context, o Media) (rows []Row, err error) {
-	m.g.o.Progress("making a photo")
-	photo, err := photoOf(o.Side)
+	paths, err := m.photos(ctx, o.Side, o.Pictures)
 	if err != nil {
 		return nil, err
-	}
-	paths := make([]string, o.Pictures)
-	for i := range paths {
-		one := marked(photo, fmt.Sprintf("%s %d", m.g.run, i))
-		if paths[i], err = m.upload(ctx, "image/jpeg", one, int64(len(one))); err != nil {
-			return nil, err
-		}
 	}
 	what := fmt.Sprintf("thumbnails of JPEG of %.1f megapixels, ", float64(o.Side)*float64(o.Side*3/4)/1e6)
 	drawn := thumbnailPaths(paths, 320, 240)
@@ -235,6 +227,23 @@ func (m *mediaRun) thumbnails(ctx context.Context, o Media) (rows []Row, err err
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// photos uploads photos that are the same and yet different contents.
+func (m *mediaRun) photos(ctx context.Context, side, count int) ([]string, error) {
+	m.g.o.Progress("making a photo")
+	photo, err := photoOf(side)
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]string, count)
+	for i := range paths {
+		one := marked(photo, fmt.Sprintf("%s %d", m.g.run, i))
+		if paths[i], err = m.upload(ctx, "image/jpeg", one, int64(len(one))); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
 }
 
 func (m *mediaRun) getTogether(ctx context.Context, paths []string, together int) error {

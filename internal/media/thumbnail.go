@@ -131,6 +131,8 @@ func (s *Store) drawError(u id.ContentURI, err error) error {
 		return mxerr.New(mxerr.Unknown, "%s is no image that can be drawn", u).WithStatus(http.StatusBadRequest)
 	case errors.Is(err, fs.ErrNotExist):
 		return notFound(u)
+	case errors.Is(err, context.DeadlineExceeded): // there was no place for it in all that time
+		return mxerr.New(mxerr.LimitExceeded, "Too many thumbnails are wanted").With("retry_after_ms", drawTime.Milliseconds())
 	}
 	return faultOf(err, "drawing a thumbnail of %s", u)
 }

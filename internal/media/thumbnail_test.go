@@ -14,11 +14,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"parley/internal/store/storetest"
 	"parley/matrix/id"
 )
 
@@ -406,6 +408,25 @@ func TestNoMoreThanFourAreDrawnAtOnce(t *testing.T) {
 			if most != tt.want {
 				t.Errorf("of %d bytes: %d at once, want %d", tt.bytes, most, tt.want)
 			}
+		}
+	})
+}
+
+func TestAThumbnailForWhichThereIsNoPlaceIsForLater(t *testing.T) {
+	location := filepath.Join(t.TempDir(), "parley.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, storetest.Open(t, location), t.TempDir())
+		u := s.uploadBytes(encoded(t, scenery(100, 100), formatPNG))
+		leave, err := s.drawing.enter(t.Context(), mostMemory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := s.picture(u, 32, 32, false, false); got != "M_LIMIT_EXCEEDED" {
+			t.Errorf("got %s", got)
+		}
+		leave()
+		if _, got := s.picture(u, 32, 32, false, false); got != "image/png" {
+			t.Errorf("got %s", got)
 		}
 	})
 }

@@ -111,28 +111,39 @@ func (s *Store) poster(ctx context.Context, m *Media, content *os.File) (*os.Fil
 		}
 		defer leave()
 		err = s.files.withTool(ctx, content.Name(), program, args, func(dir string) error {
-			picture, err := openPoster(filepath.Join(dir, out))
-			if err != nil {
-				return err
-			}
-			defer picture.Close()
-			return s.files.keepPicture(m.Hash, path, func(to string) error { return writeSynced(to, picture) })
+			return s.files.keepPoster(m.Hash, filepath.Join(dir, out), path)
 		})
-		var failed *toolError
-		if errors.As(err, &failed) {
-			if s.life.Err() != nil {
-				return s.life.Err()
-			}
-			s.o.Log.Info("a program has drawn no picture", "program", program, "uri", m.URI, "err", failed)
-			s.unseen.note(m.Hash, errNoPicture, hopeless)
-			return errNoPicture
-		}
-		return err
+		return s.toolFailed(m, program, err)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return os.Open(path)
+}
+
+// toolFailed tells the operator why a program has made no picture, and remembers that
+// it has not. To clients it is a content of which there is none.
+func (s *Store) toolFailed(m *Media, program string, err error) error {
+	var failed *toolError
+	switch {
+	case !errors.As(err, &failed):
+		return err
+	case s.life.Err() != nil:
+		return s.life.Err()
+	}
+	s.o.Log.Info("a program has drawn no picture", "program", program, "uri", m.URI, "err", failed)
+	s.unseen.note(m.Hash, errNoPicture, hopeless)
+	return errNoPicture
+}
+
+// keepPoster keeps what a program has made.
+func (f *files) keepPoster(h Hash, made, path string) error {
+	picture, err := openPoster(made)
+	if err != nil {
+		return err
+	}
+	defer picture.Close()
+	return f.keepPicture(h, path, func(to string) error { return writeSynced(to, picture) })
 }
 
 // openPoster opens what a program has made, if it is a file of no more than it may be.
