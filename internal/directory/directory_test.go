@@ -145,9 +145,9 @@ func (s *scene) settle() {
 	s.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		s.directory.catchUp(s.ctx)
+		s.directory.journal.CatchUp(s.ctx)
 		s.directory.mu.Lock()
-		done := s.directory.cursor != nil && s.directory.fill.done
+		done := s.directory.fill != nil && s.directory.fill.done
 		s.directory.mu.Unlock()
 		if done {
 			return

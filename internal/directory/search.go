@@ -40,7 +40,7 @@ func (d *Directory) Search(ctx context.Context, viewer id.UserID, term string, l
 	if len(w.terms) == 0 {
 		return nil, false, nil
 	}
-	d.catchUp(ctx)
+	d.journal.CatchUp(ctx)
 	if err := d.takeNotes(ctx); err != nil {
 		return nil, false, err
 	}

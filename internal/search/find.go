@@ -108,7 +108,7 @@ func (x *Index) Find(ctx context.Context, q Query) (Page, error) {
 	if s.ignored, err = x.Ignored(ctx, q.User); err != nil {
 		return page, err
 	}
-	x.catchUp(ctx)
+	x.journal.CatchUp(ctx)
 	if err := s.run(ctx); err != nil {
 		return page, err
 	}
