@@ -318,6 +318,18 @@ func TestNobodyFindsWhatTheyMayNotSee(t *testing.T) {
 	s.same("who ignores the sender", s.found(s.bob, "word"), "[word of bob]")
 }
 
+func TestWhoWasOnlyInvitedFindsWhatWasSaidMeanwhile(t *testing.T) {
+	s := newScene(t)
+	s.alice.Must("PUT", s.path("v3", "state", "m.room.history_visibility"), `{"history_visibility":"invited"}`)
+	s.say(s.alice, "word before")
+	s.alice.Must("POST", s.path("v3", "invite"), `{"user_id":"@carol:a.test"}`)
+	s.say(s.alice, "word meanwhile")
+	s.same("who is invited", s.found(s.carol, "word"), "[]")
+	s.carol.Must("POST", s.path("v3", "leave"), `{}`)
+	s.say(s.alice, "word behind")
+	s.same("who was", s.found(s.carol, "word", `"include_state":true`, `"event_context":{}`), "[word meanwhile]")
+}
+
 func TestAReplacedRoomIsSearchedWithItsReplacement(t *testing.T) {
 	s := newScene(t)
 	s.say(s.alice, "old word")

@@ -190,6 +190,17 @@ func TestUsersWhoWereThereBeforeTheDirectory(t *testing.T) {
 	})
 }
 
+func TestWhoSharesARoomIsFoundAmongManyStrangers(t *testing.T) {
+	play(t, func(s *scene) {
+		for i := range mostLooked + 100 {
+			s.names[id.UserID(fmt.Sprintf("@user%d:a.test", i))] = fmt.Sprint("Number ", i)
+		}
+		s.call(bob, "A number of people")
+		defer s.follow()()
+		s.want("number", bob)
+	})
+}
+
 func TestNamesThatChange(t *testing.T) {
 	play(t, func(s *scene) {
 		stop := s.follow()
