@@ -16,9 +16,11 @@ const (
 	pace = 250 * time.Millisecond
 	// idle is how long it waits before it says that there is nothing.
 	idle = time.Second
-	// storeEvery is how many entries are gone through again after a crash that concern
-	// nobody, at most: that costs less than a commit.
+	// What concerns nobody is gone through again after a crash, which costs less than a
+	// commit: storeEvery is how many entries at most, and storeAfter for how long, since the
+	// journal keeps them so long.
 	storeEvery = 10_000
+	storeAfter = 10 * time.Second
 	// patience is how long others wait for it.
 	patience = time.Second
 )
@@ -30,9 +32,10 @@ type Follower struct {
 	j     *Journal
 	name  string
 	hurry chan struct{} // has room for one signal that somebody waits
-	// skipped is how many entries were passed that are not stored as done: of who takes
-	// them.
+	// skipped is how many entries were passed that are not stored as done, and since when
+	// there are any: of who takes them.
 	skipped Position
+	since   time.Time
 
 	mu     sync.Mutex // guards what follows
 	cursor *Cursor    // nil: not yet opened
@@ -77,6 +80,11 @@ func (f *Follower) tell() {
 // again. Open must have been called.
 func (f *Follower) Next(ctx context.Context, limit int, busy bool) ([]Entry, error) {
 	cursor := f.opened()
+	if f.skipped > 0 && time.Since(f.since) >= storeAfter {
+		if err := f.storeSkipped(ctx, cursor.Position()); err != nil {
+			return nil, err
+		}
+	}
 	switch behind := int(f.j.Head() - cursor.Position()); {
 	case behind >= limit, behind > 0 && busy:
 		return cursor.Next(ctx, limit)
@@ -121,14 +129,24 @@ func (f *Follower) pass(pos Position) {
 // Skip goes on behind a position up to which there was nothing to do. That is stored now
 // and then only.
 func (f *Follower) Skip(ctx context.Context, pos Position) error {
+	if f.skipped == 0 {
+		f.since = time.Now()
+	}
 	if f.skipped += pos - f.opened().Position(); f.skipped >= storeEvery {
-		if err := f.opened().Done(ctx, pos); err != nil {
+		if err := f.storeSkipped(ctx, pos); err != nil {
 			return err
 		}
-		f.skipped = 0
 	}
 	f.pass(pos)
 	return nil
+}
+
+func (f *Follower) storeSkipped(ctx context.Context, pos Position) error {
+	err := f.opened().Done(ctx, pos)
+	if err == nil {
+		f.skipped = 0
+	}
+	return err
 }
 
 // Behind returns how many entries are still to be taken, 0 before Open.

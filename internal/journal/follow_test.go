@@ -97,6 +97,13 @@ func TestWhatAFollowerSkipsIsStoredNowAndThen(t *testing.T) {
 				t.Errorf("up to %d it is stored that %d is done, want %d", row.skip, got, row.want)
 			}
 		}
+		if err := f.Skip(ctx, 2*storeEvery+9); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(storeAfter)
+		if _, err := f.Next(ctx, 1, true); err != nil || stored() != 2*storeEvery+9 {
+			t.Errorf("after a while it is stored that %d is done, %v", stored(), err)
+		}
 		pos := Position(3 * storeEvery)
 		if err := j.db.Update(ctx, func(tx *store.Tx) error { return f.Store(tx, pos) }); err != nil {
 			t.Fatal(err)
