@@ -225,7 +225,7 @@ func TestResultsHaveTheirContext(t *testing.T) {
 		s.say(s.bob, fmt.Sprint("before ", i))
 	}
 	s.say(s.alice, "the needle")
-	s.bob.Must("PUT", "/_matrix/client/v3/profile/@bob:a.test/displayname", `{"displayname":"Robert"}`)
+	s.bob.Must("PUT", s.path("v3", "state", "m.room.member", "@bob:a.test"), `{"membership":"join","displayname":"Robert"}`)
 	for i := range 8 {
 		s.say(s.bob, fmt.Sprint("after ", i))
 	}
