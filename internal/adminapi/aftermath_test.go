@@ -79,6 +79,14 @@ func (s *tale) onlyYoung() {
 			}
 		}
 	}
+	for _, term := range []string{"message", "edited"} {
+		got := s.bob.Must("POST", c+"search", fmt.Sprintf(`{"search_categories":{"room_events":{"search_term":%q,"event_context":{}}}}`, term))
+		for _, eventID := range s.old {
+			if strings.Contains(string(got), `"event_id":"`+eventID+`","origin`) {
+				s.Errorf("a search for %q finds %s: %s", term, eventID, got)
+			}
+		}
+	}
 	threads := s.bob.Must("GET", v1+"rooms/"+s.roomID+"/threads", nil).Get("chunk")
 	if count(threads) != 1 {
 		s.Errorf("the threads are %s", threads)

@@ -479,7 +479,7 @@ For how long messages are kept at most, in rooms that say for how long.`,
 		doc: `
 Whether users can search what was said in rooms that are not encrypted.
 
-The index takes about 200 bytes for each message on SQLite, 300 on PostgreSQL. It is made in the background, also of what was
+The index takes about 120 bytes for each message on SQLite, 210 on PostgreSQL. It is made in the background, also of what was
 there before. Without it, an index that there was is removed when the server starts.`,
 	},
 	{

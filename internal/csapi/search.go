@@ -41,10 +41,12 @@ type searchCriteria struct {
 	} `json:"event_context"`
 	IncludeState bool `json:"include_state"`
 	Groupings    struct {
-		GroupBy []struct {
-			Key string `json:"key"`
-		} `json:"group_by"`
+		GroupBy []searchGrouping `json:"group_by"`
 	} `json:"groupings"`
+}
+
+type searchGrouping struct {
+	Key string `json:"key"`
 }
 
 // The orders and groups of results.
@@ -137,11 +139,7 @@ func (r *searchCriteria) around() (before, after int, err error) {
 }
 
 func (r *searchCriteria) groupsBy(key string) bool {
-	return slices.ContainsFunc(r.Groupings.GroupBy, func(g struct {
-		Key string `json:"key"`
-	}) bool {
-		return g.Key == key
-	})
+	return slices.Contains(r.Groupings.GroupBy, searchGrouping{key})
 }
 
 // A token says behind which result to go on, and in which group.

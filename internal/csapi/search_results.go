@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"errors"
 
 	"parley/internal/endpoint"
 	"parley/internal/feed"
@@ -11,6 +12,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
 )
 
@@ -250,6 +252,9 @@ func (a *searchAnswer) state(ctx context.Context, f *filter.RoomEventFilter) (ma
 			continue
 		}
 		root, err := a.Rooms.StateRoot(ctx, roomID, r.sight)
+		if errors.Is(err, mxerr.Forbidden) {
+			continue // who was only invited sees events, perhaps, and no state
+		}
 		if err != nil {
 			return nil, err
 		}

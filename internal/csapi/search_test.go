@@ -225,7 +225,7 @@ func TestResultsHaveTheirContext(t *testing.T) {
 		s.say(s.bob, fmt.Sprint("before ", i))
 	}
 	s.say(s.alice, "the needle")
-	s.bob.Must("PUT", "/_matrix/client/v3/profile/@bob:a.test/displayname", `{"displayname":"Robert"}`)
+	s.bob.Must("PUT", s.path("v3", "state", "m.room.member", "@bob:a.test"), `{"membership":"join","displayname":"Robert"}`)
 	for i := range 8 {
 		s.say(s.bob, fmt.Sprint("after ", i))
 	}
@@ -316,6 +316,18 @@ func TestNobodyFindsWhatTheyMayNotSee(t *testing.T) {
 	s.bob.Must("PUT", "/_matrix/client/v3/user/@bob:a.test/account_data/m.ignored_user_list", `{"ignored_users":{"@alice:a.test":{}}}`)
 	s.say(s.bob, "word of bob")
 	s.same("who ignores the sender", s.found(s.bob, "word"), "[word of bob]")
+}
+
+func TestWhoWasOnlyInvitedFindsWhatWasSaidMeanwhile(t *testing.T) {
+	s := newScene(t)
+	s.alice.Must("PUT", s.path("v3", "state", "m.room.history_visibility"), `{"history_visibility":"invited"}`)
+	s.say(s.alice, "word before")
+	s.alice.Must("POST", s.path("v3", "invite"), `{"user_id":"@carol:a.test"}`)
+	s.say(s.alice, "word meanwhile")
+	s.same("who is invited", s.found(s.carol, "word"), "[]")
+	s.carol.Must("POST", s.path("v3", "leave"), `{}`)
+	s.say(s.alice, "word behind")
+	s.same("who was", s.found(s.carol, "word", `"include_state":true`, `"event_context":{}`), "[word meanwhile]")
 }
 
 func TestAReplacedRoomIsSearchedWithItsReplacement(t *testing.T) {

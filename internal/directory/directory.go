@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -39,16 +38,13 @@ type Parts struct {
 // Directory is the directory of users. It is safe for concurrent use.
 type Directory struct {
 	Parts
-	names *textindex.Index
-	hurry chan struct{} // has room for one signal that somebody waits
+	names   *textindex.Index
+	journal *journal.Follower
 
-	writing sync.Mutex // is held by who changes the directory, and guards stored
-	stored  journal.Position
+	writing sync.Mutex // is held by who changes the directory
 	mu      sync.Mutex // guards what follows
-	cursor  *journal.Cursor
-	moved   chan struct{} // is closed, and replaced, when the cursor has moved
-	noted   time.Time     // when there was a note last
-	fill    fill
+	noted   time.Time  // when there was a note last
+	fill    *fill      // nil: it is not known
 }
 
 // cursorName is that of the directory in the journal.
@@ -60,16 +56,8 @@ const (
 	chunk     = 500  // users, or entries, that are looked at together
 	// indexedRooms is in how many rooms it is looked how a user of another server is called.
 	indexedRooms = 8
-	// pace is how long the directory waits for more, unless somebody looks for users.
-	pace = 250 * time.Millisecond
-	idle = time.Second
-	// patience is how long a search waits for the directory.
-	patience = time.Second
 	// settling is how long after a note there may be one that is not committed yet.
 	settling = 10 * time.Second
-	// storeEvery is after how many entries it is stored that they concern nobody: to go
-	// through them again costs less than a commit.
-	storeEvery = 10_000
 	// tidyAfter is how long a name that is not true any more may be in lists.
 	tidyAfter = time.Minute
 )
@@ -80,7 +68,7 @@ func New(p Parts) *Directory {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Directory{
-		Parts: p, names: textindex.New(p.DB, textindex.Users, blockSize), hurry: make(chan struct{}, 1), moved: make(chan struct{}),
+		Parts: p, names: textindex.New(p.DB, textindex.Users, blockSize), journal: p.Journal.Follower(cursorName),
 		noted: time.Now(), // perhaps, before a restart
 	}
 }
@@ -114,17 +102,16 @@ func (d *Directory) Run(ctx context.Context) {
 }
 
 func (d *Directory) follow(ctx context.Context) error {
-	cursor, err := d.open(ctx)
-	if err != nil {
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	tidied := time.Now()
 	for {
-		entries, err := d.next(ctx, cursor)
+		entries, err := d.journal.Next(ctx, chunk, d.filling())
 		if err != nil {
 			return err
 		}
-		if err := d.takeEntries(ctx, cursor, entries); err != nil {
+		if err := d.takeEntries(ctx, entries); err != nil {
 			return err
 		}
 		if err := d.takeNotes(ctx); err != nil {
@@ -150,82 +137,23 @@ func (d *Directory) tidy(ctx context.Context) error {
 	return d.names.Tidy(ctx)
 }
 
-// next returns the next entries of the journal: none if there is something else to do
-// meanwhile, or nothing for a while.
-func (d *Directory) next(ctx context.Context, cursor *journal.Cursor) ([]journal.Entry, error) {
-	if d.Journal.Head() > cursor.Position() {
-		return cursor.Next(ctx, chunk)
+// open opens the cursor, and finds out which users are to be gone through.
+func (d *Directory) open(ctx context.Context) error {
+	if err := d.journal.Open(ctx); err != nil {
+		return err
 	}
-	if d.filling() {
-		return nil, nil
-	}
-	wait, cancel := context.WithTimeout(ctx, idle)
-	defer cancel()
-	if _, err := cursor.Next(wait, 1); err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			err = nil
-		}
-		return nil, err
-	}
-	select {
-	case <-time.After(pace):
-	case <-d.hurry:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return cursor.Next(ctx, chunk)
-}
-
-// open opens the cursor, unless that was done.
-func (d *Directory) open(ctx context.Context) (*journal.Cursor, error) {
 	d.mu.Lock()
-	cursor := d.cursor
+	known := d.fill != nil
 	d.mu.Unlock()
-	if cursor != nil {
-		return cursor, nil
-	}
-	cursor, err := d.Journal.Cursor(ctx, cursorName)
-	if err != nil {
-		return nil, err
+	if known {
+		return nil
 	}
 	f, err := d.readFill(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cursor, d.fill = cursor, f
-	d.tell()
-	return cursor, nil
-}
-
-// tell tells those who wait that the cursor is further on. The caller holds mu.
-func (d *Directory) tell() {
-	close(d.moved)
-	d.moved = make(chan struct{})
-}
-
-// catchUp waits until the directory has what has happened before now, but not for long.
-func (d *Directory) catchUp(ctx context.Context) {
-	now := d.Journal.Head()
-	timeout := time.After(patience)
-	for {
-		d.mu.Lock()
-		behind, moved := d.cursor == nil || d.cursor.Position() < now, d.moved
-		d.mu.Unlock()
-		if !behind {
-			return
-		}
-		select {
-		case d.hurry <- struct{}{}:
-		default: // it knows
-		}
-		select {
-		case <-moved:
-		case <-timeout:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+	d.fill = &f
+	return nil
 }

@@ -145,9 +145,9 @@ func (s *scene) settle() {
 	s.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		s.directory.catchUp(s.ctx)
+		s.directory.journal.CatchUp(s.ctx)
 		s.directory.mu.Lock()
-		done := s.directory.cursor != nil && s.directory.fill.done
+		done := s.directory.fill != nil && s.directory.fill.done
 		s.directory.mu.Unlock()
 		if done {
 			return
@@ -187,6 +187,17 @@ func TestUsersWhoWereThereBeforeTheDirectory(t *testing.T) {
 		if err != nil || !limited {
 			t.Errorf("of %d users all are found at once, %v", chunk, err)
 		}
+	})
+}
+
+func TestWhoSharesARoomIsFoundAmongManyStrangers(t *testing.T) {
+	play(t, func(s *scene) {
+		for i := range mostLooked + 100 {
+			s.names[id.UserID(fmt.Sprintf("@user%d:a.test", i))] = fmt.Sprint("Number ", i)
+		}
+		s.call(bob, "A number of people")
+		defer s.follow()()
+		s.want("number", bob)
 	})
 }
 

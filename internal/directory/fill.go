@@ -43,7 +43,7 @@ func (d *Directory) fillSome(ctx context.Context) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	d.mu.Lock()
-	f := d.fill
+	f := *d.fill
 	d.mu.Unlock()
 	if f.done {
 		return nil
@@ -76,6 +76,6 @@ func (d *Directory) fillSome(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fill = f
+	d.fill = &f
 	return nil
 }

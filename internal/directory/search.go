@@ -40,11 +40,14 @@ func (d *Directory) Search(ctx context.Context, viewer id.UserID, term string, l
 	if len(w.terms) == 0 {
 		return nil, false, nil
 	}
-	d.catchUp(ctx)
+	d.journal.CatchUp(ctx)
 	if err := d.takeNotes(ctx); err != nil {
 		return nil, false, err
 	}
 	candidates, err := d.matching(ctx, w)
+	if err == nil && len(candidates) > mostLooked {
+		err = d.sharersFirst(ctx, viewer, candidates)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -90,6 +93,22 @@ func (d *Directory) matching(ctx context.Context, w wanted) ([]candidate, error)
 	}
 	sortCandidates(list)
 	return list, nil
+}
+
+// sharersFirst moves those forward who share a room with a user: there are too many to ask of
+// each whether the user may find them.
+func (d *Directory) sharersFirst(ctx context.Context, viewer id.UserID, list []candidate) error {
+	users := make([]id.UserID, len(list))
+	for i, c := range list {
+		users[i] = c.user
+	}
+	sharers, err := d.Rooms.Sharers(ctx, viewer, users)
+	shares := make(map[id.UserID]bool, len(sharers))
+	for _, user := range sharers {
+		shares[user] = true
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return compareBool(shares[b.user], shares[a.user]) })
+	return err
 }
 
 // similar returns users who may be meant.

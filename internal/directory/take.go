@@ -17,7 +17,7 @@ import (
 )
 
 // takeEntries takes in what entries of the journal tell of users of other servers.
-func (d *Directory) takeEntries(ctx context.Context, cursor *journal.Cursor, entries []journal.Entry) error {
+func (d *Directory) takeEntries(ctx context.Context, entries []journal.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -51,21 +51,13 @@ func (d *Directory) takeEntries(ctx context.Context, cursor *journal.Cursor, ent
 	pos := entries[len(entries)-1].Pos
 	slices.Sort(users)
 	if users = slices.Compact(users); len(users) > 0 {
-		if err := d.refresh(ctx, users, func(tx *store.Tx) error { return cursor.DoneWith(tx, pos) }); err != nil {
+		if err := d.refresh(ctx, users, func(tx *store.Tx) error { return d.journal.Store(tx, pos) }); err != nil {
 			return err
 		}
-		d.stored = pos
-	} else if len(crowds) > 0 || pos-d.stored >= storeEvery {
-		if err := cursor.Done(ctx, pos); err != nil {
-			return err
-		}
-		d.stored = pos
+		d.journal.Pass(pos)
+		return nil
 	}
-	cursor.Pass(pos)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.tell()
-	return nil
+	return d.journal.Skip(ctx, pos)
 }
 
 // refreshMembers looks at all members of a room who are not of this server.

@@ -68,10 +68,10 @@ func (c *Cursor) Pass(pos Position) {
 // crash the consumer begins behind it; what it did beyond it, it does again.
 func (c *Cursor) Done(ctx context.Context, pos Position) error {
 	err := c.j.db.Update(ctx, func(tx *store.Tx) error { return c.DoneWith(tx, pos) })
-	if err != nil {
-		return err
+	if err == nil {
+		c.Pass(pos)
 	}
-	return nil
+	return err
 }
 
 // DoneWith is Done in a transaction of the caller's, together with what makes it

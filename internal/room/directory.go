@@ -72,8 +72,8 @@ const MaxTerm = 4096
 
 // A Search says which rooms of the directory are wanted. The zero Search is all.
 type Search struct {
-	// Term is what is in the name, an alias or the topic, whatever its case. One
-	// of more than MaxTerm bytes is in none.
+	// Term is the words each of which is in the name, an alias or the topic, or a part of
+	// them, whatever the case and accents. One of more than MaxTerm bytes is in none.
 	Term string
 	// Types are the types of rooms, the empty one being that of ordinary rooms;
 	// nil: all.
@@ -161,8 +161,8 @@ func (s Search) query(tx *store.Tx) listQuery {
 		q.args = append(q.args, storable(s.Network))
 		q.from += " JOIN network_rooms n ON n.room = r.room AND n.network = $1 WHERE r.joined > 0"
 	}
-	if s.Term != "" {
-		q.args = append(q.args, "%"+likeEscapes.Replace(words(s.Term))+"%")
+	for _, word := range s.words() {
+		q.args = append(q.args, "%"+likeEscapes.Replace(word)+"%")
 		q.from += fmt.Sprintf(` AND s.words LIKE $%d ESCAPE '\'`, len(q.args))
 	}
 	if s.Types != nil {
@@ -175,6 +175,14 @@ func (s Search) query(tx *store.Tx) listQuery {
 		q.from += " AND s.room_type " + in
 	}
 	return q
+}
+
+// mostWords is how many words of a term count.
+const mostWords = 12
+
+func (s Search) words() []string {
+	list := strings.Fields(words(s.Term))
+	return list[:min(len(list), mostWords)]
 }
 
 // likeEscapes takes their meaning from the characters that have one in LIKE.

@@ -128,6 +128,8 @@ func TestWhatASearchFinds(t *testing.T) {
 			{Search{Term: `B\C`}, "ΣΊΣΥΦΟΣ 100%"},
 			{Search{Term: "#FOO"}, "Straße"},
 			{Search{Term: "STRAßE"}, "Straße"},
+			{Search{Term: "100% σισυφοσ"}, "ΣΊΣΥΦΟΣ 100%"}, // in another order, without accents
+			{Search{Term: "strasse b"}, ""},
 			{Search{Term: "X\x00"}, "x\x00y"},
 			{Search{Term: strings.Repeat("x", MaxTerm+1)}, ""},
 			{Search{Types: []string{}}, ""},

@@ -11,9 +11,9 @@ import (
 	"parley/internal/journal"
 	"parley/internal/statetrie"
 	"parley/internal/store"
+	"parley/internal/textindex"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
-	"parley/matrix/glob"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
@@ -183,15 +183,22 @@ func putSummary(tx *store.Tx, room Num, s Summary) error {
 	err = tx.Queue(`
 		INSERT INTO summaries (room, summary, room_type, words, open) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (room) DO UPDATE SET summary = excluded.summary, room_type = excluded.room_type, words = excluded.words, open = excluded.open`,
-		room, row, storable(s.RoomType), words(s.Name+"\n"+s.CanonicalAlias+"\n"+s.Topic), s.JoinRule == "public" || s.WorldReadable)
+		room, row, storable(s.RoomType), words(s.Name, s.CanonicalAlias, s.Topic), s.JoinRule == "public" || s.WorldReadable)
 	if err != nil {
 		return fmt.Errorf("storing the summary of room %d: %w", room, err)
 	}
 	return nil
 }
 
-// words returns a text as searches compare it, whatever its case.
-func words(text string) string { return storable(string(glob.Fold(nil, []byte(text)))) }
+// words returns texts as searches compare them, whatever their case and accents, each on
+// a line.
+func words(texts ...string) string {
+	lines := make([]string, len(texts))
+	for i, text := range texts {
+		lines[i] = textindex.Fold(text)
+	}
+	return strings.Join(lines, "\n")
+}
 
 // storable returns a text without NUL, which not every database can store.
 func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }

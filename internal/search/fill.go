@@ -30,12 +30,11 @@ type Progress struct {
 
 // Progress returns how far the index has come.
 func (x *Index) Progress() Progress {
-	head := x.Journal.Head()
+	p := Progress{Behind: x.journal.Behind()}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	p := Progress{Done: max(0, x.fill.next), Total: x.fill.last}
-	if x.cursor != nil {
-		p.Behind = max(0, int64(head-x.cursor.Position()))
+	if x.fill != nil {
+		p.Done, p.Total = max(0, x.fill.next), x.fill.last
 	}
 	return p
 }
@@ -86,7 +85,7 @@ func (x *Index) fillSome(ctx context.Context) (t taken, err error) {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	x.mu.Lock()
-	f := x.fill
+	f := *x.fill
 	x.mu.Unlock()
 	if f.next >= f.last {
 		return t, nil
@@ -122,7 +121,7 @@ func (x *Index) fillSome(ctx context.Context) (t taken, err error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.fill = f
+	x.fill = &f
 	return t, nil
 }
 
@@ -137,7 +136,7 @@ func (x *Index) Rebuild(ctx context.Context) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.fill = f
+	x.fill = &f
 	return nil
 }
 

@@ -186,11 +186,11 @@ func (s *scene) settleWithin(limit time.Duration) {
 	s.Helper()
 	deadline := time.Now().Add(limit)
 	for {
-		s.index.catchUp(s.ctx)
+		s.index.journal.CatchUp(s.ctx)
 		s.index.mu.Lock()
-		open := s.index.cursor != nil
+		begun := s.index.fill != nil
 		s.index.mu.Unlock()
-		if p := s.index.Progress(); open && p.Done >= p.Total && p.Behind == 0 {
+		if p := s.index.Progress(); begun && p.Done >= p.Total && p.Behind == 0 {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -36,20 +36,24 @@ type work struct {
 	// looked are the events that were looked at, and docs those that have a text now.
 	looked []stateres.Num
 	docs   map[stateres.Num]doc
+	// news says that all of these events are new, so that there are no texts of them yet.
+	news bool
 	// gone are texts to be removed in any case.
 	gone []textindex.Doc
 }
 
 // takeEntries takes in what some entries of the journal tell.
-func (x *Index) takeEntries(ctx context.Context, cursor *journal.Cursor, entries []journal.Entry) (t taken, err error) {
+func (x *Index) takeEntries(ctx context.Context, entries []journal.Entry) (t taken, err error) {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	var nums []stateres.Num
 	purged := make(map[room.Num]bool)
+	redacted := false
 	for _, e := range entries {
 		switch e.Kind {
 		case journal.KindEvent, journal.KindPast, journal.KindRedaction:
 			nums = append(nums, stateres.Num(e.Ref))
+			redacted = redacted || e.Kind == journal.KindRedaction
 		case journal.KindPurge:
 			purged[room.Num(e.Ref)] = true
 		}
@@ -64,9 +68,12 @@ func (x *Index) takeEntries(ctx context.Context, cursor *journal.Cursor, entries
 		}
 	}
 	pos := entries[len(entries)-1].Pos
-	t, err = x.write(ctx, w, func(tx *store.Tx) error { return cursor.DoneWith(tx, pos) })
+	if w.news && !redacted && len(w.docs) == 0 && len(purged) == 0 {
+		return t, x.journal.Skip(ctx, pos)
+	}
+	t, err = x.write(ctx, w, func(tx *store.Tx) error { return x.journal.Store(tx, pos) })
 	if err == nil {
-		x.passed(cursor, pos)
+		x.journal.Pass(pos)
 	}
 	return t, err
 }
@@ -96,7 +103,7 @@ func (x *Index) look(ctx context.Context, nums []stateres.Num) (*work, error) {
 		}
 		originals = append(originals, more...)
 	}
-	w := &work{looked: nums}
+	w := &work{looked: nums, news: len(edited) == 0}
 	for _, s := range originals {
 		w.looked = append(w.looked, s.Num)
 	}

@@ -11,7 +11,7 @@ import (
 
 // MaxText is how many bytes of a text, as it is folded, are searched: what somebody
 // pastes is not to cost the index more than what people say.
-const MaxText = 8 << 10
+const MaxText = 4 << 10
 
 // maxRaw is how much of a text is folded at all.
 const maxRaw = 4 * MaxText
