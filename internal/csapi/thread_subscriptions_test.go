@@ -83,3 +83,69 @@ func TestThreadsAreSubscribedTo(t *testing.T) {
 		try("a token is one", bob, "GET", unstable+"msc4308/thread_subscriptions?dir=b&from=x", "", "M_INVALID_PARAM", 400)
 	})
 }
+
+// TestSlidingSyncTellsOfThreads: what an answer tells and what is paged between its
+// prev_batch and the pos of its request is all that has changed.
+func TestSlidingSyncTellsOfThreads(t *testing.T) {
+	const unstable = "/_matrix/client/unstable/io.element."
+	a := hstest.New(t).Server("a.test")
+	alice := a.Register("alice")
+	r := room(alice, `{}`)
+	roomID, _ := url.PathUnescape(r[len("/_matrix/client/v3/rooms/"):])
+	var roots []string
+	for _, n := range []string{"1", "2", "3", "4"} {
+		roots = append(roots, alice.Must("PUT", r+"/send/m.room.message/"+n, `{"body":"a thread","msgtype":"m.text"}`).Get("event_id").String())
+	}
+	want := func(method, root string) {
+		t.Helper()
+		alice.Must(method, unstable+"msc4306/rooms/"+url.PathEscape(roomID)+"/thread/"+url.PathEscape(root)+"/subscription", `{}`)
+	}
+	const body = `{"conn_id":"c","extensions":{"io.element.msc4308.thread_subscriptions":{"enabled":true,"limit":2}}`
+	forms := map[string]func(pos, timeout string) canonjson.Value{
+		"merged": func(pos, timeout string) canonjson.Value {
+			if pos != "" {
+				pos = `,"pos":"` + pos + `"`
+			}
+			return alice.Must("POST", "/_matrix/client/v4/sync", body+pos+`,"timeout":`+timeout+`}`)
+		},
+		"unstable": func(pos, timeout string) canonjson.Value {
+			if pos != "" {
+				pos = "&pos=" + url.QueryEscape(pos)
+			}
+			return alice.Must("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout="+timeout+pos, body+`}`)
+		},
+	}
+	of := func(answer canonjson.Value) canonjson.Value {
+		return answer.Get("extensions").Get("io.element.msc4308.thread_subscriptions")
+	}
+	for name, slide := range forms {
+		want("DELETE", roots[0])
+		want("PUT", roots[0])
+		first := slide("", "0")
+		if got := of(first).Get("subscribed").Get(roomID).Get(roots[0]); string(got.Get("automatic")) != "false" {
+			t.Fatalf("%s: at first %s", name, first)
+		}
+		pos := first.Get("pos").String()
+		if got := of(slide(pos, "0")); got != nil {
+			t.Errorf("%s: nothing has changed, but %s", name, got)
+		}
+		want("PUT", roots[1])
+		want("PUT", roots[2])
+		want("PUT", roots[3])
+		want("DELETE", roots[1])
+		second := slide(pos, "30000")
+		told := of(second)
+		if told.Get("unsubscribed").Get(roomID).Get(roots[1]) == nil || told.Get("subscribed").Get(roomID).Get(roots[3]) == nil {
+			t.Errorf("%s: the last two are %s", name, told)
+		}
+		page := alice.Must("GET", unstable+"msc4308/thread_subscriptions?dir=b&from="+told.Get("prev_batch").String()+"&to="+url.QueryEscape(pos), nil)
+		if page.Get("subscribed").Get(roomID).Get(roots[2]) == nil || page.Get("subscribed").Get(roomID).Get(roots[0]) != nil || page.Get("end") != nil {
+			t.Errorf("%s: those between are %s", name, page)
+		}
+		if again := of(slide(pos, "0")); string(again) != string(told) {
+			t.Errorf("%s: who has lost the answer gets %s, not %s", name, again, told)
+		}
+		want("DELETE", roots[2])
+		want("DELETE", roots[3])
+	}
+}

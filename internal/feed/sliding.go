@@ -39,7 +39,11 @@ type SlidingRequest struct {
 		since string
 		limit int
 	}
-	e2ee bool
+	e2ee    bool
+	threads struct {
+		on    bool
+		limit int
+	}
 }
 
 // A slidingList is the rooms that pass a filter, as far as they are in one of the

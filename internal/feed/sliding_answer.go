@@ -25,8 +25,9 @@ type slidingAnswer struct {
 	changes map[room.Num]*change
 	entries []journal.Entry // behind the token
 	// data: something of the account data is new. rules: push rules are. typed: who
-	// is typing may have changed somewhere.
-	data, rules, typed bool
+	// is typing may have changed somewhere. subscribed: which threads the user wants
+	// to hear of has.
+	data, rules, typed, subscribed bool
 	// quiet: nothing is new, and the request is the same as before.
 	quiet bool
 
@@ -178,7 +179,7 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		}
 	}
 	if a.initial() {
-		a.data, a.typed = true, true
+		a.data, a.typed, a.subscribed = true, true, true
 		return false, nil
 	}
 	if a.entries, err = a.watch.read(ctx, a.Journal, a.since.Pos, a.now.Pos); err != nil {
@@ -203,6 +204,8 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		case journal.KindAccountData:
 			a.data = true
 			a.rules = a.rules || e.Ref == accountdata.RefPushRules
+		case journal.KindSubscription:
+			a.subscribed = true
 		}
 	}
 	a.watch.knows(a.now.Pos)

@@ -37,7 +37,7 @@ func (a *slidingAnswer) extend(ctx context.Context) error {
 		return err
 	}
 	a.extendTyping()
-	return nil
+	return a.extendThreads(ctx)
 }
 
 func (a *slidingAnswer) add(name string, json []byte) {

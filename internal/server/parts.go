@@ -161,6 +161,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
+		Subscriptions: p.threads,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
