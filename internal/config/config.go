@@ -36,6 +36,7 @@ type Config struct {
 	Retention    Retention
 	Notices      Notices
 	Delayed      Delayed
+	Threads      Threads
 	Media        Media
 	Rendezvous   RendezvousMode // rendezvous
 }
@@ -141,6 +142,10 @@ type Retention struct {
 	Default time.Duration // retention.default
 	Least   time.Duration // retention.least
 	Most    time.Duration // retention.most
+}
+
+type Threads struct {
+	Subscriptions bool // threads.subscriptions
 }
 
 type Notices struct {
@@ -555,6 +560,16 @@ Calls have people leave in this way whose client is gone (MSC4140): it moves the
 How many events a user may have delayed at the same time. With 0 there are no delayed events.
 
 They may all be sent in the same moment.`,
+	},
+	{
+		name: "threads.subscriptions", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Threads.Subscriptions }),
+		doc: `
+Whether what is said in a thread notifies only those who have subscribed to it, and whom it mentions (MSC4306). Clients are told
+that the server knows of subscriptions.
+
+It holds for all users: those of clients that cannot subscribe are not notified of threads any more, unless they are mentioned. What is
+said meanwhile with the other setting is counted as that one has it.`,
 	},
 	{
 		name: "media.dir", example: "/srv/parley-media",

@@ -103,7 +103,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Server: "a.test", Key: key, Inherits: func(h room.Heir) { heirs.Expect(h) },
 			Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
 		})
-		data := accountdata.New(db, j)
+		data := accountdata.New(db, j, accountdata.Options{})
 		others := nobodyElse(ctx, t, db, key)
 		heirs = inherit.New(rooms, data, nil)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{

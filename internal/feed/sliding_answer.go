@@ -56,6 +56,7 @@ func (m *match) add(w wish) {
 // A change is what is new of a room.
 type change struct {
 	events, moved, receipts bool
+	counts                  bool // what counts as unread
 	whole                   bool // all members are known from now on
 	redacted                []stateres.Num
 }
@@ -206,6 +207,7 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 			a.rules = a.rules || e.Ref == accountdata.RefPushRules
 		case journal.KindSubscription:
 			a.subscribed = true
+			a.changed(room.Num(e.Ref)).counts = a.ThreadRules
 		}
 	}
 	a.watch.knows(a.now.Pos)

@@ -75,7 +75,7 @@ const (
 	KindSignature    Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
 	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
 	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
-	KindSubscription Kind = 32 // scope user; the rows have the position (subscription)
+	KindSubscription Kind = 32 // scope user; ref: the number of the room; the rows have the position (subscription)
 	KindAbroad       Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 

@@ -103,6 +103,11 @@ var additional = map[string]map[string]string{
 	"POST /_matrix/client/v3/keys/claim": {
 		"fallback": "the specification has it in prose only",
 	},
+	"GET /_matrix/client/v3/pushrules/":        {"postcontent": "rules about threads, MSC4306"},
+	"GET /_matrix/client/v3/pushrules/global/": {"postcontent": "as above"},
+	"GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}": {
+		"subscribed": "a condition about threads, MSC4306",
+	},
 	"GET /_matrix/client/v3/initialSync": {
 		"receipts": "a client that begins here has no other way to learn of them",
 	},

@@ -96,7 +96,7 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 			return entry{}, err
 		}
 	}
-	tally, err := r.tally(ctx, made.event, row)
+	tally, err := r.tally(ctx, made, row)
 	if err != nil {
 		return entry{}, err
 	}

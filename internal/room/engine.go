@@ -63,6 +63,8 @@ type Options struct {
 	// MayInvite, if not nil, refuses invites that a local user does not want, with
 	// M_INVITE_BLOCKED. It must be quick.
 	MayInvite func(ctx context.Context, sender, target id.UserID) error
+	// Rules are what the server has of push rules beside those of the specification.
+	Rules pushrule.Proposed
 	// Retention says for how long messages are kept.
 	Retention Retention
 	// Purges is what the deletion of rooms needs of others.
@@ -187,7 +189,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		partials:  errand.New[id.RoomID](),
 		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
-		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
+		everybody: pushrule.Compile(o.Rules.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),
 		loads:     make(map[id.RoomID]*load),

@@ -13,7 +13,10 @@ import (
 // before they were redacted, if they are. The members of the room are counted, and
 // the user is named, as they are at the moment; what the sender may do is what it
 // was when the event was appended. It does not ask whether the user may see them.
-func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, rules *pushrule.Evaluator, at Moment, items []Item) ([]pushrule.Result, error) {
+//
+// Wanted says which threads the user subscribes to, nil where there are no rules
+// about that.
+func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, rules *pushrule.Evaluator, at Moment, wanted Wanted, items []Item) ([]pushrule.Result, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
@@ -35,6 +38,7 @@ func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, ru
 			}
 		}
 		about := about
+		about.Thread = threadFor(wanted, it.Thread)
 		if e.Content().Get("m.mentions").Get("room").True() {
 			if err := g.levelsAt(ctx, roomID, it, &about); err != nil {
 				return nil, err
@@ -43,6 +47,17 @@ func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, ru
 		results[i] = rules.Evaluate(e.JSON(), about)
 	}
 	return results, nil
+}
+
+// threadFor says what a thread is to who wants to hear of some.
+func threadFor(wanted Wanted, thread id.EventID) pushrule.Thread {
+	switch {
+	case thread == "" || wanted == nil:
+		return pushrule.NoThread
+	case wanted.Has(thread):
+		return pushrule.Subscribed
+	}
+	return pushrule.Unsubscribed
 }
 
 // levelsAt fills in what decides whether the sender of an event may notify the

@@ -43,6 +43,7 @@ import (
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/pushrule"
 	"parley/matrix/signing"
 )
 
@@ -114,7 +115,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if c.Notices.Localpart != "" {
 		official = append(official, id.UserID("@"+c.Notices.Localpart+":"+string(name)))
 	}
-	p.data = accountdata.New(db, p.journal, official...)
+	proposed := pushrule.Proposed{Threads: c.Threads.Subscriptions}
+	p.data = accountdata.New(db, p.journal, accountdata.Options{Official: official, Rules: proposed})
 	var doorman *account.Doorman // made of the rooms that they are told of
 	var heirs *inherit.Keeper
 	p.rooms = room.New(db, p.journal, room.Options{
@@ -123,7 +125,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Inherits:  func(h room.Heir) { heirs.Expect(h) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,
-		Grace:     o.Grace, Now: o.Now, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
+		Grace:     o.Grace, Now: o.Now, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c), Rules: proposed,
 	})
 	doorman = p.accounts.NewDoorman(account.GuestRooms{
 		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
@@ -144,7 +146,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
-	p.threads = subscription.New(db, p.journal)
+	p.threads = subscription.New(db, p.journal, func(ctx context.Context, roomID id.RoomID) (int64, error) {
+		num, err := p.rooms.Num(ctx, roomID)
+		return int64(num), err
+	})
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -161,7 +166,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
-		Subscriptions: p.threads,
+		Subscriptions: p.threads, ThreadRules: proposed.Threads,
 	})
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -236,7 +241,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
-		Notified:       push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads),
+		Notified:       push.NewHistory(p.rooms, p.data.Prepared, p.feed.Reads),
 	}), nil
 }
 
@@ -282,6 +287,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4140":               c.Delayed.MaxUser > 0,
 			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
+			"org.matrix.msc4306":               c.Threads.Subscriptions,
 			"org.matrix.msc4380":               true,
 			"org.matrix.simplified_msc3575":    true,
 

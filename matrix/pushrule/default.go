@@ -9,6 +9,28 @@ import (
 // user. It is disabled by default and turns off all notifications.
 const Master = ".m.rule.master"
 
+// Proposed says which rules of proposals a server has beside those of the
+// specification.
+type Proposed struct {
+	// Threads are the rules by which who subscribes to a thread is notified of it, and
+	// nobody else unless mentioned.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/4306
+	Threads bool
+}
+
+// Default returns the rules that every user of a server has which has some proposed
+// ones.
+func (p Proposed) Default(user id.UserID) Ruleset {
+	rules := Default(user)
+	if p.Threads {
+		rules.Postcontent = []Rule{
+			newDefault(".io.element.msc4306.rule.unsubscribed_thread").when(ThreadSubscription(false)),
+			newDefault(".io.element.msc4306.rule.subscribed_thread", Notify(), SetTweak("sound", canonjson.Text("default"))).when(ThreadSubscription(true)),
+		}
+	}
+	return rules
+}
+
 // Default returns the rules that every user has, in order:
 // https://spec.matrix.org/v1.19/client-server-api/#predefined-rules
 //

@@ -73,7 +73,7 @@ func TestWhatIsKnownOfARoomBeforehand(t *testing.T) {
 				t.Fatalf("%s: %v", tt.name, err)
 			}
 		}
-		if got := NewPersonal(s, self).In(room); got != tt.want {
+		if got := NewPersonal(s, Default(self), self).In(room); got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
 		}
 	}
@@ -124,12 +124,16 @@ func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 			}
 			s = next
 		}
-		p, byDefault := NewPersonal(s, self), Compile(Default(self), self)
+		about := Context{MemberCount: rapid.IntRange(2, 3).Draw(t, "members"), DisplayName: "nothing", SenderLevel: 50}
+		defaults := Proposed{Threads: rapid.Bool().Draw(t, "threads")}.Default(self)
+		if defaults.Postcontent != nil {
+			about.Thread = rapid.SampledFrom([]Thread{NoThread, Unsubscribed, Subscribed}).Draw(t, "thread")
+		}
+		p, byDefault := NewPersonal(s, defaults, self), Compile(defaults, self)
 		room := roomID()
 		event := canonjson.Value(fmt.Sprintf(`{"content":{"body":%q,"m.mentions":%s,"msgtype":%q},"room_id":%q,"sender":%q,"type":%q}`,
 			of("body", "word", "nothing"), of("mentions", `{}`, `{"user_ids":["`+string(self)+`"]}`, `{"room":true}`), of("msgtype", "m.text", "m.notice"),
 			room, of("sender", "@bob:a.test", "@carol:a.test", string(self)), of("type", "m.room.message", "m.room.encrypted", "m.other")))
-		about := Context{MemberCount: rapid.IntRange(2, 3).Draw(t, "members"), DisplayName: "nothing", SenderLevel: 50}
 		got, given := p.Evaluate(event, about), byDefault.Evaluate(event, about)
 		wrong := false
 		switch p.In(id.RoomID(room)) {
@@ -138,7 +142,9 @@ func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 		case Silence:
 			wrong = got.Notify
 		case Mentions:
-			wrong = got.Notify != given.Highlight || got.Highlight != given.Highlight
+			if wrong = got.Notify != given.Highlight || got.Highlight != given.Highlight; about.Thread != NoThread {
+				wrong = got.Notify != given.Notify || got.Highlight != given.Highlight
+			}
 		}
 		if wrong {
 			t.Errorf("in %s: %d, %s: got %+v, by default %+v, settings %+v", room, p.In(id.RoomID(room)), event, got, given, s)
