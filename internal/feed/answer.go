@@ -56,6 +56,7 @@ type news struct {
 	sight *room.Sight
 
 	events   bool           // there are new events
+	sticky   bool           // there are sticky events that were soft-failed until now
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
 	relisted bool           // all receipts are to be told, and what is unread
@@ -200,6 +201,10 @@ func (a *answer) changes(ctx context.Context) error {
 		case journal.KindEvent:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
+			}
+		case journal.KindSticky:
+			if n := a.about(room.Num(e.Scope.Number())); n != nil {
+				n.sticky = true
 			}
 		case journal.KindRedaction:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {

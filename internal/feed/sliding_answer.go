@@ -57,6 +57,7 @@ func (m *match) add(w wish) {
 type change struct {
 	events, moved, receipts bool
 	counts                  bool // what counts as unread
+	sticky                  bool // there are sticky events that were soft-failed until now
 	whole                   bool // all members are known from now on
 	redacted                []stateres.Num
 }
@@ -144,7 +145,7 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	}
 	a.response.txnID = a.req.TxnID
 	a.settled = settled{version: a.from.version, params: a.params, revision: a.roster.revision}
-	if quiet && len(a.adds.rooms) == 0 && a.conn.settled.same(a.settled) {
+	if quiet && !a.stickyBehind() && len(a.adds.rooms) == 0 && a.conn.settled.same(a.settled) {
 		a.quiet = true
 		a.settled.counts = a.conn.settled.counts
 		a.list()
@@ -190,6 +191,8 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		switch e.Kind {
 		case journal.KindEvent:
 			a.changed(room.Num(e.Scope.Number())).events = true
+		case journal.KindSticky:
+			a.changed(room.Num(e.Scope.Number())).sticky = true
 		case journal.KindRedaction:
 			c := a.changed(room.Num(e.Scope.Number()))
 			c.redacted = append(c.redacted, stateres.Num(e.Ref))

@@ -76,6 +76,7 @@ const (
 	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
 	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
 	KindSubscription Kind = 32 // scope user; ref: the number of the room; the rows have the position (subscription)
+	KindSticky       Kind = 33 // scope room; ref: an event that clients are told of after all, as it is sticky (room)
 	KindAbroad       Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 

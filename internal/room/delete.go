@@ -348,6 +348,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"partial_joins", "room", ""},
 		{"early_redactions", "room, target, event", ""},
 		{"threads", "room, thread", ""},
+		{"sticky", "event", ""},
 		{"memberships", "user_id, room", " AND user_id NOT LIKE $3"},
 	} {
 		statement := "DELETE FROM " + t.table + " WHERE (" + t.key + ") IN (SELECT " + t.key + " FROM " + t.table + " WHERE room = $1" + t.only + " LIMIT $2)"

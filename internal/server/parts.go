@@ -186,6 +186,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
 		p.rooms.RunMerges,
+		p.rooms.RunSticky,
 		func(ctx context.Context) {
 			if err := p.ensureNotifier(ctx, c.Notices.DisplayName); err != nil && ctx.Err() == nil {
 				log.Error("there can be no notices", "err", err)
@@ -198,6 +199,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		hourly(log, "forgetting old connections", p.feed.ForgetConnections),
 		hourly(log, "forgetting delayed events", p.delayed.Tidy),
 		hourly(log, "removing old messages", p.rooms.Prune),
+		hourly(log, "forgetting sticky events", p.rooms.ForgetSticky),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
 	return p, nil
@@ -288,6 +290,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
 			"org.matrix.msc4306":               c.Threads.Subscriptions,
+			"org.matrix.msc4354":               true,
 			"org.matrix.msc4380":               true,
 			"org.matrix.simplified_msc3575":    true,
 
