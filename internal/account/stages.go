@@ -18,6 +18,9 @@ const (
 	StagePassword          Stage = "m.login.password"
 	StageRegistrationToken Stage = "m.login.registration_token"
 	StageTerms             Stage = "m.login.terms"
+	// StageOAuth is done on the page where the user manages the account:
+	// https://spec.matrix.org/v1.19/client-server-api/#oauth-authentication
+	StageOAuth Stage = "m.oauth"
 )
 
 // A Flow is stages to be done in this order.
@@ -46,7 +49,7 @@ func (f flows) have(stage Stage) bool {
 
 // challenge is the answer that tells a client what is left to be done, and why
 // its last attempt was refused, if it was.
-func (f flows) challenge(session string, completed []Stage, terms Terms, refusal *mxerr.Error) *mxerr.Error {
+func (f flows) challenge(session string, completed []Stage, i Interaction, refusal *mxerr.Error) *mxerr.Error {
 	type flow struct {
 		Stages Flow `json:"stages"`
 	}
@@ -60,7 +63,10 @@ func (f flows) challenge(session string, completed []Stage, terms Terms, refusal
 	}
 	params := make(map[Stage]any)
 	if f.have(StageTerms) {
-		params[StageTerms] = map[string]Terms{"policies": terms}
+		params[StageTerms] = map[string]Terms{"policies": i.Terms}
+	}
+	if f.have(StageOAuth) {
+		params[StageOAuth] = map[string]string{"url": i.Page(session)}
 	}
 	e = e.With("session", session).With("flows", list).With("params", params)
 	if len(completed) > 0 {
