@@ -100,7 +100,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
 		Removing: p.removing, Departed: p.depart, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
-			return toDevice.Forget(tx, user, devices)
+			return errors.Join(toDevice.Forget(tx, user, devices), p.feed.ForgetDevices(tx, user, devices))
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
 			return devices.Change(ctx, user, concerns, do)
@@ -115,7 +115,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if c.Notices.Localpart != "" {
 		official = append(official, id.UserID("@"+c.Notices.Localpart+":"+string(name)))
 	}
-	proposed := pushrule.Proposed{Threads: c.Threads.Subscriptions}
+	proposed := pushrule.Proposed{Threads: c.Threads.Subscriptions, Polls: true}
 	p.data = accountdata.New(db, p.journal, accountdata.Options{Official: official, Rules: proposed})
 	var doorman *account.Doorman // made of the rooms that they are told of
 	var heirs *inherit.Keeper

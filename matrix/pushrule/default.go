@@ -16,6 +16,9 @@ type Proposed struct {
 	// nobody else unless mentioned.
 	// https://github.com/matrix-org/matrix-spec-proposals/pull/4306
 	Threads bool
+	// Polls are the rules by which polls notify as messages do, for the types of events
+	// that clients use. https://github.com/matrix-org/matrix-spec-proposals/pull/3930
+	Polls bool
 }
 
 // Default returns the rules that every user of a server has which has some proposed
@@ -28,7 +31,19 @@ func (p Proposed) Default(user id.UserID) Ruleset {
 			newDefault(".io.element.msc4306.rule.subscribed_thread", Notify(), SetTweak("sound", canonjson.Text("default"))).when(ThreadSubscription(true)),
 		}
 	}
+	if p.Polls {
+		rules.Override = append(rules.Override, newDefault(".org.matrix.msc3930.rule.poll_response").when(ofPoll("response")))
+		for _, what := range []string{"start", "end"} {
+			rules.Underride = append(rules.Underride,
+				newDefault(".org.matrix.msc3930.rule.poll_"+what+"_one_to_one", Notify(), SetTweak("sound", canonjson.Text("default"))).when(RoomMemberCount("2"), ofPoll(what)),
+				newDefault(".org.matrix.msc3930.rule.poll_"+what, Notify()).when(ofPoll(what)))
+		}
+	}
 	return rules
+}
+
+func ofPoll(what string) Condition {
+	return EventPropertyIs("type", canonjson.Text("org.matrix.msc3381.poll."+what))
 }
 
 // Default returns the rules that every user has, in order:

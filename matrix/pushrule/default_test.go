@@ -226,3 +226,25 @@ func TestThreadsAreHeardOfByWhoSubscribes(t *testing.T) {
 		t.Errorf("the kind is there where there are none: %s, %v", list, err)
 	}
 }
+
+func TestPollsNotifyAsMessagesDo(t *testing.T) {
+	e := Compile(Proposed{Polls: true}.Default(self), self)
+	for _, tt := range []struct {
+		what    string
+		members int
+		want    string
+		notify  bool
+	}{
+		{"start", 2, ".org.matrix.msc3930.rule.poll_start_one_to_one", true},
+		{"start", 3, ".org.matrix.msc3930.rule.poll_start", true},
+		{"end", 2, ".org.matrix.msc3930.rule.poll_end_one_to_one", true},
+		{"end", 3, ".org.matrix.msc3930.rule.poll_end", true},
+		{"response", 2, ".org.matrix.msc3930.rule.poll_response", false},
+		{"other", 2, "", false},
+	} {
+		event := value(`{"type":"org.matrix.msc3381.poll.`+tt.what+`"}`).With("sender", canonjson.Text("@bob:a.test"))
+		if got := e.Evaluate(event, Context{MemberCount: tt.members}); got.RuleID != tt.want || got.Notify != tt.notify {
+			t.Errorf("%s among %d: got %s, %t", tt.what, tt.members, got.RuleID, got.Notify)
+		}
+	}
+}
