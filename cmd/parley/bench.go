@@ -24,6 +24,7 @@ Puts load on a Matrix server and says what it bears. Flags: parley bench SCENARI
   fanout      how fast messages reach clients that wait for them
   initial     the first sync of a user in many rooms
   idle        what waiting clients cost
+  media       files up and down, and thumbnails
   all         all of these, at two sizes
   self        what the generator costs, without a server
   federation  this program as a server among others, which it plays, too
@@ -134,6 +135,8 @@ func scenarioFlags(name string, f *flag.FlagSet) scenario {
 		return initialFlags(f)
 	case "idle":
 		return idleFlags(f)
+	case "media":
+		return mediaFlags(f)
 	case "all":
 		return allFlags(f)
 	case "self":
@@ -188,6 +191,17 @@ func idleFlags(f *flag.FlagSet) scenario {
 	pollFlag(f, &o.Poll)
 	graceFlag(f, &o.Grace)
 	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Idle(ctx, o) }
+}
+
+func mediaFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Media{Sizes: []int{100_000_000, 1_000_000_000}}
+	f.Var((*numbers)(&o.Sizes), "sizes", "the `SIZES` of the files in bytes, with commas")
+	f.IntVar(&o.Repeats, "repeats", 3, "how often each is uploaded, and downloaded")
+	f.IntVar(&o.Side, "side", 4000, "the longer side of the photos that thumbnails are made of, in pixels")
+	f.IntVar(&o.Pictures, "photos", 8, "photos")
+	f.IntVar(&o.Together, "together", 8, "thumbnails at once, in the second phase; in the first there is one")
+	f.IntVar(&o.Cached, "cached", 2000, "how often thumbnails are asked for again")
+	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Media(ctx, o) }
 }
 
 func allFlags(f *flag.FlagSet) scenario {

@@ -92,7 +92,7 @@ func TestBenchHelps(t *testing.T) {
 			t.Errorf("%q: got %q, %v", args, out.String(), err)
 		}
 	}
-	for _, name := range []string{"send", "fanout", "initial", "idle", "all", "self", "federation"} {
+	for _, name := range []string{"send", "fanout", "initial", "idle", "media", "all", "self", "federation"} {
 		var help bytes.Buffer
 		if err := bench([]string{name, "--help"}, io.Discard, &help); err != nil || !strings.Contains(help.String(), "-json FILE") {
 			t.Errorf("%s: got %q, %v", name, help.String(), err)

@@ -35,6 +35,7 @@ const usage = `parley is a Matrix server.
   parley user passwd NAME      set the password of an account
   parley user list             list the accounts
   parley user deactivate NAME  close an account for good
+  parley media fetch           bring all files back from the bucket
   parley bench SCENARIO        put load on a server, this one or another
   parley demo                  play a netsplit of one room in memory
   parley version               print the version and the room versions it knows
@@ -55,6 +56,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return p.serve(ctx, rest)
 	case "user":
 		return p.user(ctx, rest)
+	case "media":
+		return p.media(ctx, rest)
 	case "bench":
 		return bench(rest, p.out, p.err)
 	case "demo", "version":
@@ -79,6 +82,8 @@ func (p *program) help(args []string) error {
 		return p.print(serveUsage())
 	case "user", "user add", "user passwd", "user list", "user deactivate":
 		return p.print(userUsage())
+	case "media", "media fetch":
+		return p.print(mediaUsage)
 	case "bench":
 		return p.print(benchUsage)
 	case "demo", "version", "help":

@@ -49,7 +49,7 @@ func TestUnknownCommandIsAnError(t *testing.T) {
 }
 
 func TestHelpKnowsEveryCommand(t *testing.T) {
-	for _, command := range []string{"serve", "user", "bench", "demo", "version", "help"} {
+	for _, command := range []string{"serve", "user", "media", "bench", "demo", "version", "help"} {
 		if !strings.Contains(output(t, "help"), "parley "+command) {
 			t.Errorf("help does not list %s", command)
 		}

@@ -21,7 +21,8 @@ func serveUsage() string {
 	return `usage: parley serve [flags]
 
 Runs the server until it is sent SIGTERM or SIGINT (Ctrl-C), and ends within ten
-seconds then; a second signal ends it at once. Without settings it is called
+seconds then; a second signal ends it at once. SIGHUP has it read the
+registrations of application services anew. Without settings it is called
 localhost and is reached from this machine only, at http://127.0.0.1:8008.
 
 The log goes to standard error: for people where that is a terminal, as lines
@@ -72,7 +73,31 @@ func (p *program) serve(ctx context.Context, args []string) (err error) {
 	if token != "" {
 		log.Info("there is no account yet: whoever registers with this token first is the administrator", "token", token)
 	}
+	defer reloadOnHangup(ctx, s, log)()
 	return s.Run(ctx, listeners...)
+}
+
+// reloadOnHangup reads anew what can be without a restart whenever the process is
+// sent SIGHUP, until stop is called.
+func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangups {
+			if err := s.ReloadAppServices(ctx); err != nil {
+				log.Error("the application services stay as they were", "err", err)
+				continue
+			}
+			log.Info("the application services were read anew")
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-done
+	}
 }
 
 // newLog returns the log for what is at the other end: a person, or a machine.

@@ -46,6 +46,8 @@ type Options struct {
 	// and removing what others keep for the user. It is called until it succeeds,
 	// and may be called again after it did.
 	Departed func(ctx context.Context, user id.UserID, erased bool) error
+	// Messages is how people show that an address is theirs. Zero: they cannot.
+	Messages Messages
 	// Log gets what goes wrong in the background. Nil: nobody does.
 	Log *slog.Logger
 }
@@ -68,6 +70,9 @@ type Accounts struct {
 	departed   func(context.Context, id.UserID, bool) error
 	departures *errand.Queue[id.UserID]
 	erased     *cache.Cache[id.UserID, erasure]
+
+	messages Messages
+	mailings *errand.Queue[string] // validations for which something is to be sent
 
 	sessions  *sessions
 	sightings *sightings
@@ -101,9 +106,9 @@ func New(db *store.DB, o Options) *Accounts {
 	return &Accounts{
 		db: db, server: o.Server, passwords: newHasher(o.Argon2), policy: o.Passwords, created: o.Created, maxDevices: o.MaxDevices,
 		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, removed: o.Removed, change: o.Change, departed: o.Departed, log: o.Log,
-		departures: errand.New[id.UserID](),
-		erased:     cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
-		sessions:   newSessions(sessionsPerGeneration), sightings: newSightings(),
+		departures: errand.New[id.UserID](), messages: o.Messages, mailings: errand.New[string](),
+		erased:   cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
+		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
 	}
 }
 
@@ -116,12 +121,14 @@ const flushEvery = time.Minute
 
 // Run does what is to be done now and then, until the context ends: it writes
 // where devices were seen, and forgets tokens whose time is over and authentication
-// that nobody went on with. It also does what is left of deactivated accounts.
+// that nobody went on with. It also does what is left of deactivated accounts, and
+// sends what is due to addresses.
 // What was seen before the end is written before Run returns.
 func (a *Accounts) Run(ctx context.Context) {
-	var departing sync.WaitGroup
-	departing.Go(func() { a.depart(ctx) })
-	defer departing.Wait()
+	var others sync.WaitGroup
+	others.Go(func() { a.depart(ctx) })
+	others.Go(func() { a.notify(ctx) })
+	defer others.Wait()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -138,7 +145,7 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets, a.lookForDepartures} {
+	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets, a.forgetValidations, a.lookForDepartures} {
 		// What the end of the server interrupts is done once more, at last.
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)

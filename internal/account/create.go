@@ -20,6 +20,9 @@ type NewAccount struct {
 	Admin    bool
 	// Guest makes a guest, whose Localpart is always made up.
 	Guest bool
+	// Service makes a user of an application service, whose names are for it to
+	// choose.
+	Service bool
 	// Upgrades says that there is a guest with the Localpart, who is to be one no
 	// longer. The caller knows that it is they who ask.
 	Upgrades bool
@@ -27,6 +30,11 @@ type NewAccount struct {
 	Token string
 	// Accepted is which policies were accepted, from [Confirmed].
 	Accepted string
+	// Proofs are validations for [ToRegister], from [Confirmed], by which it gets
+	// addresses.
+	Proofs []string
+	// External, unless nil, is by what an identity provider knows the user.
+	External *ExternalID
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -34,7 +42,8 @@ type NewAccount struct {
 // Create makes an account and, if asked to, logs in. A registration token is
 // used up in the same transaction, so one that may be used once makes one
 // account. The refusals are those of [Accounts.Available], [mxerr.Forbidden]
-// for the registration token, and those of [Accounts.Login].
+// for the registration token, those of [Accounts.AddContact] for the addresses, and
+// those of [Accounts.Login].
 func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 	switch {
 	case n.Guest:
@@ -42,7 +51,7 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 	case n.Localpart == "":
 		n.Localpart = inventLocalpart("u")
 	}
-	user, err := a.newUserID(n.Localpart)
+	user, err := a.newUserID(n.Localpart, n.Service)
 	if err != nil {
 		return Login{}, err
 	}
@@ -76,6 +85,14 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 		}
 		if err := insertAccepted(tx, user, n.Accepted); err != nil {
 			return err
+		}
+		if err := takeUp(tx, user, ToRegister, n.Proofs); err != nil {
+			return err
+		}
+		if n.External != nil {
+			if err := insertExternalID(tx, user, *n.External); err != nil {
+				return err
+			}
 		}
 		if n.Login == nil {
 			return nil
@@ -118,7 +135,7 @@ func inUse() error { return mxerr.New(mxerr.UserInUse, "This username is taken")
 // Available returns nil if an account could be made with this localpart, and
 // otherwise [mxerr.InvalidUsername] or [mxerr.UserInUse].
 func (a *Accounts) Available(ctx context.Context, localpart string) error {
-	user, err := a.newUserID(localpart)
+	user, err := a.newUserID(localpart, false)
 	if err != nil {
 		return err
 	}

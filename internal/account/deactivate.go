@@ -24,6 +24,9 @@ func (a *Accounts) Deactivate(ctx context.Context, user id.UserID, erase bool) e
 		if err != nil {
 			return err
 		}
+		if _, err := tx.Exec("DELETE FROM threepids WHERE user_id = $1", user); err != nil {
+			return err
+		}
 		return deleteTickets(tx, user, ticketLogin, ticketOpenID)
 	})
 	a.departures.Add(user)

@@ -272,3 +272,27 @@ func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err e
 	}
 	return made, nil
 }
+
+// WithDevices returns the users who have a device.
+func (a *Accounts) WithDevices(ctx context.Context) (users []id.UserID, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		users, err = store.List[id.UserID](tx, "SELECT DISTINCT user_id FROM devices")
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for who has devices: %w", err)
+	}
+	return users, nil
+}
+
+// HasToken reports whether a device has an access token: those that application
+// services make have none.
+func (a *Accounts) HasToken(ctx context.Context, user id.UserID, device id.DeviceID) (has bool, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT EXISTS (SELECT 1 FROM access_tokens WHERE user_id = $1 AND device_id = $2)", user, device).Scan(&has)
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for a token of device %s of %s: %w", device, user, err)
+	}
+	return has, nil
+}

@@ -36,6 +36,14 @@
 //
 // A stage can also be done apart from the request, on a page: [Accounts.Stage].
 //
+// # Addresses
+//
+// An account has mail addresses and telephone numbers that were shown to be its
+// user's: [Accounts.RequestValidation] sends something there, in the background, and
+// who comes with it has them, for the one operation that it was sent for. The row
+// of a validation has a flag as long as something is to be sent, so that a crash
+// loses none. What is answered never tells whose an address is.
+//
 // # Deactivation
 //
 // The package does not know rooms, profiles or keys. An account that is

@@ -20,6 +20,8 @@ type StageState struct {
 	Done bool
 	// User is who has to do it, empty if that is not known.
 	User id.UserID
+	// Operation is what the session is for, see [Interaction].
+	Operation string
 }
 
 // Stage returns the state of a stage. It refuses with [mxerr.NotFound] if there is
@@ -29,7 +31,7 @@ func (a *Accounts) Stage(ctx context.Context, session string, stage Stage) (Stag
 	if err != nil {
 		return StageState{}, err
 	}
-	return StageState{slices.Contains(s.completed, stage), s.user}, nil
+	return StageState{slices.Contains(s.completed, stage), s.user, s.operation}, nil
 }
 
 // DoStage does a stage with what a user has filled in, which is as in the member

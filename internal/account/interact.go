@@ -50,6 +50,9 @@ type Confirmed struct {
 	Token string
 	// Accepted is which policies were accepted, for [NewAccount].
 	Accepted string
+	// Proofs are the validations of addresses that were shown, for [NewAccount]
+	// and [Accounts.UseProofs]. They are not used up.
+	Proofs []string
 }
 
 const (
@@ -70,6 +73,7 @@ type interaction struct {
 	flows     []Flow
 	completed []Stage
 	token     string
+	proofs    []string
 	terms     string // the policies that were shown, see Terms.Versions
 	stored    bool
 }
@@ -138,7 +142,7 @@ func (a *Accounts) goOn(ctx context.Context, i Interaction, s *interaction, t *a
 	if !done {
 		return Confirmed{}, a.challenge(ctx, i, s, nil)
 	}
-	c := Confirmed{User: s.user, Body: s.request, Password: s.password, Token: s.token}
+	c := Confirmed{User: s.user, Body: s.request, Password: s.password, Token: s.token, Proofs: s.proofs}
 	if slices.Contains(s.completed, StageTerms) {
 		c.Accepted = s.terms
 	}
@@ -226,6 +230,12 @@ func (a *Accounts) try(ctx context.Context, s *interaction, t *attempt) error {
 		s.token = token
 	case StageOAuth:
 		return mxerr.New(mxerr.Forbidden, "This is confirmed on the page, and then the session alone is sent")
+	case StageEmail, StageMSISDN:
+		if err := a.proveAddress(ctx, s, t); err != nil {
+			return err
+		}
+	case StageSSO:
+		return mxerr.New(mxerr.Forbidden, "This is done on a page of the identity provider")
 	default:
 		return fmt.Errorf("nobody knows how to do stage %s", t.stage)
 	}
@@ -240,16 +250,12 @@ func (a *Accounts) provePassword(ctx context.Context, user id.UserID, auth canon
 	if err != nil {
 		return "", err
 	}
-	named, err := IdentifiedUser(auth)
+	who, err := a.Identified(ctx, auth)
 	if err != nil {
 		return "", err
 	}
-	if named == "" {
-		named = string(user)
-	}
-	who, err := a.LocalUser(named)
-	if err != nil {
-		return "", err
+	if who == "" {
+		who = user
 	}
 	info, err := a.CheckPassword(ctx, who, password)
 	switch {
@@ -259,27 +265,6 @@ func (a *Accounts) provePassword(ctx context.Context, user id.UserID, auth canon
 		return "", mxerr.New(mxerr.Forbidden, "This is the password of another user")
 	}
 	return info.UserID, nil
-}
-
-// IdentifiedUser returns the user ID or localpart by which the identifier of a
-// login, or the member user of old, names a user; empty if there is neither.
-//
-// https://spec.matrix.org/v1.19/client-server-api/#identifier-types
-func IdentifiedUser(login canonjson.Value) (string, error) {
-	identifier := login.Get("identifier")
-	switch identifier.Kind() {
-	case canonjson.Absent, canonjson.Null:
-		return text(login, "user")
-	case canonjson.Object:
-	default:
-		return "", mxerr.New(mxerr.BadJSON, "identifier has to be an object")
-	}
-	if !identifier.Get("type").Is("m.id.user") {
-		// The others are those of mail addresses and telephones, and no account
-		// here has one.
-		return "", mxerr.New(mxerr.Forbidden, "Users are identified by their ID only")
-	}
-	return text(identifier, "user")
 }
 
 func (a *Accounts) proveToken(ctx context.Context, auth canonjson.Value) (string, error) {

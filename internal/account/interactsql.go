@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/internal/store"
@@ -16,10 +17,10 @@ import (
 func (a *Accounts) storeInteraction(ctx context.Context, s *interaction) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`
-			INSERT INTO auth_sessions (session, operation, user_id, request, password, flows, completed, token, terms, created)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			INSERT INTO auth_sessions (session, operation, user_id, request, password, flows, completed, token, proofs, terms, created)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 			s.id, s.operation, string(s.user), []byte(s.request), string(s.password),
-			joinFlows(s.flows), joinStages(s.completed), s.token, s.terms, time.Now().UnixMilli())
+			joinFlows(s.flows), joinStages(s.completed), s.token, strings.Join(s.proofs, " "), s.terms, time.Now().UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -34,17 +35,18 @@ func (a *Accounts) storeInteraction(ctx context.Context, s *interaction) error {
 func (a *Accounts) readInteraction(ctx context.Context, session string) (*interaction, error) {
 	s := &interaction{id: session, stored: true}
 	var request []byte
-	var flows, completed string
+	var flows, completed, proofs string
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		return tx.Row(`
-			SELECT operation, user_id, request, password, flows, completed, token, terms FROM auth_sessions
+			SELECT operation, user_id, request, password, flows, completed, token, proofs, terms FROM auth_sessions
 			WHERE session = $1 AND created > $2`, session, time.Now().Add(-sessionLength).UnixMilli()).
-			Scan(&s.operation, &s.user, &request, &s.password, &flows, &completed, &s.token, &s.terms)
+			Scan(&s.operation, &s.user, &request, &s.password, &flows, &completed, &s.token, &proofs, &s.terms)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading an authentication session: %w", err)
 	}
 	s.request, s.flows, s.completed = canonjson.Value(request), splitFlows(flows), splitStages(completed)
+	s.proofs = strings.Fields(proofs)
 	return s, nil
 }
 
@@ -55,8 +57,8 @@ func (a *Accounts) resume(ctx context.Context, i Interaction, session string) (*
 	if err != nil {
 		return nil, err
 	}
-	// Who has no token can have shown by a password who it is.
-	sameUser := s.user == i.User || i.User == "" && slices.Contains(s.completed, StagePassword)
+	// Who has no token can have shown who it is.
+	sameUser := s.user == i.User || i.User == "" && slices.ContainsFunc(s.completed, Stage.identifies)
 	if s.operation != i.Operation || !sameUser {
 		return nil, mxerr.New(mxerr.Forbidden, "The session is for something else")
 	}
@@ -67,8 +69,8 @@ func (a *Accounts) resume(ctx context.Context, i Interaction, session string) (*
 func (a *Accounts) advance(ctx context.Context, s *interaction, before int) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		return changeOne(tx, `
-			UPDATE auth_sessions SET completed = $2, token = $3, user_id = $4, terms = $5 WHERE session = $1 AND completed = $6`,
-			s.id, joinStages(s.completed), s.token, string(s.user), s.terms, joinStages(s.completed[:before]))
+			UPDATE auth_sessions SET completed = $2, token = $3, user_id = $4, terms = $5, proofs = $6 WHERE session = $1 AND completed = $7`,
+			s.id, joinStages(s.completed), s.token, string(s.user), s.terms, strings.Join(s.proofs, " "), joinStages(s.completed[:before]))
 	})
 	return ended(err)
 }

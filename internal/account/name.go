@@ -23,15 +23,16 @@ func (a *Accounts) LocalUser(name string) (id.UserID, error) {
 }
 
 // newUserID returns the ID of a user to be registered. Capitals become small
-// letters, as the specification allows: people write their names with them.
-func (a *Accounts) newUserID(localpart string) (id.UserID, error) {
+// letters, as the specification allows: people write their names with them. Service
+// says that it is one of an application service.
+func (a *Accounts) newUserID(localpart string, service bool) (id.UserID, error) {
 	localpart = lowerASCII(localpart)
 	user, err := id.NewUserID(localpart, a.server)
 	switch {
 	case err != nil:
 		return "", mxerr.New(mxerr.InvalidUsername,
 			"A username consists of a-z, 0-9, and the characters -.=_/+, and is not too long").Wrap(err)
-	case localpart[0] == '_':
+	case localpart[0] == '_' && !service:
 		// By custom these belong to application services.
 		return "", mxerr.New(mxerr.InvalidUsername, "A username cannot begin with an underscore")
 	case strings.Trim(localpart, "0123456789") == "":

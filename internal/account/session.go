@@ -54,6 +54,36 @@ func (a *Accounts) Authenticate(ctx context.Context, token string) (Session, err
 	return session, nil
 }
 
+// Act returns the session of an application service that acts for a user, on a device
+// of the user's unless that is empty. The refusals are [mxerr.NotFound],
+// [mxerr.UserDeactivated] and [mxerr.UnknownDevice].
+func (a *Accounts) Act(ctx context.Context, user id.UserID, device id.DeviceID) (Session, error) {
+	d := digestOf("\x00" + string(user) + "\x00" + string(device)) // of what cannot be a token
+	session, change, ok := a.sessions.get(d)
+	if ok {
+		return session, nil
+	}
+	var info Info
+	devices := int64(1)
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		if info, _, err = readAccount(tx, user); err != nil || device == "" {
+			return err
+		}
+		return tx.Row("SELECT count(*) FROM devices WHERE user_id = $1 AND device_id = $2", user, device).Scan(&devices)
+	})
+	switch {
+	case err != nil:
+		return Session{}, fmt.Errorf("acting for %s: %w", user, missing(user, err))
+	case info.Deactivated:
+		return Session{}, deactivated()
+	case devices == 0:
+		return Session{}, mxerr.New(mxerr.UnknownDevice, "%s has no such device", user)
+	}
+	session = Session{UserID: user, DeviceID: device, Guest: info.Guest, Locked: info.Locked, Suspended: info.Suspended, Admin: info.Admin}
+	a.sessions.put(d, session, change, time.Time{})
+	return session, nil
+}
+
 // readSession reads what there is to know of an access token.
 func (a *Accounts) readSession(ctx context.Context, d digest) (s Session, row tokenRow, err error) {
 	err = a.db.View(ctx, func(tx *store.Tx) error {

@@ -18,10 +18,16 @@ const (
 	StagePassword          Stage = "m.login.password"
 	StageRegistrationToken Stage = "m.login.registration_token"
 	StageTerms             Stage = "m.login.terms"
+	StageEmail             Stage = "m.login.email.identity"
+	StageMSISDN            Stage = "m.login.msisdn"
+	StageSSO               Stage = "m.login.sso"
 	// StageOAuth is done on the page where the user manages the account:
 	// https://spec.matrix.org/v1.19/client-server-api/#oauth-authentication
 	StageOAuth Stage = "m.oauth"
 )
+
+// identifies reports whether a stage can show who somebody is.
+func (s Stage) identifies() bool { return s == StagePassword || s == StageEmail || s == StageMSISDN }
 
 // A Flow is stages to be done in this order.
 type Flow []Stage

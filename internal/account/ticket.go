@@ -36,6 +36,16 @@ func (a *Accounts) NewLoginToken(ctx context.Context, user id.UserID) (string, e
 	return a.newTicket(ctx, ticketLogin, user, LoginTokenLife)
 }
 
+// HandOver is [Accounts.NewLoginToken] for a client that waits for the token, which
+// is good for some seconds only.
+func (a *Accounts) HandOver(ctx context.Context, user id.UserID) (string, error) {
+	return a.newTicket(ctx, ticketLogin, user, handOverLife)
+}
+
+// handOverLife is somewhat more than the five seconds that the specification advises:
+// telephones start their client in that time.
+const handOverLife = 20 * time.Second
+
 // UseLoginToken uses up a token and returns who may log in. The refusals are
 // [mxerr.Forbidden] and [mxerr.UserLocked].
 func (a *Accounts) UseLoginToken(ctx context.Context, token string) (id.UserID, error) {

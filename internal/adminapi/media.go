@@ -37,6 +37,9 @@ func (s *Server) mediaRoutes() []endpoint.Route {
 
 		endpoint.On("GET "+own+"media_usage", policy(), s.mediaUsage),
 		endpoint.On("DELETE "+own+"room_media/{roomID}", policy(), s.deleteRoomMedia),
+		endpoint.On("GET "+own+"media_quarantine", policy(), s.inQuarantine),
+		endpoint.On("PUT "+own+"media_quarantine/{sha256}", policy(), s.quarantineHash(true)),
+		endpoint.On("DELETE "+own+"media_quarantine/{sha256}", policy(), s.quarantineHash(false)),
 	}
 }
 
@@ -113,6 +116,22 @@ func (s *Server) quarantine(keep bool) func(context.Context, endpoint.Caller, me
 			err = s.Media.Quarantine(ctx, u, c.UserID, keep)
 		}
 		return endpoint.Empty{}, err
+	}
+}
+
+type hashRequest struct {
+	Hash string `path:"sha256"`
+}
+
+// quarantineHash is for contents that nobody has uploaded yet, or that have been
+// removed.
+func (s *Server) quarantineHash(keep bool) func(context.Context, endpoint.Caller, hashRequest) (endpoint.Empty, error) {
+	return func(ctx context.Context, c endpoint.Caller, req hashRequest) (endpoint.Empty, error) {
+		h, ok := media.ParseHash(req.Hash)
+		if !ok {
+			return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "That is not the SHA-256 of a content, in hexadecimal")
+		}
+		return endpoint.Empty{}, s.Media.QuarantineHash(ctx, h, c.UserID, keep)
 	}
 }
 

@@ -147,3 +147,35 @@ func (s *Server) mediaStatistics(ctx context.Context, _ endpoint.Caller, req med
 	resp.Next = next(skip, len(shown), resp.Total)
 	return resp, nil
 }
+
+type quarantinedContent struct {
+	Hash  string    `json:"sha256"`
+	By    id.UserID `json:"quarantined_by"`
+	Since int64     `json:"quarantined_ts"`
+	URIs  int64     `json:"media_count"`
+}
+
+type inQuarantineResponse struct {
+	Contents []quarantinedContent `json:"contents"`
+	Next     *int64               `json:"next_token,omitempty"`
+	Total    int64                `json:"total"`
+}
+
+type inQuarantineRequest struct {
+	From  *int64 `query:"from"`
+	Limit *int64 `query:"limit"`
+}
+
+// inQuarantine lists the contents that nobody gets, the last first.
+func (s *Server) inQuarantine(ctx context.Context, _ endpoint.Caller, req inQuarantineRequest) (resp inQuarantineResponse, err error) {
+	skip, limit, _, err := page{From: req.From, Limit: req.Limit}.bounds("f")
+	if err != nil {
+		return resp, err
+	}
+	list, total, err := s.Media.InQuarantine(ctx, skip, limit)
+	resp = inQuarantineResponse{Contents: []quarantinedContent{}, Total: total, Next: next(skip, len(list), total)}
+	for _, q := range list {
+		resp.Contents = append(resp.Contents, quarantinedContent{q.Hash.String(), q.By, q.Since.UnixMilli(), q.URIs})
+	}
+	return resp, err
+}

@@ -1,6 +1,7 @@
 package adminapi_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,6 +45,43 @@ func TestAQuarantineIsOfAContent(t *testing.T) {
 		s.refused(s.admin, "POST", a+"v1/media/quarantine/a.test/unknown", `{}`, 404)
 		s.refused(s.admin, "POST", a+"v1/media/quarantine/a.test/un.known", `{}`, 400)
 		s.refused(s.alice, "POST", a+"v1/media/quarantine/a.test/"+good.MediaID(), `{}`, 403)
+	})
+}
+
+func TestAQuarantineIsListedAndOutlivesTheFile(t *testing.T) {
+	play(t, func(s *scene) {
+		const own = "/_parley/admin/v1/media_quarantine"
+		bad := s.alice.Upload([]byte("bad"), "", "")
+		s.admin.Must("POST", a+"v1/media/quarantine/a.test/"+bad.MediaID(), `{}`)
+		s.admin.Must("DELETE", a+"v1/media/a.test/"+bad.MediaID(), nil)
+		time.Sleep(time.Second)
+		worse := fmt.Sprintf("%x", sha256.Sum256([]byte("worse")))
+		for range 2 {
+			s.admin.Must("PUT", own+"/"+worse, `{}`)
+		}
+		again, other := s.bob.Upload([]byte("bad"), "", ""), s.bob.Upload([]byte("worse"), "", "")
+		s.gets(s.bob, again, false)
+		s.gets(s.bob, other, false)
+		var hashes []string
+		list := s.admin.Must("GET", own, nil)
+		for q := range list.Get("contents").Elements() {
+			hashes = append(hashes, text(q, "sha256"))
+			if text(q, "quarantined_by") != string(s.admin.ID) || number(q, "media_count") != 1 || number(q, "quarantined_ts") == 0 {
+				t.Errorf("got %s", q)
+			}
+		}
+		if number(list, "total") != 2 || len(hashes) != 2 || hashes[0] != worse {
+			t.Errorf("got %s", list)
+		}
+		if v := s.admin.Must("GET", own+"?limit=1&from=1", nil); count(v.Get("contents")) != 1 || string(v.Get("next_token")) != "" {
+			t.Errorf("got %s", v)
+		}
+		s.admin.Must("DELETE", own+"/"+hashes[1], nil)
+		s.gets(s.bob, again, true)
+		s.gets(s.bob, other, false)
+		s.refused(s.admin, "PUT", own+"/abc", `{}`, 400)
+		s.refused(s.alice, "PUT", own+"/"+worse, `{}`, 403)
+		s.refused(s.alice, "GET", own, nil, 403)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/internal/account"
 	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -593,5 +594,63 @@ func TestAdministratorsSeeWithWhichClientsUsersCame(t *testing.T) {
 		}
 		s.refused(s.admin, "GET", a+"v1/whois/@none:a.test", nil, 404)
 		s.refused(s.admin, "GET", a+"v1/whois/@bob:b.test", nil, 400)
+	})
+}
+
+func TestAddressesOfUsers(t *testing.T) {
+	play(t, func(s *scene) {
+		const bob = a + "v2/users/@bob:a.test"
+		list := func(v canonjson.Value) (all string) {
+			for one := range v.Get("threepids").Elements() {
+				if number(one, "added_at") == 0 || number(one, "validated_at") == 0 {
+					t.Errorf("got %s", one)
+				}
+				all += text(one, "medium") + " " + text(one, "address") + " "
+			}
+			return all
+		}
+		if got := s.admin.Must("GET", bob, nil).Get("threepids"); string(got) != "[]" {
+			t.Errorf("got %s", got)
+		}
+		v := s.admin.Must("PUT", bob, `{"threepids":[{"medium":"email","address":"Bob@Example.org"},{"medium":"msisdn","address":"447700900001"}]}`)
+		if got := list(v); got != "email bob@example.org msisdn 447700900001 " {
+			t.Errorf("got %s", got)
+		}
+		if got := s.admin.Must("PUT", bob, `{"displayname":"Bob"}`); list(got) != list(v) {
+			t.Errorf("got %s", got)
+		}
+		if got := s.admin.Must("GET", a+"v1/threepid/email/users/bob@EXAMPLE.org", nil); text(got, "user_id") != "@bob:a.test" {
+			t.Errorf("got %s", got)
+		}
+		s.refused(s.admin, "GET", a+"v1/threepid/email/users/alice@example.org", nil, 404)
+		s.refused(s.admin, "GET", a+"v1/threepid/fax/users/1", nil, 400)
+		s.refused(s.admin, "PUT", bob, `{"threepids":[{"medium":"email","address":"bob"}]}`, 400)
+		s.refused(s.admin, "PUT", a+"v2/users/@alice:a.test", `{"threepids":[{"medium":"msisdn","address":"447700900001"}]}`, 400)
+		if got := list(s.admin.Must("PUT", bob, `{"threepids":[]}`)); got != "" {
+			t.Errorf("got %s", got)
+		}
+		new := s.refused(s.admin, "PUT", a+"v2/users/@carol:a.test", `{"password":"correct horse","threepids":[{"medium":"email","address":"carol@example.org"}]}`, 201)
+		if got := list(new); got != "email carol@example.org " {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestWhoUsersAreElsewhere(t *testing.T) {
+	play(t, func(s *scene) {
+		external := account.ExternalID{Provider: "idp", Subject: "a/b c"}
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.bob.ID, external); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.admin.Must("GET", a+"v2/users/@bob:a.test", nil).Get("external_ids"); string(got) != `[{"auth_provider":"idp","external_id":"a/b c"}]` {
+			t.Errorf("got %s", got)
+		}
+		if got := s.admin.Must("GET", a+"v1/auth_providers/idp/users/a%2Fb%20c", nil); text(got, "user_id") != "@bob:a.test" {
+			t.Errorf("got %s", got)
+		}
+		s.refused(s.admin, "GET", a+"v1/auth_providers/idp/users/x", nil, 404)
+		if err := s.Accounts().AddExternalID(s.T.Context(), s.alice.ID, external); err == nil {
+			t.Error("one person is two users")
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"parley/internal/account"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/endpoint"
 	"parley/internal/media"
 	"parley/internal/profile"
@@ -26,6 +27,7 @@ type Parts struct {
 	Aliases  *alias.Directory
 	Reports  *report.Store
 	Media    *media.Store
+	Services *appservice.Services
 	// Notify sends a server notice to a user, as the request of a device that a
 	// transaction ID names, and returns its event. Nil: there are none.
 	Notify func(ctx context.Context, to id.UserID, eventType string, stateKey *string, content canonjson.Value, txn room.Transaction) (id.EventID, error)
@@ -52,6 +54,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.tokenRoutes(),
 		s.noticeRoutes(),
 		s.mediaRoutes(),
+		s.appServiceRoutes(),
 	)
 }
 

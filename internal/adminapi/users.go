@@ -32,6 +32,8 @@ func (s *Server) userRoutes() []endpoint.Route {
 		endpoint.On("POST /_synapse/admin/v1/reset_password/{userID}", policy(), s.resetPassword),
 		endpoint.On("PUT /_synapse/admin/v1/suspend/{userID}", policy(), s.suspend),
 		endpoint.On("PUT /_parley/admin/v1/lock/{userID}", policy(), s.lock),
+		endpoint.On("GET /_synapse/admin/v1/auth_providers/{provider}/users/{externalID}", policy(), s.knownElsewhere),
+		endpoint.On("GET /_synapse/admin/v1/threepid/{medium}/users/{address}", policy(), s.owner),
 	}
 }
 
@@ -138,13 +140,13 @@ type userRequest struct {
 
 type userResponse struct {
 	user
-	LastSeen    *int64   `json:"last_seen_ts"`
-	ThreePIDs   []string `json:"threepids"`
-	ExternalIDs []string `json:"external_ids"`
+	LastSeen    *int64               `json:"last_seen_ts"`
+	ThreePIDs   []threePID           `json:"threepids"`
+	ExternalIDs []account.ExternalID `json:"external_ids"`
 }
 
 func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (userResponse, error) {
-	resp := userResponse{ThreePIDs: []string{}, ExternalIDs: []string{}}
+	resp := userResponse{ThreePIDs: []threePID{}, ExternalIDs: []account.ExternalID{}}
 	info, err := s.Accounts.Info(ctx, req.UserID)
 	if err != nil {
 		return resp, err
@@ -152,6 +154,14 @@ func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (
 	if resp.user, err = s.userOf(ctx, info); err != nil {
 		return resp, err
 	}
+	if resp.ThreePIDs, err = s.threePIDs(ctx, req.UserID); err != nil {
+		return resp, err
+	}
+	known, err := s.Accounts.ExternalIDs(ctx, req.UserID)
+	if err != nil {
+		return resp, err
+	}
+	resp.ExternalIDs = append(resp.ExternalIDs, known...)
 	devices, err := s.Accounts.Devices(ctx, req.UserID)
 	for _, d := range devices {
 		if seen := d.Seen.UnixMilli(); resp.LastSeen == nil || *resp.LastSeen < seen {
@@ -171,6 +181,10 @@ type putUserRequest struct {
 	Deactivated *bool   `json:"deactivated"`
 	Locked      *bool   `json:"locked"`
 	Suspended   *bool   `json:"suspended"`
+	ThreePIDs   *[]struct {
+		Medium  string `json:"medium"`
+		Address string `json:"address"`
+	} `json:"threepids"`
 }
 
 // putUser makes an account, or changes one.
@@ -179,13 +193,20 @@ func (s *Server) putUser(ctx context.Context, c endpoint.Caller, req putUserRequ
 	if err := s.local(req.UserID); err != nil {
 		return reply, err
 	}
-	_, err := s.Accounts.Info(ctx, req.UserID)
+	contacts, err := req.contacts()
+	if err != nil {
+		return reply, err
+	}
+	_, err = s.Accounts.Info(ctx, req.UserID)
 	switch {
 	case errors.Is(err, mxerr.NotFound):
 		reply.Status = http.StatusCreated
 		err = s.createUser(ctx, req)
 	case err == nil:
 		err = s.changeUser(ctx, c, req)
+	}
+	if err == nil && req.ThreePIDs != nil {
+		err = s.Accounts.SetContacts(ctx, req.UserID, contacts)
 	}
 	if err == nil {
 		err = s.putProfile(ctx, req)

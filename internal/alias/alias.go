@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -20,13 +21,18 @@ var ErrTaken = errors.New("the alias is taken")
 
 // Directory is the aliases of a server. It is safe for concurrent use.
 type Directory struct {
-	db     *store.DB
-	server id.ServerName
+	db      *store.DB
+	server  id.ServerName
+	changes atomic.Uint64
 }
 
 // New returns the directory in a database, of the aliases that end with the name
 // of the server.
-func New(db *store.DB, server id.ServerName) *Directory { return &Directory{db, server} }
+func New(db *store.DB, server id.ServerName) *Directory { return &Directory{db: db, server: server} }
+
+// Changes returns how often this node has changed an alias: who remembers aliases
+// asks whether they may be others by now.
+func (d *Directory) Changes() uint64 { return d.changes.Load() }
 
 // An Alias leads to a room.
 type Alias struct {
@@ -54,6 +60,7 @@ func (d *Directory) Create(ctx context.Context, alias id.RoomAlias, room id.Room
 	if err := d.Check(alias); err != nil {
 		return err
 	}
+	defer d.changes.Add(1)
 	err := d.db.Update(ctx, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
 	if errors.Is(err, ErrTaken) {
 		return mxerr.New(mxerr.Unknown, "The alias %s exists already", alias).WithStatus(409).Wrap(ErrTaken)
@@ -93,6 +100,7 @@ func (d *Directory) CreateWith(b *journal.Batch, alias id.RoomAlias, room id.Roo
 	}
 	b.Remember(aliasKey{alias}, true)
 	b.Write(aliasKey{alias}, func(tx *store.Tx) error { return insert(tx, alias, room, creator) })
+	b.Durable(func() { d.changes.Add(1) })
 	return nil
 }
 
@@ -119,6 +127,7 @@ func (d *Directory) Resolve(ctx context.Context, alias id.RoomAlias) (id.RoomID,
 // Delete removes an alias that leads to a room. The error is a M_NOT_FOUND when
 // there is none, or it leads somewhere else by now.
 func (d *Directory) Delete(ctx context.Context, alias id.RoomAlias, room id.RoomID) error {
+	defer d.changes.Add(1)
 	var gone int64
 	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
 		gone, err = tx.Exec("DELETE FROM aliases WHERE alias = $1 AND room_id = $2", alias, room)
@@ -165,6 +174,7 @@ func (d *Directory) Move(b *journal.Batch, from, to id.RoomID) {
 		}
 		return nil
 	})
+	b.Durable(func() { d.changes.Add(1) })
 }
 
 // Redirect has all aliases that lead to a room lead to another, or removes them if that
@@ -174,6 +184,7 @@ func (d *Directory) Redirect(ctx context.Context, from, to id.RoomID) ([]id.Room
 	if to != "" {
 		statement, args = move, []any{from, to}
 	}
+	defer d.changes.Add(1)
 	var aliases []id.RoomAlias
 	err := d.db.Update(ctx, func(tx *store.Tx) (err error) {
 		aliases, err = store.List[id.RoomAlias](tx, statement+" RETURNING alias", args...)

@@ -119,6 +119,7 @@ func TestRefusalsOfWhoCalls(t *testing.T) {
 func TestRefusalsOfPathsAndMethods(t *testing.T) {
 	newScene(t).try([]refusal{
 		{"no such path", "alice", "GET nothing", "", mxerr.Unrecognized, 404},
+		{"no OAuth 2.0", "", "GET /_matrix/client/v1/auth_metadata", "", mxerr.Unrecognized, 404},
 		{"no such version", "alice", "GET /_matrix/client/v99/sync", "", mxerr.Unrecognized, 404},
 		{"no such method", "alice", "POST sync", `{}`, mxerr.Unrecognized, 405},
 		{"no such method without a token", "", "DELETE sync", ``, mxerr.Unrecognized, 405},

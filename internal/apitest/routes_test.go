@@ -22,6 +22,9 @@ func withEverything(c *config.Config) {
 	c.Federation.Delegate = "a.test:8448"
 	c.Media.MaxUpload = 64 << 10 // attackers send more than may be
 	c.Media.Public = true
+	hstest.Mail("smtp.test")(c)
+	c.SMS.URL = "http://sms.test/send"
+	c.SSO.Providers = `[{"id":"idp","name":"IdP","issuer":"http://idp.test","client_id":"parley"}]`
 	c.Federation.PolicyServerKey = "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ"
 }
 
@@ -32,11 +35,19 @@ func allRoutes(t testing.TB) []endpoint.Route {
 // beyond are the routes that the specification does not have, by keyOf, with the
 // reason.
 var beyond = map[string]string{
-	"GET /health":                      "load balancers ask it whether the server answers",
-	"GET /_parley/metrics":             "Prometheus reads it, on this machine only",
-	"GET /_synapse/admin/v1/register":  "scripts that make accounts know this way only",
-	"POST /_synapse/admin/v1/register": "as above",
-	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms": "clients know mutual rooms by this name",
+	"GET /health":                                                          "load balancers ask it whether the server answers",
+	"GET /_parley/metrics":                                                 "Prometheus reads it, on this machine only",
+	"GET /_synapse/admin/v1/register":                                      "scripts that make accounts know this way only",
+	"POST /_synapse/admin/v1/register":                                     "as above",
+	"GET /_matrix/client/unstable/org.parley/validate/email":               "the link in a mail leads there",
+	"POST /_matrix/client/unstable/org.parley/validate/email":              "as above",
+	"POST /_matrix/client/unstable/org.parley/validate/msisdn/submitToken": "a client is told to send the code there that came by SMS",
+	"GET /_matrix/client/unstable/org.parley/sso/callback":                 "identity providers lead back there",
+	"POST /_matrix/client/unstable/org.parley/sso/register":                "people choose a name there who come from an identity provider",
+	"GET /_matrix/client/unstable/org.parley/sso/continue":                 "people go there who want a client to use their account",
+	"POST /_matrix/client/unstable/org.parley/sso/stage":                   "people confirm there what a client wants",
+	"GET /_matrix/client/v3/auth/m.login.sso/fallback/web":                 "as the page of other stages",
+	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",
 
 	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",
 	"GET /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "as above",
@@ -86,11 +97,13 @@ var beyond = map[string]string{
 	"POST /_matrix/client/v4/sync":                                     "MSC4186 is merged, and in no release of the specification yet",
 	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync": "clients sync so until they know the merged form",
 
-	"GET /_matrix/client/v3/pushrules":             "clients leave out the slash, which no other path has",
-	"GET /_matrix/client/v3/pushrules/global":      "as above",
-	"GET /_matrix/client/v3/auth/{}/fallback/web":  "the prose has it, as the page on which users do what their client cannot",
-	"POST /_matrix/client/v3/auth/{}/fallback/web": "that page sends its form there",
-	"GET /_matrix/static/client/login/":            "the prose has it, as the page on which users log in whose client cannot",
+	"GET /_matrix/client/v3/pushrules":                                 "clients leave out the slash, which no other path has",
+	"GET /_matrix/client/v3/pushrules/global":                          "as above",
+	"GET /_matrix/client/v3/auth/{}/fallback/web":                      "the prose has it, as the page on which users do what their client cannot",
+	"POST /_matrix/client/v3/auth/{}/fallback/web":                     "that page sends its form there",
+	"POST /_matrix/client/v3/auth/m.login.email.identity/fallback/web": "as above, with another limit",
+	"POST /_matrix/client/v3/auth/m.login.msisdn/fallback/web":         "as above, with another limit",
+	"GET /_matrix/static/client/login/":                                "the prose has it, as the page on which users log in whose client cannot",
 
 	"GET /_matrix/client/v3/rooms/{}/state/{}":  "the state key may be left out if it is empty, the prose says",
 	"GET /_matrix/client/v3/rooms/{}/state/{}/": "as above",
@@ -199,6 +212,8 @@ var otherAuth = map[string]struct {
 	"POST /_matrix/client/v3/publicRooms": {endpoint.UserOrGuest, "GET is for anybody"},
 	"POST /_matrix/client/v3/logout":      {endpoint.UserOrGuest, "guests have devices"},
 	"POST /_matrix/client/v3/logout/all":  {endpoint.UserOrGuest, "as above"},
+	"POST /_matrix/client/v3/login":       {endpoint.NoneOrAppService, "an application service logs its users in"},
+	"POST /_matrix/client/v3/register":    {endpoint.NoneOrAppService, "an application service makes users"},
 }
 
 // unlimited says why operations that the specification limits are not.

@@ -332,8 +332,18 @@ func (s *stage) complaints(g gate) (wrong []string) {
 
 // pages are the routes that answer people, with pages also for what is refused.
 var pages = map[string]bool{
-	"/_matrix/client/v3/auth/{authType}/fallback/web": true,
-	"/_matrix/static/client/login/{$}":                true,
+	"/_matrix/client/v3/auth/{authType}/fallback/web":             true,
+	"/_matrix/client/unstable/org.parley/validate/email":          true,
+	"/_matrix/client/v3/auth/m.login.email.identity/fallback/web": true,
+	"/_matrix/client/v3/auth/m.login.msisdn/fallback/web":         true,
+	"/_matrix/static/client/login/{$}":                            true,
+	"/_matrix/client/v3/auth/m.login.sso/fallback/web":            true,
+	"/_matrix/client/v3/login/sso/redirect":                       true,
+	"/_matrix/client/v3/login/sso/redirect/{idpID}":               true,
+	"/_matrix/client/unstable/org.parley/sso/callback":            true,
+	"/_matrix/client/unstable/org.parley/sso/register":            true,
+	"/_matrix/client/unstable/org.parley/sso/continue":            true,
+	"/_matrix/client/unstable/org.parley/sso/stage":               true,
 }
 
 func (s *stage) checkSecrets(g gate, complain func(string, ...any)) {

@@ -57,6 +57,8 @@ func (v *values) good(name string) string {
 		return "org.test"
 	case "tag":
 		return "u.test"
+	case "appserviceid", "networkid", "protocol":
+		return "bridge"
 	case "kind":
 		return "content"
 	case "ruleid":
@@ -71,6 +73,8 @@ func (v *values) good(name string) string {
 		return "a.test"
 	case "mediaid":
 		return "unknown"
+	case "sha256":
+		return strings.Repeat("0a", 32)
 	case "filename":
 		return "x.txt"
 	case "url":
@@ -79,6 +83,10 @@ func (v *values) good(name string) string {
 		return "32"
 	case "authtype":
 		return "m.login.dummy"
+	case "redirecturl":
+		return "https://app.test/"
+	case "idpid":
+		return "idp"
 	case "dir":
 		return "b"
 	case "limit":
@@ -91,7 +99,7 @@ func (v *values) good(name string) string {
 		return string(v.a.own)
 	case "second":
 		return "delete_status"
-	case "token", "version":
+	case "token", "version", "sid":
 		return "1"
 	}
 	return ""

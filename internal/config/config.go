@@ -28,6 +28,10 @@ type Config struct {
 	Federation   Federation
 	Outbound     Outbound
 	Identity     Identity
+	Addresses    Addresses
+	Mail         Mail
+	SMS          SMS
+	SSO          SSO
 	Turn         Turn
 	AppServices  AppServices
 	Presence     Presence
@@ -38,6 +42,7 @@ type Config struct {
 	Delayed      Delayed
 	Threads      Threads
 	Media        Media
+	Bucket       Bucket
 	Rendezvous   RendezvousMode // rendezvous
 }
 
@@ -52,6 +57,7 @@ type Registration struct {
 	Mode         RegistrationMode // registration.mode
 	SharedSecret Secret           // registration.shared_secret
 	Guests       bool             // registration.guests
+	RequireEmail bool             // registration.require_email
 	// Terms is an object as the member policies of m.login.terms, "" for none.
 	Terms string // registration.terms
 }
@@ -104,6 +110,44 @@ type Identity struct {
 	Trusted ServerNames // identity.trusted, "" for none
 }
 
+// Addresses says which mail addresses and telephone numbers accounts may have.
+type Addresses struct {
+	Emails    Patterns // addresses.emails, "" for all
+	Numbers   Patterns // addresses.numbers, "" for all
+	NextLinks Origins  // addresses.next_links, "" for none
+}
+
+// SMS says how messages to telephones are sent. There are none without a URL.
+type SMS struct {
+	URL   string // sms.url, "" for none
+	Token Secret // sms.token, "" for none
+}
+
+// SSO says by whom people may log in.
+type SSO struct {
+	Providers Secret  // sso.providers, a JSON array of sso.Provider, "" for none
+	Clients   Origins // sso.clients, "" for none
+}
+
+// Mail says how letters are sent. There are none without a Server.
+type Mail struct {
+	Server   string        // mail.server, "" for none
+	TLS      MailTLS       // mail.tls
+	User     string        // mail.user, "" for none
+	Password Secret        // mail.password
+	From     string        // mail.from
+	Timeout  time.Duration // mail.timeout
+}
+
+// A MailTLS says when TLS begins on a connection to the mail server.
+type MailTLS string
+
+const (
+	MailStartTLS  MailTLS = "starttls" // after a greeting in clear
+	MailTLSAtOnce MailTLS = "tls"      // at once
+	MailNoTLS     MailTLS = "none"     // never
+)
+
 type Turn struct {
 	URIs     TurnURIs      // turn.uris, "" for none
 	Secret   Secret        // turn.secret
@@ -111,7 +155,10 @@ type Turn struct {
 }
 
 type AppServices struct {
-	Dir string // appservices.dir, "" for none
+	Dir   string // appservices.dir, "" for none
+	Files Paths  // appservices.files, "" for none
+	// QueryTokens says that they are told the hs_token in the URL, too.
+	QueryTokens bool // appservices.query_tokens
 }
 
 type Presence struct {
@@ -169,6 +216,20 @@ type Media struct {
 	CacheSize int64  // media.cache_size
 	Public    bool   // media.public
 	Previews  bool   // media.previews
+	Vips      string // media.vips
+	FFmpeg    string // media.ffmpeg
+}
+
+// Bucket says where the files are, on the disk only if Name is empty.
+type Bucket struct {
+	Endpoint  string // bucket.endpoint
+	Name      string // bucket.name
+	Region    string // bucket.region, "" to ask
+	Prefix    string // bucket.prefix, "" or with a slash at its end
+	AccessKey string // bucket.access_key
+	SecretKey Secret // bucket.secret_key
+	ShelfSize int64  // bucket.local_size, in bytes
+	Redirect  bool   // bucket.redirect
 }
 
 // A RendezvousMode says who may begin a session between devices that are logging in.
@@ -299,6 +360,14 @@ Whoever knows this secret can make accounts, administrators included, in every m
 Whether people without an account may look around as guests.`,
 	},
 	{
+		name: "registration.require_email", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Registration.RequireEmail }),
+		doc: `
+Whether people have to show a mail address of theirs to get an account. Needs mail.server.
+
+Without it they may, if mail is sent. The very first account can do without.`,
+	},
+	{
 		name:    "registration.terms",
 		example: `{"privacy_policy": {"version": "1.2", "en": {"name": "Privacy Policy", "url": "https://example.org/privacy-1.2-en.html"}}}`,
 		value:   terms(func(c *Config) *string { return &c.Registration.Terms }),
@@ -425,6 +494,114 @@ commas. Without any, nobody can.
 They learn whom your users invite, and decide who gets such an invite.`,
 	},
 	{
+		name: "addresses.emails", example: "*@example.org,*@example.com",
+		value: patterns(func(c *Config) *Patterns { return &c.Addresses.Emails }),
+		doc: `
+Which mail addresses accounts may have, as patterns with * and ?, separated by commas. Without it, all.
+
+With an address people log in, and get a new password when they have forgotten theirs. Each belongs to one account.`,
+	},
+	{
+		name: "addresses.numbers", example: "44*,49*",
+		value: patterns(func(c *Config) *Patterns { return &c.Addresses.Numbers }),
+		doc: `
+Which telephone numbers accounts may have, as patterns of digits that begin with the code of the country. Without it, all.`,
+	},
+	{
+		name: "addresses.next_links", example: "https://app.element.io",
+		value: origins(func(c *Config) *Origins { return &c.Addresses.NextLinks }),
+		doc: `
+The sites to which people may be led on who have confirmed an address by a link in a mail, separated by commas. Without it,
+none: they are told to go back to where they came from.
+
+Clients on the web say where people are to go on. Whoever could name any site would have your server lead people there.`,
+	},
+	{
+		name: "mail.server", example: "smtp.example.org:587",
+		value: address(func(c *Config) *string { return &c.Mail.Server }),
+		doc: `
+The server that takes mail from this one, by SMTP: that of your provider, or one on the machine. Without it, no mail is sent.
+
+It may be in a private network. Port 587 goes with starttls in mail.tls, port 465 with tls.`,
+	},
+	{
+		name: "mail.tls", preset: "starttls",
+		value: oneOf(func(c *Config) *MailTLS { return &c.Mail.TLS }, MailStartTLS, MailTLSAtOnce, MailNoTLS),
+		doc: `
+How the connection to the mail server is secured: by TLS that begins after a greeting (starttls) or at once (tls), or not at
+all (none).
+
+Nothing is sent if that does not succeed. Without TLS, what is on the way between can read the mail, and the password.`,
+	},
+	{
+		name: "mail.user", example: "parley@example.org",
+		value: path("TEXT", func(c *Config) *string { return &c.Mail.User }),
+		doc: `
+As whom this server logs in to the mail server. Without it, it does not.`,
+	},
+	{
+		name: "mail.password", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Mail.Password }),
+		doc: `
+The password of mail.user.`,
+	},
+	{
+		name: "mail.from", example: "Example chat <parley@example.org>",
+		value: mailFrom(func(c *Config) *string { return &c.Mail.From }),
+		doc: `
+Whom mail comes from: an address, with or without a name. Needed if mail is sent.
+
+That mail arrives, and not among spam, takes that the mail server may send for its domain (SPF, DKIM).`,
+	},
+	{
+		name: "mail.timeout", preset: "30s",
+		value: duration(func(c *Config) *time.Duration { return &c.Mail.Timeout }),
+		doc: `
+How long the mail server may take to be reached, and for each step after that.`,
+	},
+	{
+		name: "sms.url", example: "https://sms.example.org/send",
+		value: webAddress(func(c *Config) *string { return &c.SMS.URL }),
+		doc: `
+Where messages to telephones are sent, as a POST of {"to": "+447700900001", "text": "…"}. Without it, accounts have no
+telephone numbers.
+
+What answers there passes them on: with a status from 200 to 299 it has, with one from 400 to 499 it will not, and
+anything else means to try again later. It may be in a private network.`,
+	},
+	{
+		name: "sms.token", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.SMS.Token }),
+		doc: `
+What such a request has as "Authorization: Bearer", so that nobody else can send messages there.`,
+	},
+	{
+		name: "sso.providers", secret: true,
+		example: `[{"id": "example", "name": "Example", "issuer": "https://id.example.org", "client_id": "parley", "client_secret": "a long random text"}]`,
+		value:   providers(func(c *Config) *Secret { return &c.SSO.Providers }),
+		doc: `
+The identity providers by which people may log in (OpenID Connect), as a JSON array of objects. Without it, none.
+
+Each has an id, which is not to be changed later, a name that people see, and perhaps an icon (mxc://…) and a brand as in
+https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema_idp; issuer, client_id and client_secret as the
+provider gives them to you, who wants to know an address in return: that is public_url and then
+/_matrix/client/unstable/org.parley/sso/callback. The scopes are openid, profile and email unless scopes lists others.
+
+Whoever logs in for the first time gets an account, whatever registration.mode says, unless closed is true. Its name is the claim
+preferred_username, or one that the person chooses if that is taken; the display name is name, and the mail address email, if
+email_verified is true. An object claims with localpart, display_name or email names other claims, or none as "-". With existing,
+whoever comes with the name of an account gets that account: only for providers where names cannot be chosen.`,
+	},
+	{
+		name: "sso.clients", example: "https://app.element.io",
+		value: origins(func(c *Config) *Origins { return &c.SSO.Clients }),
+		doc: `
+The sites, separated by commas, whose clients people log in with by an identity provider without being asked whether these may
+use their account.
+
+All others can be anybody's, so it is asked.`,
+	},
+	{
 		name: "turn.uris", example: "turn:turn.example.org?transport=udp,turns:turn.example.org",
 		value: turnURIs(func(c *Config) *TurnURIs { return &c.Turn.URIs }),
 		doc: `
@@ -447,9 +624,25 @@ How long a client may use the TURN servers before it has to ask anew.`,
 		name: "appservices.dir", example: "/etc/parley/appservices",
 		value: path("DIR", func(c *Config) *string { return &c.AppServices.Dir }),
 		doc: `
-The directory with the registration files of application services (bridges and bots). It is not used yet.
+The directory with the registration files of application services (bridges and bots): those in it that end in .yaml or
+.yml. docs/operating/appservices.md tells of them.
 
-The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration.`,
+The files are those of https://spec.matrix.org/v1.19/application-service-api/#registration. They are read at the start, and
+again when the server is sent SIGHUP.`,
+	},
+	{
+		name: "appservices.files", example: "/etc/irc/registration.yaml,/etc/signal/registration.yaml",
+		value: paths(func(c *Config) *Paths { return &c.AppServices.Files }),
+		doc: `
+Registration files of application services that are elsewhere, separated by commas.`,
+	},
+	{
+		name: "appservices.query_tokens", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.AppServices.QueryTokens }),
+		doc: `
+Whether application services are told their hs_token as part of the URL, as access_token, beside the header.
+
+Services from before 2022 look for it there. URLs end up in logs.`,
 	},
 	{
 		name: "presence.enabled", preset: "true",
@@ -622,5 +815,78 @@ Whether users get previews of pages of the web that messages link to.
 
 This server then asks for what others have linked to, and nobody in private networks unless outbound.allow_private_networks
 is set.`,
+	},
+	{
+		name: "media.vips", example: "/usr/bin/vips",
+		value: path("FILE", func(c *Config) *string { return &c.Media.Vips }),
+		doc: `
+The program vips, which makes thumbnails of AVIF and HEIF. Without it there are none.
+
+It is run with little time, memory and nothing of this server's around it; still it is a parser in C of what strangers send.`,
+	},
+	{
+		name: "media.ffmpeg", example: "/usr/bin/ffmpeg",
+		value: path("FILE", func(c *Config) *string { return &c.Media.FFmpeg }),
+		doc: `
+The program ffmpeg, which makes thumbnails of videos (MP4, QuickTime, Matroska, WebM, Ogg). Without it there are none. It is run
+like vips.`,
+	},
+	{
+		name: "bucket.name", example: "parley-files",
+		value: path("BUCKET", func(c *Config) *string { return &c.Bucket.Name }),
+		doc: `
+The bucket that files are kept in, in a service that speaks the protocol of Amazon S3. Without it, they are in media.dir.
+
+With it, media.dir has copies of files that were used lately, and small pictures. What was there before is taken to the bucket
+after the next start, beside other work. "parley media fetch" brings all back.`,
+	},
+	{
+		name: "bucket.endpoint", example: "https://s3.eu-central-1.amazonaws.com",
+		value: publicURL(func(c *Config) *string { return &c.Bucket.Endpoint }),
+		doc: `
+Where the service is that has the bucket. It may be in a private network.`,
+	},
+	{
+		name: "bucket.region", example: "eu-central-1",
+		value: path("REGION", func(c *Config) *string { return &c.Bucket.Region }),
+		doc: `
+The region of the bucket. Without it the service is asked.`,
+	},
+	{
+		name: "bucket.prefix", example: "media/",
+		value: valueOf("PREFIX", func(c *Config) *string { return &c.Bucket.Prefix }, parsePrefix),
+		doc: `
+What the keys of all objects begin with, for a bucket that has more than files of this server.
+
+What is under it belongs to this server: objects that it does not know are removed. An object "owner" says so, and another
+server refuses to use the same prefix.`,
+	},
+	{
+		name: "bucket.access_key", example: "AKIAIOSFODNN7EXAMPLE",
+		value: path("KEY", func(c *Config) *string { return &c.Bucket.AccessKey }),
+		doc: `
+Who this server is to the service.`,
+	},
+	{
+		name: "bucket.secret_key", secret: true, example: "a long random text",
+		value: secret(func(c *Config) *Secret { return &c.Bucket.SecretKey }),
+		doc: `
+The secret that goes with the access key.`,
+	},
+	{
+		name: "bucket.local_size", preset: "5G",
+		value: size(func(c *Config) *int64 { return &c.Bucket.ShelfSize }),
+		doc: `
+How much is kept in media.dir of what is in the bucket, with small pictures. What was not used for longest goes first. A file
+of more than an eighth of that is read from the bucket each time.`,
+	},
+	{
+		name: "bucket.redirect", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Bucket.Redirect }),
+		doc: `
+Whether clients and other servers are sent to the bucket for files, by a link that is good for ten minutes.
+
+They have to be able to reach it, and it has to let web pages read what it has (CORS). Clients of the older endpoints are sent
+there only if they say that they may be. Who has the link needs no access token.`,
 	},
 }

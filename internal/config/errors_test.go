@@ -87,6 +87,14 @@ func TestErrors(t *testing.T) {
 		// Values.
 		{name: "names of servers", file: "identity.trusted: a.test,,b.test", want: []string{`parley.yaml:1: identity.trusted: "a.test,,b.test" has "" in it, which is not the name of a server`}},
 		{name: "a short key", file: "federation.policy_server_key: AAAA", want: []string{`parley.yaml:1: federation.policy_server_key: "AAAA" is not an Ed25519 key of 32 bytes in Base64`}},
+		{name: "files", file: "appservices.files: a.yaml,,b.yaml", want: []string{`parley.yaml:1: appservices.files: "a.yaml,,b.yaml" has a comma too many in it`}},
+		{name: "whom mail comes from", file: "mail.from: Example", want: []string{`parley.yaml:1: mail.from: "Example" is not a mail address, such as parley@example.org or Example <parley@example.org>`}},
+		{name: "providers that are no JSON", file: "sso.providers: s3cret", want: []string{`parley.yaml:1: sso.providers: the value (not shown) is not JSON`}},
+		{name: "providers with a member too many", file: `sso.providers: '[{"id":"x","client_secrets":"s3cret"}]'`, want: []string{`parley.yaml:1: sso.providers: the value (not shown) is not a JSON array of objects with members as documented`}},
+		{name: "a provider without a name", file: `sso.providers: '[{"id":"x","client_secret":"s3cret"}]'`, want: []string{`parley.yaml:1: sso.providers: the value (not shown) has as number 1 a provider without name or client_id`}},
+		{name: "patterns", file: "addresses.emails: '*@a.test,'", want: []string{`parley.yaml:1: addresses.emails: "*@a.test," has "" in it, which is not a pattern`}},
+		{name: "sites", file: "addresses.next_links: https://a.test, https://b.test/x", want: []string{`parley.yaml:1: addresses.next_links: "https://a.test, https://b.test/x" has " https://b.test/x" in it, which is not a site, such as https://app.element.io`}},
+		{name: "a site that is none", file: "addresses.next_links: 'https://u@a.test'", want: []string{`parley.yaml:1: addresses.next_links: "https://u@a.test" has "https://u@a.test" in it, which is not a site, such as https://app.element.io`}},
 		{name: "TURN servers", file: "turn.uris: turn:a.test, https://b.test", want: []string{`parley.yaml:1: turn.uris: "turn:a.test, https://b.test" has " https://b.test" in it, which is not the address of a TURN server, such as turn:turn.example.org`}},
 		{name: "server name", file: "server_name: Example.org", want: []string{`parley.yaml:1: server_name: "Example.org" is not a name for a server: upper-case letter 'E' at byte 0`}},
 		{name: "mode", environ: []string{"PARLEY_REGISTRATION_MODE=opne"}, want: []string{`PARLEY_REGISTRATION_MODE: "opne" is not one of closed, token, open`}},
@@ -135,7 +143,15 @@ func TestErrors(t *testing.T) {
 		{name: "an address without a certificate", args: []string{"--tls-listen", ":1"}, want: []string{"--tls-listen: TLS needs a certificate and its key, tls.cert and tls.key"}},
 		{name: "a certificate without an address", args: []string{"--tls-cert", "c", "--tls-key", "k"}, want: []string{"--tls-cert: the certificate is not used unless tls.listen is given"}},
 		{name: "a certificate whose key is taken back", file: "tls: {listen: ':1', cert: c, key: k}", args: []string{"--tls-key="}, want: []string{"parley.yaml:1: tls.cert: the certificate is of no use without its key, tls.key"}},
+		{name: "mail from nobody", file: "mail.server: smtp.example.org:587", want: []string{"parley.yaml:1: mail.server: mail has to come from somebody, mail.from"}},
+		{name: "a mail address where there is no mail", file: "registration.require_email: true", want: []string{"parley.yaml:1: registration.require_email: nobody can show a mail address unless mail is sent, mail.server"}},
+		{name: "a user without a password", file: "mail.user: parley", want: []string{"parley.yaml:1: mail.user: the user is of no use without mail.password"}},
+		{name: "a password without a user", file: "mail.password_file: p", want: []string{"parley.yaml:1: mail.password_file: the password is of no use without mail.user"}},
 		{name: "a wrong value is not missed as well", file: "tls:\n  listen: '1'\n  cert: c\n  key: k", want: []string{`parley.yaml:2: tls.listen: "1" is not HOST:PORT: missing port in address`}},
+
+		{name: "a bucket without a key", file: "bucket: {name: b, endpoint: 'http://s.test', access_key: k}", want: []string{"parley.yaml:1: bucket.name: a bucket needs bucket.secret_key too"}},
+		{name: "a service without a bucket", environ: []string{"PARLEY_BUCKET_ENDPOINT=http://s.test"}, want: []string{"PARLEY_BUCKET_ENDPOINT: there is no bucket, bucket.name"}},
+		{name: "a prefix that is none", environ: []string{"PARLEY_BUCKET_PREFIX=/a"}, want: []string{`PARLEY_BUCKET_PREFIX: "/a" has a folder without a name`}},
 
 		// Files that are not YAML.
 		{name: "an open bracket", file: "listen: :1\ndata_dir: [x\n", want: []string{"parley.yaml:2: is not valid YAML: sequence end token ']' not found"}},

@@ -24,8 +24,9 @@ func Help() string {
 		summary, _, _ := strings.Cut(strings.TrimSpace(k.doc), "\n\n")
 		wrap(&b, "      ", summary+" "+k.defaultAndForm())
 	}
-	b.WriteString("\nWhere a value is secret, _file or -file after the name gives the name of a file\n" +
-		"that holds it: " + strings.Join(secretFileNames(), ", ") + ".\n")
+	b.WriteString("\n")
+	wrap(&b, "", "Where a value is secret, _file or -file after the name gives the name of a file that holds it: "+
+		strings.Join(secretFileNames(), ", ")+".")
 	return b.String()
 }
 

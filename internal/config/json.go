@@ -8,6 +8,7 @@ import (
 	"net/mail"
 	"net/url"
 
+	"parley/internal/sso"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
@@ -29,6 +30,19 @@ func decodeStrictly(v canonjson.Value, into any) error {
 	d := json.NewDecoder(bytes.NewReader(v))
 	d.DisallowUnknownFields()
 	return d.Decode(into)
+}
+
+// providers are identity providers. What is wrong with them is said without what
+// they are, for they have secrets.
+func providers(field func(*Config) *Secret) value {
+	return valueOf("JSON", field, func(text string) (Secret, error) {
+		v, err := canonjson.Canonical([]byte(text), canonjson.Strict)
+		if err != nil {
+			return "", errors.New("is not JSON")
+		}
+		_, err = sso.ParseProviders(v)
+		return Secret(v), err
+	})
 }
 
 // terms are policies, see

@@ -136,6 +136,11 @@ func (r *reader) check() {
 	if r.partial {
 		return
 	}
+	r.checkTLS()
+	r.checkMail()
+}
+
+func (r *reader) checkTLS() {
 	listen, cert, key := r.where["tls.listen"], r.where["tls.cert"], r.where["tls.key"]
 	switch {
 	case cert != "" && key == "":
@@ -146,6 +151,36 @@ func (r *reader) check() {
 		r.problem("%s: TLS needs a certificate and its key, tls.cert and tls.key", listen)
 	case cert != "" && listen == "":
 		r.problem("%s: the certificate is not used unless tls.listen is given", cert)
+	}
+	r.checkBucket()
+}
+
+// checkBucket wants all that a bucket needs.
+func (r *reader) checkBucket() {
+	bucket := r.where["bucket.name"]
+	for _, name := range [...]string{"bucket.endpoint", "bucket.access_key", "bucket.secret_key"} {
+		switch where := r.where[name]; {
+		case bucket != "" && where == "":
+			r.problem("%s: a bucket needs %s too", bucket, name)
+		case bucket == "" && where != "":
+			r.problem("%s: there is no bucket, bucket.name", where)
+		}
+	}
+}
+
+func (r *reader) checkMail() {
+	server, user, password := r.where["mail.server"], r.where["mail.user"], r.where["mail.password"]
+	if server != "" && r.where["mail.from"] == "" {
+		r.problem("%s: mail has to come from somebody, mail.from", server)
+	}
+	if require := r.where["registration.require_email"]; require != "" && server == "" && r.config.Registration.RequireEmail {
+		r.problem("%s: nobody can show a mail address unless mail is sent, mail.server", require)
+	}
+	switch {
+	case user != "" && password == "":
+		r.problem("%s: the user is of no use without mail.password", user)
+	case password != "" && user == "":
+		r.problem("%s: the password is of no use without mail.user", password)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 		Tokens:       Tokens{Lifetime: time.Hour},
 		RateLimits:   RateLimits{Enabled: true},
 		Presence:     Presence{Enabled: true},
+		Mail:         Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},
 		Turn:         Turn{Lifetime: 24 * time.Hour},
 		QueryTokens:  true,
 		Profiles:     Profiles{Lookup: LookupAll},
@@ -33,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		Notices:      Notices{DisplayName: "Server Notices", RoomName: "Server Notices"},
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
+		Bucket:       Bucket{ShelfSize: 5 << 30},
 		Rendezvous:   RendezvousOpen,
 	}
 	if got := Defaults(); got != want {
@@ -56,6 +58,7 @@ registration:
   mode: open
   shared_secret: s3cret
   guests: true
+  require_email: true
   terms: '{"t": {"version": "1", "en": {"name": "T", "url": "https://example.org/t"}}}'
 passwords:
   min_length: 12
@@ -79,12 +82,31 @@ outbound:
   allow_private_networks: true
 identity:
   trusted: id.example.org, [::1]:8090
+addresses:
+  emails: '*@example.org, *@example.com'
+  numbers: 44*
+  next_links: https://App.element.io/, http://localhost:8080
+mail:
+  server: smtp.example.org:465
+  tls: tls
+  user: u
+  password: s3cret
+  from: Example <parley@example.org>
+  timeout: 5s
+sms:
+  url: https://sms.example.org/send
+  token: s4cret
+sso:
+  providers: '[{"name": "X", "id": "x", "issuer": "https://id.example.org", "client_id": "p"}]'
+  clients: https://app.element.io
 turn:
   uris: turn:a.test?transport=udp, stuns:a.test
   secret: n0rth
   lifetime: 2h
 appservices:
   dir: as
+  files: a.yaml,b.yaml
+  query_tokens: true
 presence:
   enabled: false
 profiles:
@@ -116,6 +138,17 @@ media:
   cache_size: 4K
   public: true
   previews: false
+  vips: v
+  ffmpeg: f
+bucket:
+  endpoint: http://obj.test:9000/
+  name: files
+  region: here
+  prefix: a/b
+  access_key: ak
+  secret_key: sk
+  local_size: 6M
+  redirect: true
 `
 
 func everythingInEnvironment() []string {
@@ -124,7 +157,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PUBLIC_URL=https://matrix.example.org", "PARLEY_QUERY_TOKENS=false",
 		"PARLEY_TLS_LISTEN=:8448", "PARLEY_TLS_CERT=c.pem", "PARLEY_TLS_KEY=k.pem",
 		"PARLEY_DATABASE=postgres://u:pw@db/parley", "PARLEY_REGISTRATION_MODE=open",
-		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true",
+		"PARLEY_REGISTRATION_SHARED_SECRET=s3cret", "PARLEY_REGISTRATION_GUESTS=true", "PARLEY_REGISTRATION_REQUIRE_EMAIL=true",
 		`PARLEY_REGISTRATION_TERMS={"t":{"en":{"url":"https://example.org/t","name":"T"},"version":"1"}}`,
 		"PARLEY_PASSWORDS_MIN_LENGTH=12", "PARLEY_PASSWORDS_MIN_KINDS=3",
 		`PARLEY_SUPPORT_CONTACTS=[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, "PARLEY_SUPPORT_PAGE=https://example.org/help",
@@ -134,7 +167,12 @@ func everythingInEnvironment() []string {
 		"PARLEY_FEDERATION_NOTARIES=c.test,d.test",
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true", "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true",
 		"PARLEY_IDENTITY_TRUSTED= id.example.org,[::1]:8090", "PARLEY_TURN_URIS=turn:a.test?transport=udp,stuns:a.test",
-		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_PRESENCE_ENABLED=false",
+		"PARLEY_ADDRESSES_EMAILS=*@example.org,*@example.com", "PARLEY_ADDRESSES_NUMBERS=44*",
+		"PARLEY_ADDRESSES_NEXT_LINKS=https://app.element.io,http://localhost:8080", "PARLEY_SMS_URL=https://sms.example.org/send", "PARLEY_SMS_TOKEN=s4cret",
+		`PARLEY_SSO_PROVIDERS=[{"client_id":"p","id":"x","issuer":"https://id.example.org","name":"X"}]`, "PARLEY_SSO_CLIENTS=https://app.element.io/",
+		"PARLEY_MAIL_SERVER=smtp.example.org:465", "PARLEY_MAIL_TLS=tls", "PARLEY_MAIL_USER=u", "PARLEY_MAIL_PASSWORD=s3cret",
+		"PARLEY_MAIL_FROM=Example <parley@example.org>", "PARLEY_MAIL_TIMEOUT=5s",
+		"PARLEY_TURN_SECRET=n0rth", "PARLEY_TURN_LIFETIME=2h", "PARLEY_APPSERVICES_DIR=as", "PARLEY_APPSERVICES_FILES=a.yaml, b.yaml", "PARLEY_APPSERVICES_QUERY_TOKENS=true", "PARLEY_PRESENCE_ENABLED=false",
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
@@ -143,6 +181,9 @@ func everythingInEnvironment() []string {
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7", "PARLEY_THREADS_SUBSCRIPTIONS=true",
 		"PARLEY_MEDIA_DIR=m", "PARLEY_MEDIA_MAX_UPLOAD=1M", "PARLEY_MEDIA_MAX_REMOTE=2G", "PARLEY_MEDIA_USER_QUOTA=3T",
 		"PARLEY_MEDIA_CACHE_SIZE=4K", "PARLEY_MEDIA_PUBLIC=true", "PARLEY_MEDIA_PREVIEWS=false",
+		"PARLEY_MEDIA_VIPS=v", "PARLEY_MEDIA_FFMPEG=f",
+		"PARLEY_BUCKET_ENDPOINT=http://obj.test:9000", "PARLEY_BUCKET_NAME=files", "PARLEY_BUCKET_REGION=here", "PARLEY_BUCKET_PREFIX=a/b/",
+		"PARLEY_BUCKET_ACCESS_KEY=ak", "PARLEY_BUCKET_SECRET_KEY=sk", "PARLEY_BUCKET_LOCAL_SIZE=6M", "PARLEY_BUCKET_REDIRECT=true",
 	}
 }
 
@@ -154,7 +195,7 @@ func everythingSet() Config {
 		PublicURL:  "https://matrix.example.org",
 		TLS:        TLS{Listen: ":8448", Cert: "c.pem", Key: "k.pem"},
 		Database:   "postgres://u:pw@db/parley",
-		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true,
+		Registration: Registration{Mode: RegistrationOpen, SharedSecret: "s3cret", Guests: true, RequireEmail: true,
 			Terms: `{"t":{"en":{"name":"T","url":"https://example.org/t"},"version":"1"}}`},
 		Passwords:   Passwords{MinLength: 12, MinKinds: 3},
 		Support:     Support{Contacts: `[{"matrix_id":"@a:b.test","role":"m.role.admin"}]`, Page: "https://example.org/help"},
@@ -162,16 +203,24 @@ func everythingSet() Config {
 		Federation:  Federation{Delegate: "matrix.example.org:443", PolicyServerKey: "tKMWki9kwaJg5xCjeksdyag1JjYRqFFk/3LaY6BgUEQ", Notaries: "c.test,d.test", ExtraCA: "ca.pem", AllowPrivateNetworks: true},
 		Outbound:    Outbound{AllowPrivateNetworks: true},
 		Identity:    Identity{Trusted: "id.example.org,[::1]:8090"},
+		Addresses:   Addresses{Emails: "*@example.org,*@example.com", Numbers: "44*", NextLinks: "https://app.element.io,http://localhost:8080"},
+		SSO:         SSO{Providers: `[{"client_id":"p","id":"x","issuer":"https://id.example.org","name":"X"}]`, Clients: "https://app.element.io"},
+		SMS:         SMS{URL: "https://sms.example.org/send", Token: "s4cret"},
+		Mail:        Mail{Server: "smtp.example.org:465", TLS: MailTLSAtOnce, User: "u", Password: "s3cret", From: `"Example" <parley@example.org>`, Timeout: 5 * time.Second},
 		Turn:        Turn{URIs: "turn:a.test?transport=udp,stuns:a.test", Secret: "n0rth", Lifetime: 2 * time.Hour},
-		AppServices: AppServices{Dir: "as"},
+		AppServices: AppServices{Dir: "as", Files: "a.yaml,b.yaml", QueryTokens: true},
 		Profiles:    Profiles{Allowed: "none", Disallowed: "displayname,m.tz", Lookup: LookupSharers},
 		Journal:     Journal{Keep: 48 * time.Hour},
 		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
 		Threads:     Threads{Subscriptions: true},
-		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true},
-		Rendezvous:  RendezvousUsers,
+		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true, Vips: "v", FFmpeg: "f"},
+		Bucket: Bucket{
+			Endpoint: "http://obj.test:9000", Name: "files", Region: "here", Prefix: "a/b/", AccessKey: "ak", SecretKey: "sk",
+			ShelfSize: 6 << 20, Redirect: true,
+		},
+		Rendezvous: RendezvousUsers,
 	}
 }
 

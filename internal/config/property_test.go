@@ -22,8 +22,9 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 	var ds []draw
 	for i := range keys {
 		k := &keys[i]
-		if strings.HasPrefix(k.name, "tls.") || !rapid.Bool().Draw(t, "has "+k.name) {
-			continue // the keys of tls are right together only
+		if strings.HasPrefix(k.name, "tls.") || strings.HasPrefix(k.name, "bucket.") || strings.HasPrefix(k.name, "mail.") || k.name == "registration.require_email" ||
+			!rapid.Bool().Draw(t, "has "+k.name) {
+			continue // the keys of tls, bucket and mail are right together only
 		}
 		var text string
 		switch k.value.form {
@@ -43,6 +44,12 @@ var draws = rapid.Custom(func(t *rapid.T) []draw {
 			text = rapid.StringMatching(`[a-z]{1,5}(\.[a-z]{2,5})?(, ?[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
 		case "KEY":
 			text = k.example
+		case "FILES":
+			text = rapid.StringMatching(`[a-z/]{1,5}(, ?[a-z/]{1,5}\.yaml){0,2}`).Draw(t, k.name)
+		case "PATTERNS":
+			text = rapid.StringMatching(`\*@[a-z]{1,5}(, ?[0-9]{2}\?)?`).Draw(t, k.name)
+		case "SITES":
+			text = rapid.StringMatching(`https://[a-z]{1,5}/?(, ?http://[a-z]{1,5}:[1-9][0-9]{0,3})?`).Draw(t, k.name)
 		case "URIS":
 			text = rapid.StringMatching(`turn:[a-z]{1,5}(, ?turns:[a-z]{1,5}:[1-9][0-9]{0,3}){0,2}`).Draw(t, k.name)
 		case "NUMBER":

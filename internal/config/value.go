@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"parley/internal/mail"
 	"parley/matrix/id"
 	"parley/matrix/signing"
 )
@@ -129,12 +130,7 @@ func serverNames(field func(*Config) *ServerNames) value {
 type TurnURIs string
 
 // List returns the addresses, nil if there are none.
-func (u TurnURIs) List() []string {
-	if u == "" {
-		return nil
-	}
-	return strings.Split(string(u), ",")
-}
+func (u TurnURIs) List() []string { return splitList(string(u)) }
 
 func turnURIs(field func(*Config) *TurnURIs) value {
 	return valueOf("URIS", field, func(text string) (TurnURIs, error) {
@@ -193,11 +189,52 @@ func path(form string, field func(*Config) *string) value {
 	return valueOf(form, field, parseText)
 }
 
+// Paths are names of files, separated by commas.
+type Paths string
+
+// List returns the names, nil if there are none.
+func (p Paths) List() []string {
+	if p == "" {
+		return nil
+	}
+	return strings.Split(string(p), ",")
+}
+
+func paths(field func(*Config) *Paths) value {
+	return valueOf("FILES", field, func(text string) (Paths, error) {
+		var names []string
+		for part := range strings.SplitSeq(text, ",") {
+			name, err := parseText(strings.TrimSpace(part))
+			if err != nil {
+				return "", err
+			}
+			if name == "" {
+				return "", errors.New("has a comma too many in it")
+			}
+			names = append(names, name)
+		}
+		return Paths(strings.Join(names, ",")), nil
+	})
+}
+
 func parseText(text string) (string, error) {
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return "", errors.New("has a line break or another control character in it")
 	}
 	return text, nil
+}
+
+// parsePrefix reads what keys begin with: the names of folders, with a slash at the
+// end.
+func parsePrefix(text string) (string, error) {
+	text, err := parseText(text)
+	if err == nil && (strings.HasPrefix(text, "/") || strings.Contains(text, "//")) {
+		err = errors.New("has a folder without a name")
+	}
+	if err == nil && text != "" && !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return text, err
 }
 
 func secret(field func(*Config) *Secret) value {
@@ -320,6 +357,66 @@ func webAddress(field func(*Config) *string) value {
 			return "", errors.New("is not an http:// or https:// URL")
 		}
 		return text, nil
+	})
+}
+
+// Patterns are patterns with * and ?, separated by commas.
+type Patterns string
+
+// List returns the patterns, nil if there are none.
+func (p Patterns) List() []string { return splitList(string(p)) }
+
+// splitList is the inverse of joining with commas.
+func splitList(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+func patterns(field func(*Config) *Patterns) value {
+	return valueOf("PATTERNS", field, func(text string) (Patterns, error) {
+		var list []string
+		for part := range strings.SplitSeq(text, ",") {
+			pattern := strings.TrimSpace(part)
+			if pattern == "" || strings.ContainsFunc(pattern, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+				return "", fmt.Errorf("has %s in it, which is not a pattern", show(part))
+			}
+			list = append(list, pattern)
+		}
+		return Patterns(strings.Join(list, ",")), nil
+	})
+}
+
+// Origins are sites of the web, each as https://HOST or with a port, separated by
+// commas.
+type Origins string
+
+// List returns the sites, nil if there are none.
+func (o Origins) List() []string { return splitList(string(o)) }
+
+func origins(field func(*Config) *Origins) value {
+	return valueOf("SITES", field, func(text string) (Origins, error) {
+		var list []string
+		for part := range strings.SplitSeq(text, ",") {
+			u, err := url.Parse(strings.TrimSuffix(strings.TrimSpace(part), "/"))
+			if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != u.String() {
+				return "", fmt.Errorf("has %s in it, which is not a site, such as https://app.element.io", show(part))
+			}
+			list = append(list, strings.ToLower(u.String()))
+		}
+		return Origins(strings.Join(list, ",")), nil
+	})
+}
+
+// mailFrom is a mail address, perhaps with a name before it.
+func mailFrom(field func(*Config) *string) value {
+	return valueOf("ADDRESS", field, func(text string) (string, error) {
+		from, err := mail.ParseFrom(text)
+		if err != nil {
+			return "", errors.New("is not a mail address, such as parley@example.org or Example <parley@example.org>")
+		}
+		return from.String(), nil
 	})
 }
 

@@ -2,10 +2,12 @@ package csapi
 
 import (
 	"context"
+	"errors"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
 
@@ -20,36 +22,78 @@ type deactivateRequest struct {
 	Body canonjson.Value `body:"raw"`
 }
 
-type deactivateResponse struct {
-	Unbound string `json:"id_server_unbind_result"`
-}
-
 // deactivate serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate
 //
 // Without an access token the password tells whose account it is.
-func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactivateRequest) (deactivateResponse, error) {
+func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactivateRequest) (unbindResponse, error) {
 	if c.Guest {
-		return deactivateResponse{}, mxerr.New(mxerr.GuestAccessForbidden, "Guests have no password to confirm this with")
+		return unbindResponse{}, mxerr.New(mxerr.GuestAccessForbidden, "Guests have no password to confirm this with")
 	}
 	var options struct {
-		Erase bool `json:"erase"`
+		Erase  bool          `json:"erase"`
+		Server id.ServerName `json:"id_server"`
 	}
 	if err := decode(req.Body, &options); err != nil {
-		return deactivateResponse{}, err
+		return unbindResponse{}, err
 	}
-	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /account/deactivate", User: c.UserID, Flows: byPassword(), Body: req.Body,
-	})
+	flows, err := s.confirming(ctx, c.UserID)
 	if err != nil {
-		return deactivateResponse{}, err
+		return unbindResponse{}, err
+	}
+	done := account.Confirmed{User: c.UserID, Body: req.Body}
+	if !s.endsGhost(c) {
+		done, err = s.Accounts.Interact(ctx, account.Interaction{
+			Operation: "POST /account/deactivate", User: c.UserID, Flows: flows, Body: req.Body,
+		})
+	}
+	if err != nil {
+		return unbindResponse{}, err
 	}
 	if err := decode(done.Body, &options); err != nil {
-		return deactivateResponse{}, err
+		return unbindResponse{}, err
 	}
-	if err := s.Accounts.Deactivate(ctx, done.User, options.Erase); err != nil {
-		return deactivateResponse{}, err
+	all, err := s.unbindAll(ctx, done.User, options.Server)
+	if err != nil {
+		return unbindResponse{}, err
 	}
-	// No account here has a mail address or telephone number that an identity
-	// server could know.
-	return deactivateResponse{"success"}, nil
+	return unbound(all), s.Accounts.Deactivate(ctx, done.User, options.Erase)
+}
+
+// unbindAll has identity servers forget a user, before the account is closed: all
+// that know the user through this server or, if one is named, that. It reports
+// whether they have. Refusals do not keep anybody from leaving.
+func (s *Server) unbindAll(ctx context.Context, user id.UserID, server id.ServerName) (all bool, err error) {
+	bindings, err := s.Accounts.Bindings(ctx, user)
+	if err != nil {
+		return false, err
+	}
+	addresses := make(map[account.ThreePID]bool)
+	for _, b := range bindings {
+		addresses[b.ThreePID] = true
+	}
+	if server != "" {
+		contacts, err := s.Accounts.Contacts(ctx, user)
+		if err != nil {
+			return false, err
+		}
+		for _, c := range contacts {
+			addresses[c.ThreePID] = true
+		}
+	}
+	all = true
+	for which := range addresses {
+		done, err := s.unbindFrom(ctx, user, which, server)
+		if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
+			return false, err
+		}
+		all = all && done
+	}
+	return all, nil
+}
+
+// endsGhost reports whether an application service acts for a user of its own, who has
+// no password: it has full control of those. Without its sender it would be nobody.
+func (s *Server) endsGhost(c endpoint.Caller) bool {
+	service := s.Services.Set().ByID(c.AppService)
+	return service != nil && c.UserID != service.Sender && service.OwnsAlone(c.UserID)
 }

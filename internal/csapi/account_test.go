@@ -55,7 +55,7 @@ func (scene *accountScene) serve(s *Server) {
 	} {
 		routes = append(routes, some...)
 	}
-	scene.table = openapi.Watch(scene.t, endpoint.New(endpoint.Config{Users: Users(scene.Accounts)}, routes))
+	scene.table = openapi.Watch(scene.t, endpoint.New(endpoint.Config{Users: Users(scene.Accounts, nil)}, routes))
 }
 
 // answer is a response, and what its body has.

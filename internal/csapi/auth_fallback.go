@@ -19,6 +19,8 @@ import (
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func (s *Server) authFallbackRoutes() []endpoint.Route {
 	policy := endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: 8 << 10}
+	sends := policy
+	sends.Class = classValidation
 	f := &fallback{
 		accounts: s.Accounts, terms: s.Settings.Terms,
 		form: newPage("", ""), done: newPage(authDone, ""),
@@ -26,8 +28,14 @@ func (s *Server) authFallbackRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.Stream("GET /_matrix/client/v3/auth/{authType}/fallback/web", policy, f.show),
 		endpoint.Stream("POST /_matrix/client/v3/auth/{authType}/fallback/web", policy, f.submit),
+		// What has something sent is limited as elsewhere.
+		endpoint.Stream("POST /_matrix/client/v3/auth/m.login.email.identity/fallback/web", sends, f.submit),
+		endpoint.Stream("POST /_matrix/client/v3/auth/m.login.msisdn/fallback/web", sends, f.submit),
 	}
 }
+
+// stageIn is the stage that a path names.
+func stageIn(r *http.Request) account.Stage { return account.Stage(strings.Split(r.URL.Path, "/")[5]) }
 
 // authDone tells the client, as the specification has it.
 const authDone markup = `if (window.onAuthDone) {
@@ -66,14 +74,12 @@ type fallback struct {
 	form, done page
 }
 
-// A shownDocument is a policy in the language that fits the user best.
-type shownDocument struct{ policy, name, url string }
-
 // stageContent is what the form shows.
 type stageContent struct {
-	stage                         account.Stage
-	session, user, refusal, shown string
-	documents                     []shownDocument
+	stage                  account.Stage
+	session, user, refusal string
+	terms                  markup
+	sent                   sentProof
 }
 
 func (c stageContent) markup() markup {
@@ -89,12 +95,9 @@ func (c stageContent) markup() markup {
 		}
 		fields = passwordFields.fill(who)
 	case account.StageTerms:
-		var all markup
-		for _, d := range c.documents {
-			// The settings have checked that it leads to http or https.
-			all += termsField.fill(escaped(d.policy), escaped(d.url), escaped(d.name))
-		}
-		fields, button = termsFields.fill(all, escaped(c.shown)), "Accept"
+		fields, button = c.terms, "Accept"
+	case account.StageEmail, account.StageMSISDN:
+		fields, button = c.sent.markup(c.stage)
 	}
 	if c.refusal != "" {
 		before = stageRefusal.fill(escaped(c.refusal)) + "\n"
@@ -113,18 +116,22 @@ func title(stage account.Stage) string {
 		return "Registration token"
 	case account.StageTerms:
 		return "Terms of this server"
+	case account.StageEmail:
+		return "Your mail address"
+	case account.StageMSISDN:
+		return "Your telephone number"
 	}
 	return ""
 }
 
 func (f *fallback) show(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
-	stage, session := account.Stage(r.PathValue("authType")), r.URL.Query().Get("session")
-	return f.present(w, r, stage, session, "")
+	stage, session := stageIn(r), r.URL.Query().Get("session")
+	return f.present(w, r, stage, session, "", sentProof{})
 }
 
 // present shows the form of a stage, or that it is done. The refusal is that of
 // the last attempt, if there was one.
-func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account.Stage, session, refusal string) error {
+func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account.Stage, session, refusal string, sent sentProof) error {
 	state, err := f.accounts.Stage(r.Context(), session, stage)
 	if title(stage) == "" {
 		err = mxerr.New(mxerr.NotFound, "There is no page for this")
@@ -138,9 +145,9 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 	if state.Done {
 		return f.done.write(w, http.StatusOK, "Done", stageDone)
 	}
-	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal}
+	content := stageContent{stage: stage, session: session, user: string(state.User), refusal: refusal, sent: sent}
 	if stage == account.StageTerms {
-		content.documents, content.shown = f.documents(r), f.terms.Versions()
+		content.terms = termsMarkup(f.terms, r.Header.Get("Accept-Language"))
 	}
 	status := http.StatusOK
 	if refusal != "" {
@@ -149,15 +156,17 @@ func (f *fallback) present(w http.ResponseWriter, r *http.Request, stage account
 	return f.form.write(w, status, title(stage), content.markup())
 }
 
-// documents returns the policies, each in a language that the browser asks for if
-// there is one.
-func (f *fallback) documents(r *http.Request) []shownDocument {
-	var list []shownDocument
-	for _, name := range slices.Sorted(maps.Keys(f.terms)) {
-		d := f.terms[name].Languages[bestLanguage(r.Header.Get("Accept-Language"), slices.Sorted(maps.Keys(f.terms[name].Languages)))]
-		list = append(list, shownDocument{name, d.Name, d.URL})
+// termsMarkup is what lets people accept policies, each shown in a language that the
+// browser asks for if there is one.
+func termsMarkup(terms account.Terms, accepted string) markup {
+	var all markup
+	for _, name := range slices.Sorted(maps.Keys(terms)) {
+		languages := terms[name].Languages
+		d := languages[bestLanguage(accepted, slices.Sorted(maps.Keys(languages)))]
+		// The settings have checked that it leads to http or https.
+		all += termsField.fill(escaped(name), escaped(d.URL), escaped(d.Name))
 	}
-	return list
+	return termsFields.fill(all, escaped(terms.Versions()))
 }
 
 // bestLanguage returns which of some languages comes first in what a browser
@@ -179,41 +188,58 @@ func bestLanguage(accepted string, languages []string) string {
 }
 
 func (f *fallback) submit(w http.ResponseWriter, r *http.Request, _ endpoint.Caller) error {
-	stage, session := account.Stage(r.PathValue("authType")), r.URL.Query().Get("session")
-	if err := r.ParseForm(); err != nil {
-		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-			return err
-		}
-		return mxerr.New(mxerr.InvalidParam, "The form cannot be read").Wrap(err)
+	stage, session := stageIn(r), r.URL.Query().Get("session")
+	if err := parseForm(r); err != nil {
+		return err
 	}
-	refusal := f.unaccepted(r, stage)
+	refusal, sent := f.unaccepted(r, stage), sentProof{}
 	if refusal == "" {
-		auth := canonjson.Value("{}")
+		auth, ready := canonjson.Value("{}"), true
 		for _, field := range []string{"token", "user", "password"} {
 			if r.PostForm.Has(field) {
 				auth = auth.With(field, canonjson.Text(strings.ToValidUTF8(r.PostForm.Get(field), "")))
 			}
 		}
-		err := f.accounts.DoStage(r.Context(), session, stage, auth, f.terms)
+		var err error
+		if stage == account.StageEmail || stage == account.StageMSISDN {
+			auth, sent, ready, err = f.proof(r, stage, session)
+		}
+		if err == nil && ready {
+			err = f.accounts.DoStage(r.Context(), session, stage, auth, f.terms)
+		}
 		if e := (*mxerr.Error)(nil); errors.As(err, &e) {
 			refusal = e.Message
 		} else if err != nil {
 			return err
 		}
 	}
-	return f.present(w, r, stage, session, refusal)
+	return f.present(w, r, stage, session, refusal, sent)
 }
 
-// unaccepted says why somebody has not accepted the policies as they are.
+// parseForm reads what somebody has filled in.
+func parseForm(r *http.Request) error {
+	err := r.ParseForm()
+	if large := (*http.MaxBytesError)(nil); err == nil || errors.As(err, &large) {
+		return err
+	}
+	return mxerr.New(mxerr.InvalidParam, "The form cannot be read").Wrap(err)
+}
+
+// unaccepted says why somebody has not accepted the policies, if that is the stage.
 func (f *fallback) unaccepted(r *http.Request, stage account.Stage) string {
 	if stage != account.StageTerms {
 		return ""
 	}
-	if r.PostForm.Get("shown") != f.terms.Versions() {
+	return unacceptedTerms(f.terms, r.PostForm)
+}
+
+// unacceptedTerms says why somebody has not accepted policies as they are.
+func unacceptedTerms(terms account.Terms, form url.Values) string {
+	if form.Get("shown") != terms.Versions() {
 		return "The policies have changed: please look at them again."
 	}
-	for name := range f.terms {
-		if !slices.Contains(r.PostForm["accept"], name) {
+	for name := range terms {
+		if !slices.Contains(form["accept"], name) {
 			return "To go on you have to accept all of them."
 		}
 	}

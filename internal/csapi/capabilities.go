@@ -3,6 +3,7 @@ package csapi
 import (
 	"context"
 
+	"parley/internal/account"
 	"parley/internal/endpoint"
 	"parley/internal/profile"
 	"parley/matrix/roomver"
@@ -74,6 +75,7 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 		ProfileFields:  changeable,
 		SetDisplayname: booleanCapability{fields.mayChange(profile.Displayname)},
 		SetAvatarURL:   booleanCapability{fields.mayChange(profile.AvatarURL)},
+		ThreePID:       booleanCapability{s.Accounts.Supports(account.Email) || s.Accounts.Supports(account.MSISDN)},
 		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
 	}}
 	if s.Delayed != nil && s.Delayed.MaxScheduled > 0 {

@@ -186,6 +186,8 @@ func mediaRequest(r *http.Request, everybody bool) (media.Request, error) {
 	}
 	return media.Request{
 		URI: u, Wait: wait, Public: everybody, Local: everybody && query.Get("allow_remote") == "false",
+		// Who has an access token has to expect it. A link is for one method.
+		Redirect: r.Method == http.MethodGet && (!everybody || query.Get("allow_redirect") == "true"),
 	}, nil
 }
 

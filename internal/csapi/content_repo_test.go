@@ -3,9 +3,12 @@ package csapi
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
+	"parley/internal/bucket"
+	"parley/internal/bucket/buckettest"
 	"parley/internal/endpoint"
 	"parley/internal/media"
 	"parley/internal/openapi"
@@ -18,6 +21,7 @@ import (
 type contentScene struct {
 	t     *testing.T
 	media *media.Store
+	dir   string // of what there is beside a bucket
 	table http.Handler
 }
 
@@ -28,7 +32,7 @@ func playContent(t *testing.T, play func(s *contentScene), change ...func(*media
 		for _, f := range change {
 			f(&o)
 		}
-		s := &contentScene{t: t, media: media.New(db, o)}
+		s := &contentScene{t: t, media: media.New(db, o), dir: o.Dir}
 		t.Cleanup(s.media.Close)
 		api := New(Parts{Name: "a.test", Media: s.media, Settings: Settings{MaxUpload: o.MaxUpload}})
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: someCallers()}, api.contentRoutes()))
@@ -115,6 +119,39 @@ func TestAFileComesBackAsItWasUploaded(t *testing.T) {
 	})
 }
 
+// TestWhatBrowsersWouldRunIsSavedInstead is of all endpoints that give out files. What
+// the files are called says nothing of where they go.
+func TestWhatBrowsersWouldRunIsSavedInstead(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		for kind, content := range map[string]string{
+			"image/svg+xml":          `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`,
+			"text/html":              "<script>alert(1)</script>",
+			"application/xhtml+xml":  `<html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>`,
+			"text/javascript":        "alert(1)",
+			"application/javascript": "alert(1)",
+			"text/xml":               `<?xml-stylesheet href="x.xsl"?><x/>`,
+			"application/pdf":        "%PDF-1.7",
+			"application/zip":        "PK\x03\x04",
+			"image/png, text/html":   "<script>alert(1)</script>",
+		} {
+			at := s.upload("alice", content, kind, "..%2F..%2F..%5Cevil.exe")
+			for _, call := range []string{authedDownload + at, authedDownload + at + "/..%2F..%2F..%5Cevil.exe", "GET /_matrix/media/v3/download/" + at, "GET /_matrix/media/v3/download/" + at + "/%2Fetc%2Fevil.exe"} {
+				w := s.send("alice", call, "")
+				h := w.Header()
+				if w.Code != 200 || w.Body.String() != content {
+					t.Errorf("%s, %s: got %d %s", kind, call, w.Code, w.Body)
+				}
+				if h.Get("Content-Disposition") != "attachment; filename=evil.exe" || h.Get("X-Content-Type-Options") != "nosniff" ||
+					!strings.HasPrefix(h.Get("Content-Security-Policy"), "sandbox; default-src 'none'; script-src 'none';") {
+					t.Errorf("%s, %s: got %v", kind, call, h)
+				}
+			}
+			// That it says to be an image does not make it one.
+			s.expect("a picture of "+kind, s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=10&height=10", ""), 400, "M_UNKNOWN")
+		}
+	}, func(o *media.Options) { o.Public = true })
+}
+
 func TestPartsOfAFileCanBeHad(t *testing.T) {
 	playContent(t, func(s *contentScene) {
 		at := s.upload("alice", "0123456789", "text/plain", "")
@@ -197,6 +234,62 @@ func TestWithoutATokenThereIsOnlyWhatIsPublic(t *testing.T) {
 			t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
 		}
 	}, func(o *media.Options) { o.Public = true })
+}
+
+func TestWhoMayBeIsSentToWhereTheFileIs(t *testing.T) {
+	service := buckettest.New(t)
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", "hello", "text/plain", "")
+		for call, want := range map[string]int{
+			authedDownload + at: 307,
+			strings.Replace(authedDownload, "GET", "HEAD", 1) + at:                            200,
+			"GET /_matrix/media/v3/download/" + at:                                            200,
+			"GET /_matrix/media/v3/download/" + at + "?allow_redirect=true":                   307,
+			"GET /_matrix/media/v3/download/" + at + "?allow_redirect=false":                  200,
+			"GET /_matrix/media/v3/download/" + at + "/name?allow_redirect=true":              307,
+			"HEAD /_matrix/media/v3/download/" + at + "?allow_redirect=true":                  200,
+			"GET /_matrix/media/v3/download/a.test/unknown?allow_redirect=true":               404,
+			"GET /_matrix/media/v3/thumbnail/" + at + "?allow_redirect=true&width=1&height=1": 400,
+		} {
+			w := s.send("alice", call, "")
+			if w.Code != want || (want == 307) != strings.HasPrefix(w.Header().Get("Location"), service.URL) {
+				t.Errorf("%s: got %d %v, want %d", call, w.Code, w.Header(), want)
+			}
+		}
+	}, func(o *media.Options) {
+		o.Bucket, o.ShelfSize, o.Redirect, o.Public = bucketOf(t, service), 1<<20, true, true
+	})
+}
+
+func bucketOf(t *testing.T, service *buckettest.Service) *bucket.Bucket {
+	t.Helper()
+	b, err := bucket.Open(bucket.Options{
+		Endpoint: service.URL, Region: "us-east-1", Name: buckettest.Name, AccessKey: "key", SecretKey: "secret", Owner: "a.test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestWhereFilesAreMayFail(t *testing.T) {
+	service := buckettest.New(t)
+	playContent(t, func(s *contentScene) {
+		at := s.upload("alice", strings.Repeat("x", 1000), "text/plain", "")
+		service.Fail()
+		defer service.Before(nil)
+		s.expect("an upload", s.send("alice", "POST /_matrix/media/v3/upload", "hello"), 502, "M_UNKNOWN")
+		// At hand, because it has just come.
+		if w := s.send("alice", authedDownload+at, ""); w.Code != 200 {
+			t.Errorf("a download: %d %s", w.Code, w.Body)
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Fatal(err)
+		}
+		s.expect("a download", s.send("alice", authedDownload+at, ""), 502, "M_UNKNOWN")
+		s.expect("a thumbnail", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=1&height=1", ""), 502, "M_UNKNOWN")
+		s.expect("what was never there", s.send("alice", authedDownload+"a.test/unknown", ""), 404, "M_NOT_FOUND")
+	}, func(o *media.Options) { o.Bucket, o.ShelfSize = bucketOf(t, service), 4000 })
 }
 
 func TestURIsThatAreNoneNameNothing(t *testing.T) {

@@ -58,7 +58,7 @@ func (s *Server) createRoom(ctx context.Context, c endpoint.Caller, req createRo
 		return roomResponse{}, err
 	}
 	if req.AliasName != "" {
-		if n.Alias, err = s.freeAlias(ctx, req.AliasName); err != nil {
+		if n.Alias, err = s.freeAlias(ctx, c, req.AliasName); err != nil {
 			return roomResponse{}, err
 		}
 	}
@@ -165,12 +165,15 @@ func initialState(v canonjson.Value) (room.Draft, error) {
 }
 
 // freeAlias returns the alias with a localpart, or M_ROOM_IN_USE.
-func (s *Server) freeAlias(ctx context.Context, localpart string) (id.RoomAlias, error) {
+func (s *Server) freeAlias(ctx context.Context, c endpoint.Caller, localpart string) (id.RoomAlias, error) {
 	a, err := id.NewRoomAlias(localpart, s.Name)
 	if err != nil {
 		return "", mxerr.New(mxerr.InvalidParam, "room_alias_name: %v", err)
 	}
 	if err := s.Aliases.Check(a); err != nil {
+		return "", err
+	}
+	if err := s.mayMakeAlias(c, a); err != nil {
 		return "", err
 	}
 	if _, err := s.Aliases.Lookup(ctx, a); err == nil {
@@ -190,6 +193,9 @@ func roomInUse(err error) error {
 
 // memberProfiles returns what member events say of users beside the membership.
 func (s *Server) memberProfiles(ctx context.Context, users []id.UserID) (map[id.UserID]canonjson.Value, error) {
+	if err := s.Services.Expect(ctx, users); err != nil {
+		return nil, err
+	}
 	profiles := make(map[id.UserID]canonjson.Value, len(users))
 	for _, user := range users {
 		if user.Server() != s.Name || profiles[user] != nil {

@@ -43,7 +43,7 @@ func (s *Server) resolveAlias(ctx context.Context, _ endpoint.Caller, req aliasR
 // servers are in it.
 func (s *Server) resolve(ctx context.Context, a id.RoomAlias) (id.RoomID, []id.ServerName, error) {
 	if a.Server() == s.Name {
-		roomID, err := s.Aliases.Resolve(ctx, a)
+		roomID, err := s.Services.Resolve(ctx, a)
 		return roomID, nil, err
 	}
 	roomID, servers, err := s.Remote.Directory(ctx, a)
@@ -66,8 +66,15 @@ func (s *Server) createAlias(ctx context.Context, c endpoint.Caller, req createA
 	if err := notSuspended(c); err != nil {
 		return endpoint.Empty{}, err
 	}
-	// Else everybody could squat on names for the rooms of others.
-	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
+	if err := s.mayMakeAlias(c, req.Alias); err != nil {
+		return endpoint.Empty{}, err
+	}
+	if c.AppService == "" {
+		// Else everybody could squat on names for the rooms of others.
+		if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
+			return endpoint.Empty{}, err
+		}
+	} else if _, err := s.Rooms.Num(ctx, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.Aliases.Create(ctx, req.Alias, req.RoomID, c.UserID)
@@ -82,7 +89,10 @@ func (s *Server) deleteAlias(ctx context.Context, c endpoint.Caller, req aliasRe
 	if err != nil {
 		return endpoint.Empty{}, err
 	}
-	if a.Creator != c.UserID {
+	if err := s.mayMakeAlias(c, req.Alias); err != nil {
+		return endpoint.Empty{}, err
+	}
+	if a.Creator != c.UserID && c.AppService == "" {
 		if err := s.mayName(ctx, c, a.Room); err != nil {
 			return endpoint.Empty{}, err
 		}

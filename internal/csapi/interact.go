@@ -7,6 +7,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/endpoint"
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
 
@@ -17,15 +18,35 @@ const interactionLimit = 64 << 10
 // byPassword are the flows in which a user confirms what cannot be undone.
 func byPassword() []account.Flow { return []account.Flow{{account.StagePassword}} }
 
-// confirm lets the caller confirm a request by password. Application services,
+// confirm lets the caller confirm a request. Application services,
 // whose users have none, need not.
 func (s *Server) confirm(ctx context.Context, c endpoint.Caller, operation string, body canonjson.Value) (account.Confirmed, error) {
 	if c.AppService != "" {
 		return account.Confirmed{User: c.UserID, Body: body}, nil
 	}
+	flows, err := s.confirming(ctx, c.UserID)
+	if err != nil {
+		return account.Confirmed{}, err
+	}
 	return s.Accounts.Interact(ctx, account.Interaction{
-		Operation: operation, User: c.UserID, Flows: byPassword(), Body: body,
+		Operation: operation, User: c.UserID, Flows: flows, Body: body,
 	})
+}
+
+// confirming are the flows in which a user confirms something: by password, if there
+// is one, or by an identity provider that knows the user. Who is not known yet has a
+// password to tell it.
+func (s *Server) confirming(ctx context.Context, user id.UserID) ([]account.Flow, error) {
+	providers, err := s.providersOf(ctx, user)
+	if err != nil || len(providers) == 0 {
+		return byPassword(), err
+	}
+	flows := []account.Flow{{account.StageSSO}}
+	has, err := s.Accounts.HasPassword(ctx, user)
+	if has {
+		flows = append(byPassword(), flows...)
+	}
+	return flows, err
 }
 
 // decode reads a body that is only known as a whole when a request has been

@@ -19,6 +19,8 @@ const (
 	classUpload     endpoint.Class = "upload"      // brings a file
 	classPreview    endpoint.Class = "preview"     // has a page of the web asked for
 	classMedia      endpoint.Class = "media"       // gets a file, and a room shows many
+	classValidation endpoint.Class = "validation"  // has something sent to an address
+	classIdentity   endpoint.Class = "identity"    // has an identity server asked
 )
 
 // Limits are the rate limits by default, per user or, without one, per address.
@@ -39,5 +41,7 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classUpload:     {PerSecond: 2, Burst: 100},
 		classPreview:    {PerSecond: 1, Burst: 60},
 		classMedia:      {PerSecond: 50, Burst: 1000},
+		classValidation: {PerSecond: 1.0 / 60, Burst: 10},
+		classIdentity:   {PerSecond: 0.1, Burst: 20},
 	}
 }

@@ -14,19 +14,30 @@ import (
 func (s *Server) loginRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("GET /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.loginFlows),
-		endpoint.On("POST /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.None, Class: classAuth}, s.login),
+		endpoint.On("POST /_matrix/client/v3/login", endpoint.Policy{Auth: endpoint.NoneOrAppService, Class: classAuth}, s.login),
 	}
 }
 
 type loginFlow struct {
-	Type          string `json:"type"`
-	GetLoginToken bool   `json:"get_login_token,omitempty"`
+	Type          string             `json:"type"`
+	GetLoginToken bool               `json:"get_login_token,omitempty"`
+	Providers     []identityProvider `json:"identity_providers,omitempty"`
+}
+
+// An identityProvider is https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema_idp
+type identityProvider struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Icon  string `json:"icon,omitempty"`
+	Brand string `json:"brand,omitempty"`
 }
 
 // The ways to log in.
 const (
-	loginPassword = "m.login.password"
-	loginToken    = "m.login.token"
+	loginPassword   = "m.login.password"
+	loginToken      = "m.login.token"
+	loginAppService = "m.login.application_service"
+	loginSSO        = "m.login.sso"
 )
 
 type loginFlowsResponse struct {
@@ -36,11 +47,25 @@ type loginFlowsResponse struct {
 // loginFlows serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3login
 func (s *Server) loginFlows(context.Context, endpoint.Caller, endpoint.Empty) (loginFlowsResponse, error) {
 	flows := []loginFlow{{Type: loginPassword}}
-	if s.Settings.LoginTokens {
-		flows = append(flows, loginFlow{loginToken, true})
+	if s.SSO != nil {
+		flow := loginFlow{Type: loginSSO}
+		for _, p := range s.SSO.Providers() {
+			flow.Providers = append(flow.Providers, identityProvider{p.ID, p.Name, p.Icon, p.Brand})
+		}
+		flows = append(flows, flow)
+	}
+	if s.takesTokens() {
+		flows = append(flows, loginFlow{Type: loginToken, GetLoginToken: s.Settings.LoginTokens})
+	}
+	if len(s.Services.Set().All()) > 0 {
+		flows = append(flows, loginFlow{Type: loginAppService})
 	}
 	return loginFlowsResponse{flows}, nil
 }
+
+// takesTokens reports whether somebody may come with a token to log in: from another
+// device, or from an identity provider.
+func (s *Server) takesTokens() bool { return s.Settings.LoginTokens || s.SSO != nil }
 
 type loginRequest struct {
 	Body       canonjson.Value `body:"raw"`
@@ -50,6 +75,7 @@ type loginRequest struct {
 	DeviceID   string          `json:"device_id"`
 	DeviceName string          `json:"initial_device_display_name"`
 	Refreshes  bool            `json:"refresh_token"`
+	anyToken
 }
 
 // loginResponse is the answer to those who log in or register.
@@ -74,7 +100,7 @@ func (s *Server) loggedIn(l account.Login) loginResponse {
 
 // login serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
 func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest) (loginResponse, error) {
-	user, err := s.whoLogsIn(ctx, req)
+	user, err := s.whoLogsIn(ctx, c, req)
 	if err != nil {
 		return loginResponse{}, err
 	}
@@ -88,25 +114,23 @@ func (s *Server) login(ctx context.Context, c endpoint.Caller, req loginRequest)
 }
 
 // whoLogsIn returns the user who has shown to be one.
-func (s *Server) whoLogsIn(ctx context.Context, req loginRequest) (id.UserID, error) {
+func (s *Server) whoLogsIn(ctx context.Context, c endpoint.Caller, req loginRequest) (id.UserID, error) {
 	switch {
-	case req.Type == loginToken && s.Settings.LoginTokens && req.Token == "":
+	case req.Type == loginAppService:
+		return s.whoseGhostLogsIn(ctx, c, req)
+	case req.Type == loginToken && s.takesTokens() && req.Token == "":
 		return "", mxerr.New(mxerr.MissingParam, "token is missing")
-	case req.Type == loginToken && s.Settings.LoginTokens:
+	case req.Type == loginToken && s.takesTokens():
 		return s.Accounts.UseLoginToken(ctx, req.Token)
 	case req.Type != loginPassword:
 		return "", mxerr.New(mxerr.Unknown, "Nobody can log in in this way").WithStatus(http.StatusBadRequest)
 	}
-	name, err := account.IdentifiedUser(req.Body)
+	user, err := s.Accounts.Identified(ctx, req.Body)
 	if err != nil {
 		return "", err
 	}
-	if name == "" {
+	if user == "" {
 		return "", mxerr.New(mxerr.MissingParam, "identifier is missing")
-	}
-	user, err := s.Accounts.LocalUser(name)
-	if err != nil {
-		return "", err
 	}
 	info, err := s.Accounts.CheckPassword(ctx, user, req.Password)
 	return info.UserID, err

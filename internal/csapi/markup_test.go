@@ -61,11 +61,13 @@ func TestPlacesAreFilled(t *testing.T) {
 // TestTextStaysText: whatever people and other servers write, the pages have the
 // same elements and attributes, and show it.
 func TestTextStaysText(t *testing.T) {
-	stages := []account.Stage{account.StageDummy, account.StagePassword, account.StageRegistrationToken, account.StageTerms}
+	stages := []account.Stage{
+		account.StageDummy, account.StagePassword, account.StageRegistrationToken, account.StageTerms, account.StageEmail, account.StageMSISDN,
+	}
 	form := func(stage account.Stage, text string) string {
+		terms := account.Terms{text: {Version: text, Languages: map[string]account.Document{"en": {Name: text, URL: "https://a.test/" + text}}}}
 		return string(stageContent{
-			stage: stage, session: text, user: text, refusal: text, shown: text,
-			documents: []shownDocument{{text, text, "https://a.test/" + text}},
+			stage: stage, session: text, user: text, refusal: text, terms: termsMarkup(terms, ""), sent: sentProof{text, text, text},
 		}.markup())
 	}
 	bones := func(page string) string {

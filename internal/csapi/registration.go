@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -13,7 +14,7 @@ import (
 func (s *Server) registrationRoutes() []endpoint.Route {
 	return []endpoint.Route{
 		endpoint.On("POST /_matrix/client/v3/register",
-			endpoint.Policy{Auth: endpoint.None, Class: classAuth, BodyLimit: interactionLimit}, s.register),
+			endpoint.Policy{Auth: endpoint.NoneOrAppService, Class: classAuth, BodyLimit: interactionLimit}, s.register),
 		endpoint.On("GET /_matrix/client/v3/register/available",
 			endpoint.Policy{Auth: endpoint.None, Class: classRead}, s.usernameAvailable),
 	}
@@ -22,6 +23,7 @@ func (s *Server) registrationRoutes() []endpoint.Route {
 type registerRequest struct {
 	Kind string          `query:"kind"`
 	Body canonjson.Value `body:"raw"`
+	anyToken
 }
 
 // registration is the body of the request without what proves that it may be.
@@ -37,6 +39,8 @@ type registration struct {
 // register serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
 func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRequest) (loginResponse, error) {
 	switch {
+	case req.Body.Get("type").Is(loginAppService):
+		return s.registerGhost(ctx, c, req)
 	case req.Kind == "guest":
 		return s.registerGuest(ctx, c, req.Body)
 	case req.Kind != "" && req.Kind != "user":
@@ -54,7 +58,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 		return loginResponse{}, err
 	}
 	done, err := s.Accounts.Interact(ctx, account.Interaction{
-		Operation: "POST /register", Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
+		Operation: account.ToRegister, Flows: flows, Terms: s.Settings.Terms, Body: body, Secret: "password",
 	})
 	if err != nil {
 		return loginResponse{}, err
@@ -63,7 +67,7 @@ func (s *Server) register(ctx context.Context, c endpoint.Caller, req registerRe
 	if err := decode(done.Body, &r); err != nil {
 		return loginResponse{}, err
 	}
-	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted}
+	n := account.NewAccount{Localpart: r.Username, Password: done.Password, Token: done.Token, Accepted: done.Accepted, Proofs: done.Proofs}
 	if guest, ok := done.Body.Get(memberGuest).Text(); ok {
 		n.Localpart, n.Upgrades = id.UserID(guest).Localpart(), true
 	}
@@ -90,7 +94,7 @@ func (s *Server) checkRegistration(ctx context.Context, body canonjson.Value) (c
 		guest, err := s.Accounts.UpgradingGuest(ctx, r.GuestToken, r.Username)
 		return body.With(memberGuest, canonjson.Text(string(guest))), err
 	case r.Username != "":
-		return body, s.Accounts.Available(ctx, r.Username)
+		return body, s.available(ctx, r.Username)
 	}
 	return body, nil
 }
@@ -122,22 +126,49 @@ func (s *Server) registerGuest(ctx context.Context, c endpoint.Caller, body cano
 }
 
 // registrationFlows are the ways to be allowed an account. As long as there is
-// none, the token that makes the first administrator is one in open servers too.
-// Policies are to be accepted in each.
+// none, the token that makes the first administrator is one in open servers too,
+// and there is nobody whom a mail that does not arrive could be told. Policies are to
+// be accepted in each.
 func (s *Server) registrationFlows(ctx context.Context) ([]account.Flow, error) {
-	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{account.StageDummy}
-	if len(s.Settings.Terms) > 0 {
-		byToken = append(byToken, account.StageTerms)
-		open = account.Flow{account.StageTerms}
-	}
-	if s.Settings.Registration == RegistrationToken {
-		return []account.Flow{byToken}, nil
-	}
 	inhabited, err := s.Accounts.Inhabited(ctx)
-	if err != nil || inhabited {
-		return []account.Flow{open}, err
+	if err != nil {
+		return nil, err
 	}
-	return []account.Flow{open, byToken}, nil
+	byToken, open := account.Flow{account.StageRegistrationToken}, account.Flow{}
+	if len(s.Settings.Terms) > 0 {
+		byToken, open = append(byToken, account.StageTerms), account.Flow{account.StageTerms}
+	}
+	first := []account.Flow{byToken}
+	switch {
+	case s.Settings.Registration == RegistrationToken && inhabited:
+		return s.withAddress(byToken), nil
+	case s.Settings.Registration == RegistrationToken:
+		return first, nil
+	case inhabited:
+		return s.withAddress(open), nil
+	}
+	return append(s.withAddress(open), first...), nil
+}
+
+// withAddress are the flows that begin with some stages and, as the settings want
+// it, go on with an address. No flow is the beginning of another one, or it could
+// not be told which a client wants that has done its stages.
+func (s *Server) withAddress(stages account.Flow) []account.Flow {
+	ending := func(stage account.Stage) account.Flow { return append(slices.Clone(stages), stage) }
+	var flows []account.Flow
+	if s.Settings.EmailRequired {
+		return []account.Flow{ending(account.StageEmail)}
+	}
+	if s.Accounts.Supports(account.Email) {
+		flows = append(flows, ending(account.StageEmail))
+	}
+	if s.Accounts.Supports(account.MSISDN) {
+		flows = append(flows, ending(account.StageMSISDN))
+	}
+	if len(flows) > 0 || len(stages) == 0 {
+		return append([]account.Flow{ending(account.StageDummy)}, flows...)
+	}
+	return []account.Flow{stages}
 }
 
 func registrationClosed() error {
@@ -154,7 +185,7 @@ type usernameAvailableResponse struct {
 
 // usernameAvailable serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3registeravailable
 func (s *Server) usernameAvailable(ctx context.Context, _ endpoint.Caller, req usernameAvailableRequest) (usernameAvailableResponse, error) {
-	if err := s.Accounts.Available(ctx, req.Username); err != nil {
+	if err := s.available(ctx, req.Username); err != nil {
 		return usernameAvailableResponse{}, err
 	}
 	return usernameAvailableResponse{true}, nil

@@ -39,6 +39,7 @@ type sendRequest struct {
 	Content canonjson.Value `body:"raw" required:"true"`
 	delayParam
 	stickyParam
+	timeParam
 }
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
@@ -52,8 +53,12 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 	if req.Delay != nil {
 		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content, Sticky: req.Sticky}, req.TxnID)
 	}
+	at, err := req.at(c)
+	if err != nil {
+		return eventResponse{}, err
+	}
 	d := room.Draft{
-		Type: req.Type, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky,
+		Type: req.Type, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
 		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
 	}
 	if req.Type == event.TypeRedaction {
@@ -114,6 +119,7 @@ type sendStateRequest struct {
 	Content  canonjson.Value `body:"raw" required:"true"`
 	delayParam
 	stickyParam
+	timeParam
 }
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
@@ -147,8 +153,12 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky,
 		}, "")
 	}
+	at, err := req.at(c)
+	if err != nil {
+		return eventResponse{}, err
+	}
 	return s.post(ctx, c, req.RoomID, room.Draft{
-		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky,
+		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
 	})
 }
 

@@ -2,11 +2,13 @@ package csapi
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/delay"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
@@ -23,6 +25,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/event"
@@ -65,6 +68,9 @@ type Parts struct {
 	Rendezvous    *rendezvous.Sessions // nil if there is none
 	Notified      *push.History
 	Media         *media.Store
+	Services      *appservice.Services
+	SSO           *sso.Logins // nil if there are no identity providers
+	Log           *slog.Logger
 }
 
 // Server has the handlers of the API.
@@ -104,6 +110,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.reportRoutes(),
 		s.directoryRoutes(),
 		s.publicRoomRoutes(),
+		s.appServiceRoutes(),
+		s.thirdPartyRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),
@@ -120,6 +128,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.authFallbackRoutes(),
 		s.loginFallbackRoutes(),
 		s.loginRoutes(),
+		s.ssoRoutes(),
 		s.rendezvousRoutes(),
 		s.refreshRoutes(),
 		s.loginTokenRoutes(),
@@ -133,6 +142,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.toDeviceRoutes(),
 		s.dehydratedRoutes(),
 		s.passwordRoutes(),
+		s.contactRoutes(),
+		s.tokenRoutes(),
+		s.validationRoutes(),
 		s.deactivationRoutes(),
 		s.adminRoutes(),
 		s.contentRoutes(),

@@ -18,6 +18,14 @@ type Settings struct {
 	Terms account.Terms
 	// Guests says that there may be guests.
 	Guests bool
+	// EmailRequired says that whoever registers has to show a mail address.
+	EmailRequired bool
+	// NextLinks are the sites, as https://HOST, to which people may be led who have
+	// confirmed an address.
+	NextLinks []string
+	// SSOClients are the sites, as https://HOST, whose clients get to use an account
+	// without that its user is asked when they log in by an identity provider.
+	SSOClients []string
 	// LoginTokens says that users may let another device log in by a token.
 	LoginTokens bool
 	// BaseURL is where clients reach the API, for those who know the server's

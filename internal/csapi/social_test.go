@@ -15,6 +15,7 @@ import (
 
 	"parley/internal/accountdata"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
@@ -111,7 +112,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Remote: others, RemoteProfiles: remote.NewProfiles(others),
 			Reports:  report.New(db),
 			Heirs:    heirs,
-			Identity: identity.New(remote.New(remote.Options{}), nil),
+			Identity: identity.New(remote.New(remote.Options{}), identity.Options{}),
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   typing,
 			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
@@ -119,7 +120,8 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Filters:  filter.NewStore(db),
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
-		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
+		s.Services = appservice.New(appservice.Parts{Server: "a.test", Aliases: s.Aliases})
+		s.Notified = push.NewHistory(rooms, s.AccountData.Prepared, s.Feed.Reads)
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })

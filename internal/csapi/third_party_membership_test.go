@@ -61,7 +61,7 @@ func (s *socialScene) trusting() *identityServer {
 			return network.Dial(ctx, to.Addr().String())
 		},
 	})
-	s.Identity = identity.New(client, []id.ServerName{"example.com"})
+	s.Identity = identity.New(client, identity.Options{Trusted: []id.ServerName{"example.com"}})
 	s.after = append(s.after, h.Close, client.Close)
 	return i
 }

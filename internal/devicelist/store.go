@@ -250,14 +250,24 @@ func (s *Store) Since(ctx context.Context, user id.UserID, in func(journal.Scope
 	return users, nil
 }
 
-// stored is Since by what the database has.
-func (s *Store) stored(ctx context.Context, user id.UserID, after, upTo journal.Position) (users []id.UserID, err error) {
+// ChangedBetween returns all users whose devices have changed last behind one position of the
+// journal, up to another.
+func (s *Store) ChangedBetween(ctx context.Context, after, upTo journal.Position) (users []id.UserID, err error) {
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		users, err = store.List[id.UserID](tx, "SELECT user_id FROM device_lists WHERE pos > $1 AND pos <= $2", after, upTo)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading whose devices have changed from %d to %d: %w", after, upTo, err)
+	}
+	return users, nil
+}
+
+// stored is Since by what the database has.
+func (s *Store) stored(ctx context.Context, user id.UserID, after, upTo journal.Position) ([]id.UserID, error) {
+	users, err := s.ChangedBetween(ctx, after, upTo)
+	if err != nil {
+		return nil, err
 	}
 	own := slices.Contains(users, user)
 	var sharers []id.UserID

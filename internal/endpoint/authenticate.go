@@ -74,6 +74,9 @@ type Credentials struct {
 	Addr netip.Addr
 	// Request is the request. Its body is not for reading, use Content.
 	Request *http.Request
+	// Bare says that it matters which application service calls and not for whom: whom it
+	// names need not exist yet.
+	Bare bool
 
 	exchange *exchange
 }
@@ -90,13 +93,13 @@ func (x *exchange) authenticate() error {
 	if !route.needsCaller() {
 		return nil
 	}
-	credentials := Credentials{Addr: x.caller.Addr, Request: x.request, exchange: x}
+	credentials := Credentials{Addr: x.caller.Addr, Request: x.request, Bare: route.Auth == NoneOrAppService, exchange: x}
 	if route.Auth != Server {
 		token, err := x.token()
 		switch {
 		case err != nil:
 			return err
-		case token == "" && route.Auth == Optional:
+		case token == "" && (route.Auth == Optional || route.Auth == NoneOrAppService):
 			return nil
 		case token == "":
 			return mxerr.New(mxerr.MissingToken, "The request has no access token")
@@ -108,6 +111,9 @@ func (x *exchange) authenticate() error {
 		return err
 	}
 	caller, err := route.Realm.Authenticate(credentials)
+	if route.Auth == NoneOrAppService && (errors.Is(err, mxerr.UnknownToken) || err == nil && caller.AppService == "") {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

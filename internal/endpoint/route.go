@@ -23,6 +23,9 @@ const (
 	None Auth = iota + 1
 	// Optional: anybody, but a token that comes along must be good.
 	Optional
+	// NoneOrAppService: anybody, and application services as such. Tokens of others are
+	// not looked at.
+	NoneOrAppService
 	// User: users that are not guests, and application services for them.
 	User
 	// UserOrGuest: all users.
@@ -37,7 +40,7 @@ const (
 )
 
 func (a Auth) String() string {
-	names := [...]string{None: "none", Optional: "optional", User: "user",
+	names := [...]string{None: "none", Optional: "optional", NoneOrAppService: "none or appservice", User: "user",
 		UserOrGuest: "user or guest", Admin: "administrator", AppService: "appservice", Server: "server"}
 	if a == 0 || int(a) >= len(names) {
 		return fmt.Sprintf("Auth(%d)", uint8(a))

@@ -3,6 +3,7 @@ package fedtest
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/internal/hstest"
@@ -106,6 +107,54 @@ func TestAServerThatIsAwayIsAFailure(t *testing.T) {
 			t.Errorf("got %s when it was back", answer)
 		}
 	})
+}
+
+func TestAServerThatIsStartedAnewGivesItsKeys(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		away time.Duration // before alice asks
+		back time.Duration // after she began to, below 0: before, unnoticed
+		want string
+	}{
+		{"it is back while it is asked", 0, 2 * time.Second, "A"},
+		{"it is back unnoticed", 0, -1, "A"},
+		{"it was away for hours and is back unnoticed", 3 * time.Hour, -1, ""},
+		{"it takes too long", 0, time.Minute, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			scene(t, func(s *stage) {
+				alice, b := s.Server("a.test").Register("alice"), s.Server("b.test")
+				bob := b.Register("bob")
+				room := s.room(alice, `{"preset":"public_chat"}`)
+				s.join(bob, room, "a.test")
+				bob.UploadKeys("A")
+				s.settle()
+				b.Kill()
+				s.say(alice, room, "are you there?")
+				synctest.Wait() // until it is known that nobody is
+				time.Sleep(row.away)
+				back := make(chan struct{})
+				if row.back < 0 {
+					b.Start()
+					close(back)
+				} else {
+					go func() {
+						time.Sleep(row.back)
+						b.Start()
+						close(back)
+					}()
+				}
+				began := time.Now()
+				if key, answer := s.claimed(alice, bob); key != row.want {
+					t.Errorf("got %s", answer)
+				}
+				if took := time.Since(began); took > 11*time.Second || row.away > 0 && took > time.Second {
+					t.Errorf("it took %v", took)
+				}
+				<-back
+			})
+		})
+	}
 }
 
 func TestServersAskForTheirOwnUsersOfNobodyElse(t *testing.T) {

@@ -47,5 +47,5 @@ func (v *Viewer) missed(it room.Item) bool {
 	if key, isState := it.Event.StateKey(); isState && (it.Event.Type() != event.TypeMember || key != string(it.Event.Sender())) {
 		return false
 	}
-	return v.Membership(it.Place) != event.MembershipJoin
+	return v.Membership != nil && v.Membership(it.Place) != event.MembershipJoin
 }

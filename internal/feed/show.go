@@ -23,7 +23,8 @@ type Viewer struct {
 	Federation bool
 	// OmitRoomID leaves out the room, where it is known.
 	OmitRoomID bool
-	// Membership tells what the user was to the room in a place.
+	// Membership tells what the user was to the room in a place. Nil: the viewer is no
+	// user but somebody who was there.
 	Membership func(place int64) string
 	// Expires is until when sticky events are so, in milliseconds since 1970, where it
 	// is known.
@@ -117,7 +118,9 @@ func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event,
 	if related != nil {
 		dst = append(append(dst, `,"m.relations":`...), related...)
 	}
-	dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	if v.Membership != nil {
+		dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
+	}
 	dst = v.appendTTL(dst, it, now)
 	if delay != "" {
 		dst = canonjson.AppendString(append(dst, `,"org.matrix.msc4140.delay_id":`...), delay)

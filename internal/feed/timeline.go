@@ -29,7 +29,7 @@ func (w window) sees(place int64) bool {
 	case w.sight == nil:
 		return true
 	case w.gone && place > w.left:
-		return slices.ContainsFunc(w.sight.Memberships, func(m room.MembershipAt) bool { return m.Place == place })
+		return slices.ContainsFunc(w.sight.Memberships, func(m room.MembershipAt) bool { return m.Place == place && !m.Merged })
 	}
 	return w.sight.Sees(place)
 }

@@ -184,7 +184,7 @@ func (s *Server) start() {
 	dead := new(atomic.Bool)
 	opened, err := server.New(t.Context(), server.Options{
 		Config:  s.Config,
-		Network: &server.Network{Dial: t.dial(s.Name), Resolver: noRecords{}, Roots: t.Authority.Pool(), Web: t.web},
+		Network: &server.Network{Dial: t.dial(s.Name), Resolver: noRecords{}, Roots: t.Authority.Pool(), Web: t.web, Own: t.dial(s.Name)},
 		Grace:   50 * time.Millisecond,
 		Now:     t.clock(s.Name),
 		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),

@@ -5,6 +5,9 @@
 // An identity server learns addresses of people who have nothing to do with it, and
 // decides who comes into a room. So only those are asked that the operator trusts.
 // What they answer is checked, and their failures are told to the user as theirs.
+//
+// By which identity server others find users is for those to decide, so any may be
+// told of a user who wants it ([Servers.Bind]), and to forget that again.
 package identity
 
 import (
@@ -18,21 +21,32 @@ import (
 	"slices"
 	"strings"
 
+	"parley/internal/mail"
 	"parley/internal/remote"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/signing"
 )
 
 // Servers are the identity servers that may be asked. It is safe for concurrent
 // use.
 type Servers struct {
 	client  *remote.Client
-	trusted []id.ServerName
+	options Options
 }
 
-// New returns the servers that are trusted, which may be none.
-func New(client *remote.Client, trusted []id.ServerName) *Servers { return &Servers{client, trusted} }
+// Options say who asks.
+type Options struct {
+	// Trusted are the servers that are asked who somebody is; none: nobody is.
+	Trusted []id.ServerName
+	// Server and Key are of the server that asks, by which requests are signed.
+	Server id.ServerName
+	Key    signing.Key
+}
+
+// New returns the servers, as one client reaches them.
+func New(client *remote.Client, o Options) *Servers { return &Servers{client, o} }
 
 // The kinds of addresses: https://spec.matrix.org/v1.19/appendices/#3pid-types
 const (
@@ -60,19 +74,20 @@ func (s *Servers) Check(a Address) (Address, error) {
 	switch {
 	case a.Server == "" || a.Token == "" || a.Medium == "" || a.Address == "":
 		return a, mxerr.New(mxerr.MissingParam, "An invite by address needs id_server, id_access_token, medium and address")
-	case !slices.Contains(s.trusted, a.Server):
+	case !slices.Contains(s.options.Trusted, a.Server):
 		return a, mxerr.New(mxerr.ServerNotTrusted, "This server does not trust the identity server")
 	case len(a.Address) > maxAddress || strings.ContainsAny(a.Address, "\x00\r\n "):
 		return a, mxerr.New(mxerr.InvalidParam, "This is no address")
-	case len(a.Token) > maxToken || strings.ContainsFunc(a.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case !isAccessToken(a.Token):
 		return a, mxerr.New(mxerr.InvalidParam, "This is no access token")
 	}
 	switch a.Medium {
 	case Email:
-		a.Address = strings.ToLower(a.Address)
-		if at := strings.LastIndexByte(a.Address, '@'); at < 1 || at == len(a.Address)-1 {
+		address, err := mail.ParseAddress(a.Address)
+		if err != nil {
 			return a, mxerr.New(mxerr.InvalidParam, "This is no mail address")
 		}
+		a.Address = string(address)
 	case MSISDN:
 		if strings.Trim(a.Address, "0123456789") != "" {
 			return a, mxerr.New(mxerr.InvalidParam, "A telephone number is written in digits, with the code of the country")
@@ -81,6 +96,10 @@ func (s *Servers) Check(a Address) (Address, error) {
 		return a, mxerr.New(mxerr.ThreePIDMediumNotSupported, "There are invites by email and msisdn")
 	}
 	return a, nil
+}
+
+func isAccessToken(s string) bool {
+	return len(s) <= maxToken && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // Lookup returns the user who has an address that passed Check, empty if that is
@@ -147,29 +166,45 @@ func lists(list canonjson.Value, name string) bool {
 // ask sends a request to an identity server in the name of the user, and returns
 // the object that is answered.
 func (s *Servers) ask(ctx context.Context, a Address, method, path string, body any) (canonjson.Value, error) {
-	r := remote.Request{
-		Method: method, URL: "https://" + string(a.Server) + "/_matrix/identity/v2/" + path, MaxBody: maxAnswer,
-		Header: http.Header{"Authorization": {"Bearer " + a.Token}, "Accept": {"application/json"}},
-	}
+	var content []byte
 	if body != nil {
 		var err error
-		if r.Body, err = json.Marshal(body); err != nil {
+		if content, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
+	}
+	status, answer, err := s.request(ctx, a.Server, method, pathPrefix+path, "Bearer "+a.Token, content)
+	switch {
+	case err != nil:
+		return nil, err
+	case status != http.StatusOK:
+		return nil, refusal(status, answer)
+	case answer.Kind() != canonjson.Object:
+		return nil, bad(status)
+	}
+	return answer, nil
+}
+
+const pathPrefix = "/_matrix/identity/v2/"
+
+// request sends a request, and returns the status, and the answer if it is JSON.
+func (s *Servers) request(ctx context.Context, server id.ServerName, method, path, authorization string, body []byte) (int, canonjson.Value, error) {
+	r := remote.Request{
+		Method: method, URL: "https://" + string(server) + path, MaxBody: maxAnswer, Body: body,
+		Header: http.Header{"Authorization": {authorization}, "Accept": {"application/json"}},
+	}
+	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := s.client.Do(ctx, r)
 	if err != nil {
-		return nil, silent(err)
+		return 0, nil, silent(err)
 	}
 	answer, err := canonjson.Canonical(resp.Body, canonjson.Lenient)
-	if resp.Status != http.StatusOK {
-		return nil, refusal(resp.Status, answer)
+	if err != nil {
+		answer = nil
 	}
-	if err != nil || answer.Kind() != canonjson.Object {
-		return nil, bad(resp.Status).Wrap(err)
-	}
-	return answer, nil
+	return resp.Status, answer, nil
 }
 
 // refusal is what a user is told of what an identity server has refused.
@@ -181,6 +216,12 @@ func refusal(status int, answer canonjson.Value) error {
 		return mxerr.New(mxerr.TermsNotSigned, "The identity server has terms that you have not agreed to")
 	case code == string(mxerr.ThreePIDInUse):
 		return mxerr.New(mxerr.ThreePIDInUse, "The identity server says that a user has the address")
+	case code == string(mxerr.SessionNotValidated):
+		return mxerr.New(mxerr.SessionNotValidated, "The identity server says that the address was not validated")
+	case code == string(mxerr.SessionExpired):
+		return mxerr.New(mxerr.SessionExpired, "The identity server says that the validation is too old")
+	case code == string(mxerr.NoValidSession):
+		return mxerr.New(mxerr.NoValidSession, "The identity server does not know the validation")
 	case code == string(mxerr.LimitExceeded) || status == http.StatusTooManyRequests:
 		return mxerr.New(mxerr.LimitExceeded, "The identity server is asked too much")
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

@@ -49,7 +49,12 @@ func newFake(t *testing.T) *fake {
 	client := remote.New(remote.Options{AllowPrivate: true, TLS: &tls.Config{RootCAs: roots}})
 	t.Cleanup(client.Close)
 	f.url, f.name = s.URL, id.ServerName(strings.TrimPrefix(s.URL, "https://"))
-	f.Servers = New(client, []id.ServerName{f.name})
+	seed := sha256.Sum256([]byte("here"))
+	key, err := signing.NewKey("ed25519:0", seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Servers = New(client, Options{Trusted: []id.ServerName{f.name}, Server: "a.test", Key: key})
 	return f
 }
 
@@ -77,7 +82,7 @@ func (f *fake) address() Address {
 }
 
 func TestWhichAddressesAreLookedUp(t *testing.T) {
-	s := New(nil, []id.ServerName{"id.test"})
+	s := New(nil, Options{Trusted: []id.ServerName{"id.test"}})
 	for _, tt := range []struct {
 		name                   string
 		server                 id.ServerName
@@ -108,7 +113,7 @@ func TestWhichAddressesAreLookedUp(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want %q", tt.name, got.Address, err, tt.want)
 		}
 	}
-	if _, err := New(nil, nil).Check(Address{"id.test", "x", Email, "b@b"}); !errors.Is(err, mxerr.ServerNotTrusted) {
+	if _, err := New(nil, Options{}).Check(Address{"id.test", "x", Email, "b@b"}); !errors.Is(err, mxerr.ServerNotTrusted) {
 		t.Errorf("without servers: %v", err)
 	}
 }
@@ -197,7 +202,7 @@ func TestWhoDoesNotAnswer(t *testing.T) {
 		t.Errorf("late: %v", err)
 	}
 	// Without leave, addresses of this machine are not asked.
-	if _, err := New(remote.New(remote.Options{}), []id.ServerName{f.name}).Lookup(t.Context(), f.address()); !errors.Is(err, remote.ErrAddress) {
+	if _, err := New(remote.New(remote.Options{}), Options{Trusted: []id.ServerName{f.name}}).Lookup(t.Context(), f.address()); !errors.Is(err, remote.ErrAddress) {
 		t.Errorf("near: %v", err)
 	}
 }

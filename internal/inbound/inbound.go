@@ -35,8 +35,10 @@ type Rooms struct {
 	// that takes long; n is how many. Where the next one refers to what is not there,
 	// ready is false.
 	Receive func(ctx context.Context, events []*event.Event) (n int, ready bool, err error)
-	// Fetch takes in an event after what it refers to was fetched from a server.
-	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) error
+	// Fetch takes in an event after what it refers to was fetched, from its server or
+	// from others in the room. If it could not, because none of them answers that may
+	// have it, silent says so.
+	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error)
 	// Stray is an event of a room that this server is not in.
 	Stray func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error
 	// Admits refuses a server that a room keeps out.
@@ -57,8 +59,9 @@ type Inbox struct {
 	queues map[id.RoomID]*queue
 	due    []dueRoom             // to be worked on
 	busy   map[id.ServerName]int // how many rooms are worked on with events of a server
-	// signal has an element if any is due.
-	signal chan struct{}
+	back   []id.ServerName       // that were heard of again
+	// signal has an element if any is due, and heard if any is in back.
+	signal, heard chan struct{}
 }
 
 // Bounds of the work that a transaction may cause.
@@ -69,17 +72,15 @@ const (
 	// atOnce is how many of them share a commit. Between commits it is seen whether
 	// patience ends.
 	atOnce = 25
-	// mostStaged is how many events of a room wait. Those that do not fit are not
-	// lost: whatever follows them will miss them.
+	// mostStaged is how many events of a room wait, and mostOfOne how many of one
+	// server. Those that do not fit are not lost: whatever follows them will miss them.
 	mostStaged = 5000
+	mostOfOne  = mostStaged / 5
 	// mostRooms is how many rooms are worked on at once.
 	mostRooms = 16
 	// perOrigin is how many of them with events of one server, which may answer
 	// slowly what it is asked for them.
 	perOrigin = mostRooms / 4
-	// What cannot be fetched is tried again a few times, and then given up.
-	mostTries  = 5
-	retryPause = 3 * time.Second
 )
 
 // New returns an inbox. What was staged before waits for Run.
@@ -89,7 +90,8 @@ func New(db *store.DB, rooms Rooms, log *slog.Logger) *Inbox {
 	}
 	return &Inbox{
 		db: db, rooms: rooms, log: log, loaded: make(chan struct{}),
-		queues: make(map[id.RoomID]*queue), busy: make(map[id.ServerName]int), signal: make(chan struct{}, 1),
+		queues: make(map[id.RoomID]*queue), busy: make(map[id.ServerName]int),
+		signal: make(chan struct{}, 1), heard: make(chan struct{}, 1),
 	}
 }
 

@@ -29,8 +29,9 @@ type house struct {
 	shut map[id.RoomID]bool
 	// broken is which rooms can fetch nothing.
 	broken map[id.RoomID]bool
-	// unable is which servers do not have what is fetched from them.
-	unable map[id.ServerName]bool
+	// unable is which servers do not have what is fetched from them, and away which do
+	// not answer.
+	unable, away map[id.ServerName]bool
 
 	mu      sync.Mutex // guards what follows
 	got     map[id.RoomID][]int64
@@ -45,7 +46,7 @@ func newHouse(t *testing.T) *house {
 	}
 	return &house{
 		t: t, rules: rules, db: storetest.Open(t, t.TempDir()+"/parley.db"),
-		slow: make(map[id.ServerName]chan struct{}), shut: make(map[id.RoomID]bool), broken: make(map[id.RoomID]bool), unable: make(map[id.ServerName]bool),
+		slow: make(map[id.ServerName]chan struct{}), shut: make(map[id.RoomID]bool), broken: make(map[id.RoomID]bool), unable: make(map[id.ServerName]bool), away: make(map[id.ServerName]bool),
 		got: make(map[id.RoomID][]int64), asking: make(map[id.ServerName]int), mostAsk: make(map[id.ServerName]int),
 	}
 }
@@ -56,7 +57,7 @@ func (h *house) keep(e *event.Event) {
 	h.got[e.RoomID()] = append(h.got[e.RoomID()], e.Depth())
 }
 
-func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event) error {
+func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error) {
 	h.mu.Lock()
 	h.asking[server]++
 	h.mostAsk[server] = max(h.mostAsk[server], h.asking[server])
@@ -70,14 +71,14 @@ func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event)
 		select {
 		case <-answer:
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
-	if h.broken[e.RoomID()] || h.unable[server] {
-		return errors.New("what it refers to cannot be had")
+	if h.broken[e.RoomID()] || h.unable[server] || h.away[server] {
+		return h.away[server], errors.New("what it refers to cannot be had")
 	}
 	h.keep(e)
-	return nil
+	return false, nil
 }
 
 // inbox returns an inbox of the house that is not running.
@@ -361,5 +362,56 @@ func TestWhatCannotBeFetchedLetsOthersPass(t *testing.T) {
 		time.Sleep(retryPause + time.Second)
 		synctest.Wait()
 		h.has("!r:a.test", 11)
+	})
+}
+
+func TestWhatNobodyAnswersForWaitsUntilItsServerIsBack(t *testing.T) {
+	play(t, func(t *testing.T, h *house) {
+		x := h.inbox()
+		defer run(x)()
+		h.shut["!r:a.test"], h.away["a.test"] = true, true
+		h.take(x, "a.test", pdu("!r:a.test", 1), pdu("!r:a.test", 2))
+		time.Sleep(silence / 2)
+		synctest.Wait()
+		h.take(x, "b.test", pdu("!r:a.test", 3))
+		synctest.Wait()
+		h.has("!r:a.test", 3)
+		h.away["a.test"] = false
+		x.Back("a.test")
+		synctest.Wait()
+		h.has("!r:a.test", 3, 1, 2)
+	})
+}
+
+func TestWhatNobodyAnswersForIsTriedAfterPauses(t *testing.T) {
+	play(t, func(t *testing.T, h *house) {
+		x := h.inbox()
+		defer run(x)()
+		h.shut["!r:a.test"], h.away["a.test"] = true, true
+		h.take(x, "a.test", pdu("!r:a.test", 1))
+		time.Sleep(silence / 2)
+		h.away["a.test"] = false
+		time.Sleep(longestRest)
+		synctest.Wait()
+		h.has("!r:a.test", 1)
+	})
+}
+
+func TestWhatNobodyEverAnswersForIsGivenUp(t *testing.T) {
+	play(t, func(t *testing.T, h *house) {
+		x := h.inbox()
+		defer run(x)()
+		h.shut["!r:a.test"], h.away["a.test"] = true, true
+		h.take(x, "a.test", pdu("!r:a.test", 1))
+		time.Sleep(silence - time.Second)
+		synctest.Wait()
+		if !x.waiting("!r:a.test", "a.test") {
+			t.Error("it is given up too soon")
+		}
+		time.Sleep(longestRest)
+		synctest.Wait()
+		if len(x.queues) != 0 {
+			t.Error("it still waits")
+		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"parley/internal/store"
 	"parley/matrix/event"
@@ -25,15 +26,15 @@ type queue struct {
 	staged  int
 	origins map[id.ServerName]int // how many are staged of each server
 	running bool
-	tries   map[int64]int // of events in their places, that failed
-	// failing are servers of which an event could not be received lately. What is of
+	// failing are servers of which the first event could not be received. What is of
 	// others comes first, so that they hold up nobody but themselves.
-	failing map[id.ServerName]bool
-	gone    bool // it is not in the map any more
+	failing map[id.ServerName]failure
+	alarm   *time.Timer // has it worked on once a failure is over; nil if nothing is awaited
+	gone    bool        // it is not in the map any more
 }
 
 func newQueue(roomID id.RoomID) *queue {
-	return &queue{room: roomID, origins: make(map[id.ServerName]int), tries: make(map[int64]int), failing: make(map[id.ServerName]bool)}
+	return &queue{room: roomID, origins: make(map[id.ServerName]int), failing: make(map[id.ServerName]failure)}
 }
 
 var insertStaged = &store.Insert{Table: "staged_events", Columns: []store.Column{
@@ -70,7 +71,7 @@ func (x *Inbox) stageIn(ctx context.Context, server id.ServerName, q *queue, eve
 	if q.gone {
 		return false, nil
 	}
-	events = events[:min(len(events), max(0, mostStaged-q.staged))]
+	events = events[:min(len(events), max(0, mostStaged-q.staged), max(0, mostOfOne-q.origins[server]))]
 	if len(events) == 0 {
 		return true, nil
 	}
@@ -101,6 +102,7 @@ func (x *Inbox) stageIn(ctx context.Context, server id.ServerName, q *queue, eve
 // and who waits for that will look for another queue.
 func (x *Inbox) remove(q *queue) {
 	q.gone = true
+	q.quiet()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.queues, q.room)
@@ -111,6 +113,7 @@ func (x *Inbox) remove(q *queue) {
 func (x *Inbox) wake(q *queue, origin id.ServerName) {
 	if !q.running {
 		q.running = true
+		q.quiet()
 		x.put(q, origin)
 	}
 }

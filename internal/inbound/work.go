@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +29,7 @@ func (x *Inbox) Run(ctx context.Context) {
 	}
 	close(x.loaded)
 	var wg sync.WaitGroup
+	wg.Go(func() { x.listen(ctx) })
 	for range mostRooms {
 		wg.Go(func() {
 			for {
@@ -127,18 +126,14 @@ type staged struct {
 // next takes in the first event that is staged of a room, unless it is to be tried
 // once more.
 func (x *Inbox) next(ctx context.Context, q *queue, first staged) error {
-	err := x.fetch(ctx, q.room, first)
+	silent, err := x.fetch(ctx, q.room, first)
 	refused := (*mxerr.Error)(nil)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil, errors.As(err, &refused):
-		q.succeeded(first.origin)
-	case q.again(first):
+	case q.again(first, silent):
 		x.log.Debug("an event cannot be received yet", "room", q.room, "origin", first.origin, "err", err)
-		if !q.hasOthers() {
-			pause(ctx, retryPause)
-		}
 		return nil
 	default:
 		x.log.Info("an event is given up", "room", q.room, "origin", first.origin, "err", err)
@@ -147,66 +142,44 @@ func (x *Inbox) next(ctx context.Context, q *queue, first staged) error {
 }
 
 // first returns the first event that is staged of a room, of servers that do not fail
-// if there is one. If there is none at all, the queue is gone when it returns.
+// if there is one. If there is none, the queue is gone when it returns, or will be due
+// when a failure is over.
 func (x *Inbox) first(ctx context.Context, q *queue) (s staged, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	failing, waiting := q.failures(time.Now())
 	err = x.db.View(ctx, func(tx *store.Tx) error {
-		in, list := tx.In(2, slices.Collect(maps.Keys(q.failing)))
+		in, list := tx.In(2, failing)
+		not, others := tx.In(3, waiting)
 		return tx.Row(`
-			SELECT place, origin, pdu FROM staged_events WHERE room_id = $1
-			ORDER BY CASE WHEN origin `+in+` THEN 1 ELSE 0 END, place LIMIT 1`, q.room, list).
+			SELECT place, origin, pdu FROM staged_events WHERE room_id = $1 AND NOT origin `+not+`
+			ORDER BY CASE WHEN origin `+in+` THEN 1 ELSE 0 END, place LIMIT 1`, q.room, list, others).
 			Scan(&s.place, &s.origin, (*[]byte)(&s.pdu))
 	})
-	if errors.Is(err, store.ErrNoRows) {
+	switch {
+	case errors.Is(err, store.ErrNoRows) && len(waiting) > 0:
+		x.rest(q)
+		return s, false, nil
+	case errors.Is(err, store.ErrNoRows):
 		x.remove(q)
 		return s, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return s, false, fmt.Errorf("reading what is staged of %s: %w", q.room, err)
 	}
 	return s, true, nil
 }
 
-func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) error {
+func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) (silent bool, err error) {
 	rules, err := x.rooms.Rules(ctx, roomID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	// It has passed the checks; what was stored is the form to go on with.
 	e, err := event.Parse(s.pdu, rules)
 	if err != nil {
-		return mxerr.New(mxerr.BadJSON, "%s", err.Error())
+		return false, mxerr.New(mxerr.BadJSON, "%s", err.Error())
 	}
 	return x.rooms.Fetch(ctx, s.origin, e)
-}
-
-// again reports whether an event that could not be received is to be tried once more.
-func (q *queue) again(s staged) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.failing[s.origin] = true
-	q.tries[s.place]++
-	return q.tries[s.place] < mostTries
-}
-
-// succeeded says that an event of a server was received.
-func (q *queue) succeeded(origin id.ServerName) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.failing, origin)
-}
-
-// hasOthers reports whether something is staged of servers that do not fail.
-func (q *queue) hasOthers() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for origin := range q.origins {
-		if !q.failing[origin] {
-			return true
-		}
-	}
-	return false
 }
 
 // done removes an event that was taken in, or given up.
@@ -223,8 +196,7 @@ func (x *Inbox) done(ctx context.Context, q *queue, s staged) error {
 	q.staged--
 	if q.origins[s.origin]--; q.origins[s.origin] == 0 {
 		delete(q.origins, s.origin)
-		delete(q.failing, s.origin)
 	}
-	delete(q.tries, s.place)
+	delete(q.failing, s.origin)
 	return nil
 }

@@ -67,13 +67,28 @@ func (c *Cursor) Pass(pos Position) {
 // Done says that everything up to and including a position is done. After a
 // crash the consumer begins behind it; what it did beyond it, it does again.
 func (c *Cursor) Done(ctx context.Context, pos Position) error {
-	err := c.j.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("UPDATE journal_cursors SET pos = $2 WHERE name = $1 AND pos < $2", c.name, pos)
+	err := c.j.db.Update(ctx, func(tx *store.Tx) error { return c.DoneWith(tx, pos) })
+	if err != nil {
 		return err
-	})
+	}
+	c.Pass(pos)
+	return nil
+}
+
+// DoneWith is Done in a transaction of the caller's, together with what makes it
+// true. After the commit the caller calls Pass.
+func (c *Cursor) DoneWith(tx *store.Tx, pos Position) error {
+	_, err := tx.Exec("UPDATE journal_cursors SET pos = $2 WHERE name = $1 AND pos < $2", c.name, pos)
 	if err != nil {
 		return fmt.Errorf("moving journal cursor %s to %d: %w", c.name, pos, err)
 	}
-	c.Pass(pos)
+	return nil
+}
+
+// ForgetCursor removes the cursor of a consumer that there will not be any more.
+func ForgetCursor(tx *store.Tx, name string) error {
+	if _, err := tx.Exec("DELETE FROM journal_cursors WHERE name = $1", name); err != nil {
+		return fmt.Errorf("forgetting journal cursor %s: %w", name, err)
+	}
 	return nil
 }

@@ -48,21 +48,27 @@ var layers = []layer{
 		"internal/feed", "internal/inherit", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
 	{"domains", "a domain decides what is true about its own subject and can be understood without the others", []string{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
-		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/todevice", "internal/devicelist", "internal/delay", "internal/subscription", "internal/rendezvous", "internal/media", "internal/rtc"}},
+		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/todevice", "internal/devicelist", "internal/delay", "internal/subscription", "internal/rendezvous", "internal/media", "internal/sso", "internal/rtc"}},
 	{"ground", "it carries facts for the domains without knowing what they mean", []string{
 		"internal/journal", "internal/statetrie", "internal/remote"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
 		"internal/store/storetest"}},
+	{"test buckets", "it gives tests a service for objects, in memory; what runs asks a real one", []string{
+		"internal/bucket/buckettest"}},
 	{"responses of the specification", "tests ask it what is wrong with a response; what runs does not contain it", []string{
 		"internal/openapi"}},
+	{"test mail", "it takes the mail that tests have sent; what runs has a server of somebody else", []string{
+		"internal/mail/mailtest"}},
+	{"test identity provider", "it says in tests who somebody is; what runs asks those of others", []string{
+		"internal/sso/ssotest"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
-	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/cache", "internal/errand", "internal/termlog"}},
+	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, objects in a bucket, mail and text messages, lines on a terminal", []string{
+		"internal/store", "internal/bus", "internal/bucket", "internal/cache", "internal/errand", "internal/mail", "internal/sms", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

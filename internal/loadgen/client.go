@@ -41,29 +41,41 @@ type response struct {
 // do sends the bytes of a request and reads the response. It gives up after the
 // given time, and when the context ends.
 func (c *client) do(ctx context.Context, request []byte, patience time.Duration) (response, error) {
+	var r response
+	err := c.over(ctx, patience, func() (last bool, err error) {
+		r, err = c.exchange(request)
+		return r.last, err
+	})
+	return r, err
+}
+
+// over does something over the connection, which is made where there is none, and
+// ended where that fails or says that it was the last. It gives up after the given
+// time, and when the context ends.
+func (c *client) over(ctx context.Context, patience time.Duration, do func() (last bool, err error)) error {
 	if c.tcp != nil && time.Since(c.idle) > idleLimit {
 		c.hangUp()
 	}
 	if c.tcp == nil {
 		if err := c.connect(ctx); err != nil {
-			return response{}, err
+			return err
 		}
 	}
 	tcp := c.tcp
 	if err := tcp.SetDeadline(time.Now().Add(patience)); err != nil {
 		c.hangUp()
-		return response{}, err
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { tcp.SetDeadline(time.Unix(1, 0)) })
-	r, err := c.exchange(request)
-	if !stop() || err != nil || r.last {
+	last, err := do()
+	if !stop() || err != nil || last {
 		c.hangUp()
 	}
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	c.idle = time.Now()
-	return r, err
+	return err
 }
 
 func (c *client) exchange(request []byte) (response, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -27,6 +28,8 @@ type fake struct {
 	deaf func(body string) bool
 	// hasty syncs are answered at once.
 	hasty bool
+	// maxUpload is how large files may be, 0 for any size.
+	maxUpload int64
 
 	mu       sync.Mutex // guards all below, and throttle
 	changed  chan struct{}
@@ -36,6 +39,8 @@ type fake struct {
 	log      []fakeEvent
 	sent     map[string]string // event IDs by user, room and transaction
 	filters  []string
+	files    []int64 // how many bytes each has
+	drawn    []string
 }
 
 type fakeEvent struct {
@@ -64,6 +69,10 @@ func (f *fake) serve(t *testing.T) Target {
 		"POST /_matrix/client/v3/rooms/{room}/leave":            f.leave,
 		"PUT /_matrix/client/v3/rooms/{room}/send/{type}/{txn}": f.send,
 		"GET /_matrix/client/v3/sync":                           f.sync,
+		"GET /_matrix/client/v1/media/config":                   f.mediaConfig,
+		"POST /_matrix/media/v3/upload":                         f.upload,
+		"GET /_matrix/client/v1/media/download/fake/{file}":     f.download,
+		"GET /_matrix/client/v1/media/thumbnail/fake/{file}":    f.thumbnail,
 	} {
 		mux.HandleFunc(pattern, f.loggedIn(handler))
 	}
@@ -298,6 +307,49 @@ func (f *fake) news(user string, since int) map[string]any {
 		rooms[room] = map[string]any{"timeline": map[string]any{"events": list, "limited": false}}
 	}
 	return rooms
+}
+
+func (f *fake) mediaConfig(_ string, w http.ResponseWriter, _ *http.Request) {
+	if f.maxUpload == 0 {
+		reply(w, 200, struct{}{})
+		return
+	}
+	reply(w, 200, map[string]int64{"m.upload.size": f.maxUpload})
+}
+
+func (f *fake) upload(_ string, w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body)
+	if err != nil || n != r.ContentLength {
+		refuse(w, 400, "M_UNKNOWN")
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files = append(f.files, n)
+	reply(w, 200, map[string]string{"content_uri": fmt.Sprintf("mxc://fake/%d", len(f.files)-1)})
+}
+
+func (f *fake) download(_ string, w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	i, err := strconv.Atoi(r.PathValue("file"))
+	if err != nil || i >= len(f.files) {
+		f.mu.Unlock()
+		refuse(w, 404, "M_NOT_FOUND")
+		return
+	}
+	size := f.files[i]
+	f.mu.Unlock()
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	for ; size > 0; size -= 1000 {
+		w.Write(make([]byte, min(size, 1000)))
+	}
+}
+
+func (f *fake) thumbnail(_ string, w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.drawn = append(f.drawn, r.PathValue("file")+" "+r.URL.Query().Get("width"))
+	f.mu.Unlock()
+	w.Write([]byte("a picture"))
 }
 
 // generator returns a generator for a fake server.

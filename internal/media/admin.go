@@ -33,11 +33,58 @@ func (s *Store) Quarantine(ctx context.Context, u id.ContentURI, by id.UserID, k
 		_, err = s.quarantine(ctx, []Media{*m}, by)
 		return err
 	}
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("DELETE FROM media_quarantine WHERE hash = $1", m.Hash[:])
+	return s.QuarantineHash(ctx, m.Hash, by, false)
+}
+
+// QuarantineHash keeps a content from everybody that need not be here, or not any
+// more, or lets them have it.
+func (s *Store) QuarantineHash(ctx context.Context, h Hash, by id.UserID, keep bool) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if keep {
+			return intoQuarantine(tx, h, by)
+		}
+		_, err := tx.Exec("DELETE FROM media_quarantine WHERE hash = $1", h[:])
 		return err
 	})
-	return faultOf(err, "taking %s out of quarantine", u)
+	return faultOf(err, "changing whether %s is in quarantine", h)
+}
+
+func intoQuarantine(tx *store.Tx, h Hash, by id.UserID) error {
+	_, err := tx.Exec("INSERT INTO media_quarantine (hash, user_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+		h[:], by, time.Now().UnixMilli())
+	return err
+}
+
+// Quarantined is a content that nobody gets.
+type Quarantined struct {
+	Hash  Hash
+	By    id.UserID
+	Since time.Time
+	// URIs is how many content URIs it has here at present.
+	URIs int64
+}
+
+// InQuarantine returns a page of the contents that nobody gets, the last first, and
+// how many there are on all pages.
+func (s *Store) InQuarantine(ctx context.Context, skip, limit int64) (list []Quarantined, total int64, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		if err := tx.Row("SELECT count(*) FROM media_quarantine").Scan(&total); err != nil {
+			return err
+		}
+		list, err = store.Collect(tx.Query(`
+			SELECT q.hash, q.user_id, q.since, (SELECT count(*) FROM media m WHERE m.hash = q.hash) FROM media_quarantine q
+			ORDER BY q.since DESC, q.hash LIMIT $1 OFFSET $2`, limit, skip), func(from func(...any) error) (q Quarantined, err error) {
+			var hash []byte
+			var by string
+			var since int64
+			err = from(&hash, &by, &since, &q.URIs)
+			copy(q.Hash[:], hash)
+			q.By, q.Since = id.UserID(by), time.UnixMilli(since)
+			return q, err
+		})
+		return err
+	})
+	return list, total, faultOf(err, "listing what is in quarantine")
 }
 
 // QuarantineAll puts all of some media into quarantine whose content nobody
@@ -73,8 +120,7 @@ func (s *Store) quarantine(ctx context.Context, list []Media, by id.UserID) (cou
 				continue
 			}
 			count++
-			if _, err := tx.Exec("INSERT INTO media_quarantine (hash, user_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-				m.Hash[:], by, time.Now().UnixMilli()); err != nil {
+			if err := intoQuarantine(tx, m.Hash, by); err != nil {
 				return err
 			}
 		}

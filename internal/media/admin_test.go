@@ -88,6 +88,9 @@ func TestCopiesMakeRoom(t *testing.T) {
 		if usage, err := s.Usage(t.Context()); err != nil || usage.CopyBytes != 13+14 {
 			t.Errorf("got %+v, %v", usage, err)
 		}
+		if c := s.Counts(); c.Fetched != 5 || c.FetchedBytes != 10+11+12+13+14 || c.Evicted != 3 || c.EvictedBytes != 10+11+12 || c.CopyBytes != 13+14 {
+			t.Errorf("counted were %+v", c)
+		}
 	}, func(o *Options) { o.CacheSize = 30 })
 }
 

@@ -1,12 +1,12 @@
 package media
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"time"
 
 	"parley/matrix/id"
@@ -24,7 +24,12 @@ type Request struct {
 	Public bool
 	// Local leaves out what has to be fetched from others.
 	Local bool
+	// Redirect says that who asks may be sent to where the content is.
+	Redirect bool
 }
+
+// linkAge is for how long a link to a content is good.
+const linkAge = 10 * time.Minute
 
 // For how long content is waited for.
 const (
@@ -41,12 +46,20 @@ func (r Request) wait() time.Duration {
 
 // A File is a content to be read. Who gets it closes it.
 type File struct {
-	*os.File
-	Size int64
-	Type string
-	Name string
-	tag  string // differs from that of every other content
+	io.ReadSeekCloser // an *os.File wherever it is one, which the system sends by itself
+	Size              int64
+	Type              string
+	Name              string
+	tag               string // differs from that of every other content
+	// link is where who asks is to be sent, with a content type and disposition, nil for
+	// nowhere. There is nothing to read then.
+	link func(ctx context.Context, contentType, disposition string) (string, error)
 }
+
+// nothing is no content.
+type nothing struct{ bytes.Reader }
+
+func (*nothing) Close() error { return nil }
 
 // Open returns media. It waits for what has not been uploaded yet, and fetches what
 // is elsewhere. What there is not, may not be had or is in quarantine is
@@ -62,7 +75,11 @@ func (s *Store) open(ctx context.Context, r Request) (*Media, *File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := s.read(m)
+	if r.Redirect && s.o.Redirect && s.o.Bucket != nil {
+		s.uses.note(m)
+		return m, s.elsewhere(m), nil
+	}
+	f, err := s.read(ctx, m)
 	if errors.Is(err, fs.ErrNotExist) && m.URI.Server() != s.o.Server && !r.Local {
 		// Somebody has removed the file, or the row has just gone.
 		if err := s.fetchOnce(ctx, r); err != nil {
@@ -71,7 +88,7 @@ func (s *Store) open(ctx context.Context, r Request) (*Media, *File, error) {
 		if m, err = s.settled(ctx, r); err != nil {
 			return nil, nil, err
 		}
-		f, err = s.read(m)
+		f, err = s.read(ctx, m)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if again, failed := s.find(ctx, r.URI); failed == nil && again != nil && again.Hash == m.Hash {
@@ -80,7 +97,7 @@ func (s *Store) open(ctx context.Context, r Request) (*Media, *File, error) {
 		return nil, nil, notFound(r.URI)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening %s: %w", r.URI, err)
+		return nil, nil, faultOf(err, "opening %s", r.URI)
 	}
 	s.uses.note(m)
 	return m, f, nil
@@ -130,10 +147,36 @@ func await(ctx context.Context, m *Media, came <-chan struct{}, most time.Durati
 }
 
 // read opens the content of media.
-func (s *Store) read(m *Media) (*File, error) {
-	f, err := os.Open(s.files.content(m.Hash))
-	if err != nil {
+func (s *Store) read(ctx context.Context, m *Media) (*File, error) {
+	f := &File{Size: m.Size, Type: m.Type, Name: m.Name, tag: m.Hash.String()[:32]}
+	file, err := s.files.open(m.Hash)
+	switch {
+	case err == nil:
+		f.ReadSeekCloser = file
+	case !errors.Is(err, fs.ErrNotExist) || s.o.Bucket == nil:
 		return nil, err
+	case m.Size > s.o.ShelfSize/largeShare:
+		object, err := s.directly(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		f.ReadSeekCloser = object
+	default:
+		file, err := s.local(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		f.ReadSeekCloser = file
 	}
-	return &File{File: f, Size: m.Size, Type: m.Type, Name: m.Name, tag: m.Hash.String()[:32]}, nil
+	return f, nil
+}
+
+// elsewhere is the content of media that who asks gets from the bucket.
+func (s *Store) elsewhere(m *Media) *File {
+	return &File{
+		ReadSeekCloser: &nothing{}, Type: m.Type, Name: m.Name,
+		link: func(ctx context.Context, contentType, disposition string) (string, error) {
+			return s.o.Bucket.Link(ctx, keyOf(m.Hash), linkAge, contentType, disposition)
+		},
+	}
 }

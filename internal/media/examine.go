@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-
-	"golang.org/x/image/webp"
 )
 
 // picture is what the beginning of an image says of it, before anything is
@@ -16,10 +14,11 @@ type picture struct {
 	width, height int
 	// turned is the orientation of Exif, 1 to 8: how the image lies.
 	turned int
-	// animated says that there is more than one frame, and frames which there are in a
-	// GIF.
+	// animated says that there is more than one frame, and frames which.
 	animated bool
-	frames   gifFrames
+	frames   movement
+	// common is what all frames of a PNG need.
+	common []piece
 	// memory is how many bytes decoding takes, roughly and at most, without animation.
 	memory int64
 }
@@ -54,8 +53,8 @@ func formatOf(head []byte) format {
 	return ""
 }
 
-// examine looks at the beginning of a content, and all of a GIF.
-func examine(r io.ReadSeeker) (p picture, err error) {
+// examine looks at the beginning of a content, and all of one that moves.
+func examine(r source) (p picture, err error) {
 	b := bufio.NewReader(r)
 	head, _ := b.Peek(32)
 	p = picture{format: formatOf(head), turned: 1}
@@ -67,12 +66,15 @@ func examine(r io.ReadSeeker) (p picture, err error) {
 	case formatGIF:
 		err = p.examineGIF(b)
 	case formatWebP:
-		err = p.examineWebP(b, head)
+		err = p.examineWebP(b, r, head)
 	default:
 		err = errNoPicture
 	}
 	if err == nil && (p.width <= 0 || p.height <= 0) {
 		err = errNoPicture
+	}
+	if err == nil && p.format == formatPNG && p.animated {
+		p.examineFrames(r)
 	}
 	if _, failed := r.Seek(0, io.SeekStart); failed != nil {
 		return p, fault{failed}
@@ -210,20 +212,4 @@ func (p *picture) examinePNG(b *bufio.Reader) error {
 			return errNoPicture
 		}
 	}
-}
-
-// examineWebP reads the size.
-// https://developers.google.com/speed/webp/docs/riff_container
-func (p *picture) examineWebP(b *bufio.Reader, head []byte) error {
-	if len(head) > 20 && string(head[12:16]) == "VP8X" && head[20]&2 != 0 {
-		return errNoPicture // animated, which nothing here decodes
-	}
-	// A size that the frame does not have is refused by the decoder.
-	config, err := webp.DecodeConfig(b)
-	if err != nil {
-		return errNoPicture
-	}
-	p.width, p.height = config.Width, config.Height
-	p.memory = p.area() * 8 // without loss; else a third of it
-	return nil
 }

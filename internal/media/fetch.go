@@ -46,8 +46,12 @@ func (s *Store) fetchOnce(ctx context.Context, r Request) error {
 			err = s.fetch(ctx, r)
 			leave()
 		}
-		if err = fetchError(r.URI, err); err != nil && s.life.Err() == nil {
-			s.failures.note(r.URI, err)
+		if err = fetchError(r.URI, err); err != nil {
+			s.counters.fetchFailures.Add(1)
+		}
+		// What has not come may do so at any moment.
+		if err != nil && s.life.Err() == nil && !errors.Is(err, mxerr.NotYetUploaded) && !isFault(err) {
+			s.failures.note(r.URI, err, failureTime)
 		}
 		return err
 	})
@@ -185,12 +189,13 @@ func (s *Store) keepFetched(ctx context.Context, u id.ContentURI, header http.He
 // keepCopy keeps what can be had again, and makes room for it.
 func (s *Store) keepCopy(ctx context.Context, in *incoming, m Media) error {
 	m.Hash, m.Size, m.Created, m.Public, m.Cached = in.hash, in.size, time.Now(), s.o.Public, true
-	err := s.files.keep(in, func() error {
+	err := s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error { return insert(tx, m) })
 	})
 	if err := s.orRelease(in.hash, err, "keeping "+string(m.URI)); err != nil {
 		return fault{err}
 	}
+	s.counters.copied(in.size)
 	if s.grown.Add(in.size) < s.o.CacheSize/32 {
 		return nil
 	}
@@ -252,11 +257,11 @@ func (g *gate) enter(ctx context.Context, server id.ServerName) (leave func(), e
 	}, nil
 }
 
-// failures are what could not be fetched lately, so that not every client that
-// shows a room asks for it again.
-type failures struct {
+// failures are what could not be had lately, so that not every client that shows a
+// room asks for it again.
+type failures[K comparable] struct {
 	mu  sync.Mutex
-	all map[id.ContentURI]failure
+	all map[K]failure
 }
 
 type failure struct {
@@ -269,23 +274,20 @@ const (
 	mostFailures = 10_000
 )
 
-func (f *failures) of(u id.ContentURI) error {
+func (f *failures[K]) of(key K) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one, ok := f.all[u]; ok && time.Now().Before(one.until) {
+	if one, ok := f.all[key]; ok && time.Now().Before(one.until) {
 		return one.err
 	}
 	return nil
 }
 
-func (f *failures) note(u id.ContentURI, err error) {
-	if errors.Is(err, mxerr.NotYetUploaded) || isFault(err) {
-		return // it may come at any moment
-	}
+func (f *failures[K]) note(key K, err error, age time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.all == nil || len(f.all) >= mostFailures {
-		f.all = make(map[id.ContentURI]failure)
+		f.all = make(map[K]failure)
 	}
-	f.all[u] = failure{err, time.Now().Add(failureTime)}
+	f.all[key] = failure{err, time.Now().Add(age)}
 }

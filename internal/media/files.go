@@ -9,16 +9,29 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+
+	"parley/internal/bucket"
 )
 
 // A Hash names a content: its SHA-256.
 type Hash [sha256.Size]byte
 
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// ParseHash reads a hash as String writes it.
+func ParseHash(text string) (h Hash, ok bool) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(h) {
+		return h, false
+	}
+	return Hash(raw), true
+}
 
 // errTooLarge: there is more than may be kept.
 var errTooLarge = errors.New("the content is too large")
@@ -29,19 +42,36 @@ var errTooLarge = errors.New("the content is too large")
 //	thumbnails/ab/cdef…/…   pictures made of it
 //	incoming/RUN-…          what has not come completely
 //
-// The directory belongs to one process.
+// The directory belongs to one process. Where there is a bucket, the contents are
+// there, and the directory has copies of some (shelf.go).
 type files struct {
-	dir string
+	dir    string
+	bucket *bucket.Bucket // nil: the directory has all there is
+	log    *slog.Logger
 	// run tells what this process receives from what one before it has left.
 	run   string
 	locks [256]sync.Mutex // by the first byte of the hash
 
 	mu   sync.Mutex
 	made map[string]bool // directories that are known to be there
+	held map[Hash]int    // by how many contents are held (hold)
+
+	counters *counters
+
+	// Where there is a bucket: by how many bytes the directory has grown since who
+	// makes room was told through full, and after how many that is told.
+	grown  atomic.Int64
+	growth int64
+	full   chan struct{}
+	// resting is until when nothing is removed from the bucket, as that has failed.
+	resting atomic.Int64
 }
 
-func newFiles(dir string) *files {
-	return &files{dir: dir, run: rand.Text()[:8], made: make(map[string]bool)}
+func newFiles(o Options, c *counters) *files {
+	return &files{
+		dir: o.Dir, bucket: o.Bucket, log: o.Log, run: rand.Text()[:8], made: make(map[string]bool), held: make(map[Hash]int),
+		counters: c, growth: o.ShelfSize / 32, full: make(chan struct{}, 1),
+	}
 }
 
 func (f *files) path(kind string, h Hash) string {
@@ -183,43 +213,71 @@ func (f *flusher) wait() error {
 
 // keep gives a content its name, unless there is one of it already, and then has
 // the row written.
-func (f *files) keep(in *incoming, note func() error) error {
+func (f *files) keep(ctx context.Context, in *incoming, note func() error) error {
 	defer in.discard()
+	if f.bucket != nil {
+		defer f.hold(in.hash)()
+		if err := f.deposit(ctx, in.hash, in.path); err != nil {
+			return err
+		}
+	}
 	defer f.lock(in.hash)()
-	path := f.content(in.hash)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		err = f.makeDir(filepath.Dir(path))
-		if err == nil {
-			err = os.Rename(in.path, path)
-		}
-		if err == nil {
-			err = syncDir(filepath.Dir(path))
-		}
-		if err != nil {
-			return fmt.Errorf("keeping media: %w", err)
-		}
-	} else if err != nil {
+	if err := f.place(in); err != nil {
 		return fmt.Errorf("keeping media: %w", err)
 	}
 	return note()
 }
 
-// release removes a content that no row names any more, as referred says while
-// nobody can change that.
-func (f *files) release(h Hash, referred func(Hash) (bool, error)) error {
-	defer f.lock(h)()
-	if used, err := referred(h); used || err != nil {
+// place gives a content its name. The caller has the lock.
+func (f *files) place(in *incoming) error {
+	path := f.content(in.hash)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	err := f.makeDir(filepath.Dir(path))
+	if err == nil {
+		err = os.Rename(in.path, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil || f.bucket == nil {
+		return err
+	}
+	f.counters.shelfBytes.Add(in.size)
+	if f.grown.Add(in.size) > f.growth {
+		f.grown.Store(0)
+		select {
+		case f.full <- struct{}{}:
+		default: // somebody is about to make room
+		}
+	}
+	return nil
+}
+
+// release removes a content that no row names any more, as referred says while
+// nobody can change that, and reports whether it did. What cannot be removed from the
+// bucket is left for the sweep.
+func (f *files) release(h Hash, referred func(Hash) (bool, error)) (gone bool, err error) {
+	defer f.lock(h)()
+	if f.isHeld(h) {
+		return false, nil // who holds it names it, or releases it
+	}
+	if used, err := referred(h); used || err != nil {
+		return false, err
+	}
+	if f.bucket != nil {
+		f.withdraw(h)
+	}
 	// The pictures go first: what is left of them would have no content to be found by.
-	err := os.RemoveAll(f.thumbnails(h))
+	err = os.RemoveAll(f.thumbnails(h))
 	if err == nil {
 		err = os.Remove(f.content(h))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing media: %w", err)
+		return false, fmt.Errorf("removing media: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // clean removes what earlier processes had begun to receive.
@@ -231,65 +289,8 @@ func (f *files) clean() error {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), f.run+"-") {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
 	return err
-}
-
-// sweepStep is how many contents are looked at together.
-const sweepStep = 500
-
-// sweep removes contents, and pictures made of some, that no row names. The first
-// look is at many of them at once; release looks again, with the lock.
-func (f *files) sweep(ctx context.Context, known func([]Hash) (map[Hash]bool, error), referred func(Hash) (bool, error)) error {
-	for _, kind := range [...]string{"files", "thumbnails"} {
-		shards, err := os.ReadDir(filepath.Join(f.dir, kind))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("sweeping media: %w", err)
-		}
-		for _, shard := range shards {
-			if err := f.sweepShard(ctx, kind, shard.Name(), known, referred); err != nil {
-				return fmt.Errorf("sweeping media: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-func (f *files) sweepShard(ctx context.Context, kind, shard string, known func([]Hash) (map[Hash]bool, error), referred func(Hash) (bool, error)) error {
-	dir, err := os.Open(filepath.Join(f.dir, kind, shard))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for ctx.Err() == nil {
-		names, err := dir.Readdirnames(sweepStep)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var hashes []Hash
-		for _, name := range names {
-			var h Hash
-			if raw, err := hex.DecodeString(shard + name); err == nil && len(raw) == len(h) {
-				hashes = append(hashes, Hash(raw))
-			}
-		}
-		there, err := known(hashes)
-		if err != nil {
-			return err
-		}
-		for _, h := range hashes {
-			if there[h] {
-				continue
-			}
-			if err := f.release(h, referred); err != nil {
-				return err
-			}
-		}
-	}
-	return ctx.Err()
 }

@@ -5,30 +5,9 @@ import (
 	"encoding/binary"
 	"image"
 	"image/color"
-	"image/draw"
 	"image/gif"
 	"io"
-
-	xdraw "golang.org/x/image/draw"
 )
-
-// gifFrames is how many frames there are, and how many pixels they have together.
-type gifFrames struct {
-	count  int
-	pixels int64
-}
-
-// Animations of more than this are drawn as their first frame.
-const (
-	mostFrames   = 250
-	mostMovement = 40 << 20 // pixels that are decoded, or drawn
-)
-
-// moves reports whether an animation is small enough to be drawn as one.
-func (p *picture) moves() bool {
-	f := p.frames
-	return p.animated && p.format == formatGIF && f.count <= mostFrames && f.pixels <= mostMovement && p.area()*int64(f.count) <= 4*mostMovement
-}
 
 // examineGIF reads all blocks, but not what they are made of: how many frames there
 // are is said nowhere. https://www.w3.org/Graphics/GIF/spec-gif89a.txt
@@ -90,35 +69,33 @@ func skipBlocks(b *bufio.Reader) {
 	}
 }
 
-// drawAnimation makes a small animation of a large one.
-func drawAnimation(r io.Reader, l layout) (*gif.GIF, error) {
+// drawGIF makes a small animation of a large one.
+func drawGIF(out io.Writer, r io.Reader, l layout) error {
 	all, err := gif.DecodeAll(r)
 	if err != nil {
-		return nil, errNoPicture
+		return errNoPicture
 	}
-	out := &gif.GIF{LoopCount: all.LoopCount, Delay: all.Delay}
-	canvas := image.NewRGBA(image.Rect(0, 0, all.Config.Width, all.Config.Height))
-	small := image.NewRGBA(image.Rect(0, 0, l.width, l.height))
-	var before *image.RGBA
-	for i, frame := range all.Image {
-		disposal := all.Disposal[i]
-		if disposal == gif.DisposalPrevious {
-			before = image.NewRGBA(canvas.Rect)
-			copy(before.Pix, canvas.Pix)
+	frames := func(yield func(frame, error) bool) {
+		for i, m := range all.Image {
+			f := frame{image: m, rect: m.Rect, over: true}
+			switch all.Disposal[i] {
+			case gif.DisposalBackground:
+				f.dispose = clears
+			case gif.DisposalPrevious:
+				f.dispose = comesBack
+			}
+			if !yield(f, nil) {
+				return
+			}
 		}
-		draw.Draw(canvas, frame.Rect, frame, frame.Rect.Min, draw.Over)
-		xdraw.ApproxBiLinear.Scale(small, small.Rect, shrink(canvas, l.factor()), l.shrunk(), xdraw.Src, nil)
-		out.Image = append(out.Image, reduce(small, frame.Palette))
+	}
+	drawn := &gif.GIF{LoopCount: all.LoopCount, Delay: all.Delay}
+	for small := range shrunkFrames(all.Config.Width, all.Config.Height, l, frames) {
+		drawn.Image = append(drawn.Image, reduce(small, all.Image[len(drawn.Image)].Palette))
 		// Each frame is a whole, so nothing of the one before may be seen through it.
-		out.Disposal = append(out.Disposal, gif.DisposalBackground)
-		switch disposal {
-		case gif.DisposalBackground:
-			draw.Draw(canvas, frame.Rect, image.Transparent, image.Point{}, draw.Src)
-		case gif.DisposalPrevious:
-			copy(canvas.Pix, before.Pix)
-		}
+		drawn.Disposal = append(drawn.Disposal, gif.DisposalBackground)
 	}
-	return out, nil
+	return gif.EncodeAll(out, drawn)
 }
 
 // reduce draws an image with the colours of a palette, of which one is transparent.

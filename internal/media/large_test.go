@@ -21,7 +21,7 @@ func (c *counting) Read(p []byte) (int, error) {
 
 func TestALargeFileIsWholeAndNeverInMemory(t *testing.T) {
 	const size = 2*flushStep + 12345
-	f := newFiles(t.TempDir())
+	f := newFiles(Options{Dir: t.TempDir()}, &counters{})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in, err := f.receive(io.LimitReader(&counting{}, size), size)

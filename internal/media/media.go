@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/bucket"
 	"parley/internal/remote"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -30,8 +31,16 @@ type Options struct {
 	// CacheSize is how many bytes may be kept of what can be had again, and a few per
 	// cent more for a while.
 	CacheSize int64
+	// Bucket is where the contents are; nil: Dir has all of them. Otherwise that has
+	// copies of some, and pictures, which take ShelfSize bytes.
+	Bucket    *bucket.Bucket
+	ShelfSize int64
+	// Redirect sends who asks for a content to the bucket, if it may be sent on.
+	Redirect bool
 	// Public lets everybody have what comes from now on without an access token.
 	Public bool
+	// Vips and FFmpeg are the programs that draw what nothing here decodes; empty: none.
+	Vips, FFmpeg string
 	// Previews says whether there are previews of pages of the web.
 	Previews bool
 	// Servers are those that media of others come from, and Web is everything else.
@@ -42,9 +51,10 @@ type Options struct {
 
 // Store is the media of a server. It is safe for concurrent use.
 type Store struct {
-	db    *store.DB
-	o     Options
-	files *files
+	db       *store.DB
+	o        Options
+	files    *files
+	counters *counters
 
 	// What is done for several who ask for it, which goes on when one of them leaves.
 	life     context.Context
@@ -53,13 +63,15 @@ type Store struct {
 	fetches  flights[id.ContentURI]
 	pictures flights[string]
 	pages    flights[string]
+	brought  flights[Hash]
 	// fetching, browsing and drawing have places for what may go on at a time.
 	fetching, browsing *gate
 	drawing            *drawing
 
 	arrivals arrivals
 	uses     uses
-	failures failures
+	failures failures[id.ContentURI]
+	unseen   failures[Hash] // of which no program could make a picture
 	// grown is by how many bytes the copies have grown since room was made for them.
 	grown atomic.Int64
 }
@@ -69,7 +81,8 @@ func New(db *store.DB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, o: o, files: newFiles(o.Dir), fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
+	c := &counters{}
+	s := &Store{db: db, o: o, files: newFiles(o, c), counters: c, fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }

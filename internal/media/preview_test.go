@@ -1,6 +1,7 @@
 package media
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -166,7 +167,17 @@ func TestHostilePagesAreNotAskedOrCostLittle(t *testing.T) {
 		"a.test/open":    shows("text/html", "<title>"+strings.Repeat("x", 2<<20)),
 		"a.test/bomb":    shows("image/png", string(hugePNG(60000, 60000))),
 		"a.test/large":   shows("image/png", string(encoded(t, scenery(8, 8), formatPNG))+strings.Repeat("x", mostImage)),
-		"a.test/fault":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"a.test/small": func(w http.ResponseWriter, _ *http.Request) { // 100 MB of nothing, when it is unpacked
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			fmt.Fprint(z, "<title>Unpacked</title>")
+			for range 100 {
+				z.Write(make([]byte, 1<<20))
+			}
+			z.Close()
+		},
+		"a.test/fault": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"a.test/cut": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Header().Set("Content-Length", "1000")
@@ -183,6 +194,7 @@ func TestHostilePagesAreNotAskedOrCostLittle(t *testing.T) {
 			"http://a.test/inward":                       "M_FORBIDDEN",
 			"http://unknown.test/":                       "M_NOT_FOUND",
 			"http://a.test/circle":                       "M_NOT_FOUND",
+			"http://a.test/small":                        "{",
 			"http://a.test/fault":                        "M_NOT_FOUND",
 			"http://a.test/missing":                      "M_NOT_FOUND",
 			"http://a.test/bomb":                         "og:image",
@@ -203,6 +215,9 @@ func TestHostilePagesAreNotAskedOrCostLittle(t *testing.T) {
 			v, code := s.preview(url)
 			if code != want && (code != "" || !strings.Contains(string(v), want)) {
 				t.Errorf("%.60s: got %.100s %s, want %s", url, v, code, want)
+			}
+			if strings.Contains(string(v), "Unpacked") {
+				t.Errorf("%.60s: it is unpacked, %s", url, v)
 			}
 			if len(v) > 100_000 {
 				t.Errorf("%.60s: the preview has %d bytes", url, len(v))

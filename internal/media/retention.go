@@ -21,24 +21,50 @@ const (
 // Run collects what nothing names, and keeps what can be had again within its
 // bounds, until the context ends.
 func (s *Store) Run(ctx context.Context) {
-	s.report(ctx, "removing what had not come completely", s.files.clean())
-	s.report(ctx, "collecting files that nothing names", s.Sweep(ctx))
-	uses, tidy, sweep := time.NewTicker(noteUses), time.NewTicker(tidyEvery), time.NewTicker(sweepEvery)
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { s.sweepAgain(ctx) }) // taking files to a bucket may take days
+	defer sweeping.Wait()
+	s.report(ctx, "looking how much there is", errors.Join(s.evict(ctx), s.trim(ctx)))
+	uses, tidy := time.NewTicker(noteUses), time.NewTicker(tidyEvery)
 	defer uses.Stop()
 	defer tidy.Stop()
-	defer sweep.Stop()
 	for {
 		select {
 		case <-uses.C:
 			s.report(ctx, "noting which media were used", s.noteUses(ctx))
 		case <-tidy.C:
-			s.report(ctx, "tidying media", errors.Join(s.noteUses(ctx), s.tidy(ctx), s.evict(ctx)))
-		case <-sweep.C:
-			s.report(ctx, "collecting files that nothing names", s.Sweep(ctx))
+			s.report(ctx, "tidying media", errors.Join(s.noteUses(ctx), s.tidy(ctx), s.evict(ctx), s.trim(ctx)))
+		case <-s.files.full:
+			s.report(ctx, "making room for files", s.trim(ctx))
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// sweepAgain sweeps now and every day, or sooner where that has failed.
+func (s *Store) sweepAgain(ctx context.Context) {
+	for {
+		err, next := s.Sweep(ctx), sweepEvery
+		if s.report(ctx, "collecting files that nothing names", err); err != nil {
+			next = tidyEvery
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// trim keeps what there is beside the bucket within its bounds.
+func (s *Store) trim(ctx context.Context) error {
+	if s.files.bucket == nil {
+		return nil
+	}
+	return s.files.trim(ctx, s.o.ShelfSize)
 }
 
 func (s *Store) report(ctx context.Context, what string, err error) {
@@ -47,9 +73,11 @@ func (s *Store) report(ctx context.Context, what string, err error) {
 	}
 }
 
-// Sweep removes files that no row names, as a crash leaves them.
+// Sweep removes what had not come completely when a process ended, and files that no
+// row names, as a crash leaves them. It takes to the bucket what is not there yet.
 func (s *Store) Sweep(ctx context.Context) error {
-	return s.files.sweep(ctx, s.known(ctx), s.referred(ctx))
+	w := sweep{files: s.files, known: s.known(ctx)}
+	return errors.Join(s.files.clean(), w.run(ctx))
 }
 
 // tidy removes what has expired.
@@ -87,12 +115,15 @@ func (s *Store) evict(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking for what was not used: %w", err)
 		}
+		s.counters.copyBytes.Store(bytes)
 		if bytes <= s.o.CacheSize || len(oldest) == 0 {
 			return nil
 		}
 		n := 0
 		for ; n < len(oldest) && bytes > s.o.CacheSize; n++ {
 			bytes -= oldest[n].Size
+			s.counters.evicted.Add(1)
+			s.counters.evictedBytes.Add(oldest[n].Size)
 		}
 		if err := s.remove(ctx, oldest[:n]); err != nil {
 			return err
@@ -116,7 +147,8 @@ func (s *Store) remove(ctx context.Context, list []Media) error {
 	var errs []error
 	for _, m := range list {
 		if !m.pending() {
-			errs = append(errs, s.files.release(m.Hash, s.referred(ctx)))
+			_, err := s.files.release(m.Hash, s.referred(ctx))
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -31,6 +31,9 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request, name string, shared
 	if name = fileName(name); name == "" {
 		name = f.Name
 	}
+	if f.link != nil {
+		return f.redirect(w, r, name)
+	}
 	h.Set("Content-Type", f.Type)
 	h.Set("Content-Disposition", disposition(f.Type, name))
 	h.Set("Content-Security-Policy", policy)
@@ -46,11 +49,27 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request, name string, shared
 	h.Set("Cache-Control", keep+", max-age=86400, immutable")
 	allowTime(w, f.Size)
 	part := &partWriter{ResponseWriter: w}
-	http.ServeContent(part, r, "", time.Time{}, f.File)
+	http.ServeContent(part, r, "", time.Time{}, f.ReadSeekCloser)
 	if part.refused {
 		h.Del("Content-Length")
 		return mxerr.New(mxerr.InvalidParam, "There is no such part of the content").WithStatus(http.StatusRequestedRangeNotSatisfiable)
 	}
+	return nil
+}
+
+// redirect sends a client to where the content is. What a browser may do with it
+// there is a matter of that service: it has another name than this server.
+func (f *File) redirect(w http.ResponseWriter, r *http.Request, name string) error {
+	to, err := f.link(r.Context(), f.Type, disposition(f.Type, name))
+	if err != nil {
+		return fmt.Errorf("sending a client on: %w", err)
+	}
+	h := w.Header()
+	h.Set("Location", to)
+	h.Set("Content-Length", "0")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Cache-Control", "no-store") // what it says is good for minutes
+	w.WriteHeader(http.StatusTemporaryRedirect)
 	return nil
 }
 
@@ -102,10 +121,15 @@ func (f *File) ServeServer(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		_, err = about.Write([]byte("{}"))
 	}
+	content := textproto.MIMEHeader{"Content-Type": {f.Type}, "Content-Disposition": {disposition(f.Type, f.Name)}}
+	if err == nil && f.link != nil {
+		var to string
+		if to, err = f.link(r.Context(), f.Type, disposition(f.Type, f.Name)); err == nil {
+			content = textproto.MIMEHeader{"Location": {to}}
+		}
+	}
 	if err == nil {
-		_, err = parts.CreatePart(textproto.MIMEHeader{
-			"Content-Type": {f.Type}, "Content-Disposition": {disposition(f.Type, f.Name)},
-		})
+		_, err = parts.CreatePart(content)
 	}
 	head := frame.Len()
 	if err == nil {
@@ -121,7 +145,7 @@ func (f *File) ServeServer(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	for _, piece := range []io.Reader{bytes.NewReader(frame.Bytes()[:head]), io.LimitReader(f.File, f.Size), bytes.NewReader(frame.Bytes()[head:])} {
+	for _, piece := range []io.Reader{bytes.NewReader(frame.Bytes()[:head]), io.LimitReader(f.ReadSeekCloser, f.Size), bytes.NewReader(frame.Bytes()[head:])} {
 		if _, err := io.Copy(w, piece); err != nil {
 			return nil // the server has gone
 		}

@@ -89,18 +89,27 @@ func (s *Store) Thumbnail(ctx context.Context, r Request, t Thumbnail) (*File, e
 		return nil, mxerr.New(mxerr.InvalidParam, "A thumbnail has a width and a height of at least a pixel")
 	}
 	t.Width, t.Height = min(t.Width, longestSide), min(t.Height, longestSide)
-	m, f, err := s.open(ctx, r)
+	r.Redirect = false // pictures are here
+	m, err := s.settled(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
-	path := filepath.Join(s.files.thumbnails(m.Hash), t.name())
 	// What was drawn may be gone again, where very many are wanted.
 	for range 3 {
-		picture, err := openPicture(path, m.Hash)
+		path := filepath.Join(s.files.thumbnails(m.Hash), t.name())
+		picture, err := s.files.openPicture(path, m.Hash)
+		if err == nil {
+			s.uses.note(m)
+		}
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return picture, faultOf(err, "opening a thumbnail of %s", r.URI)
 		}
+		var f *File
+		if m, f, err = s.open(ctx, r); err != nil {
+			return nil, err
+		}
+		f.Close()
+		path = filepath.Join(s.files.thumbnails(m.Hash), t.name())
 		err = fly(ctx, s, &s.pictures, path, drawTime, func(ctx context.Context) error { return s.draw(ctx, m, t, path) })
 		if err != nil {
 			return nil, s.drawError(r.URI, err)
@@ -126,7 +135,7 @@ func (s *Store) drawError(u id.ContentURI, err error) error {
 	return faultOf(err, "drawing a thumbnail of %s", u)
 }
 
-func openPicture(path string, of Hash) (*File, error) {
+func (f *files) openPicture(path string, of Hash) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -137,19 +146,33 @@ func openPicture(path string, of Hash) (*File, error) {
 	if err != nil && err != io.EOF || failed != nil {
 		return nil, errors.Join(err, failed, file.Close())
 	}
+	if f.bucket != nil {
+		f.touch(file)
+	}
 	kind := formatOf(head[:n])
 	name := map[format]string{formatJPEG: "thumbnail.jpg", formatPNG: "thumbnail.png", formatGIF: "thumbnail.gif", formatWebP: "thumbnail.webp"}[kind]
-	return &File{File: file, Size: info.Size(), Type: string(kind), Name: name, tag: of.String()[:32] + "-" + filepath.Base(path)}, nil
+	return &File{ReadSeekCloser: file, Size: info.Size(), Type: string(kind), Name: name, tag: of.String()[:32] + "-" + filepath.Base(path)}, nil
 }
 
 // draw makes a picture, and keeps it.
 func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) error {
-	content, err := os.Open(s.files.content(m.Hash))
+	content, err := s.local(ctx, m)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
 	p, err := examine(content)
+	if errors.Is(err, errNoPicture) {
+		poster, failed := s.poster(ctx, m, content)
+		if failed != nil {
+			return failed
+		}
+		if poster != nil {
+			defer poster.Close()
+			content = poster
+			p, err = examine(poster)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -161,6 +184,9 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	memory := p.memory
 	if moving {
 		memory = p.frames.pixels + 12*p.area()
+		if p.format != formatGIF { // which is decoded as a whole
+			memory = 24*p.area() + 2*mostFrame
+		}
 	}
 	if memory > mostMemory {
 		return errTooLarge
@@ -172,16 +198,14 @@ func (s *Store) draw(ctx context.Context, m *Media, t Thumbnail, path string) er
 	defer leave()
 	var picture bytes.Buffer
 	if moving {
-		var animation *gif.GIF
-		if animation, err = drawAnimation(content, l); err == nil {
-			err = gif.EncodeAll(&picture, animation)
-		}
+		err = drawAnimation(&picture, content, &p, l)
 	} else {
 		err = drawStill(&picture, content, &p, l)
 	}
 	if err != nil {
 		return err
 	}
+	s.counters.drawn.Add(1)
 	return s.files.keepPicture(m.Hash, path, func(to string) error { return writeSynced(to, &picture) })
 }
 
@@ -293,14 +317,17 @@ func (l layout) shrunk() image.Rectangle {
 }
 
 // drawStill draws an image, or the first frame of one.
-func drawStill(out io.Writer, content io.Reader, p *picture, l layout) error {
+func drawStill(out io.Writer, content source, p *picture, l layout) error {
 	src, err := decode(content, p)
 	if err != nil {
 		return errNoPicture
 	}
 	if b := src.Bounds(); b != image.Rect(0, 0, p.width, p.height) {
 		canvas := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
-		draw.Draw(canvas, b, src, b.Min, draw.Src)
+		if len(p.frames.shots) > 0 && p.format == formatWebP {
+			b = p.frames.shots[0].rect
+		}
+		draw.Draw(canvas, b, src, src.Bounds().Min, draw.Src)
 		src = canvas
 	}
 	small := image.NewRGBA(image.Rect(0, 0, l.width, l.height))
@@ -314,7 +341,7 @@ func drawStill(out io.Writer, content io.Reader, p *picture, l layout) error {
 	return err
 }
 
-func decode(content io.Reader, p *picture) (image.Image, error) {
+func decode(content source, p *picture) (image.Image, error) {
 	switch p.format {
 	case formatJPEG:
 		return jpeg.Decode(content)
@@ -322,6 +349,9 @@ func decode(content io.Reader, p *picture) (image.Image, error) {
 		return png.Decode(content)
 	case formatGIF:
 		return gif.Decode(content)
+	}
+	if len(p.frames.shots) > 0 {
+		return p.decodeShot(content, &p.frames.shots[0])
 	}
 	return webp.Decode(content)
 }

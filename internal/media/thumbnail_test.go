@@ -13,7 +13,11 @@ import (
 	"image/png"
 	"io"
 	"math/rand/v2"
+	"os"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"parley/matrix/id"
 )
@@ -299,7 +303,10 @@ func TestHostileImagesAreRefused(t *testing.T) {
 
 func TestNoInputMakesDrawingPanic(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	inputs := [][]byte{encoded(t, scenery(90, 70), formatPNG), lying(t, scenery(90, 70), 6), moving(t, 40, 30, 3)}
+	inputs := [][]byte{
+		encoded(t, scenery(90, 70), formatPNG), lying(t, scenery(90, 70), 6), moving(t, 40, 30, 3),
+		sheet(100, 50, red, green, blue).apng(), sheet(100, 50, red, green, blue).webp(),
+	}
 	for i := range 1000 {
 		b := bytes.Clone(inputs[i%len(inputs)])
 		for range 1 + random.IntN(4) {
@@ -317,10 +324,90 @@ func TestNoInputMakesDrawingPanic(t *testing.T) {
 			}
 			drawStill(io.Discard, bytes.NewReader(b), &p, l)
 			if p.moves() {
-				drawAnimation(bytes.NewReader(b), l)
+				drawAnimation(io.Discard, bytes.NewReader(b), &p, l)
 			}
 		}
 	}
+}
+
+// FuzzThumbnail draws whatever there is. A picture that comes about is one, and no
+// larger than what was wanted or than its image.
+func FuzzThumbnail(f *testing.F) {
+	r := sheet(30, 20, red, green, blue)
+	for _, content := range [][]byte{
+		encoded(f, scenery(30, 20), formatPNG), lying(f, scenery(30, 20), 6), moving(f, 30, 20, 3), r.apng(), r.webp(), hugePNG(60000, 60000),
+	} {
+		f.Add(content, uint8(16), uint8(9), true, true)
+	}
+	for _, name := range []string{"moving.webp"} {
+		content, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content, uint8(20), uint8(20), false, true)
+	}
+	f.Fuzz(func(t *testing.T, content []byte, w, h uint8, crop, animated bool) {
+		p, err := examine(bytes.NewReader(content))
+		if err != nil || p.memory > 1<<20 || p.area()*int64(p.frames.count) > 1<<20 || p.frames.pixels > 1<<20 {
+			return // or it takes too long to try many
+		}
+		wanted := Thumbnail{Width: 1 + int(w), Height: 1 + int(h), Crop: crop, Animated: animated}
+		l := p.layout(wanted)
+		var out bytes.Buffer
+		if animated && p.moves() {
+			err = drawAnimation(&out, bytes.NewReader(content), &p, l)
+		} else {
+			err = drawStill(&out, bytes.NewReader(content), &p, l)
+		}
+		if err != nil {
+			return
+		}
+		drawn, err := examine(bytes.NewReader(out.Bytes()))
+		if err != nil || drawn.width > wanted.Width || drawn.height > wanted.Height || drawn.area() > p.area() {
+			t.Errorf("of %d by %d, wanted %+v: got %d by %d, %v", p.width, p.height, wanted, drawn.width, drawn.height, err)
+		}
+		if drawn.animated && !animated {
+			t.Error("it moves")
+		}
+	})
+}
+
+func TestNoMoreThanFourAreDrawnAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrawing()
+		now, most := 0, 0
+		var mu sync.Mutex
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			now += n
+			most = max(most, now)
+		}
+		for _, tt := range []struct {
+			bytes int64
+			want  int
+		}{{1, mostDrawing}, {mostMemory / 3, 3}, {mostMemory, 1}} {
+			most = 0
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					leave, err := d.enter(t.Context(), tt.bytes)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					count(1)
+					time.Sleep(time.Second)
+					count(-1)
+					leave()
+				})
+			}
+			wg.Wait()
+			if most != tt.want {
+				t.Errorf("of %d bytes: %d at once, want %d", tt.bytes, most, tt.want)
+			}
+		}
+	})
 }
 
 func TestThumbnailsAreKeptOncePerContentAndSize(t *testing.T) {

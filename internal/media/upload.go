@@ -41,7 +41,7 @@ func (s *Store) Upload(ctx context.Context, user id.UserID, u Upload, body io.Re
 	}
 	m := s.uploaded(user, u, in)
 	m.URI = s.newURI()
-	err = s.files.keep(in, func() error {
+	err = s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error {
 			if err := s.within(tx, user, in.size); err != nil {
 				return err
@@ -49,7 +49,10 @@ func (s *Store) Upload(ctx context.Context, user id.UserID, u Upload, body io.Re
 			return insert(tx, m)
 		})
 	})
-	return m.URI, s.orRelease(in.hash, err, "storing an upload of "+string(user))
+	if err = s.orRelease(in.hash, err, "storing an upload of "+string(user)); err == nil {
+		s.counters.uploaded(in.size)
+	}
+	return m.URI, err
 }
 
 // uploaded is what is noted of an upload.
@@ -76,6 +79,7 @@ func (s *Store) within(tx *store.Tx, user id.UserID, more int64) error {
 	}
 	bytes, err := taken(tx, user)
 	if err == nil && bytes+more > s.o.UserQuota {
+		s.counters.refused.Add(1)
 		err = mxerr.New(mxerr.Forbidden, "You have uploaded %d bytes, and may upload no more than %d", bytes, s.o.UserQuota)
 	}
 	return err
@@ -99,8 +103,9 @@ func (s *Store) orRelease(h Hash, err error, doing string) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, store.ErrUnknown) { // or the sweep has to find out
-		if failed := s.files.release(h, s.referred(s.life)); failed != nil {
+	// What may be there after all, or is where nothing can be done, is left for the sweep.
+	if !errors.Is(err, store.ErrUnknown) && !errors.Is(err, errUnreachable) {
+		if _, failed := s.files.release(h, s.referred(s.life)); failed != nil {
 			s.o.Log.Warn("a file is left to be swept", "err", failed)
 		}
 	}
@@ -156,7 +161,7 @@ func (s *Store) Fill(ctx context.Context, user id.UserID, u id.ContentURI, up Up
 		return err
 	}
 	m := s.uploaded(user, up, in)
-	err = s.files.keep(in, func() error {
+	err = s.files.keep(ctx, in, func() error {
 		return s.db.Update(ctx, func(tx *store.Tx) error {
 			// Another request may have been faster, and the time may be over.
 			found, err := findIn(tx, u)
@@ -182,6 +187,7 @@ func (s *Store) Fill(ctx context.Context, user id.UserID, u id.ContentURI, up Up
 	if err := s.orRelease(in.hash, err, "storing the content of "+string(u)); err != nil {
 		return err
 	}
+	s.counters.uploaded(in.size)
 	s.arrivals.tell(u)
 	return nil
 }

@@ -156,7 +156,8 @@ func (c *Checker) refusal(key string, r Response) []string {
 	}
 	switch {
 	case documented == nil:
-		if key != "" && !inParts(key, r.Status) && !common(r.Status, mxerr.Code(code)) && !passedOn(key, r.Status, mxerr.Code(code)) {
+		if key != "" && !inParts(key, r.Status) && !common(r.Status, mxerr.Code(code)) && !passedOn(key, r.Status, mxerr.Code(code)) &&
+			!elsewhere(key, r.Status, mxerr.Code(code)) {
 			list = append(list, fmt.Sprintf("the status is not documented: %.200s", r.Body))
 		}
 	case r.Status != http.StatusUnauthorized && documented[jsonType] != nil:

@@ -43,7 +43,9 @@ func common(status int, code mxerr.Code) bool {
 // whatever happens.
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func isPage(path string) bool {
-	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web")
+	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web") ||
+		path == "/_matrix/client/unstable/org.parley/validate/email" ||
+		strings.HasPrefix(path, "/_matrix/client/unstable/org.parley/sso/") || strings.HasPrefix(path, "/_matrix/client/v3/login/sso/redirect")
 }
 
 // passedOn reports whether an operation is one that asks a server which the caller
@@ -52,6 +54,13 @@ func isPage(path string) bool {
 // service is asked in the same way.
 func passedOn(key string, status int, code mxerr.Code) bool {
 	return (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) && code.Status() == status && asks[key] != ""
+}
+
+// elsewhere reports whether a refusal says that files cannot be kept at present by who
+// keeps them for this server, which is what the specification has status 502 for where
+// they are given out.
+func elsewhere(key string, status int, code mxerr.Code) bool {
+	return strings.Contains(key, "/media/") && status == http.StatusBadGateway && code == mxerr.Unknown
 }
 
 // inParts reports whether a status is that of HTTP for a request for a part of a
@@ -100,6 +109,9 @@ var additional = map[string]map[string]string{
 		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
 
 		"device_unused_fallback_key_types": "the specification has it in prose only",
+	},
+	"GET /_matrix/client/v3/login": {
+		"identity_providers": "it is in a schema of its own, of one kind of flow",
 	},
 	"POST /_matrix/client/v3/keys/claim": {
 		"fallback": "the specification has it in prose only",

@@ -29,7 +29,7 @@ func TestThereIsALimitOfDeadServersThatAreKnown(t *testing.T) {
 			return n
 		}
 		for i := range mostOutages {
-			h.outages[id.ServerName(fmt.Sprintf("s%d.test", i))] = outage{1, time.Now()}
+			h.outages[id.ServerName(fmt.Sprintf("s%d.test", i))] = outage{failures: 1, retry: time.Now()}
 		}
 		h.Failed("more.test", time.Now())
 		if len(h.outages) != mostOutages || stored() != 0 {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -294,12 +295,51 @@ func (s *Servers) ClaimKeys(ctx context.Context, server id.ServerName, wanted ma
 	return s.aboutKeys(ctx, server, "claim", "one_time_keys", wanted)
 }
 
+// For how long is waited before a server is asked about keys again, at first and in
+// the end.
+const (
+	keysPause     = 250 * time.Millisecond
+	lastKeysPause = 4 * time.Second
+)
+
+// aboutKeys asks again while the context has time, and even if the server is left
+// alone at present, as long as it may be about to be back: a message is never read
+// by a device whose key was not to be had when it was sent. If a claim was answered and
+// the answer is lost, so are the keys in it; the devices have more.
 func (s *Servers) aboutKeys(ctx context.Context, server id.ServerName, what, member string, of any) (canonjson.Value, error) {
 	body, err := canonjson.Marshal(map[string]any{member: of})
 	if err != nil {
 		return nil, err
 	}
-	return s.Do(ctx, Call{
-		Server: server, Method: http.MethodPost, Path: federation + "/v1/user/keys/" + what, Body: body, Limit: moreKeys,
-	})
+	call := Call{Server: server, Method: http.MethodPost, Path: federation + "/v1/user/keys/" + what, Body: body, Limit: moreKeys}
+	for pause := keysPause; ; pause *= 2 {
+		call.Insist = s.health.Lately(server)
+		answer, err := s.Do(ctx, call)
+		if err == nil || !s.health.Lately(server) || !mayPass(err) || pause > lastKeysPause || !waits(ctx, pause) {
+			return answer, err
+		}
+	}
+}
+
+// mayPass reports whether a server that is started anew may have been asked: what
+// stands before it says so itself, or nobody answered who has a name.
+func mayPass(err error) bool {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal.Status >= http.StatusBadGateway && refusal.Status <= http.StatusGatewayTimeout
+	}
+	unknown, ok := errors.AsType[*net.DNSError](err)
+	return !ok || !unknown.IsNotFound
+}
+
+// waits waits for a time, and reports whether the context has that, and more.
+func waits(ctx context.Context, pause time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false
+	}
+	select {
+	case <-time.After(pause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -41,6 +40,7 @@ type Health struct {
 type outage struct {
 	failures int
 	retry    time.Time
+	busy     bool // it is there; a restart does not know that
 }
 
 // For how long a server is left alone after the first failure, and at most: as long
@@ -53,6 +53,9 @@ const (
 	// busyFailures is of how many failures one that is there has the pause at most,
 	// unless it asks for a longer one itself: five minutes.
 	busyFailures = 7
+	// shortFailures is of how many failures one had at most that may be back any
+	// moment: in a minute a server is started anew.
+	shortFailures = 4
 )
 
 // Bounds of what is known. Names of servers cost whoever invents them nothing.
@@ -82,7 +85,7 @@ func OpenHealth(ctx context.Context, db *store.DB, log *slog.Logger) (*Health, e
 			if err := row.Scan(&server, &failures, &retry); err != nil {
 				return err
 			}
-			h.outages[server] = outage{int(failures), time.UnixMilli(retry)}
+			h.outages[server] = outage{failures: int(failures), retry: time.UnixMilli(retry)}
 		}
 		return nil
 	})
@@ -124,21 +127,29 @@ func (h *Health) Retry(server id.ServerName) time.Time {
 	return h.outages[server].retry
 }
 
+// Lately reports whether a server could not be reached, and only for so short a time
+// that it may be about to be back.
+func (h *Health) Lately(server id.ServerName) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.outages[server]
+	return o.failures > 0 && o.failures <= shortFailures && !o.busy
+}
+
 // Failed takes in that a server could not be reached, by an attempt that began
 // at the time given. Of many attempts at once only one counts.
 func (h *Health) Failed(server id.ServerName, began time.Time) {
-	h.leave(server, began, 0, math.MaxInt)
+	h.leave(server, began, 0, false)
 }
 
 // Busy takes in that a server is there and wants to be left alone: at least for as
 // long as it says.
 func (h *Health) Busy(server id.ServerName, began time.Time, pause time.Duration) {
-	h.leave(server, began, pause, busyFailures)
+	h.leave(server, began, pause, true)
 }
 
-// leave has a server left alone after one failure more, which counts as one of a
-// number at most.
-func (h *Health) leave(server id.ServerName, began time.Time, pause time.Duration, most int) {
+// leave has a server left alone after one failure more.
+func (h *Health) leave(server id.ServerName, began time.Time, pause time.Duration, busy bool) {
 	h.mu.Lock()
 	h.prune()
 	o, down := h.outages[server]
@@ -146,7 +157,10 @@ func (h *Health) leave(server id.ServerName, began time.Time, pause time.Duratio
 		h.mu.Unlock()
 		return
 	}
-	o.failures = min(o.failures+1, most)
+	o.failures++
+	if o.busy = busy; busy {
+		o.failures = min(o.failures, busyFailures)
+	}
 	o.retry = time.Now().Add(max(pauseAfter(o.failures, rand.Float64()), min(pause, lastPause)))
 	h.outages[server], h.changed[server] = o, true
 	h.mu.Unlock()

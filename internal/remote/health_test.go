@@ -70,6 +70,28 @@ func TestAServerThatIsBusyIsNotLeftAloneForHours(t *testing.T) {
 	})
 }
 
+func TestWhoWasAwayForAMinuteIsAwayLately(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := health(t, storetest.Open(t, t.TempDir()+"/parley.db"))
+		if h.Lately("dead.test") {
+			t.Error("it was never tried")
+		}
+		began := time.Now()
+		for time.Since(began) < time.Hour {
+			h.Failed("dead.test", time.Now())
+			if lately := h.Lately("dead.test"); lately && time.Since(began) > 90*time.Second || !lately && time.Since(began) < 20*time.Second {
+				t.Errorf("after %s it is away lately: %t", time.Since(began), lately)
+			}
+			time.Sleep(time.Until(h.Retry("dead.test")))
+		}
+		h.Heard(t.Context(), "dead.test")
+		h.Busy("dead.test", time.Now(), time.Second)
+		if h.Lately("dead.test") {
+			t.Error("it is there, and busy")
+		}
+	})
+}
+
 func TestManyFailuresAtOnceCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := health(t, storetest.Open(t, t.TempDir()+"/parley.db"))

@@ -93,43 +93,45 @@ func ask(server id.ServerName) remote.Call {
 }
 
 func TestRequestsAreSigned(t *testing.T) {
-	in := newInternet(t)
-	calls := make(map[string]remote.Call)
-	in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		signed := xmatrix.Request{Method: r.Method, URI: r.RequestURI, Origin: "here.test", Destination: "there.test"}
-		if len(body) > 0 {
-			signed.Content = body
+	synctest.Test(t, func(t *testing.T) { // or a connection is not kept if the machine is slow
+		in := newInternet(t)
+		calls := make(map[string]remote.Call)
+		in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			signed := xmatrix.Request{Method: r.Method, URI: r.RequestURI, Origin: "here.test", Destination: "there.test"}
+			if len(body) > 0 {
+				signed.Content = body
+			}
+			credentials, err := xmatrix.Parse(r.Header.Get("Authorization"))
+			if err == nil {
+				err = signed.Verify(credentials, in.key().Public())
+			}
+			fmt.Fprintf(w, `{"host":%q,"uri":%q,"signed":%t}`, r.Host, r.RequestURI, err == nil)
+		})
+		calls["a GET"] = ask("there.test")
+		calls["a PUT"] = remote.Call{
+			Server: "there.test", Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", "a/b ü?"),
+			Query: url.Values{"ver": {"1", "é&"}}, Body: canonjson.Value(`{"a":1}`),
 		}
-		credentials, err := xmatrix.Parse(r.Header.Get("Authorization"))
-		if err == nil {
-			err = signed.Verify(credentials, in.key().Public())
+		s := in.asker()
+		for name, call := range calls {
+			got, err := s.Do(t.Context(), call)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !got.Get("signed").True() || !got.Get("host").Is("there.test") {
+				t.Errorf("%s came as %s", name, got)
+			}
 		}
-		fmt.Fprintf(w, `{"host":%q,"uri":%q,"signed":%t}`, r.Host, r.RequestURI, err == nil)
+		call := ask("there.test")
+		call.Unsigned = true
+		if got, err := s.Do(t.Context(), call); err != nil || got.Get("signed").True() {
+			t.Errorf("an unsigned one came as %s, %v", got, err)
+		}
+		if n := in.dials.Load(); n > 2 { // one for /.well-known
+			t.Errorf("%d connections were made", n)
+		}
 	})
-	calls["a GET"] = ask("there.test")
-	calls["a PUT"] = remote.Call{
-		Server: "there.test", Method: "PUT", Path: remote.Path("/_matrix/federation/v1/send", "a/b ü?"),
-		Query: url.Values{"ver": {"1", "é&"}}, Body: canonjson.Value(`{"a":1}`),
-	}
-	s := in.asker()
-	for name, call := range calls {
-		got, err := s.Do(t.Context(), call)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !got.Get("signed").True() || !got.Get("host").Is("there.test") {
-			t.Errorf("%s came as %s", name, got)
-		}
-	}
-	call := ask("there.test")
-	call.Unsigned = true
-	if got, err := s.Do(t.Context(), call); err != nil || got.Get("signed").True() {
-		t.Errorf("an unsigned one came as %s, %v", got, err)
-	}
-	if n := in.dials.Load(); n > 2 { // one for /.well-known
-		t.Errorf("%d connections were made", n)
-	}
 }
 
 func TestOnlyTheServerItselfIsTalkedTo(t *testing.T) {
@@ -221,6 +223,57 @@ func TestWhoInsistsIsNotPutOff(t *testing.T) {
 		}
 		if !s.Health().Retry("there.test").IsZero() {
 			t.Error("it answered and is said to be down")
+		}
+	})
+}
+
+func TestKeysAreAskedForAgainWhereThatMayHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newInternet(t)
+		for _, row := range []struct {
+			name   string
+			first  []int // how it answers before it answers well
+			before int   // failures of which it is known
+			asked  int
+			ok     bool
+		}{
+			{"a server that is there", nil, 0, 1, true},
+			{"a server whose proxy is there before it", []int{502, 503, 504}, 0, 4, true},
+			{"a server that was away for seconds", nil, 3, 1, true},
+			{"a server that was away for seconds, and is not quite there", []int{502}, 3, 2, true},
+			{"a server that was away for hours", nil, 11, 0, false},
+			{"a server that has faults", []int{500}, 0, 1, false},
+			{"a server that is no server", []int{404}, 0, 1, false},
+			{"a server that is busy", []int{429}, 0, 1, false},
+			{"a server that is away", []int{502, 502, 502, 502, 502, 502, 502}, 0, 6, false},
+		} {
+			var asked int
+			stop := in.serve("there.test:8448", "there.test", func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet { // of /.well-known
+					w.WriteHeader(404)
+					return
+				}
+				if asked++; asked <= len(row.first) {
+					w.WriteHeader(row.first[asked-1])
+				}
+				io.WriteString(w, `{}`)
+			})
+			s := in.asker()
+			for range row.before {
+				time.Sleep(time.Until(s.Health().Retry("there.test")))
+				s.Health().Failed("there.test", time.Now())
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err := s.ClaimKeys(ctx, "there.test", nil)
+			cancel()
+			if asked != row.asked || (err == nil) != row.ok {
+				t.Errorf("%s: it was asked %d times, and then %v", row.name, asked, err)
+			}
+			stop()
+		}
+		began := time.Now()
+		if _, err := in.asker().ClaimKeys(t.Context(), "nobody.test", nil); err == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("nobody, for %v: %v", time.Since(began), err)
 		}
 	})
 }

@@ -195,22 +195,38 @@ func (g *Engine) joinThrough(ctx context.Context, server id.ServerName, roomID i
 	if err != nil {
 		return Sent{}, err
 	}
-	h := handed{engine: g, room: roomID, rules: join.Rules()}
-	said, err := g.elsewhere.Join(ctx, server, roomID, join.ID(), join.JSON(), h.events(ctx))
-	if err == nil {
-		err = h.end(ctx)
-	}
+	r, err := g.roomOrNew(ctx, roomID, join.Rules())
 	if err != nil {
 		return Sent{}, err
+	}
+	sent, partial, err := g.joinInto(ctx, r, server, join)
+	if err == nil && partial {
+		g.soonWhole(ctx, roomID)
+	}
+	return sent, err
+}
+
+// joinInto has a server take a join into the room, and takes over from it what the room
+// is.
+func (g *Engine) joinInto(ctx context.Context, r *live, server id.ServerName, join *event.Event) (sent Sent, partial bool, err error) {
+	state := g.gather(r)
+	defer func() {
+		if failure := state.discard(context.WithoutCancel(ctx)); failure != nil {
+			g.log.Error("discarding what was handed over of a room", "room", r.id, "server", server, "err", failure)
+		}
+	}()
+	said, err := g.elsewhere.Join(ctx, server, r.id, join.ID(), join.JSON(), state.events(ctx))
+	if err == nil {
+		err = state.end(ctx)
+	}
+	if err != nil {
+		return Sent{}, false, err
 	}
 	if signed, err := event.Parse(said.Event, join.Rules()); err == nil && signed.ID() == join.ID() && string(signed.Content()) == string(join.Content()) {
 		join = signed // with a signature that the join may need
 	}
-	sent, err := g.Arrive(ctx, Arrival{Join: join, From: server, State: h.state, AuthChain: h.chain, Partial: said.Partial, Servers: said.Servers})
-	if err == nil && said.Partial {
-		g.soonWhole(ctx, roomID)
-	}
-	return sent, err
+	sent, err = g.arrive(ctx, arrival{join: join, from: server, state: state, partial: said.Partial, servers: said.Servers})
+	return sent, said.Partial, err
 }
 
 // leaveAbroad declines an invite, or takes back a knock, to a room that this server

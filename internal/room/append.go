@@ -54,8 +54,10 @@ type entry struct {
 	replaces stateres.Num
 	merges   bool
 	members  []memberChange
-	sight    *Visibility // what the history visibility is from now on, if that changed
-	summary  *Summary    // what the room's is from now on, if it may have changed
+	sight    *VisibilityAt // what the history visibility is from now on, if that changed
+	sightNum stateres.Num  // of the event that says so
+	hidden   hiding
+	summary  *Summary // what the room's is from now on, if it may have changed
 	// unwelcome says that guests cannot be in the room from now on.
 	unwelcome bool
 	tally     tally
@@ -161,8 +163,7 @@ func (r *live) noteChange(ctx context.Context, c statetrie.Change, made *entry, 
 		if err != nil {
 			return err
 		}
-		v := VisibilityOf(e)
-		made.sight = &v
+		made.sight, made.sightNum = &VisibilityAt{Visibility: VisibilityOf(e)}, stateres.Num(c.New)
 		return nil
 	case c.Type == typeGuestAccess && c.StateKey == "":
 		e, err := r.eventOrNil(ctx, stateres.Num(c.New))

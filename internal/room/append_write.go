@@ -172,8 +172,9 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		}
 	}
 	if m.sight != nil {
-		b.Insert(insertSights, r.num, "", m.place, pos, m.num, string(*m.sight))
+		b.Insert(insertSights, r.num, "", m.place, pos, m.sightNum, string(m.sight.Visibility))
 	}
+	m.writeHidden(b, r)
 	m.writeReads(b, r)
 	m.writeSticky(b, r, pos)
 	m.writeGap(b, r)

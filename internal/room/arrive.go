@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/http"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -16,21 +16,19 @@ import (
 	"parley/matrix/stateres"
 )
 
-// An Arrival is what this server gets of another when it joins a room: the
-// handover (see [Handover]) as events that have passed the checks on their form,
-// signatures and hash.
-type Arrival struct {
-	// Join is the event by which a local user joins, with all its signatures.
-	Join *event.Event
-	// From is the server that says the rest.
-	From id.ServerName
-	// State is the state before the join. AuthChain is what authorises it and the
-	// join, and may have events of the state in it.
-	State, AuthChain []*event.Event
-	// Partial says that members are missing in the state. They are fetched later,
-	// see [Engine.CompleteRooms]. Servers are those in the room then.
-	Partial bool
-	Servers []id.ServerName
+// An arrival is what this server gets of another when it joins a room: the handover,
+// see [Handover].
+type arrival struct {
+	// join is the event by which a local user joins, with all its signatures.
+	join *event.Event
+	// from is the server that says the rest.
+	from id.ServerName
+	// state is the state before the join, of which all has come.
+	state *gathering
+	// partial says that members are missing in the state. They are fetched later,
+	// see [Engine.CompleteRooms]. servers are those in the room then.
+	partial bool
+	servers []id.ServerName
 }
 
 // Places of a room that this server has not seen from its beginning. What is
@@ -41,32 +39,35 @@ const (
 	gapPlaces  = 1 << 32
 )
 
-// Arrive makes a room of another server one of this server's, or one again. The
-// state is stored before the room has it, in pieces, so that nobody has to wait:
-// after a crash in between nothing refers to it, and to try again is safe. The
-// error is a *mxerr.Error if what the other server says is not a room that the
-// user may have joined.
-func (g *Engine) Arrive(ctx context.Context, a Arrival) (Sent, error) {
-	unlock, err := g.arriving.lock(ctx, a.Join.RoomID())
+// arrive makes a room of another server one of this server's, or one again. What was
+// handed over is stored before the room has it: after a crash in between nothing refers
+// to it, and to try again is safe. The error is a *mxerr.Error if what the other server
+// says is not a room that the user may have joined.
+func (g *Engine) arrive(ctx context.Context, a arrival) (Sent, error) {
+	roomID := a.join.RoomID()
+	unlock, err := g.arriving.lock(ctx, roomID)
 	if err != nil {
 		return Sent{}, err
 	}
 	defer unlock()
-	switch here, err := g.HasMembers(ctx, a.Join.RoomID(), g.server); {
-	case errors.Is(err, mxerr.NotFound): // the room is new
-	case err != nil:
-		return Sent{}, err
-	case here:
-		// Somebody else of this server was faster: it is an event as any other.
-		return g.takeJoin(ctx, a.From, a.Join)
+	if a.partial {
+		a.state.members.suppose(a.servers, g.server)
 	}
 	for range attempts {
-		sent, err := g.arrive(ctx, a)
+		switch here, err := g.HasMembers(ctx, roomID, g.server); {
+		case errors.Is(err, mxerr.NotFound): // the room is new
+		case err != nil:
+			return Sent{}, err
+		case here:
+			// Somebody else of this server was faster: it is an event as any other.
+			return g.takeJoin(ctx, a.from, a.join)
+		}
+		sent, err := g.settleIn(ctx, a)
 		if !errors.Is(err, errConflict) {
 			return sent, err
 		}
 	}
-	return Sent{}, fmt.Errorf("arriving in %s: %w", a.Join.RoomID(), errConflict)
+	return Sent{}, fmt.Errorf("arriving in %s: %w", roomID, errConflict)
 }
 
 // takeJoin receives a join that another server has taken into a room that this
@@ -82,33 +83,23 @@ func (g *Engine) takeJoin(ctx context.Context, from id.ServerName, join *event.E
 	return Sent{EventID: join.ID(), Pos: g.journal.Head()}, nil
 }
 
-func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {
-	handed, err := judgeHandover(a)
+// settleIn is arrive into a room that this server is not in.
+func (g *Engine) settleIn(ctx context.Context, a arrival) (Sent, error) {
+	r, err := g.sameOrNew(ctx, a.state.live)
 	if err != nil {
 		return Sent{}, err
 	}
-	r, err := g.roomOrNew(ctx, a.Join.RoomID(), a.Join.Rules())
-	if err != nil {
+	to := foundation{place: arrivalPlace(r), members: a.state.members, partial: a.partial, from: a.from}
+	if to.root, err = a.state.trie(ctx); err != nil {
 		return Sent{}, err
 	}
-	nums, err := g.storeOutliers(ctx, r, handed.events)
-	if err != nil {
+	if to.auth, err = r.admits(ctx, to.root, a); err != nil {
 		return Sent{}, err
 	}
-	root, err := g.storeState(ctx, r, handed.state, nums)
-	if err != nil {
+	if err := r.storeMembers(ctx, to); err != nil {
 		return Sent{}, err
 	}
-	place := arrivalPlace(r)
-	members := membersOf(handed.state, nums)
-	if a.Partial {
-		members.suppose(a.Servers, g.server)
-	}
-	if err := g.storeMembers(ctx, r, members, handed.state, nums, place); err != nil {
-		return Sent{}, err
-	}
-	to := arrival{root: root, place: place, members: members, nums: nums, partial: a.Partial, from: a.From}
-	appended, wait, err := r.arrive(ctx, a.Join, to)
+	appended, wait, err := r.arrive(ctx, a.join, to)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -116,7 +107,20 @@ func (g *Engine) arrive(ctx context.Context, a Arrival) (Sent, error) {
 	if err != nil {
 		return Sent{}, fmt.Errorf("arriving in %s: %w", r.id, err)
 	}
-	return Sent{EventID: a.Join.ID(), Pos: pos}, nil
+	return Sent{EventID: a.join.ID(), Pos: pos}, nil
+}
+
+// sameOrNew returns the room that something was gathered for, as it is now, or what it
+// is to be made of. The error is errConflict if meanwhile somebody else has made it.
+func (g *Engine) sameOrNew(ctx context.Context, gathered *live) (*live, error) {
+	r, err := g.room(ctx, gathered.id)
+	switch {
+	case errors.Is(err, mxerr.NotFound):
+		return gathered, nil
+	case err == nil && r.num != gathered.num:
+		return nil, errConflict
+	}
+	return r, err
 }
 
 // roomOrNew returns a room, or one that is to be made.
@@ -144,19 +148,19 @@ func arrivalPlace(r *live) int64 {
 	return r.row.place + gapPlaces
 }
 
-// arrival is what is stored of a room before the join.
-type arrival struct {
+// foundation is what is stored of a room before the join.
+type foundation struct {
 	root    statetrie.Root
 	place   int64
 	members handedMembers
-	nums    map[id.EventID]stateres.Num
+	auth    []stateres.Num // the auth events of the join
 	// partial says that members are missing, and from is who is asked first for them.
 	partial bool
 	from    id.ServerName
 }
 
 // arrive appends the join to the state that is stored.
-func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a appended, wait func() (journal.Position, error), err error) {
+func (r *live) arrive(ctx context.Context, join *event.Event, to foundation) (a appended, wait func() (journal.Position, error), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stale || r.exists && r.row.place+gapPlaces != to.place {
@@ -168,10 +172,7 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 	if r.row.whole = 0; to.partial {
 		r.row.whole = notWhole
 	}
-	made := entry{event: join, before: to.root, status: accepted, gap: join.PrevEvents()}
-	for _, eventID := range join.AuthEvents() {
-		made.auth = append(made.auth, to.nums[eventID])
-	}
+	made := entry{event: join, before: to.root, status: accepted, gap: join.PrevEvents(), auth: to.auth}
 	if made.num, err = r.engine.numbers.above(ctx, made.auth); err == nil {
 		made, err = r.follow(ctx, made, nil, nil)
 	}
@@ -200,57 +201,49 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to arrival) (a app
 	}), nil
 }
 
-// A handover is an arrival after the rules were asked about it.
-type handover struct {
-	events []outlier // what authorises comes before what it authorises
-	state  map[event.Tuple]*event.Event
+// admits decides whether the join is allowed by the state that was handed over and is
+// stored, and returns the numbers of the join's auth events.
+func (r *live) admits(ctx context.Context, root statetrie.Root, a arrival) (auth []stateres.Num, err error) {
+	known, err := r.engine.knownOutliers(ctx, r, a.join.AuthEvents())
+	if err != nil {
+		return nil, err
+	}
+	nums := make(map[id.EventID]stateres.Num)
+	if err := r.engine.numsOf(ctx, r, a.join.AuthEvents(), nums); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := &snapshot{ctx: ctx, room: r, root: root}
+	says := eventauth.AuthEvents{Create: before.StateEvent(event.Tuple{Type: event.TypeCreate})}
+	if before.fault != nil {
+		return nil, before.fault
+	}
+	if says.Create == nil {
+		return nil, badHandover("The other server does not say how the room began")
+	}
+	for _, eventID := range a.join.AuthEvents() {
+		if o := known[eventID]; o.event == nil || o.status != accepted {
+			return nil, badHandover("The other server does not say what lets you join")
+		}
+		says.Events, auth = append(says.Events, known[eventID].event), append(auth, nums[eventID])
+	}
+	err = eventauth.CheckAuthEvents(a.join, says)
+	if err == nil {
+		err = eventauth.Check(a.join, eventauth.AuthState(says.Events, says.Create))
+	}
+	if state := eventauth.State(before); err == nil {
+		if a.partial {
+			state = lentState{before, says.Events}
+		}
+		err = eventauth.Check(a.join, state)
+	}
+	if before.fault != nil {
+		return nil, before.fault
+	}
+	return auth, refused(err)
 }
 
-// judgeHandover decides which of the events count, and whether the join is allowed
-// by the state they make.
-func judgeHandover(a Arrival) (h handover, err error) {
-	h = handover{state: make(map[event.Tuple]*event.Event)}
-	all := make(map[id.EventID]*event.Event)
-	for _, e := range slices.Concat(a.AuthChain, a.State) {
-		if e.RoomID() == a.Join.RoomID() {
-			all[e.ID()] = e
-		}
-	}
-	h.events = judgeOutliers(all, nil)
-	good := make(map[id.EventID]bool, len(h.events))
-	for _, o := range h.events {
-		good[o.event.ID()] = o.status == accepted
-	}
-	for _, e := range a.State {
-		t, isState := e.Tuple()
-		if !isState || !good[e.ID()] {
-			continue
-		}
-		if other := h.state[t]; other != nil && other.ID() != e.ID() {
-			return h, mxerr.New(mxerr.Unknown, "The other server says two things about %s %q", t.Type, t.StateKey).WithStatus(400)
-		}
-		h.state[t] = e
-	}
-	if h.state[event.Tuple{Type: event.TypeCreate}] == nil {
-		return h, mxerr.New(mxerr.Unknown, "The other server does not say how the room began").WithStatus(400)
-	}
-	var auth eventauth.AuthEvents
-	auth.Create = h.state[event.Tuple{Type: event.TypeCreate}]
-	for _, eventID := range a.Join.AuthEvents() {
-		if all[eventID] == nil || !good[eventID] {
-			return h, mxerr.New(mxerr.Unknown, "The other server does not say what lets you join").WithStatus(400)
-		}
-		auth.Events = append(auth.Events, all[eventID])
-	}
-	err = eventauth.CheckAuthEvents(a.Join, auth)
-	if err == nil {
-		err = eventauth.Check(a.Join, eventauth.AuthState(auth.Events, auth.Create))
-	}
-	if before := eventauth.State(eventauth.MapState(h.state)); err == nil {
-		if a.Partial {
-			before = lentState{before, auth.Events}
-		}
-		err = eventauth.Check(a.Join, before)
-	}
-	return h, refused(err)
+func badHandover(format string, args ...any) error {
+	return mxerr.New(mxerr.Unknown, format, args...).WithStatus(http.StatusBadRequest)
 }

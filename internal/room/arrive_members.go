@@ -35,14 +35,6 @@ type handedMember struct {
 	membership string
 }
 
-func membersOf(state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num) handedMembers {
-	h := handedMembers{present: make(servers)}
-	for t, e := range state {
-		h.add(t, nums[e.ID()], e)
-	}
-	return h
-}
-
 // add adds an event of the state, if it makes a user something. Of the event nothing
 // is kept, but of its place.
 func (h *handedMembers) add(t event.Tuple, n stateres.Num, e *event.Event) {
@@ -79,12 +71,22 @@ func (h *handedMembers) suppose(present []id.ServerName, self id.ServerName) {
 // storeMembers stores, in pieces, what the users of a state are that was handed
 // over, as it is in a place, and who may see the history before. Local users stay
 // what they are: what a /sync tells of them is appended.
-func (g *Engine) storeMembers(ctx context.Context, r *live, h handedMembers, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64) error {
-	if err := g.db.Update(ctx, func(tx *store.Tx) error { return r.beginMembers(tx, state, nums, place, h.present) }); err != nil {
+func (r *live) storeMembers(ctx context.Context, to foundation) error {
+	g := r.engine
+	r.mu.Lock()
+	state := &snapshot{ctx: ctx, room: r, root: to.root}
+	visibility := state.num(event.Tuple{Type: event.TypeHistoryVisibility})
+	says := VisibilityOf(state.StateEvent(event.Tuple{Type: event.TypeHistoryVisibility}))
+	r.mu.Unlock()
+	if state.fault != nil {
+		return state.fault
+	}
+	err := g.db.Update(ctx, func(tx *store.Tx) error { return r.beginMembers(tx, to.place, to.members.present, visibility, says) })
+	if err != nil {
 		return fmt.Errorf("storing the servers of %s: %w", r.id, err)
 	}
-	g.servers.Change(r.num, func(servers) servers { return h.present })
-	return g.storeMemberRows(ctx, r, h.list, place, insertMemberships)
+	g.servers.Change(r.num, func(servers) servers { return to.members.present })
+	return g.storeMemberRows(ctx, r, to.members.list, to.place, insertMemberships)
 }
 
 // storeMemberRows stores what is said of members one by one. Where something is
@@ -114,7 +116,7 @@ func (g *Engine) storeMemberRows(ctx context.Context, r *live, list []handedMemb
 
 // beginMembers makes a place free of what an earlier attempt has left there, and
 // stores what is of the room as a whole.
-func (r *live) beginMembers(tx *store.Tx, state map[event.Tuple]*event.Event, nums map[id.EventID]stateres.Num, place int64, present servers) error {
+func (r *live) beginMembers(tx *store.Tx, place int64, present servers, visibility stateres.Num, says Visibility) error {
 	if _, err := tx.Exec("DELETE FROM sights WHERE room = $1 AND place >= $2", r.num, place-gapPlaces+1); err != nil {
 		return err
 	}
@@ -130,14 +132,9 @@ func (r *live) beginMembers(tx *store.Tx, state map[event.Tuple]*event.Event, nu
 	}
 	// As long as nothing else is known, what was before is as visible as what is
 	// now.
-	visibility := state[event.Tuple{Type: event.TypeHistoryVisibility}]
-	var num stateres.Num
-	if visibility != nil {
-		num = nums[visibility.ID()]
-	}
 	first := place - gapPlaces + 1
 	if place == firstPlace {
 		first = 1
 	}
-	return tx.QueueAll(insertSights, [][]any{{r.num, "", first, int64(0), num, string(VisibilityOf(visibility))}})
+	return tx.QueueAll(insertSights, [][]any{{r.num, "", first, int64(0), visibility, string(says)}})
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -48,14 +49,24 @@ func (n *node) pdus(roomID id.RoomID, rules *roomver.Rules, nums []stateres.Num)
 	return list
 }
 
+// visit is what another server hands over of a room when a user joins, its events as
+// they are checked.
+type visit struct {
+	join         *event.Event
+	from         id.ServerName
+	state, chain []*event.Event
+	partial      bool
+	servers      []id.ServerName
+}
+
 // handshake is what a resident server hands over to one whose user joins.
-func handshake(resident, joining *node, roomID id.RoomID, user id.UserID) Arrival {
+func handshake(resident, joining *node, roomID id.RoomID, user id.UserID) visit {
 	joining.t.Helper()
 	return handshakes(resident, joining, roomID, user)[0]
 }
 
 // handshakes are those of users of a server who join at once.
-func handshakes(resident, joining *node, roomID id.RoomID, users ...id.UserID) (arrivals []Arrival) {
+func handshakes(resident, joining *node, roomID id.RoomID, users ...id.UserID) (visits []visit) {
 	joining.t.Helper()
 	var joins []*event.Event
 	for _, user := range users {
@@ -74,17 +85,46 @@ func handshakes(resident, joining *node, roomID id.RoomID, users ...id.UserID) (
 		if err != nil {
 			joining.t.Fatal(err)
 		}
-		arrivals = append(arrivals, Arrival{
-			Join: join, From: resident.server,
-			State: resident.pdus(roomID, join.Rules(), h.State), AuthChain: resident.pdus(roomID, join.Rules(), h.AuthChain),
+		visits = append(visits, visit{
+			join: join, from: resident.server,
+			state: resident.pdus(roomID, join.Rules(), h.State), chain: resident.pdus(roomID, join.Rules(), h.AuthChain),
 		})
 	}
-	return arrivals
+	return visits
 }
 
-func (n *node) arrives(a Arrival) Sent {
+// arrive has the room taken over.
+func (n *node) arrive(v visit) (Sent, error) {
 	n.t.Helper()
-	sent, err := n.Arrive(ctx, a)
+	r, err := n.roomOrNew(ctx, v.join.RoomID(), v.join.Rules())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	x := n.gather(r)
+	defer func() {
+		if err := x.discard(ctx); err != nil {
+			n.t.Error(err)
+		}
+	}()
+	x.add(batchOf(v.chain, false))
+	x.add(batchOf(v.state, true))
+	if err := x.end(ctx); err != nil {
+		return Sent{}, err
+	}
+	return n.Engine.arrive(ctx, arrival{join: v.join, from: v.from, state: x, partial: v.partial, servers: v.servers})
+}
+
+// batchOf is events that have passed their checks.
+func batchOf(events []*event.Event, inState bool) (b batch) {
+	for _, e := range events {
+		b.results, b.inState = append(b.results, event.Result{Event: e}), append(b.inState, inState)
+	}
+	return b
+}
+
+func (n *node) arrives(a visit) Sent {
+	n.t.Helper()
+	sent, err := n.arrive(a)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -180,21 +220,21 @@ func TestHostileHandovers(t *testing.T) {
 		is := func(eventType string) func(*event.Event) bool {
 			return func(e *event.Event) bool { return e.Type() == eventType }
 		}
-		for name, change := range map[string]func(*Arrival){
-			"nothing":         func(a *Arrival) { a.State, a.AuthChain = nil, nil },
-			"no beginning":    func(a *Arrival) { a.State = slices.DeleteFunc(a.State, is(event.TypeCreate)) },
-			"no join rules":   func(a *Arrival) { a.State = slices.DeleteFunc(a.State, is(event.TypeJoinRules)) },
-			"no auth events":  func(a *Arrival) { a.AuthChain, a.State = nil, a.State[:1] },
-			"of another room": func(h *Arrival) { h.State = handshake(a, first, other, guest).State },
-			"a contradiction": func(h *Arrival) {
-				h.State = append(h.State, a.sent(roomID, topic(admin(0), "1")), a.sent(roomID, topic(admin(0), "2")))
+		for name, change := range map[string]func(*visit){
+			"nothing":         func(a *visit) { a.state, a.chain = nil, nil },
+			"no beginning":    func(a *visit) { a.state = slices.DeleteFunc(a.state, is(event.TypeCreate)) },
+			"no join rules":   func(a *visit) { a.state = slices.DeleteFunc(a.state, is(event.TypeJoinRules)) },
+			"no auth events":  func(a *visit) { a.chain, a.state = nil, a.state[:1] },
+			"of another room": func(h *visit) { h.state = handshake(a, first, other, guest).state },
+			"a contradiction": func(h *visit) {
+				h.state = append(h.state, a.sent(roomID, topic(admin(0), "1")), a.sent(roomID, topic(admin(0), "2")))
 			},
-			"a state of a guest": func(h *Arrival) { h.State = append(h.State, forged(t, a, roomID)) },
+			"a state of a guest": func(h *visit) { h.state = append(h.state, forged(t, a, roomID)) },
 		} {
-			h := Arrival{Join: good.Join, From: good.From, State: slices.Clone(good.State), AuthChain: slices.Clone(good.AuthChain)}
+			h := visit{join: good.join, from: good.from, state: slices.Clone(good.state), chain: slices.Clone(good.chain)}
 			change(&h)
 			b := start(t, storetest.Open(t, fresh()), Options{Server: "b.test"})
-			_, err := b.Arrive(ctx, h)
+			_, err := b.arrive(h)
 			if name == "a state of a guest" {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -206,8 +246,23 @@ func TestHostileHandovers(t *testing.T) {
 			if !errors.Is(err, mxerr.Unknown) && !errors.Is(err, mxerr.Forbidden) {
 				t.Errorf("%s: %v", name, err)
 			}
+			if n := b.strays(); n != 0 {
+				t.Errorf("%s: %d events are left of no room", name, n)
+			}
 		}
 	})
+}
+
+// strays is how many events there are of rooms that are not there.
+func (n *node) strays() (count int64) {
+	n.t.Helper()
+	err := n.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT count(*) FROM events WHERE room NOT IN (SELECT room FROM rooms)").Scan(&count)
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return count
 }
 
 // forged returns a topic that nobody may set.

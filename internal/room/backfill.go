@@ -52,7 +52,7 @@ func (g *Engine) Fill(ctx context.Context, roomID id.RoomID, place int64) (more 
 	if err != nil || !worthwhile {
 		return false, err
 	}
-	servers, err := g.historians(ctx, r, behind)
+	servers, err := g.historians(ctx, r, behind.Event)
 	if err != nil {
 		return false, err
 	}
@@ -82,7 +82,7 @@ func (g *Engine) worthFilling(ctx context.Context, r *live, place int64) (behind
 
 // historians returns the servers that may know what was before an event: whose it
 // is, which made the room, and those with most members.
-func (g *Engine) historians(ctx context.Context, r *live, behind Item) ([]id.ServerName, error) {
+func (g *Engine) historians(ctx context.Context, r *live, behind *event.Event) ([]id.ServerName, error) {
 	all, err := g.serversOf(ctx, r.num)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (g *Engine) historians(ctx context.Context, r *live, behind Item) ([]id.Ser
 	rank := func(server id.ServerName) int64 {
 		maker, _ := r.id.Server()
 		switch server {
-		case behind.Event.Sender().Server():
+		case behind.Sender().Server():
 			return 1 << 62
 		case maker:
 			return 1 << 61

@@ -339,8 +339,10 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 	for _, t := range []struct{ table, key, only string }{
 		{"state_nodes", "room, address", ""},
 		{"sights", "room, user_id, place", ""},
+		{"hidden", "room, user_id, place", ""},
 		{"relations", "room, parent, rel_type, place", ""},
 		{"summaries", "room", ""},
+		{"network_rooms", "network, room", ""},
 		{"heirs", "user_id, room", ""},
 		{"room_servers", "room, server", ""},
 		{"outside", "room, user_id", ""},
@@ -351,27 +353,41 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"sticky", "event", ""},
 		{"memberships", "user_id, room", " AND user_id NOT LIKE $3"},
 	} {
-		statement := "DELETE FROM " + t.table + " WHERE (" + t.key + ") IN (SELECT " + t.key + " FROM " + t.table + " WHERE room = $1" + t.only + " LIMIT $2)"
-		err := inSteps(ctx, func(limit int) (int, error) {
-			args := []any{num, limit}
-			if t.only != "" {
-				args = append(args, "%:"+string(g.server))
-			}
-			var n int64
-			err := g.db.Update(ctx, func(tx *store.Tx) (err error) {
-				n, err = tx.Exec(statement, args...)
-				return err
-			})
-			if err == nil && t.table == "state_nodes" {
-				p.Nodes += n
-			}
-			return int(n), err
-		})
-		if err != nil {
-			return fmt.Errorf("deleting %s of %s: %w", t.table, p.Room, err)
+		var nodes *int64
+		if t.table == "state_nodes" {
+			nodes = &p.Nodes
+		}
+		if err := g.deleteOf(ctx, num, t.table, t.key, t.only, nodes); err != nil {
+			return err
 		}
 	}
 	return g.savePurge(ctx, p)
+}
+
+// deleteOf deletes the rows of a room in a table with a primary key, in steps, and adds
+// to count how many there were. Only says which, and may name those of local users by
+// $3.
+func (g *Engine) deleteOf(ctx context.Context, num Num, table, key, only string, count *int64) error {
+	statement := "DELETE FROM " + table + " WHERE (" + key + ") IN (SELECT " + key + " FROM " + table + " WHERE room = $1" + only + " LIMIT $2)"
+	err := inSteps(ctx, func(limit int) (int, error) {
+		args := []any{num, limit}
+		if only != "" {
+			args = append(args, "%:"+string(g.server))
+		}
+		var n int64
+		err := g.db.Update(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Exec(statement, args...)
+			return err
+		})
+		if err == nil && count != nil {
+			*count += n
+		}
+		return int(n), err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting %s of room %d: %w", table, num, err)
+	}
+	return nil
 }
 
 // deleteAllEvents deletes the events of a room: those that are shown, and those

@@ -78,7 +78,13 @@ type Search struct {
 	// Types are the types of rooms, the empty one being that of ordinary rooms;
 	// nil: all.
 	Types []string
+	// Network is a third-party network, in whose directory the rooms are, or AllNetworks;
+	// empty: in that of this server.
+	Network string
 }
+
+// AllNetworks is what stands for all directories, that of this server among them.
+const AllNetworks = "*"
 
 // A Listed is where a room stands, or has stood, in the directory: the largest
 // rooms come first. The zero Listed is before all.
@@ -108,7 +114,7 @@ func (p Page) Last() Listed  { return p.Rooms[len(p.Rooms)-1].place() }
 // that nobody can join them, are left out. A place keeps its meaning when rooms
 // come and go.
 func (g *Engine) Directory(ctx context.Context, search Search, from Listed, backwards bool, limit int) (p Page, err error) {
-	if len(search.Term) > MaxTerm || search.Types != nil && len(search.Types) == 0 {
+	if len(search.Term) > MaxTerm || len(search.Network) > MaxNetwork || search.Types != nil && len(search.Types) == 0 {
 		return p, nil
 	}
 	err = g.db.View(ctx, func(tx *store.Tx) error {
@@ -146,7 +152,15 @@ func (s Search) query(tx *store.Tx) listQuery {
 	if s.Term != "" || s.Types != nil {
 		q.from += " JOIN summaries s ON s.room = r.room"
 	}
-	q.from += " WHERE r.published AND r.joined > 0"
+	switch s.Network {
+	case "":
+		q.from += " WHERE r.published AND r.joined > 0"
+	case AllNetworks:
+		q.from += " WHERE r.room IN (SELECT room FROM rooms WHERE published UNION SELECT room FROM network_rooms) AND r.joined > 0"
+	default:
+		q.args = append(q.args, storable(s.Network))
+		q.from += " JOIN network_rooms n ON n.room = r.room AND n.network = $1 WHERE r.joined > 0"
+	}
 	if s.Term != "" {
 		q.args = append(q.args, "%"+likeEscapes.Replace(words(s.Term))+"%")
 		q.from += fmt.Sprintf(` AND s.words LIKE $%d ESCAPE '\'`, len(q.args))

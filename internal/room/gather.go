@@ -3,7 +3,6 @@ package room
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"parley/internal/remote"
@@ -11,6 +10,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
 )
 
@@ -24,6 +24,7 @@ type gathering struct {
 	// waits are events whose auth events have not come yet, by whether they are in
 	// the state.
 	waits [2][]*event.Event
+	begun bool // something may have been stored
 
 	state   map[event.Tuple]stateres.Num
 	members handedMembers
@@ -60,6 +61,7 @@ func (x *gathering) end(ctx context.Context) error {
 
 // store stores what is checked and can be judged; the rest waits.
 func (x *gathering) store(ctx context.Context) error {
+	x.begun = true
 	list, nums, err := x.engine.storeJudged(ctx, x.live, x.all())
 	if err != nil {
 		return err
@@ -96,7 +98,7 @@ func (x *gathering) place(e *event.Event, n stateres.Num) error {
 	}
 	switch other, ok := x.state[t]; {
 	case ok && other != n:
-		return fmt.Errorf("it says two things about %s %q", t.Type, t.StateKey)
+		return badHandover("The other server says two things about %s %q", t.Type, t.StateKey)
 	case ok:
 		return nil // it says it twice
 	}
@@ -116,14 +118,7 @@ func (x *gathering) whole(ctx context.Context, p partial) (w wholeState, err err
 	if err := x.sameRoom(ctx); err != nil {
 		return w, err
 	}
-	w.root, err = g.storeTrie(ctx, x.live, func(yield func(statetrie.Entry) bool) {
-		for t, n := range x.state {
-			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(n)}) {
-				return
-			}
-		}
-	})
-	if err != nil {
+	if w.root, err = x.trie(ctx); err != nil {
 		return w, err
 	}
 	w.members, x.state = x.members, nil
@@ -132,6 +127,40 @@ func (x *gathering) whole(ctx context.Context, p partial) (w wholeState, err err
 		return w, err
 	}
 	return w, g.storeMemberRows(ctx, x.live, w.members.list, p.place-1, insertMembershipsBefore(joined))
+}
+
+// trie stores the trie of the state.
+func (x *gathering) trie(ctx context.Context) (statetrie.Root, error) {
+	return x.engine.storeTrie(ctx, x.live, func(yield func(statetrie.Entry) bool) {
+		for t, n := range x.state {
+			if !yield(statetrie.Entry{Key: statetrie.Key(t), Number: uint64(n)}) {
+				return
+			}
+		}
+	})
+}
+
+// discard deletes what was stored, if it was for a room that was not there and has not
+// become one of that number.
+func (x *gathering) discard(ctx context.Context) error {
+	g := x.engine
+	if !x.begun {
+		return nil
+	}
+	switch r, err := g.room(ctx, x.live.id); {
+	case err == nil && r.num == x.live.num:
+		return nil
+	case err != nil && !errors.Is(err, mxerr.NotFound):
+		return err
+	}
+	for _, t := range []struct{ table, key string }{
+		{"events", "event"}, {"state_nodes", "room, address"}, {"sights", "room, user_id, place"}, {"room_servers", "room, server"}, {"memberships", "user_id, room"},
+	} {
+		if err := g.deleteOf(ctx, x.live.num, t.table, t.key, "", nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameRoom refuses a state of a room that has begun otherwise.

@@ -69,20 +69,32 @@ type historyPurge struct {
 
 // purgeHistory does a purge of history. It can be repeated from any point.
 func (g *Engine) purgeHistory(ctx context.Context, p *Purge) error {
-	r, err := g.room(ctx, p.Room)
+	h, more, err := g.beginPurge(ctx, p)
 	if IsGone(err) {
 		return nil // it was deleted meanwhile, and all of its history with it
 	}
-	if err != nil {
-		return err
-	}
-	h := &historyPurge{Engine: g, Purge: p, num: r.num, rules: r.rules}
-	if more, err := h.begin(ctx); err != nil || !more {
+	if err != nil || !more {
 		return err
 	}
 	if !pause(ctx, g.purges.grace) {
 		return ctx.Err()
 	}
+	return h.remove(ctx)
+}
+
+// beginPurge begins a purge of history. It reports false if there is nothing to do.
+func (g *Engine) beginPurge(ctx context.Context, p *Purge) (h *historyPurge, more bool, err error) {
+	r, err := g.room(ctx, p.Room)
+	if err != nil {
+		return nil, false, err
+	}
+	h = &historyPurge{Engine: g, Purge: p, num: r.num, rules: r.rules}
+	more, err = h.begin(ctx)
+	return h, more, err
+}
+
+// remove removes what nobody sees any more since the purge has begun.
+func (h *historyPurge) remove(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		h.mark, h.keepThreads, h.deleteShown, h.deleteAside, h.deleteHighlights, h.sweep, h.end,
 	} {
@@ -93,8 +105,7 @@ func (g *Engine) purgeHistory(ctx context.Context, p *Purge) error {
 	return nil
 }
 
-// begin moves the beginning of the room's history. It reports false if there is
-// nothing to do.
+// begin moves the beginning of the room's history.
 func (h *historyPurge) begin(ctx context.Context) (more bool, err error) {
 	for range attempts {
 		h.left, err = h.changeRemains(ctx, h.Room, h.num, func(b *journal.Batch, left remains) (remains, error) {

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parley/internal/statetrie"
 	"parley/internal/store"
@@ -176,8 +177,15 @@ func (h *historyPurge) keepThreads(ctx context.Context) error {
 	return nil
 }
 
-// deleteHighlights deletes the highlights of local users that are gone.
+// deleteHighlights deletes what is noted of events that are gone for single users.
 func (h *historyPurge) deleteHighlights(ctx context.Context) error {
+	err := h.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec("DELETE FROM hidden WHERE room = $1 AND place < $2", h.num, h.left.place)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting from whom events of %s were hidden: %w", h.Room, err)
+	}
 	return h.eachLocal(ctx, h.num, func(tx *store.Tx, user id.UserID) error {
 		_, err := tx.Exec("DELETE FROM highlights WHERE user_id = $1 AND room = $2 AND place < $3", user, h.num, h.left.place)
 		return err
@@ -190,40 +198,22 @@ func (h *historyPurge) sweep(ctx context.Context) error {
 	h.forgetItems()
 	after := []byte{}
 	err := inSteps(ctx, func(limit int) (seen int, err error) {
-		last, gone := after, 0
+		last, gone := after, int64(0)
 		err = h.db.Update(ctx, func(tx *store.Tx) error {
-			var out [][]byte
-			var bytes int64
-			seen = 0
-			for row, err := range tx.Query(`
-				SELECT address, length(node) FROM state_nodes WHERE room = $1 AND address > $2 AND pos < $3 ORDER BY address LIMIT $4`,
-				h.num, after, h.left.began, limit) {
-				if err != nil {
-					return err
-				}
-				var address []byte
-				var size int64
-				if err := row.Scan(&address, &size); err != nil {
-					return err
-				}
-				seen++
-				last = address
-				if _, marked := h.marked[statetrie.Address(address)]; !marked {
-					out, bytes = append(out, address), bytes+size
-				}
-			}
-			if len(out) == 0 {
-				return nil
-			}
-			gone = len(out)
-			in, arg := tx.In(2, out)
-			if _, err := tx.Exec("DELETE FROM state_nodes WHERE room = $1 AND address "+in, h.num, arg); err != nil {
+			page, err := store.List[[]byte](tx, "SELECT address FROM state_nodes WHERE room = $1 AND address > $2 AND pos < $3 ORDER BY address LIMIT $4",
+				h.num, after, h.left.began, limit)
+			if seen = len(page); err != nil || seen == 0 {
 				return err
 			}
-			return countGone(tx, h.num, 0, bytes)
+			last = page[seen-1]
+			gone, err = h.sweepAway(tx, slices.DeleteFunc(page, func(address []byte) bool {
+				_, marked := h.marked[statetrie.Address(address)]
+				return marked
+			}))
+			return err
 		})
 		if err == nil {
-			after, h.Nodes = last, h.Nodes+int64(gone)
+			after, h.Nodes = last, h.Nodes+gone
 		}
 		return seen, err
 	})
@@ -231,6 +221,27 @@ func (h *historyPurge) sweep(ctx context.Context) error {
 		return fmt.Errorf("sweeping the states of %s: %w", h.Room, err)
 	}
 	return nil
+}
+
+// sweepAway deletes nodes, but those that an append has stored again since they were
+// read: on PostgreSQL it may commit between two statements of this transaction.
+func (h *historyPurge) sweepAway(tx *store.Tx, addresses [][]byte) (gone int64, err error) {
+	if len(addresses) == 0 {
+		return 0, nil
+	}
+	in, arg := tx.In(3, addresses)
+	var bytes int64
+	for row, err := range tx.Query("DELETE FROM state_nodes WHERE room = $1 AND pos < $2 AND address "+in+" RETURNING length(node)", h.num, h.left.began, arg) {
+		if err != nil {
+			return 0, err
+		}
+		var size int64
+		if err := row.Scan(&size); err != nil {
+			return 0, err
+		}
+		gone, bytes = gone+1, bytes+size
+	}
+	return gone, countGone(tx, h.num, 0, bytes)
 }
 
 // forgetItems forgets events with states that are about to go.

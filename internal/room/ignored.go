@@ -35,7 +35,7 @@ func (r *reader) uncount(ctx context.Context, u *Unread) error {
 	loud := make(map[int64]Counts)
 	for _, h := range r.highlights {
 		if r.counts(h) {
-			loud[h.place] = h.counts()
+			loud[h.place] = h.counts
 		}
 	}
 	for i, it := range items {

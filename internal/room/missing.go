@@ -86,8 +86,14 @@ func appendWants(wants []remote.Want, e *event.Event) []remote.Want {
 	return wants
 }
 
+// ErrSilent means that what the room lacks could not be fetched because none of those
+// answers that may have it.
+var ErrSilent = errors.New("no server that may have them answers")
+
 // ReceiveFrom is Receive for an event that has passed Check. What the room lacks of
-// that which the event refers to is fetched from the server that sent it.
+// that which the event refers to is fetched from the server that sent it, and from
+// others in the room if that one does not answer. If nobody does, the error is
+// ErrSilent.
 func (g *Engine) ReceiveFrom(ctx context.Context, server id.ServerName, e *event.Event) (Outcome, error) {
 	outcome, _, err := g.receiveAsking(ctx, e, gap{})
 	if !errors.Is(err, ErrMissing) || g.elsewhere == nil {
@@ -99,16 +105,52 @@ func (g *Engine) ReceiveFrom(ctx context.Context, server id.ServerName, e *event
 	}
 	defer unlock()
 	f := filling{Engine: g, server: server}
-	if outcome, err = f.receive(ctx, e); err != nil {
+	if outcome, err = f.receive(ctx, e); errors.Is(err, ErrSilent) {
+		outcome, err = f.receiveFromOthers(ctx, e, err)
+	}
+	if err != nil {
 		g.orphan(e, err)
 	}
 	return outcome, err
+}
+
+// receiveFromOthers is receive by way of those in the room that were not asked yet.
+func (f filling) receiveFromOthers(ctx context.Context, e *event.Event, silent error) (outcome Outcome, err error) {
+	r, err := f.room(ctx, e.RoomID())
+	if err != nil {
+		return 0, err
+	}
+	servers, err := f.historians(ctx, r, e)
+	if err != nil {
+		return 0, err
+	}
+	for _, server := range servers {
+		if server == f.server {
+			continue
+		}
+		other := filling{Engine: f.Engine, server: server, relayed: true}
+		if outcome, err = other.receive(ctx, e); err == nil || ctx.Err() != nil {
+			return outcome, err
+		}
+		silent = errors.Join(silent, err)
+	}
+	return 0, silent
 }
 
 // filling is the way by which an event comes that refers to missing ones.
 type filling struct {
 	*Engine
 	server id.ServerName // that is asked
+	// relayed says that it is not the one that sent the event, and need not have it.
+	relayed bool
+}
+
+// unanswered makes ErrSilent of an error of a request that had no answer.
+func unanswered(err error) error {
+	if err == nil || answered(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSilent, err)
 }
 
 // How much is fetched because of one event.
@@ -131,6 +173,9 @@ func (f filling) receive(ctx context.Context, e *event.Event) (Outcome, error) {
 				return 0, ctx.Err()
 			}
 			f.orphan(b, err)
+			if errors.Is(err, ErrSilent) {
+				return 0, err
+			}
 			f.log.Info("an event in between is left out", "room", e.RoomID(), "event", b.ID(), "before", e.ID(), "server", f.server, "err", err)
 			break
 		}
@@ -145,23 +190,43 @@ func (f filling) between(ctx context.Context, e *event.Event) ([]*event.Event, e
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
-	heads, least, err := f.headsOf(ctx, e.RoomID())
+	pdus, err := f.before(ctx, e, missing)
 	if err != nil {
 		return nil, err
 	}
-	pdus, err := f.elsewhere.MissingEvents(ctx, f.server, e.RoomID(), remote.Missing{
-		Earliest: heads, Latest: []id.EventID{e.ID()}, Limit: mostMissing, MinDepth: least,
-	})
-	if err != nil {
-		return nil, nil // the state is asked for instead
-	}
-	results, err := f.Check(ctx, e.Rules(), pdus[:min(len(pdus), mostMissing)])
+	results, err := f.Check(ctx, e.Rules(), pdus[:min(len(pdus), mostMissing+event.MaxPrevEvents)])
 	if err != nil {
 		return nil, err
 	}
 	between, err := f.onTheWay(ctx, e, results)
 	slices.SortStableFunc(between, func(a, b *event.Event) int { return cmp.Compare(a.Depth(), b.Depth()) })
 	return between, err
+}
+
+// before asks for the events that an event follows, some of which are missing.
+func (f filling) before(ctx context.Context, e *event.Event, missing []id.EventID) (pdus []canonjson.Value, err error) {
+	heads, least, err := f.headsOf(ctx, e.RoomID())
+	if err != nil {
+		return nil, err
+	}
+	latest := []id.EventID{e.ID()}
+	if f.relayed {
+		latest = missing
+		for _, eventID := range missing {
+			pdu, err := f.elsewhere.Event(ctx, f.server, eventID)
+			if err != nil {
+				return nil, unanswered(err)
+			}
+			pdus = append(pdus, pdu)
+		}
+	}
+	more, err := f.elsewhere.MissingEvents(ctx, f.server, e.RoomID(), remote.Missing{
+		Earliest: heads, Latest: latest, Limit: mostMissing, MinDepth: least,
+	})
+	if err != nil && answered(err) {
+		return pdus, nil // the state is asked for instead
+	}
+	return append(pdus, more...), unanswered(err)
 }
 
 // onTheWay returns those of some events that lead from an event back to those of
@@ -266,7 +331,7 @@ func (f filling) authorise(ctx context.Context, e *event.Event) error {
 	}
 	pdus, err := f.elsewhere.EventAuth(ctx, f.server, e.RoomID(), e.ID())
 	if err != nil {
-		return fmt.Errorf("fetching what authorises %s from %s: %w", e.ID(), f.server, err)
+		return fmt.Errorf("fetching what authorises %s from %s: %w", e.ID(), f.server, unanswered(err))
 	}
 	r, err := f.room(ctx, e.RoomID())
 	if err != nil {
@@ -366,7 +431,7 @@ func (f filling) stateAt(ctx context.Context, e *event.Event) (root statetrie.Ro
 	}
 	ids, chain, err := f.elsewhere.StateIDs(ctx, f.server, e.RoomID(), e.ID())
 	if err != nil {
-		return root, false, err
+		return root, false, unanswered(err)
 	}
 	if err := f.fetchEvents(ctx, e, slices.Concat(chain, ids)); err != nil {
 		return root, false, err
@@ -428,7 +493,7 @@ func (f filling) fetchEvents(ctx context.Context, before *event.Event, ids []id.
 	take, few := h.events(ctx), len(missing) <= fewEvents
 	if !few || !f.each(ctx, missing, take) {
 		if err := f.elsewhere.State(ctx, f.server, roomID, before.ID(), take); err != nil && (!few || !answered(err)) {
-			return err
+			return unanswered(err)
 		} // otherwise the state is as far as it can be had: the server answers
 	}
 	if err := h.end(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
 )
 
@@ -19,18 +20,24 @@ type neighbours struct {
 	t     *testing.T
 	me    id.ServerName
 	nodes map[id.ServerName]*node
-	// broken is what they do not answer.
-	broken map[string]bool
-	asked  map[string]int
+	// broken is what they refuse to answer, and lost what no answer comes to.
+	broken, lost map[string]bool
+	asked        map[string]int
 	// generous servers send of missing events also what is older.
 	generous bool
 }
 
-var errBroken = errors.New("no answer")
+var (
+	errBroken = &remote.Refusal{Status: 404, Code: mxerr.NotFound, Message: "we do not have it"}
+	errLost   = errors.New("no answer")
+)
 
 func (n *neighbours) ask(what string) error {
 	n.asked[what]++
-	if n.broken[what] {
+	switch {
+	case n.lost[what]:
+		return errLost
+	case n.broken[what]:
 		return errBroken
 	}
 	return nil
@@ -129,7 +136,7 @@ func eachApart(t *testing.T, f func(t *testing.T, a, b *node, roomID id.RoomID, 
 	storetest.EachKind(t, func(t *testing.T, fresh func() string) {
 		for _, version := range []roomver.Version{"1", "6", "11", "12"} {
 			t.Run("version "+string(version), func(t *testing.T) {
-				n := &neighbours{t: t, me: "b.test", nodes: make(map[id.ServerName]*node), broken: make(map[string]bool), asked: make(map[string]int)}
+				n := &neighbours{t: t, me: "b.test", nodes: make(map[id.ServerName]*node), broken: make(map[string]bool), lost: make(map[string]bool), asked: make(map[string]int)}
 				a := start(t, storetest.Open(t, fresh()), Options{Server: "a.test"})
 				b := start(t, storetest.Open(t, fresh()), Options{Server: "b.test", Keys: n, Elsewhere: n})
 				n.nodes["a.test"] = a
@@ -247,6 +254,24 @@ func TestWhatNobodyHasIsNotReceived(t *testing.T) {
 	})
 }
 
+func TestWhoDoesNotAnswerIsAskedAgainLater(t *testing.T) {
+	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
+		n.lost["missing"] = true
+		missed := a.send(roomID, message(admin(0), "you missed this")).EventID
+		e := a.sent(roomID, message(admin(0), "hello"))
+		if _, err := b.ReceiveFrom(ctx, "a.test", e); !errors.Is(err, ErrSilent) {
+			t.Errorf("got %v", err)
+		}
+		clear(n.lost)
+		if got := b.from("a.test", e); got != Accepted {
+			t.Errorf("later: got outcome %d", got)
+		}
+		if _, ok, err := b.Item(ctx, roomID, missed); err != nil || !ok {
+			t.Errorf("what was missed is not there: %v", err)
+		}
+	})
+}
+
 func (n *neighbours) Make(context.Context, id.ServerName, string, id.RoomID, id.UserID, []roomver.Version) (remote.Template, error) {
 	return remote.Template{}, errBroken
 }
@@ -292,14 +317,14 @@ func TestWhatTheFetchedStateLacksDoesNotRejectForGood(t *testing.T) {
 
 func TestAStateIsNotTakenWithoutWhatIsLostOnTheWay(t *testing.T) {
 	eachApart(t, func(t *testing.T, a, b *node, roomID id.RoomID, n *neighbours) {
-		n.broken["missing"], n.broken["event"], n.broken["state"] = true, true, true
+		n.broken["missing"], n.lost["event"], n.lost["state"] = true, true, true
 		a.send(roomID, topic(admin(0), "lost"))
 		a.send(roomID, message(admin(0), "lost, too"))
 		hello := a.sent(roomID, message(admin(0), "hello"))
 		if outcome, err := b.ReceiveFrom(ctx, "a.test", hello); err == nil {
 			t.Errorf("got outcome %d", outcome)
 		}
-		n.broken["event"] = false
+		clear(n.lost)
 		if got := b.from("a.test", hello); got != Accepted {
 			t.Errorf("got outcome %d", got)
 		}

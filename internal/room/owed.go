@@ -16,18 +16,11 @@ import (
 // SentHere returns an event of a room by its number; ok is false if it was sent by
 // another server, or was purged, alone or with its room.
 func (g *Engine) SentHere(ctx context.Context, num Num, n int64) (e *event.Event, ok bool, err error) {
-	r, err := g.roomLeft(ctx, num)
-	if r == nil || err != nil {
+	it, _, ok, err := g.Happened(ctx, num, n)
+	if err != nil || !ok {
 		return nil, false, err
 	}
-	if it, ok := r.recent.find(stateres.Num(n)); ok {
-		return it.Event, g.tells(it), nil
-	}
-	found, err := g.itemsFound(ctx, r, []stateres.Num{stateres.Num(n)})
-	if err != nil || found[0].Event == nil {
-		return nil, false, err
-	}
-	return found[0].Event, g.tells(found[0]), nil
+	return it.Event, g.tells(it), nil
 }
 
 // roomLeft returns a room by its number, nil if it was purged.

@@ -17,7 +17,7 @@ import (
 )
 
 // partialHandshake is handshake for a server that takes less than all members.
-func partialHandshake(resident, joining *node, roomID id.RoomID, user id.UserID) Arrival {
+func partialHandshake(resident, joining *node, roomID id.RoomID, user id.UserID) visit {
 	joining.t.Helper()
 	t, err := resident.Template(ctx, roomID, user, event.MembershipJoin, nil)
 	if err != nil {
@@ -31,9 +31,9 @@ func partialHandshake(resident, joining *node, roomID id.RoomID, user id.UserID)
 	if err != nil {
 		joining.t.Fatal(err)
 	}
-	return Arrival{
-		Join: join, From: resident.server, Partial: true, Servers: h.Servers,
-		State: resident.pdus(roomID, join.Rules(), h.State), AuthChain: resident.pdus(roomID, join.Rules(), h.AuthChain),
+	return visit{
+		join: join, from: resident.server, partial: true, servers: h.Servers,
+		state: resident.pdus(roomID, join.Rules(), h.State), chain: resident.pdus(roomID, join.Rules(), h.AuthChain),
 	}
 }
 
@@ -126,7 +126,7 @@ func TestAServerIsAmongThoseInTheRoomOnceItWasThereBefore(t *testing.T) {
 			{"@first:d.test", append(was, "d.test")}, // another join of who is there
 			{"@second:d.test", append(was, "d.test")},
 		} {
-			got := slices.Sorted(slices.Values(partialHandshake(s.a, d, s.room, join.user).Servers))
+			got := slices.Sorted(slices.Values(partialHandshake(s.a, d, s.room, join.user).servers))
 			if !slices.Equal(got, join.want) {
 				s.t.Errorf("before %s came these were there: %v, want %v", join.user, got, join.want)
 			}

@@ -62,7 +62,8 @@ func (r *live) takePast(ctx context.Context, h hole, past []bygone) (more bool, 
 // putPast decides on events for a gap, and hands them to the journal. Without a
 // function to wait there is nothing to do.
 func (r *live) putPast(ctx context.Context, h hole, list []bygone) (a appended, p *past, wait func() (journal.Position, error), err error) {
-	p = &past{room: r, hole: h, place: h.place - 1 - int64(len(list))}
+	// The last place stays free, for what the event behind the gap makes of its users.
+	p = &past{room: r, hole: h, place: h.place - 2 - int64(len(list))}
 	if err := p.look(ctx); err != nil {
 		return a, nil, nil, err
 	}

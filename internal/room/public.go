@@ -92,7 +92,10 @@ type PublicQuery struct {
 
 // search is what the query looks for.
 func (q PublicQuery) search() Search {
-	search := Search{Term: q.Filter.Term}
+	search := Search{Term: q.Filter.Term, Network: q.Network}
+	if q.AllNetworks {
+		search.Network = AllNetworks
+	}
 	for _, t := range q.Filter.Types {
 		if t == nil {
 			t = new(string)
@@ -126,6 +129,9 @@ func (g *Engine) PublicRooms(ctx context.Context, q PublicQuery) (PublicRooms, e
 	if q.AllNetworks && q.Network != "" {
 		return PublicRooms{}, mxerr.New(mxerr.InvalidParam, "third_party_instance_id names one network, include_all_networks all")
 	}
+	if q.Network == AllNetworks {
+		return PublicRooms{}, mxerr.New(mxerr.InvalidParam, "third_party_instance_id is no network")
+	}
 	limit := int64(roomsPerPage)
 	if q.Limit != nil && *q.Limit != 0 {
 		limit = min(*q.Limit, mostRoomsPerPage)
@@ -138,10 +144,6 @@ func (g *Engine) PublicRooms(ctx context.Context, q PublicQuery) (PublicRooms, e
 		return PublicRooms{}, err
 	}
 	list := PublicRooms{Chunk: []PublicRoom{}}
-	// There are no networks beside Matrix, and so no rooms in one.
-	if q.Network != "" {
-		return list, nil
-	}
 	page, err := g.Directory(ctx, q.search(), since.place, since.backwards, int(limit))
 	if err != nil {
 		return list, err

@@ -89,6 +89,7 @@ type PurgeHooks struct {
 type purges struct {
 	PurgeHooks
 	grace time.Duration
+	pause time.Duration // after a failure
 	wake  chan struct{} // has room for one signal that there is something to do
 
 	mu    sync.Mutex
@@ -96,7 +97,7 @@ type purges struct {
 }
 
 func newPurges(o Options) *purges {
-	p := &purges{PurgeHooks: o.Purges, grace: o.Grace, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	p := &purges{PurgeHooks: o.Purges, grace: o.Grace, pause: purgePause, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	if p.grace == 0 {
 		p.grace = 10 * time.Second
 	}
@@ -244,7 +245,7 @@ func (g *Engine) RunPurges(ctx context.Context) {
 		waiting, err := g.selectPurges(ctx, "ended = 0")
 		if err != nil && ctx.Err() == nil {
 			g.purges.Log.ErrorContext(ctx, "purges cannot be read", "err", err)
-			pause(ctx, purgePause)
+			pause(ctx, g.purges.pause)
 			continue
 		}
 		for _, p := range waiting {
@@ -265,7 +266,7 @@ func (g *Engine) RunPurges(ctx context.Context) {
 func (g *Engine) runPurge(ctx context.Context, p Purge) {
 	var err error
 	for attempt := range purgeAttempts {
-		if attempt > 0 && !pause(ctx, purgePause) {
+		if attempt > 0 && !pause(ctx, g.purges.pause) {
 			return
 		}
 		p.Status, p.Error = PurgeActive, ""
@@ -290,7 +291,7 @@ func (g *Engine) runPurge(ctx context.Context, p Purge) {
 	}
 	if err := g.savePurge(ctx, &p); err != nil && ctx.Err() == nil {
 		g.purges.Log.ErrorContext(ctx, "the end of a purge could not be stored", "room", p.Room, "err", err)
-		pause(ctx, purgePause)
+		pause(ctx, g.purges.pause)
 	}
 	g.purges.tellEnded()
 }

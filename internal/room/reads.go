@@ -3,7 +3,9 @@ package room
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -20,18 +22,11 @@ type readState struct {
 	caughtUp Mark
 }
 
-// A highlight is an event that is one for a single user.
+// A highlight is an event that counts otherwise for a single user than for everybody.
 type highlight struct {
 	thread id.EventID // empty: the main timeline
 	place  int64
-	quiet  bool // it is not counted in totals of what notifies
-}
-
-func (h highlight) counts() Counts {
-	if h.quiet {
-		return Counts{1, 1}
-	}
-	return Counts{0, 1}
+	counts Counts // beside what it counts for everybody; less than nothing if the user does not see it
 }
 
 // readKey names a user in a room.
@@ -77,7 +72,7 @@ func (s readState) spokenIn(thread id.EventID) int64 {
 
 var insertHighlights = &store.Insert{Table: "highlights", Columns: []store.Column{
 	{Name: "user_id", Type: store.Text}, {Name: "room", Type: store.Int}, {Name: "thread", Type: store.Text},
-	{Name: "place", Type: store.Int}, {Name: "quiet", Type: store.Bool},
+	{Name: "place", Type: store.Int}, {Name: "notifies", Type: store.Int}, {Name: "loud", Type: store.Int},
 }}
 
 // spoken is what somebody has read by sending an event: everything, the main
@@ -117,10 +112,34 @@ func (m entry) writeReads(b *journal.Batch, r *live) {
 		key, mark := spokenKey{readKey{user, r.num}, what}, m.mark(what)
 		b.Write(key, func(tx *store.Tx) error { return putSpoken(tx, key, mark) })
 	}
-	for _, user := range m.tally.mentioned {
-		b.Insert(insertHighlights, user, r.num, string(m.thread), m.place, !m.tally.notifies)
+	for user, h := range m.highlights() {
+		b.Insert(insertHighlights, user, r.num, string(h.thread), h.place, h.counts.Notifications, h.counts.Highlights)
 	}
 	m.writeThread(b, r)
+}
+
+// highlights yields for whom the event counts otherwise than for everybody.
+func (m entry) highlights() iter.Seq2[id.UserID, highlight] {
+	everybody := m.tally.total()
+	mention := Counts{Highlights: 1}
+	if !m.tally.notifies {
+		mention.Notifications = 1
+	}
+	return func(yield func(id.UserID, highlight) bool) {
+		for _, user := range m.tally.mentioned {
+			if !slices.Contains(m.hidden.users, user) && !yield(user, highlight{m.thread, m.place, mention}) {
+				return
+			}
+		}
+		if everybody == (Total{}) {
+			return
+		}
+		for _, user := range m.hidden.users {
+			if !yield(user, highlight{m.thread, m.place, Counts{-everybody.Unread, -everybody.Loud}}) {
+				return
+			}
+		}
+	}
 }
 
 // spokenKey names what a user has read by speaking, in a batch.
@@ -141,12 +160,12 @@ func (m entry) remember(r *live) {
 	if user, what := m.reader(r); user != "" {
 		r.engine.reads.Change(readKey{user, r.num}, func(s readState) readState { return s.speak(what, m.mark(what)) })
 	}
-	for _, user := range m.tally.mentioned {
+	for user, h := range m.highlights() {
 		r.engine.reads.Change(readKey{user, r.num}, func(s readState) readState {
 			if n := len(s.highlights); n > 0 && s.highlights[n-1].place >= m.place {
 				return s // it was read after the commit
 			}
-			s.highlights = append(s.highlights[:len(s.highlights):len(s.highlights)], highlight{m.thread, m.place, !m.tally.notifies})
+			s.highlights = append(s.highlights[:len(s.highlights):len(s.highlights)], h)
 			return s
 		})
 	}
@@ -186,16 +205,16 @@ func readReadState(tx *store.Tx, key readKey) (s readState, err error) {
 		return s, err
 	}
 	for row, err := range tx.Query(`
-		SELECT thread, place, quiet FROM highlights WHERE user_id = $1 AND room = $2 AND thread = '' AND place > $3
+		SELECT thread, place, notifies, loud FROM highlights WHERE user_id = $1 AND room = $2 AND thread = '' AND place > $3
 		UNION ALL
-		SELECT thread, place, quiet FROM highlights WHERE user_id = $1 AND room = $2 AND thread > '' AND place > $4
+		SELECT thread, place, notifies, loud FROM highlights WHERE user_id = $1 AND room = $2 AND thread > '' AND place > $4
 		ORDER BY place`,
 		key.user, key.room, s.spokenIn(""), s.spoken.All.Place) {
 		if err != nil {
 			return s, err
 		}
 		var h highlight
-		if err := row.Scan(&h.thread, &h.place, &h.quiet); err != nil {
+		if err := row.Scan(&h.thread, &h.place, &h.counts.Notifications, &h.counts.Highlights); err != nil {
 			return s, err
 		}
 		if h.place > s.spokenIn(h.thread) {

@@ -482,7 +482,12 @@ func (r *live) merge(ctx context.Context, made entry, prev []stateres.Num) (entr
 	if err != nil {
 		return made, err
 	}
-	return r.follow(ctx, made, others, heads)
+	present := r.row.root
+	if made, err = r.follow(ctx, made, others, heads); err != nil || made.before == present && !made.merges {
+		return made, err
+	}
+	made.hidden, err = r.hides(ctx, made)
+	return made, err
 }
 
 // beside returns the forward extremities that an event does not follow which has

@@ -154,7 +154,7 @@ func (a repaired) writeSights(tx *store.Tx) error {
 			rows = append(rows, []any{r.num, c.user, e.place, at, c.num, c.membership})
 		}
 		if e.sight != nil {
-			rows = append(rows, []any{r.num, "", e.place, at, e.num, string(*e.sight)})
+			rows = append(rows, []any{r.num, "", e.place, at, e.sightNum, string(e.sight.Visibility)})
 		}
 	}
 	return tx.QueueAll(insertSights, rows)

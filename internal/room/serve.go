@@ -126,10 +126,14 @@ func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.Se
 		}
 		if everythingShared(visibilities) {
 			s.Memberships = []MembershipAt{{Place: at.Place + 1, Membership: event.MembershipJoin}}
+			s.Intervals = Visible(s.Memberships, visibilities, at.Place)
 			return nil
 		}
-		s.Memberships, err = readServerMemberships(tx, r.num, server, at.Place)
-		return err
+		if s.Memberships, err = readServerMemberships(tx, r.num, server, at.Place); err != nil {
+			return err
+		}
+		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+		return s.hide(tx, r.num, "")
 	})
 	if err != nil {
 		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", server, roomID, err)
@@ -137,7 +141,6 @@ func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.Se
 	if n := len(visibilities); n > 0 {
 		s.Visibility = visibilities[n-1].Visibility
 	}
-	s.Intervals = Visible(s.Memberships, visibilities, at.Place)
 	return s, nil
 }
 
@@ -151,13 +154,13 @@ func everythingShared(visibilities []VisibilityAt) bool {
 func readServerMemberships(tx *store.Tx, room Num, server id.ServerName, upTo int64) (list []MembershipAt, err error) {
 	users, best := make(map[id.UserID]string), ""
 	for row, err := range tx.Query(
-		"SELECT user_id, place, pos, value FROM sights WHERE room = $1 AND user_id > '' AND place <= $2 ORDER BY place", room, upTo) {
+		"SELECT user_id, place, pos, value, "+mergedSight+" FROM sights WHERE room = $1 AND user_id > '' AND place <= $2 ORDER BY place", room, upTo) {
 		if err != nil {
 			return nil, err
 		}
 		var user id.UserID
 		var m MembershipAt
-		if err := row.Scan(&user, &m.Place, &m.Pos, &m.Membership); err != nil {
+		if err := row.Scan(&user, &m.Place, &m.Pos, &m.Membership, &m.Merged); err != nil {
 			return nil, err
 		}
 		if user.Server() != server {

@@ -97,6 +97,10 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 		if visibilities, err = readVisibilities(tx, r.num, at.Place); err != nil {
 			return err
 		}
+		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+		if err := s.hide(tx, r.num, user); err != nil {
+			return err
+		}
 		err := tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
@@ -109,7 +113,6 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	if n := len(visibilities); n > 0 {
 		s.Visibility = visibilities[n-1].Visibility
 	}
-	s.Intervals = Visible(s.Memberships, visibilities, at.Place)
 	if m := s.Membership(); m == event.MembershipInvite || m == event.MembershipKnock {
 		s.Forgotten = false
 	}
@@ -158,14 +161,18 @@ func (s Sight) Left() (place int64) {
 	return place
 }
 
+// mergedSight tells of a row of sights whether the event in its place is another one than
+// the one that it is because of.
+const mergedSight = "(event <> 0 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event = sights.event AND e.place = sights.place))"
+
 func readMemberships(tx *store.Tx, room Num, user id.UserID, upTo int64) (list []MembershipAt, err error) {
 	for row, err := range tx.Query(
-		"SELECT place, pos, value, event = 0 FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
+		"SELECT place, pos, value, event = 0, "+mergedSight+" FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
 		if err != nil {
 			return nil, err
 		}
 		var m MembershipAt
-		if err := row.Scan(&m.Place, &m.Pos, &m.Membership, &m.Outside); err != nil {
+		if err := row.Scan(&m.Place, &m.Pos, &m.Membership, &m.Outside, &m.Merged); err != nil {
 			return nil, err
 		}
 		list = append(list, m)
@@ -175,12 +182,12 @@ func readMemberships(tx *store.Tx, room Num, user id.UserID, upTo int64) (list [
 
 func readVisibilities(tx *store.Tx, room Num, upTo int64) (list []VisibilityAt, err error) {
 	for row, err := range tx.Query(
-		"SELECT place, value FROM sights WHERE room = $1 AND user_id = '' AND place <= $2 ORDER BY place", room, upTo) {
+		"SELECT place, value, "+mergedSight+" FROM sights WHERE room = $1 AND user_id = '' AND place <= $2 ORDER BY place", room, upTo) {
 		if err != nil {
 			return nil, err
 		}
 		var v VisibilityAt
-		if err := row.Scan(&v.Place, &v.Visibility); err != nil {
+		if err := row.Scan(&v.Place, &v.Visibility, &v.Merged); err != nil {
 			return nil, err
 		}
 		list = append(list, v)

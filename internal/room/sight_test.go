@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"parley/internal/journal"
@@ -20,40 +21,58 @@ import (
 // naivelySees applies the rules to the states before and after one event. The
 // states are those of the room after each of its events.
 func naivelySees(states []eventauth.MapState, user id.UserID, place int) bool {
-	at := func(place int) eventauth.MapState {
-		if place == 0 {
-			return eventauth.MapState{}
-		}
-		return states[place-1]
+	before := eventauth.MapState{}
+	if place > 1 {
+		before = states[place-2]
 	}
 	own := event.Tuple{Type: event.TypeMember, StateKey: string(user)}
-	if before, after := at(place - 1)[own], at(place)[own]; before == nil && after != nil ||
-		before != nil && (after == nil || after.ID() != before.ID()) {
+	if was, is := before[own], states[place-1][own]; was == nil && is != nil || was != nil && (is == nil || is.ID() != was.ID()) {
 		return true // what becomes of a user is for the user to see
 	}
-	joinsLater := false
-	for _, state := range states[place:] {
-		joinsLater = joinsLater || memberOf(state, user) == event.MembershipJoin
+	later := joinsBehind(states, user, place)
+	return naivelyAllows(before, user, later) || naivelyAllows(states[place-1], user, later)
+}
+
+func joinsBehind(states []eventauth.MapState, user id.UserID, place int) bool {
+	return slices.ContainsFunc(states[place:], func(state eventauth.MapState) bool { return memberOf(state, user) == event.MembershipJoin })
+}
+
+// naivelyAllows applies the rules to one state.
+func naivelyAllows(state eventauth.MapState, user id.UserID, joinsLater bool) bool {
+	membership := memberOf(state, user)
+	switch VisibilityOf(state[event.Tuple{Type: event.TypeHistoryVisibility}]) {
+	case WorldReadable:
+		return true
+	case Shared:
+		return joinsLater || membership == event.MembershipJoin
+	case Invited:
+		return membership == event.MembershipJoin || membership == event.MembershipInvite
 	}
-	for _, state := range []eventauth.MapState{at(place - 1), at(place)} {
-		membership := memberOf(state, user)
-		switch VisibilityOf(state[event.Tuple{Type: event.TypeHistoryVisibility}]) {
-		case WorldReadable:
-			return true
-		case Shared:
-			if joinsLater {
-				return true
-			}
-		case Invited:
-			if membership == event.MembershipInvite {
-				return true
-			}
-		}
-		if membership == event.MembershipJoin {
-			return true
-		}
+	return membership == event.MembershipJoin
+}
+
+// checkBeside asks whether a user may see an event that came beside what the room was:
+// by the state before it, too. Where the one state allows it and the other does not,
+// members see it or not.
+func (n *node) checkBeside(s Sight, it Item, states []eventauth.MapState, user id.UserID) {
+	n.t.Helper()
+	if user.Server() != n.server {
+		return // its own server decides
 	}
-	return false
+	tuple, isState := it.Event.Tuple()
+	if isState && (tuple == event.Tuple{Type: event.TypeMember, StateKey: string(user)} || tuple.Type == event.TypeHistoryVisibility) {
+		return // it changes itself who sees it
+	}
+	later := joinsBehind(states, user, int(it.Place))
+	before := eventauth.MapState{}
+	for t, it := range n.stateAt(it.Event.RoomID(), Moment{Root: it.Before}) {
+		before[t] = it.Event
+	}
+	now := states[it.Place-1]
+	then, here, got := naivelyAllows(before, user, later), naivelyAllows(now, user, later), s.Sees(it.Place)
+	if member := memberOf(now, user) == event.MembershipJoin; got && !then || !got && then && here && member && !s.Forgotten {
+		n.t.Errorf("%s sees %s in place %d, beside others: %v; by the state before it %v, by that of the room %v; %s %s -> %s %s, %v", user, it.Event.ID(), it.Place, got, then, here, memberOf(before, user), VisibilityOf(before[event.Tuple{Type: event.TypeHistoryVisibility}]), memberOf(now, user), VisibilityOf(now[event.Tuple{Type: event.TypeHistoryVisibility}]), s)
+	}
 }
 
 func memberOf(state eventauth.MapState, user id.UserID) string {
@@ -84,8 +103,11 @@ func (n *node) checkSight(roomID id.RoomID, user id.UserID, states []eventauth.M
 		n.t.Fatal(err)
 	}
 	last := len(states)
-	for place := 1; place <= last; place++ {
-		if got, want := s.Sees(int64(place)), naivelySees(states, user, place) && !s.Forgotten; got != want {
+	for _, it := range n.items(roomID) {
+		place := int(it.Place)
+		if place > 1 && (it.Before != roots[place-2] || it.Merges) {
+			n.checkBeside(s, it, states, user)
+		} else if got, want := s.Sees(int64(place)), naivelySees(states, user, place) && !s.Forgotten; got != want {
 			n.t.Errorf("%s sees place %d of %d: %v, want %v; %v", user, place, last, got, want, s)
 		}
 		want := memberOf(states[place-1], user)

@@ -134,7 +134,7 @@ func (r *reader) main() Counts {
 	c := between(r.timeline.less(r.timeline.Threaded), r.at.less(r.at.Threaded))
 	for _, h := range r.highlights {
 		if h.thread == "" && r.counts(h) {
-			c = c.plus(h.counts())
+			c = c.plus(h.counts)
 		}
 	}
 	return c
@@ -166,7 +166,7 @@ func (r *reader) together(ctx context.Context) (all Counts, err error) {
 	all = between(r.threads.Threaded, r.at.Threaded)
 	for _, h := range r.highlights {
 		if h.thread != "" && r.counts(h) {
-			all = all.plus(h.counts())
+			all = all.plus(h.counts)
 		}
 	}
 	return all, nil
@@ -209,7 +209,7 @@ func (r *reader) byThread(ctx context.Context) (map[id.EventID]Counts, error) {
 	}
 	for _, h := range r.highlights {
 		if h.thread != "" && r.counts(h) {
-			add(h.thread, h.counts())
+			add(h.thread, h.counts)
 		}
 	}
 	if asked && len(unread) == 0 {

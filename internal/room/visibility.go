@@ -42,12 +42,16 @@ type MembershipAt struct {
 	// is fetched of the room's history later may be older, and still come behind it:
 	// it has a time, but no place.
 	Outside bool
+	// Merged says that the event in the place is another one, with which branches met:
+	// the state before it says so already.
+	Merged bool
 }
 
-// A VisibilityAt is a history visibility event, and where it stands.
+// A VisibilityAt is what the history visibility became, and where.
 type VisibilityAt struct {
 	Place      int64
 	Visibility Visibility
+	Merged     bool // as of a membership
 }
 
 // An Interval is the places from First to Last, both included.
@@ -65,7 +69,8 @@ func (i Interval) Contains(place int64) bool { return i.First <= place && place 
 //
 // A history visibility event is seen by who may see what is before or after it.
 // A member event of the user's own is always seen: who declines an invite learns
-// that it is gone.
+// that it is gone. An event with which branches met is seen by the state that came of
+// them.
 func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64) []Interval {
 	v := sight{visibility: Shared}
 	memberships = slices.DeleteFunc(slices.Clone(memberships), func(m MembershipAt) bool { return m.Outside })
@@ -92,15 +97,18 @@ func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64
 		if v.allows(next) {
 			see(next, place-1)
 		}
-		before := v.allows(place)
+		before, here := v.allows(place), false // here: the event in the place changes it
 		for len(memberships) > 0 && memberships[0].Place == place {
+			if !memberships[0].Merged {
+				before, here = true, true
+			}
 			v.membership, memberships = memberships[0].Membership, memberships[1:]
-			before = true
 		}
 		for len(visibilities) > 0 && visibilities[0].Place == place {
+			here = here || !visibilities[0].Merged
 			v.visibility, visibilities = visibilities[0].Visibility, visibilities[1:]
 		}
-		if before || v.allows(place) {
+		if here && before || v.allows(place) {
 			see(place, place)
 		}
 		next = place + 1

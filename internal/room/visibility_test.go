@@ -14,7 +14,13 @@ func TestVisible(t *testing.T) {
 	m := func(place int64, membership string) MembershipAt {
 		return MembershipAt{Place: place, Membership: membership}
 	}
-	v := func(place int64, visibility Visibility) VisibilityAt { return VisibilityAt{place, visibility} }
+	merged := func(m MembershipAt) MembershipAt {
+		m.Merged = true
+		return m
+	}
+	v := func(place int64, visibility Visibility) VisibilityAt {
+		return VisibilityAt{Place: place, Visibility: visibility}
+	}
 	rows := []struct {
 		name         string
 		memberships  []MembershipAt
@@ -45,6 +51,12 @@ func TestVisible(t *testing.T) {
 			[]MembershipAt{m(8, "join")}, []VisibilityAt{v(1, Joined), v(5, Shared)}, []Interval{{1, 1}, {5, 10}}},
 		{"knocking shows no more than the knock", []MembershipAt{m(3, "knock")}, []VisibilityAt{v(1, Invited)}, []Interval{{3, 3}}},
 		{"a join that comes later shows nothing that is not shared", []MembershipAt{m(12, "join")}, []VisibilityAt{v(1, Joined)}, []Interval{{1, 1}}},
+		{"an event with which branches met is no member event",
+			[]MembershipAt{m(2, "join"), m(4, "leave"), merged(m(7, "invite"))}, nil, []Interval{{1, 4}}},
+		{"and is seen by what came of them",
+			[]MembershipAt{m(2, "join"), merged(m(7, "leave"))}, []VisibilityAt{v(1, Joined)}, []Interval{{1, 6}}},
+		{"so it is with the visibility",
+			[]MembershipAt{m(8, "join")}, []VisibilityAt{v(1, Shared), {Place: 5, Visibility: Joined, Merged: true}}, []Interval{{1, 4}, {8, 10}}},
 		{"a join that comes later shares what is before it", []MembershipAt{m(12, "join")}, nil, []Interval{{1, 10}}},
 	}
 	for _, r := range rows {
@@ -72,7 +84,7 @@ func TestVisibleAgreesWithTheRules(t *testing.T) {
 				memberships = append(memberships, MembershipAt{Place: place, Membership: rapid.SampledFrom([]string{
 					"join", "leave", "invite", "ban", "knock"}).Draw(t, "membership")})
 			case 2:
-				visibilities = append(visibilities, VisibilityAt{place, rapid.SampledFrom([]Visibility{
+				visibilities = append(visibilities, VisibilityAt{Place: place, Visibility: rapid.SampledFrom([]Visibility{
 					WorldReadable, Shared, Invited, Joined}).Draw(t, "visibility")})
 			}
 		}
@@ -135,5 +147,26 @@ func TestVisibilityOf(t *testing.T) {
 	}
 	if VisibilityOf(nil) != Shared {
 		t.Error("a room that says nothing is not shared")
+	}
+}
+
+func TestHiddenPlacesAreTakenOutOfIntervals(t *testing.T) {
+	rows := []struct {
+		name   string
+		places []int64
+		want   []Interval
+	}{
+		{"none", nil, []Interval{{1, 3}, {6, 9}}},
+		{"the first and the last", []int64{1, 9}, []Interval{{2, 3}, {6, 8}}},
+		{"in the middle, side by side", []int64{7, 8}, []Interval{{1, 3}, {6, 6}, {9, 9}}},
+		{"a whole interval", []int64{1, 2, 3}, []Interval{{6, 9}}},
+		{"what was not seen anyway", []int64{4, 5, 12}, []Interval{{1, 3}, {6, 9}}},
+	}
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			if got := except([]Interval{{1, 3}, {6, 9}}, r.places); !slices.Equal(got, r.want) {
+				t.Errorf("got %v, want %v", got, r.want)
+			}
+		})
 	}
 }

@@ -190,14 +190,25 @@ CREATE TABLE spoken (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
--- Events that are a highlight for one user and not for everybody.
+-- Events that count otherwise for one user than for everybody: what they do beside that.
 CREATE TABLE highlights (
 	user_id    text   NOT NULL,
 	room       bigint NOT NULL,
 	thread     text   NOT NULL, -- empty: the main timeline
 	place      bigint NOT NULL,
-	quiet      boolean NOT NULL, -- the event does not notify everybody, and so is not in events.unread
+	notifies   bigint NOT NULL, -- 1 if the event notifies the user and is not in events.unread, -1 the other way round
+	loud       bigint NOT NULL, -- as of events.loud
 	PRIMARY KEY (user_id, room, thread, place)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
+-- Places whose events local users do not see who were in the room when these came: by the state before them they were not.
+CREATE TABLE hidden (
+	room       bigint NOT NULL,
+	user_id    text   NOT NULL, -- empty: whoever may not see it by this visibility
+	place      bigint NOT NULL,
+	visibility text   NOT NULL,
+	PRIMARY KEY (room, user_id, place)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 

@@ -86,6 +86,7 @@ CREATE TABLE auth_sessions (
 	flows       text    NOT NULL, -- what the client may choose from, a line for each
 	completed   text    NOT NULL, -- the stages that are done, separated by spaces
 	token       text    NOT NULL, -- the registration token that was shown, if any
+	proofs      text    NOT NULL, -- the validations of addresses that were shown, separated by spaces
 	terms       text    NOT NULL, -- the policies that were shown, as policy=version separated by spaces
 	created     bigint  NOT NULL
 ) WITHOUT ROWID; -- only: sqlite

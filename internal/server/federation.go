@@ -32,6 +32,8 @@ type Network struct {
 	Roots    *x509.CertPool
 	// Web, if not nil, changes how others than homeservers are reached.
 	Web func(*remote.Options)
+	// Own, if not nil, connects to what the operator has, such as the mail server.
+	Own func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // outbound is how others than homeservers are reached.
@@ -101,9 +103,9 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 			}
 			return n, true, err
 		},
-		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) error {
-			_, err := rooms.ReceiveFrom(ctx, server, e)
-			return err
+		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error) {
+			_, err = rooms.ReceiveFrom(ctx, server, e)
+			return errors.Is(err, room.ErrSilent), err
 		},
 		Stray: func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error {
 			return rooms.Stray(ctx, server, pdu)
@@ -112,15 +114,19 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 	}
 }
 
-// tellTyping tells other servers who of this one is typing.
+// tellTyping tells application services who is typing, and other servers who of this
+// one is.
 func (p *parts) tellTyping(scope journal.Scope, user id.UserID, typing bool) {
+	p.services.Typing(scope)
 	if user.Server() == p.name {
 		p.federation.sender.Typing(room.Num(scope.Number()), user, typing)
 	}
 }
 
-// tellPresence tells other servers who of this one is online.
+// tellPresence tells application services who is online, and other servers who of this
+// one is.
 func (p *parts) tellPresence(user id.UserID, rooms []journal.Scope, s ephemeral.Status) {
+	p.services.Presence(user, rooms, s)
 	if user.Server() == p.name {
 		p.federation.sender.Presence(user, rooms, s)
 	}
@@ -131,7 +137,7 @@ func (p *parts) serverAPI(c config.Config) *ssapi.Server {
 	return ssapi.New(ssapi.Parts{
 		Name: p.name, Version: Version(), Keys: p.federation.keys, Ring: p.federation.ring, Health: p.federation.health,
 		Verifier: event.NewVerifier(0), Rooms: p.rooms, Inbox: p.federation.inbox, Receipts: p.receipts, Typing: p.typing, Presence: p.presence,
-		Media: p.media, Users: p.accounts, Profiles: p.profiles, Aliases: p.aliases, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
+		Media: p.media, Users: p.users(), Profiles: p.profiles, Resolve: p.services.Resolve, Identity: p.identity, Devices: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices,
 		Settings: ssapi.Settings{
 			Delegate: c.Federation.Delegate, ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		},

@@ -11,9 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"parley/internal/endpoint"
-	"parley/internal/journal"
 	"parley/internal/store"
-	"parley/internal/todevice"
 	"parley/matrix/mxerr"
 )
 
@@ -25,7 +23,7 @@ type metrics struct {
 	page     http.Handler
 }
 
-func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
+func newMetrics(db *store.DB, p *parts) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_http_requests_total",
@@ -38,22 +36,23 @@ func newMetrics(j *journal.Journal, db *store.DB, d *todevice.Store) *metrics {
 		}, []string{"method", "route"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration,
+	registry.MustRegister(m.requests, m.duration, newServiceMetrics(p.services),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "parley_journal_head",
 			Help: "The position of the last entry of the journal.",
-		}, func() float64 { return float64(j.Head()) }),
+		}, func() float64 { return float64(p.journal.Head()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "parley_to_device_dropped_total",
 			Help: "Messages to devices, or to those of a server, that were dropped because too many waited.",
-		}, func() float64 { return float64(d.Dropped()) }),
+		}, func() float64 { return float64(p.toDevice.Dropped()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "parley_database_statements_total",
 			Help: "Statements that were given to the database.",
 		}, func() float64 { return float64(db.Statements()) }),
 	)
+	registry.MustRegister(mediaMetrics(p.media)...)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -14,6 +14,7 @@ import (
 	"parley/internal/accountdata"
 	"parley/internal/adminapi"
 	"parley/internal/alias"
+	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/csapi"
 	"parley/internal/delay"
@@ -27,6 +28,7 @@ import (
 	"parley/internal/inbound"
 	"parley/internal/inherit"
 	"parley/internal/journal"
+	"parley/internal/mail"
 	"parley/internal/media"
 	"parley/internal/notice"
 	"parley/internal/profile"
@@ -36,6 +38,8 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/sms"
+	"parley/internal/sso"
 	"parley/internal/store"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -69,13 +73,17 @@ type parts struct {
 	keys     *e2ee.Keys
 	backups  *e2ee.Backups
 	outbound *remote.Client
+	mail     *mail.Sender // nil: none is sent
+	sms      *sms.Sender  // nil: none is sent
 	identity *identity.Servers
+	sso      *sso.Logins // nil: there are no identity providers
 	feed     *feed.Feed
 	toDevice *todevice.Store
 	devices  *devicelist.Store
 	delayed  *delay.Store
 	media    *media.Store
 	threads  *subscription.Store
+	services *appservice.Services
 
 	federation federation
 
@@ -91,6 +99,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.journal, err = journal.Open(ctx, db, rand.Text, journal.Options{}); err != nil {
 		return p, err
 	}
+	messages, err := p.messages(c, n)
+	if err != nil {
+		return p, err
+	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
 	p.accounts = account.New(db, account.Options{
@@ -98,11 +110,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
 		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
-		Removing: p.removing, Departed: p.depart, Log: log,
+		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return errors.Join(toDevice.Forget(tx, user, devices), p.feed.ForgetDevices(tx, user, devices))
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
+			p.services.Devices(user)
 			return devices.Change(ctx, user, concerns, do)
 		},
 	})
@@ -141,8 +154,15 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
-	p.media = media.New(db, p.mediaOptions(c))
-	p.identity = identity.New(p.outbound, c.Identity.Trusted.List())
+	files, err := p.mediaOptions(c)
+	if err != nil {
+		return p, err
+	}
+	p.media = media.New(db, files)
+	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
+	if p.sso, err = newSSO(db, c, n); err != nil {
+		return p, err
+	}
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
@@ -168,14 +188,22 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
 		Subscriptions: p.threads, ThreadRules: proposed.Threads,
 	})
+	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
+	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
 		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Remote: p.federation.servers,
 		Receipts: p.receipts, ToDevice: p.toDevice, DeviceLists: p.devices, Status: p.presence.Status, Log: log,
 	})
+	if p.sso != nil {
+		p.loops = append(p.loops, hourly(log, "forgetting old logins", p.sso.Forget))
+	}
 	p.loops = append(p.loops,
 		p.federation.inbox.Run, p.federation.health.Run,
 		p.federation.sender.Run,
+		p.services.Run,
 		p.accounts.Run,
 		p.doorman.Run,
 		p.devices.Run,
@@ -223,7 +251,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Remote:         p.federation.servers,
 		RemoteProfiles: remote.NewProfiles(p.federation.servers),
 		Accounts:       p.accounts,
-		Users:          p.accounts,
+		Users:          p.users(),
 		Doorman:        p.doorman,
 		Receipts:       p.receipts,
 		Typing:         p.typing,
@@ -232,6 +260,8 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Aliases:        p.aliases,
 		Heirs:          p.heirs,
 		Identity:       p.identity,
+		SSO:            p.sso,
+		Log:            p.log,
 		Keys:           p.keys,
 		Backups:        p.backups,
 		Inbox:          p.inbox,
@@ -243,6 +273,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Delayed:        p.delayed,
 		Media:          p.media,
 		Subscriptions:  p.threads,
+		Services:       p.services,
 		Notified:       push.NewHistory(p.rooms, p.data.Prepared, p.feed.Reads),
 	}), nil
 }
@@ -251,7 +282,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(),
+		Reports: p.reports, Media: p.media, Notify: p.notify(), Services: p.services,
 	})
 }
 
@@ -266,8 +297,12 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		SharedSecret: string(c.Registration.SharedSecret),
 		Guests:       c.Registration.Guests,
 		LoginTokens:  c.Tokens.Login,
-		BaseURL:      publicURL(c),
-		Turn:         csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
+
+		EmailRequired: c.Registration.RequireEmail,
+		NextLinks:     c.Addresses.NextLinks.List(),
+		SSOClients:    c.SSO.Clients.List(),
+		BaseURL:       publicURL(c),
+		Turn:          csapi.Turn{URIs: c.Turn.URIs.List(), Secret: string(c.Turn.Secret), Lifetime: c.Turn.Lifetime},
 		ProfileFields: csapi.ProfileFields{
 			Allowed:    c.Profiles.Allowed.Names(),
 			Disallowed: c.Profiles.Disallowed.Names(),
@@ -276,6 +311,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
 		UnstableFeatures: map[string]bool{
+			"m.separate_add_and_bind":          true,
+			"m.id_access_token":                true,
+			"m.require_identity_server":        false,
 			"fi.mau.msc2815":                   true,
 			"org.matrix.msc3026.busy_presence": c.Presence.Enabled,
 			"org.matrix.msc3814":               true,
@@ -339,6 +377,12 @@ func (p *parts) close() {
 	}
 	if p.outbound != nil {
 		p.outbound.Close()
+	}
+	if p.sms != nil {
+		p.sms.Close()
+	}
+	if p.sso != nil {
+		p.sso.Close()
 	}
 }
 

@@ -115,7 +115,7 @@ func (s *Server) open(ctx context.Context, o Options) (err error) {
 	if s.parts, err = newParts(ctx, s.db, o, key, n, s.log); err != nil {
 		return err
 	}
-	s.metrics = newMetrics(s.journal, s.db, s.toDevice)
+	s.metrics = newMetrics(s.db, &s.parts)
 	api, err := s.clientAPI(s.config)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (s *Server) network(o Options) (Network, error) {
 
 func (s *Server) endpointConfig() endpoint.Config {
 	c := endpoint.Config{
-		Users:       csapi.Users(s.accounts),
+		Users:       csapi.Users(s.accounts, s.services),
 		Servers:     ssapi.Servers(s.name, s.federation.ring, s.federation.health),
 		QueryTokens: s.config.QueryTokens,
 		// A reverse proxy is on the same machine, or in front of TLS that it

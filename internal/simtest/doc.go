@@ -30,8 +30,7 @@
 //   - what a client was told is sent is on its server, and on all that were in the
 //     room from then on (acks.go): whatever they think of it;
 //   - nobody has ever been shown what the history visibility hides by the state at
-//     the event (secrets.go). What is neither before nor after a change of that
-//     state is let pass: servers see it in different orders.
+//     the event (secrets.go).
 //
 // A new kind of deed is a file and a line in kinds.go; trouble of another kind is in
 // federation.go.

@@ -37,7 +37,7 @@ func (s *Server) mediaRequest(r *http.Request) (media.Request, error) {
 		return media.Request{}, mxerr.New(mxerr.NotFound, "%v", err)
 	}
 	wait, err := media.WaitOf(r.URL.Query())
-	return media.Request{URI: u, Wait: wait, Local: true}, err
+	return media.Request{URI: u, Wait: wait, Local: true, Redirect: r.Method == http.MethodGet}, err
 }
 
 // thumbnail serves https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1mediathumbnailmediaid

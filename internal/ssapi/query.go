@@ -75,7 +75,7 @@ type queryDirectoryResponse struct {
 
 // queryDirectory serves https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1querydirectory
 func (s *Server) queryDirectory(ctx context.Context, _ endpoint.Caller, req queryDirectoryRequest) (resp queryDirectoryResponse, err error) {
-	if resp.RoomID, err = s.Aliases.Resolve(ctx, req.Alias); err != nil {
+	if resp.RoomID, err = s.Resolve(ctx, req.Alias); err != nil {
 		return resp, err
 	}
 	room, err := s.Rooms.Num(ctx, resp.RoomID)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"parley/internal/alias"
 	"parley/internal/devicelist"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
@@ -37,7 +36,8 @@ type Parts struct {
 	Presence *ephemeral.Presence // nil if nobody is to know of it
 	Users    users
 	Profiles *profile.Keeper
-	Aliases  *alias.Directory
+	// Resolve returns the room that an alias leads to, or M_NOT_FOUND.
+	Resolve  func(ctx context.Context, alias id.RoomAlias) (id.RoomID, error)
 	Identity interface {
 		// Verify checks that a proof was signed by a key, still valid, of the content of an
 		// invite that was left for an address.

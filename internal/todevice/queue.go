@@ -164,6 +164,30 @@ func (s *Store) Read(ctx context.Context, user id.UserID, device id.DeviceID, af
 	return messages, told, nil
 }
 
+// Sent returns what was sent to the devices of a user by the entry of the journal at a
+// position, as far as they have not got it.
+func (s *Store) Sent(ctx context.Context, user id.UserID, pos journal.Position) (map[id.DeviceID]canonjson.Value, error) {
+	messages := make(map[id.DeviceID]canonjson.Value)
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		for row, err := range tx.Query("SELECT device_id, message FROM to_device WHERE user_id = $1 AND pos = $2", user, pos) {
+			if err != nil {
+				return err
+			}
+			var device id.DeviceID
+			var message []byte
+			if err := row.Scan(&device, &message); err != nil {
+				return err
+			}
+			messages[device] = message
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what is sent to devices of %s: %w", user, err)
+	}
+	return messages, nil
+}
+
 // Deliver is Acknowledge and Read for clients that name what they were told by a
 // token of its own: it returns up to limit messages behind a token that it returned
 // before, empty for none, as of a position, and the token behind them. What is no

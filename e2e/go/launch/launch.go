@@ -42,13 +42,44 @@ type Server struct {
 
 // Start starts the binary and returns when it answers requests. The process
 // gets this one's environment without the variables that are meant for tests,
-// so PARLEY_DATABASE and the like have their effect.
-func Start(ctx context.Context, binary string) (*Server, error) {
+// so PARLEY_DATABASE and the like have their effect, and some more variables.
+func Start(ctx context.Context, binary string, env ...string) (*Server, error) {
 	dir, err := newDir()
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, &Server{binary: binary, dir: dir, args: []string{"--listen", "127.0.0.1:0"}})
+	return start(ctx, &Server{binary: binary, dir: dir, args: []string{"--listen", "127.0.0.1:0"}, env: env})
+}
+
+// Settle has a server keep its address when it is started again.
+func (s *Server) Settle() {
+	_, address, _ := strings.Cut(s.URL, "://")
+	s.args = []string{"--listen", address}
+}
+
+// Reload sends a server SIGHUP, and returns when its log says what came of it.
+func (s *Server) Reload(ctx context.Context) error {
+	before := len(s.Log())
+	if err := s.command.Process.Signal(syscall.SIGHUP); err != nil {
+		return fmt.Errorf("having the server reload: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		switch log := s.Log()[before:]; {
+		case strings.Contains(log, "were read anew"):
+			return nil
+		case strings.Contains(log, "stay as they were"):
+			return errors.New(log)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the server to reload: %w", ctx.Err())
+		}
+	}
 }
 
 func newDir() (string, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,6 +174,21 @@ func (d *device) reads(ctx context.Context, e id.EventID) (map[string]any, error
 		return ok || refused != nil
 	})
 	return map[string]any{"body": body}, errors.Join(err, refused)
+}
+
+// seesDevices waits until these are all the devices of a user.
+func (d *device) seesDevices(ctx context.Context, user id.UserID, wanted []id.DeviceID) (map[string]any, error) {
+	var known []id.DeviceID
+	var failed error
+	err := d.until(ctx, "the devices of "+user.String(), func() bool {
+		devices, err := d.machine.CryptoStore.GetDevices(ctx, user)
+		known, failed = slices.Sorted(maps.Keys(devices)), err
+		return err != nil || slices.Equal(known, wanted)
+	})
+	if err != nil {
+		err = fmt.Errorf("%w: it knows %v, not %v", err, known, wanted)
+	}
+	return map[string]any{}, errors.Join(err, failed)
 }
 
 // secures gives the user cross-signing keys and secret storage, and signs the

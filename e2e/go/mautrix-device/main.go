@@ -33,10 +33,12 @@ func main() {
 
 // A request is one line of the input. Which fields there are depends on Do.
 type request struct {
-	Do    string
-	Room  id.RoomID
-	Event id.EventID
-	Body  string
+	Do      string
+	Room    id.RoomID
+	Event   id.EventID
+	User    id.UserID
+	Devices []id.DeviceID // sorted
+	Body    string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -78,8 +80,16 @@ func (d *device) does(ctx context.Context, r request) (map[string]any, error) {
 		return d.says(ctx, r.Room, r.Body)
 	case "read":
 		return d.reads(ctx, r.Event)
+	case "discard":
+		return map[string]any{}, d.machine.CryptoStore.RemoveOutboundGroupSession(ctx, r.Room)
+	case "see devices":
+		return d.seesDevices(ctx, r.User, r.Devices)
 	case "secure":
 		return d.secures(ctx, r.Body)
+	case "back up":
+		return d.backsUp(ctx, r.Body)
+	case "recover":
+		return d.recovers(ctx, r.Body)
 	case "emoji":
 		return d.showsEmoji(ctx)
 	case "confirm":

@@ -137,12 +137,17 @@ export class Device {
     // createsWith makes a private room and has the others' devices join it.
     async createsWith(name, ...others) {
         const room = await this.creates({ name, preset: "private_chat" });
+        await this.gathers(room, ...others);
+        return room;
+    }
+
+    // gathers has the others' devices join a room.
+    async gathers(room, ...others) {
         for (const other of others) {
             await this.invites(room, other.user);
             await other.joins(room);
             await this.seesMember(room, other.user, "join");
         }
-        return room;
     }
 
     invites(room, user) {

@@ -39,11 +39,7 @@ export class Keeper extends Device {
     async createsSecret(name, ...others) {
         const encryption = { type: "m.room.encryption", state_key: "", content: megolm };
         const room = await this.creates({ name, preset: "private_chat", initial_state: [encryption] });
-        for (const other of others) {
-            await this.invites(room, other.user);
-            await other.joins(room);
-            await this.seesMember(room, other.user, "join");
-        }
+        await this.gathers(room, ...others);
         return room;
     }
 
@@ -133,6 +129,11 @@ export class Keeper extends Device {
         });
     }
 
+    // discards has a new key made for what is said next in a room.
+    discards(room) {
+        return this.crypto.forceDiscardSession(room);
+    }
+
     // text is what the device reads in an event, if it can.
     text(room, event) {
         const e = this.find(room, event);
@@ -165,11 +166,14 @@ export class Keeper extends Device {
     }
 }
 
-// slider is a keeper that uses sliding sync: one list of all rooms, which asks
-// for all there is of them.
+// sliding are the options of a device that uses sliding sync: one list of all
+// rooms, which asks for all there is of them.
+const all = { ranges: [[0, 99]], required_state: [["*", "*"]], timeline_limit: 50 };
+export const sliding = { slides: { lists: { all }, room: {}, patience: 20_000 } };
+
+// slider is a keeper that uses sliding sync.
 export function slider(user, name, options = {}) {
-    const all = { ranges: [[0, 99]], required_state: [["*", "*"]], timeline_limit: 50 };
-    return user.logsIn(name, { ...options, slides: { lists: { all }, room: {}, patience: 20_000 } }, Keeper);
+    return keeper(user, name, { ...options, ...sliding });
 }
 
 // everybodyReads is the end of a scene in an encrypted room: all devices agree

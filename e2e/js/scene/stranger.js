@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/recovery-key.js";
 
 const program = process.env.PARLEY_E2E_MAUTRIX;
 
@@ -57,9 +58,37 @@ class Stranger {
         assert.equal((await this.does("read", { room, event })).body, body, `what ${this.who} reads in ${event}`);
     }
 
-    // secures gives the user cross-signing keys and secret storage.
-    secures() {
-        return this.does("secure", { body: this.user.password });
+    // discards has a new key made for what is said next in a room.
+    discards(room) {
+        return this.does("discard", { room });
+    }
+
+    // seesDevices waits until these are all the devices of a user.
+    async seesDevices(user, ...devices) {
+        const wanted = devices.map((d) => d.login.device_id).sort();
+        await this.does("see devices", { user: user.id, devices: wanted });
+    }
+
+    // secures gives the user cross-signing keys, a recovery key, and with that
+    // secret storage.
+    async secures() {
+        const { recovery_key: encodedPrivateKey } = await this.does("secure", { body: this.user.password });
+        this.user.recovery = { encodedPrivateKey, privateKey: decodeRecoveryKey(encodedPrivateKey) };
+    }
+
+    // backsUp makes a key backup, of so many keys.
+    async backsUp(count) {
+        assert.equal((await this.does("back up", this.#recovery())).count, count);
+    }
+
+    // recovers makes this a device of the user that others trust, with what was
+    // in the key backup. It says how many keys there were.
+    async recovers() {
+        return (await this.does("recover", this.#recovery())).count;
+    }
+
+    #recovery() {
+        return { body: this.user.recovery.encodedPrivateKey };
     }
 
     // emoji are the names of those that are to be compared.

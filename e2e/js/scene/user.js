@@ -1,7 +1,6 @@
 // Users and the requests that make them. A user has an account; what logs in is
 // a Device (device.js).
 
-import { randomBytes } from "node:crypto";
 import assert from "node:assert/strict";
 import { createClient } from "matrix-js-sdk";
 import { Device } from "./device.js";
@@ -14,7 +13,7 @@ assert.ok(baseUrl, "PARLEY_E2E_URL does not name a server; `make e2e-js` starts 
 // Another one that it federates with, if there is one.
 export const otherUrl = process.env.PARLEY_E2E_OTHER_URL;
 
-const random = () => randomBytes(8).toString("hex");
+const random = () => crypto.randomUUID().replaceAll("-", "").slice(0, 16);
 
 // newUser registers an account. Its name is new, so that scenes can be played
 // more than once against one server.

@@ -69,6 +69,25 @@ for (const [across, elsewhere, logsIn] of where) {
             await everybodyReads(room, phone, laptop, bobs);
         });
 
+        test("each SDK restores what the other has backed up", { skip: withoutStrangers }, async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await stranger(bob)];
+            await phone.secures();
+            await bobs.secures();
+            const room = await phone.createsSecret("Backups", bobs);
+            const said = [[await phone.says(room, "from alice"), "from alice"], [await bobs.says(room, "from bob"), "from bob"]];
+            for (const device of [phone, bobs]) for (const [event, body] of said) await device.deciphers(room, event, body);
+            await bobs.backsUp(2);
+            await phone.backsUp(2);
+
+            const [laptop, alices, bobsNext] = [await logsIn(bob, "laptop"), await stranger(alice), await stranger(bob)];
+            for (const device of [laptop, alices, bobsNext]) assert.equal(await device.recovers(), 2, device.who);
+            await phone.trusts(alices);
+            said.push([await phone.says(room, "to all"), "to all"]);
+            for (const device of [laptop, alices, bobsNext]) for (const [event, body] of said) await device.deciphers(room, event, body);
+            await everybodyReads(room, phone, laptop);
+        });
+
         test("two who verify each other and a third with another SDK talk in secret", { skip: withoutStrangers }, async (t) => {
             const [alice, bob, carol] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere), await newUser(t, "carol", elsewhere)];
             const [phone, bobs, carols] = [await logsIn(alice, "phone"), await logsIn(bob, "phone"), await stranger(carol)];
@@ -107,6 +126,27 @@ for (const [across, elsewhere, logsIn] of where) {
             const after = await bobs.says(room, "to the phone again");
             await phone.deciphers(room, after, "to the phone again");
             assert.notEqual(await session(after), await session(both), "the key that the laptop has is still in use");
+            await everybodyReads(room, phone, bobs);
+        });
+
+        test("who is invited later is given the keys of what was said before", async (t) => {
+            const [alice, bob] = [await newUser(t, "alice"), await newUser(t, "bob", elsewhere)];
+            const [phone, bobs] = [await logsIn(alice, "phone"), await logsIn(bob, "phone")];
+            await phone.secures();
+            await bobs.secures();
+            const room = await phone.createsSecret("History");
+            const said = new Map();
+            for (const body of ["one", "two", "three"]) {
+                said.set(await phone.says(room, body), body);
+                await phone.discards(room);
+            }
+            await phone.invites(room, bob);
+            await bobs.seesItself(room, "invite"); // or the SDK does not look for keys when it joins
+            await bobs.joins(room);
+            await bobs.paginatesToTheBeginning(room, 5);
+            for (const [event, body] of said) await bobs.deciphers(room, event, body);
+            await bobs.deciphers(room, await phone.says(room, "welcome"), "welcome");
+            assert.deepEqual(bobs.secrecy(room), []);
             await everybodyReads(room, phone, bobs);
         });
 

@@ -1,0 +1,117 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parley/internal/store"
+	"parley/matrix/id"
+	"parley/matrix/mxerr"
+)
+
+// An ExternalID is by what an identity provider knows somebody.
+type ExternalID struct {
+	Provider string `json:"auth_provider"`
+	Subject  string `json:"external_id"`
+}
+
+// ExternalUser returns the user whom a provider knows by an ID, or
+// [mxerr.NotFound].
+func (a *Accounts) ExternalUser(ctx context.Context, e ExternalID) (user id.UserID, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT user_id FROM external_ids WHERE provider = $1 AND subject = $2", e.Provider, e.Subject).Scan(&user)
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return "", mxerr.New(mxerr.NotFound, "Nobody here is known to the identity provider by this")
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for who is known to an identity provider: %w", err)
+	}
+	return user, nil
+}
+
+// ExternalIDs returns by what providers know a user.
+func (a *Accounts) ExternalIDs(ctx context.Context, user id.UserID) (list []ExternalID, err error) {
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		list, err = store.Collect(tx.Query("SELECT provider, subject FROM external_ids WHERE user_id = $1 ORDER BY provider, subject", user),
+			func(scan func(...any) error) (e ExternalID, err error) {
+				err = scan(&e.Provider, &e.Subject)
+				return e, err
+			})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading by what %s is known elsewhere: %w", user, err)
+	}
+	return list, nil
+}
+
+// AddExternalID notes by what a provider knows a user. The refusal is
+// [mxerr.Forbidden] if that is somebody else.
+func (a *Accounts) AddExternalID(ctx context.Context, user id.UserID, e ExternalID) error {
+	err := a.db.Update(ctx, func(tx *store.Tx) error { return insertExternalID(tx, user, e) })
+	if err != nil {
+		return fmt.Errorf("noting by what %s is known elsewhere: %w", user, err)
+	}
+	return nil
+}
+
+func insertExternalID(tx *store.Tx, user id.UserID, e ExternalID) error {
+	n, err := tx.Exec(`
+		INSERT INTO external_ids (provider, subject, user_id, added) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (provider, subject) DO UPDATE SET added = excluded.added WHERE external_ids.user_id = excluded.user_id`,
+		e.Provider, e.Subject, user, time.Now().UnixMilli())
+	if err == nil && n == 0 {
+		err = mxerr.New(mxerr.Forbidden, "This is somebody else already")
+	}
+	return err
+}
+
+// AddVerified gives a user an address of which somebody else has made sure that it
+// is theirs. The refusals are those of [Accounts.AddContact].
+func (a *Accounts) AddVerified(ctx context.Context, user id.UserID, t ThreePID) error {
+	if a.messages.Allows != nil && !a.messages.Allows(t) {
+		return mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+	}
+	now := time.Now()
+	err := a.db.Update(ctx, func(tx *store.Tx) error { return insertContact(tx, user, t, now, now) })
+	if err != nil {
+		return fmt.Errorf("adding an address to %s: %w", user, err)
+	}
+	return nil
+}
+
+// HasPassword reports whether there is any password that a user could log in with.
+func (a *Accounts) HasPassword(ctx context.Context, user id.UserID) (bool, error) {
+	var hash Hash
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		_, hash, err = readAccount(tx, user)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("reading account %s: %w", user, missing(user, err))
+	}
+	return hash != "", nil
+}
+
+// DoneElsewhere does the stage [StageSSO] of a session, for a user who has shown to
+// an identity provider who they are. The refusals are those of [Accounts.Stage], and
+// [mxerr.Forbidden] if the session is another user's.
+func (a *Accounts) DoneElsewhere(ctx context.Context, session string, user id.UserID) error {
+	s, err := a.stageOf(ctx, session, StageSSO)
+	if err != nil {
+		return err
+	}
+	if user == "" || s.user != user {
+		return mxerr.New(mxerr.Forbidden, "You are not logged in at the identity provider as who is asked to confirm this")
+	}
+	if slices.Contains(s.completed, StageSSO) {
+		return nil
+	}
+	before := len(s.completed)
+	s.completed = append(s.completed, StageSSO)
+	return a.advance(ctx, s, before)
+}
