@@ -36,11 +36,9 @@ func (s *joinedSection) stick(ctx context.Context) error {
 	if s.fresh {
 		after = 0
 	}
-	told := make(map[stateres.Num]bool, len(s.timeline.items))
-	for _, it := range s.timeline.items {
-		told[it.Num] = true
-	}
-	list, err := s.stickyBeside(ctx, s.id, after, func(it room.Item) bool { return told[it.Num] })
+	list, err := s.stickyBeside(ctx, s.id, after, func(it room.Item) bool {
+		return slices.ContainsFunc(s.timeline.items, func(told room.Item) bool { return told.Num == it.Num })
+	})
 	if err == nil {
 		s.sticky, err = s.showSticky(ctx, s.id, s.membership, list)
 	}
