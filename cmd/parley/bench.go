@@ -27,6 +27,7 @@ Puts load on a Matrix server and says what it bears. Flags: parley bench SCENARI
   media       files up and down, and thumbnails
   all         all of these, at two sizes
   self        what the generator costs, without a server
+  push        how fast messages reach push gateways, which it plays
   federation  this program as a server among others, which it plays, too
 `
 
@@ -67,7 +68,7 @@ func bench(args []string, out, progress io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	setup.options.Progress = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
-	alone := args[0] == "self" || args[0] == "federation" // nothing that runs already is measured
+	alone := args[0] == "self" || args[0] == "federation" || args[0] == "push" // nothing that runs already is measured
 	return setup.run(ctx, run, alone, out)
 }
 
@@ -141,6 +142,8 @@ func scenarioFlags(name string, f *flag.FlagSet) scenario {
 		return allFlags(f)
 	case "self":
 		return selfFlags(f)
+	case "push":
+		return pushFlags(f)
 	case "federation":
 		return federationFlags(f)
 	}
@@ -220,6 +223,22 @@ func selfFlags(f *flag.FlagSet) scenario {
 	f.IntVar(&o.Clients, "clients", 16, "senders, and syncing clients, at once")
 	f.DurationVar(&o.Duration, "duration", 2*time.Second, "how long each measurement takes")
 	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Self(ctx, o) }
+}
+
+func pushFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Push{Members: []int{100, 1000}}
+	f.StringVar(&o.Database, "database", "", "the PostgreSQL database of the server, which has to be empty, as a `URL`; SQLite without it")
+	f.Var((*numbers)(&o.Members), "members", "how many `MEMBERS` the room has, each with a pusher")
+	f.IntVar(&o.Messages, "messages", 20, "how many messages are sent")
+	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long after a message its pushes may come")
+	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		o.Program = []string{self, "serve"}
+		return g.Push(ctx, o)
+	}
 }
 
 func federationFlags(f *flag.FlagSet) scenario {

@@ -65,6 +65,33 @@ func TestBenchOfAServerAmongOthers(t *testing.T) {
 	}
 }
 
+func TestBenchOfPushGateways(t *testing.T) {
+	t.Setenv("PARLEY_TEST_MAIN", "1") // it runs this binary as the server
+	file := filepath.Join(t.TempDir(), "out.json")
+	var out, progress bytes.Buffer
+	if err := bench(strings.Fields("push --members 5 --messages 3 --json "+file), &out, &progress); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out.String(), progress.String())
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Rows []struct {
+			Case                  string
+			Count, Missed, Failed int64
+		}
+	}
+	if err := json.Unmarshal(text, &report); err != nil || len(report.Rows) != 2 {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, row := range report.Rows {
+		if row.Count != 5*3 || row.Missed != 0 || row.Failed != 0 {
+			t.Errorf("%+v", row)
+		}
+	}
+}
+
 func TestBenchRefuses(t *testing.T) {
 	for _, row := range []struct {
 		name, args, want string
@@ -92,7 +119,7 @@ func TestBenchHelps(t *testing.T) {
 			t.Errorf("%q: got %q, %v", args, out.String(), err)
 		}
 	}
-	for _, name := range []string{"send", "fanout", "initial", "idle", "media", "all", "self", "federation"} {
+	for _, name := range []string{"send", "fanout", "initial", "idle", "media", "push", "all", "self", "federation"} {
 		var help bytes.Buffer
 		if err := bench([]string{name, "--help"}, io.Discard, &help); err != nil || !strings.Contains(help.String(), "-json FILE") {
 			t.Errorf("%s: got %q, %v", name, help.String(), err)

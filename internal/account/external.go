@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/internal/store"
@@ -55,6 +56,32 @@ func (a *Accounts) AddExternalID(ctx context.Context, user id.UserID, e External
 	err := a.db.Update(ctx, func(tx *store.Tx) error { return insertExternalID(tx, user, e) })
 	if err != nil {
 		return fmt.Errorf("noting by what %s is known elsewhere: %w", user, err)
+	}
+	return nil
+}
+
+// SetExternalIDs has a user be known by these IDs and no others, because an
+// administrator says so. The refusals are that of [Accounts.AddExternalID], and
+// [mxerr.InvalidParam].
+func (a *Accounts) SetExternalIDs(ctx context.Context, user id.UserID, list []ExternalID) error {
+	for _, e := range list {
+		if e.Provider == "" || e.Subject == "" || strings.ContainsRune(e.Provider+e.Subject, 0) {
+			return mxerr.New(mxerr.InvalidParam, "An external ID has an auth_provider and an external_id")
+		}
+	}
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec("DELETE FROM external_ids WHERE user_id = $1", user); err != nil {
+			return err
+		}
+		for _, e := range list {
+			if err := insertExternalID(tx, user, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("setting by what %s is known elsewhere: %w", user, err)
 	}
 	return nil
 }

@@ -79,6 +79,27 @@ func (a *Accounts) List(ctx context.Context, after id.UserID, limit int) (list [
 	return list, nil
 }
 
+// Listed returns which of some users of this server others may find: those whose accounts
+// are in use, and who are not guests.
+func (a *Accounts) Listed(ctx context.Context, users []id.UserID) (map[id.UserID]bool, error) {
+	listed := make(map[id.UserID]bool)
+	if len(users) == 0 {
+		return listed, nil
+	}
+	err := a.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(1, users)
+		found, err := store.List[id.UserID](tx, "SELECT user_id FROM accounts WHERE NOT deactivated AND NOT locked AND NOT guest AND user_id "+in, list)
+		for _, user := range found {
+			listed[user] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for %d accounts: %w", len(users), err)
+	}
+	return listed, nil
+}
+
 // CheckPassword returns the account that a user ID and a password belong to. It
 // may differ from the given ID by capital letters, if there is none that is
 // spelt so. The refusals are [mxerr.Forbidden], which does not tell whether there

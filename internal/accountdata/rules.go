@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/pushrule"
@@ -47,6 +48,33 @@ func (s *Store) ruleset(user id.UserID, stored []byte) (pushrule.Ruleset, error)
 		return pushrule.Ruleset{}, err
 	}
 	return settings.Ruleset(s.Defaults(user)), nil
+}
+
+// RulesOf returns what users have set of the push rules. Those who have set nothing
+// are not in it.
+func (s *Store) RulesOf(ctx context.Context, users []id.UserID) (map[id.UserID]pushrule.Settings, error) {
+	found := make(map[id.UserID]pushrule.Settings)
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(1, users)
+		for row, err := range tx.Query("SELECT user_id, settings FROM push_rules WHERE user_id "+in, list) {
+			if err != nil {
+				return err
+			}
+			var user id.UserID
+			var stored []byte
+			if err := row.Scan(&user, &stored); err != nil {
+				return err
+			}
+			if found[user], err = readSettings(user, stored); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the push rules of %d users: %w", len(users), err)
+	}
+	return found, nil
 }
 
 func readSettings(user id.UserID, stored []byte) (pushrule.Settings, error) {

@@ -45,6 +45,7 @@ var rowsOfRooms = map[string]struct {
 	"room_remains":         {left: "it says that the room is gone"},
 	"room_servers":         {},
 	"rooms":                {left: "its number is not given out again"},
+	"search_docs":          {},
 	"sights":               {left: "clients that were away are told that their users have left"},
 	"spoken":               {},
 	"staged_events":        {left: "whoever takes them up finds that the room is gone"},
@@ -116,6 +117,8 @@ func (s *scene) fill(owner *hstest.User, roomID string) {
 	s.bob.Must("PUT", c+"user/"+string(s.bob.ID)+"/rooms/"+roomID+"/tags/m.favourite", `{}`)
 	s.bob.Must("POST", room+"/report", `{"reason":"bad"}`)
 	s.bob.Must("PUT", c+"directory/room/"+url.PathEscape("#room:a.test"), map[string]string{"room_id": roomID})
+	// Who searches has the index take in what was said.
+	s.bob.Must("POST", c+"search", `{"search_categories":{"room_events":{"search_term":"hello"}}}`)
 }
 
 func TestNothingIsLeftOfADeletedRoomBesideWhatIsMeantToBe(t *testing.T) {

@@ -652,5 +652,11 @@ func TestWhoUsersAreElsewhere(t *testing.T) {
 		if err := s.Accounts().AddExternalID(s.T.Context(), s.alice.ID, external); err == nil {
 			t.Error("one person is two users")
 		}
+		s.refused(s.admin, "PUT", a+"v2/users/@alice:a.test", `{"external_ids":[{"auth_provider":"idp","external_id":"a/b c"}]}`, 403)
+		s.refused(s.admin, "PUT", a+"v2/users/@alice:a.test", `{"external_ids":[{"auth_provider":"idp"}]}`, 400)
+		const other = `[{"auth_provider":"idp","external_id":"7"}]`
+		if got := s.admin.Must("PUT", a+"v2/users/@bob:a.test", `{"external_ids":`+other+`}`).Get("external_ids"); string(got) != other {
+			t.Errorf("got %s", got)
+		}
 	})
 }

@@ -10,8 +10,10 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/media"
 	"parley/internal/profile"
+	"parley/internal/push"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -28,6 +30,9 @@ type Parts struct {
 	Reports  *report.Store
 	Media    *media.Store
 	Services *appservice.Services
+	Pushers  *push.Pushers
+	Push     *push.Sender
+	Search   *search.Index // nil: there is none
 	// Notify sends a server notice to a user, as the request of a device that a
 	// transaction ID names, and returns its event. Nil: there are none.
 	Notify func(ctx context.Context, to id.UserID, eventType string, stateKey *string, content canonjson.Value, txn room.Transaction) (id.EventID, error)
@@ -55,6 +60,7 @@ func (s *Server) Routes() []endpoint.Route {
 		s.noticeRoutes(),
 		s.mediaRoutes(),
 		s.appServiceRoutes(),
+		s.searchRoutes(),
 	)
 }
 

@@ -25,6 +25,7 @@ func (s *Server) userRoutes() []endpoint.Route {
 		endpoint.On("PUT /_synapse/admin/v1/users/{userID}/admin", policy(), s.setAdmin),
 		endpoint.On("GET /_synapse/admin/v1/users/{userID}/joined_rooms", policy(), s.joinedRooms),
 		endpoint.On("GET /_synapse/admin/v1/users/{userID}/memberships", policy(), s.memberships),
+		endpoint.On("GET /_synapse/admin/v1/users/{userID}/pushers", policy(), s.pushers),
 		endpoint.On("GET /_synapse/admin/v1/whois/{userID}", policy(), s.whois),
 		endpoint.On("GET /_synapse/admin/v2/users/{userID}/devices", policy(), s.devices),
 		endpoint.On("DELETE /_synapse/admin/v2/users/{userID}/devices/{deviceID}", policy(), s.deleteDevice),
@@ -173,14 +174,15 @@ func (s *Server) user(ctx context.Context, _ endpoint.Caller, req userRequest) (
 
 type putUserRequest struct {
 	userRequest
-	Password    *string `json:"password"`
-	Logout      *bool   `json:"logout_devices"`
-	Displayname *string `json:"displayname"`
-	AvatarURL   *string `json:"avatar_url"`
-	Admin       *bool   `json:"admin"`
-	Deactivated *bool   `json:"deactivated"`
-	Locked      *bool   `json:"locked"`
-	Suspended   *bool   `json:"suspended"`
+	Password    *string               `json:"password"`
+	Logout      *bool                 `json:"logout_devices"`
+	Displayname *string               `json:"displayname"`
+	AvatarURL   *string               `json:"avatar_url"`
+	Admin       *bool                 `json:"admin"`
+	Deactivated *bool                 `json:"deactivated"`
+	Locked      *bool                 `json:"locked"`
+	Suspended   *bool                 `json:"suspended"`
+	ExternalIDs *[]account.ExternalID `json:"external_ids"`
 	ThreePIDs   *[]struct {
 		Medium  string `json:"medium"`
 		Address string `json:"address"`
@@ -207,6 +209,9 @@ func (s *Server) putUser(ctx context.Context, c endpoint.Caller, req putUserRequ
 	}
 	if err == nil && req.ThreePIDs != nil {
 		err = s.Accounts.SetContacts(ctx, req.UserID, contacts)
+	}
+	if err == nil && req.ExternalIDs != nil {
+		err = s.Accounts.SetExternalIDs(ctx, req.UserID, *req.ExternalIDs)
 	}
 	if err == nil {
 		err = s.putProfile(ctx, req)

@@ -47,6 +47,11 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/org.parley/sso/continue":                 "people go there who want a client to use their account",
 	"POST /_matrix/client/unstable/org.parley/sso/stage":                   "people confirm there what a client wants",
 	"GET /_matrix/client/v3/auth/m.login.sso/fallback/web":                 "as the page of other stages",
+	"GET /_matrix/client/unstable/org.parley/unsubscribe":                  "the link in a mail leads there",
+	"POST /_matrix/client/unstable/org.parley/unsubscribe":                 "mail programs do so with a button, RFC 8058",
+	"POST /_matrix/client/v3/pushers/ack":                                  "a device of Web Push says there that it gets what is sent, MSC4174",
+	"GET /_matrix/push/v1/notify":                                          "apps look there for the gateway of UnifiedPush",
+	"POST /_matrix/push/v1/notify":                                         "the push gateway API has it",
 	"GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms":  "clients know mutual rooms by this name",
 
 	"PUT /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "clients keep a device for the time without any in this way, MSC3814",

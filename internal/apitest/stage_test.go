@@ -344,6 +344,7 @@ var pages = map[string]bool{
 	"/_matrix/client/unstable/org.parley/sso/register":            true,
 	"/_matrix/client/unstable/org.parley/sso/continue":            true,
 	"/_matrix/client/unstable/org.parley/sso/stage":               true,
+	"/_matrix/client/unstable/org.parley/unsubscribe":             true,
 }
 
 func (s *stage) checkSecrets(g gate, complain func(string, ...any)) {

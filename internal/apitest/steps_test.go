@@ -31,6 +31,8 @@ var roomSteps = []step{
 var historySteps = []step{
 	{"bob", "GET rooms/<room>/event/<event>", "", ""},
 	{"bob", "GET rooms/<room>/event/<slip>", "", ""},
+	{"bob", "POST user_directory/search", `{"search_term":"ali","limit":5}`, ""},
+	{"bob", "POST search", `{"search_categories":{"room_events":{"search_term":"hello","order_by":"recent","include_state":true,"event_context":{"include_profile":true},"groupings":{"group_by":[{"key":"room_id"},{"key":"sender"}]}}}}`, ""},
 	{"bob", "GET rooms/<room>/context/<event>?limit=4", "", ""},
 	{"bob", "GET rooms/<room>/messages?dir=b&limit=5", "", "page=end"},
 	{"bob", "GET rooms/<room>/messages?dir=b&from=<page>&limit=100", "", ""},
@@ -128,6 +130,9 @@ var userSteps = []step{
 	{"alice", "PUT pushrules/global/content/tour/actions", `{"actions":["notify"]}`, ""},
 	{"alice", "GET pushrules/global/content/tour/actions", "", ""},
 	{"alice", "DELETE pushrules/global/content/tour", "", ""},
+	{"alice", "POST pushers/set", `{"app_display_name":"Tour","app_id":"org.test","data":{"format":"event_id_only","url":"https://push.test/_matrix/push/v1/notify"},"device_display_name":"phone","kind":"http","lang":"en","profile_tag":"","pushkey":"key"}`, ""},
+	{"alice", "GET pushers", "", ""},
+	{"alice", "POST pushers/set", `{"app_id":"org.test","kind":null,"pushkey":"key"}`, ""},
 	{"alice", "GET sync", "", ""},
 	{"alice", "POST user/@alice:a.test/openid/request_token", `{}`, ""},
 	{"alice", "POST account/3pid/add", `{"sid":"<sid>","client_secret":"s3cret"}`, ""},

@@ -133,3 +133,54 @@ func checkContact(v canonjson.Value) error {
 	}
 	return nil
 }
+
+// A PushApp is an app that devices are reached by, in one of both ways.
+type PushApp struct {
+	APNs *PushAPNs `json:"apns"`
+	FCM  *PushFCM  `json:"fcm"`
+}
+
+type PushAPNs struct {
+	Topic   string `json:"topic"`
+	KeyFile string `json:"key_file"`
+	KeyID   string `json:"key_id"`
+	TeamID  string `json:"team_id"`
+	Sandbox bool   `json:"sandbox"`
+}
+
+type PushFCM struct {
+	AccountFile string `json:"account_file"`
+}
+
+// pushApps are apps by their app_id.
+func pushApps(field func(*Config) *string) value {
+	return jsonText(field, func(v canonjson.Value) error {
+		apps, err := readPushApps(v)
+		for appID, app := range apps {
+			switch {
+			case (app.APNs == nil) == (app.FCM == nil):
+				return fmt.Errorf("is not right at %s: it has to have either apns or fcm", show(appID))
+			case app.APNs != nil && (app.APNs.Topic == "" || app.APNs.KeyFile == "" || app.APNs.KeyID == "" || app.APNs.TeamID == ""):
+				return fmt.Errorf("is not right at %s: apns has to have topic, key_file, key_id and team_id", show(appID))
+			case app.FCM != nil && app.FCM.AccountFile == "":
+				return fmt.Errorf("is not right at %s: fcm has to have account_file", show(appID))
+			}
+		}
+		return err
+	})
+}
+
+func readPushApps(v canonjson.Value) (apps map[string]PushApp, err error) {
+	if err := decodeStrictly(v, &apps); err != nil {
+		return nil, fmt.Errorf("is not an object of apps with apns or fcm: %w", err)
+	}
+	return apps, nil
+}
+
+// List returns the apps of push.apps, by their app_id.
+func (p Push) List() (map[string]PushApp, error) {
+	if p.Apps == "" {
+		return nil, nil
+	}
+	return readPushApps(canonjson.Value(p.Apps))
+}

@@ -59,3 +59,20 @@ func TestNumbersAndDurationsThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestAppsThatAreNone(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`:               "is not an object of apps",
+		`{"a":1}`:          "is not an object of apps",
+		`{"a":{"gcm":{}}}`: "is not an object of apps",
+		`{"a":{}}`:         "it has to have either apns or fcm",
+		`{"a":{"fcm":{}}}`: "fcm has to have account_file",
+		`{"a":{"apns":{"topic":"x","key_file":"f","key_id":"k"}}}`:                                          "apns has to have topic",
+		`{"a":{"apns":{"topic":"x","key_file":"f","key_id":"k","team_id":"t"},"fcm":{"account_file":"f"}}}`: "it has to have either apns or fcm",
+	} {
+		_, _, err := Parse("", nil, []string{"PARLEY_PUSH_APPS=" + text}, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}

@@ -35,7 +35,9 @@ func TestDefaults(t *testing.T) {
 		Delayed:      Delayed{MaxDelay: 24 * time.Hour, MaxUser: 100},
 		Media:        Media{MaxUpload: 100 << 20, MaxRemote: 200 << 20, CacheSize: 10 << 30, Previews: true},
 		Bucket:       Bucket{ShelfSize: 5 << 30},
+		Search:       Search{Enabled: true},
 		Rendezvous:   RendezvousOpen,
+		Push:         Push{Gateway: PushGatewayUsers},
 	}
 	if got := Defaults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -120,6 +122,10 @@ retention:
   default: 72h
   least: 24h
   most: 96h
+search:
+  enabled: false
+user_directory:
+  search_all_users: true
 notices:
   localpart: notices
   display_name: Notices
@@ -149,6 +155,9 @@ bucket:
   secret_key: sk
   local_size: 6M
   redirect: true
+push:
+  gateway: open
+  apps: '{"org.test": {"fcm": {"account_file": "fcm.json"}}}'
 `
 
 func everythingInEnvironment() []string {
@@ -176,6 +185,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_PROFILES_ALLOWED=none", "PARLEY_PROFILES_DISALLOWED=displayname,m.tz", "PARLEY_PROFILES_LOOKUP=sharers",
 		"PARLEY_JOURNAL_KEEP=48h", "PARLEY_RETENTION_ENABLED=true", "PARLEY_RETENTION_DEFAULT=72h",
 		"PARLEY_RETENTION_LEAST=24h", "PARLEY_RETENTION_MOST=96h", "PARLEY_NOTICES_LOCALPART=notices",
+		"PARLEY_SEARCH_ENABLED=false", "PARLEY_USER_DIRECTORY_SEARCH_ALL_USERS=true",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 		"PARLEY_RENDEZVOUS=users",
 		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7", "PARLEY_THREADS_SUBSCRIPTIONS=true",
@@ -184,6 +194,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_MEDIA_VIPS=v", "PARLEY_MEDIA_FFMPEG=f",
 		"PARLEY_BUCKET_ENDPOINT=http://obj.test:9000", "PARLEY_BUCKET_NAME=files", "PARLEY_BUCKET_REGION=here", "PARLEY_BUCKET_PREFIX=a/b/",
 		"PARLEY_BUCKET_ACCESS_KEY=ak", "PARLEY_BUCKET_SECRET_KEY=sk", "PARLEY_BUCKET_LOCAL_SIZE=6M", "PARLEY_BUCKET_REDIRECT=true",
+		"PARLEY_PUSH_GATEWAY=open", `PARLEY_PUSH_APPS={"org.test":{"fcm":{"account_file":"fcm.json"}}}`,
 	}
 }
 
@@ -220,7 +231,9 @@ func everythingSet() Config {
 			Endpoint: "http://obj.test:9000", Name: "files", Region: "here", Prefix: "a/b/", AccessKey: "ak", SecretKey: "sk",
 			ShelfSize: 6 << 20, Redirect: true,
 		},
+		Users:      UserDirectory{All: true},
 		Rendezvous: RendezvousUsers,
+		Push:       Push{Gateway: PushGatewayOpen, Apps: `{"org.test":{"fcm":{"account_file":"fcm.json"}}}`},
 	}
 }
 

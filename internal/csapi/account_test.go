@@ -39,7 +39,7 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
-	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil)})
+	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil, nil)})
 	scene := &accountScene{a, t, nil, s.Profiles, db}
 	scene.serve(s)
 	return scene

@@ -30,11 +30,18 @@ type capabilities struct {
 	Moderation     *moderation       `json:"m.account_moderation,omitempty"`
 	Delayed        *delayLimits      `json:"m.delayed_events,omitempty"`
 	DelayedBefore  *delayLimits      `json:"org.matrix.msc4140.delayed_events,omitempty"`
+	WebPush        *webPush          `json:"m.webpush,omitempty"`
 }
 
 type moderation struct {
 	Suspend bool `json:"suspend"`
 	Lock    bool `json:"lock"`
+}
+
+// webPush is https://github.com/matrix-org/matrix-spec-proposals/pull/4174
+type webPush struct {
+	Enabled bool   `json:"enabled"`
+	Key     string `json:"vapid"` // the public key of this server
 }
 
 // delayLimits are https://github.com/matrix-org/matrix-spec-proposals/pull/4140
@@ -78,6 +85,9 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 		ThreePID:       booleanCapability{s.Accounts.Supports(account.Email) || s.Accounts.Supports(account.MSISDN)},
 		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
 	}}
+	if s.PushGateway != nil {
+		resp.Capabilities.WebPush = &webPush{true, s.PushGateway.Key().Public()}
+	}
 	if s.Delayed != nil && s.Delayed.MaxScheduled > 0 {
 		limits := &delayLimits{s.Delayed.MaxDelay.Milliseconds(), s.Delayed.MaxScheduled}
 		resp.Capabilities.Delayed, resp.Capabilities.DelayedBefore = limits, limits

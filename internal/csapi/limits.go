@@ -13,11 +13,14 @@ const (
 	classCreate     endpoint.Class = "create"      // makes something that stays: a room, an alias, a filter
 	classWrite      endpoint.Class = "write"       // changes something small: a receipt, account data
 	classRead       endpoint.Class = "read"        // may cost a lot to answer: history, directories
+	classSearch     endpoint.Class = "search"      // looks through all that there is
+	classFindUsers  endpoint.Class = "find users"  // asks with each letter that somebody types
 	classMeet       endpoint.Class = "meet"        // begins a session between devices that are logging in
 	classRendezvous endpoint.Class = "rendezvous"  // reads and writes there, again and again
 	classReport     endpoint.Class = "report"      // tells the administrators of something
 	classUpload     endpoint.Class = "upload"      // brings a file
 	classPreview    endpoint.Class = "preview"     // has a page of the web asked for
+	classNotify     endpoint.Class = "notify"      // has a device told something
 	classMedia      endpoint.Class = "media"       // gets a file, and a room shows many
 	classValidation endpoint.Class = "validation"  // has something sent to an address
 	classIdentity   endpoint.Class = "identity"    // has an identity server asked
@@ -35,11 +38,14 @@ func Limits() map[endpoint.Class]endpoint.Limit {
 		classCreate:     {PerSecond: 0.5, Burst: 30},
 		classWrite:      {PerSecond: 20, Burst: 200},
 		classRead:       {PerSecond: 20, Burst: 200},
+		classSearch:     {PerSecond: 2, Burst: 50},
+		classFindUsers:  {PerSecond: 10, Burst: 100},
 		classMeet:       {PerSecond: 0.2, Burst: 20},
 		classRendezvous: {PerSecond: 10, Burst: 100},
 		classReport:     {PerSecond: 0.1, Burst: 20},
 		classUpload:     {PerSecond: 2, Burst: 100},
 		classPreview:    {PerSecond: 1, Burst: 60},
+		classNotify:     {PerSecond: 50, Burst: 1000},
 		classMedia:      {PerSecond: 50, Burst: 1000},
 		classValidation: {PerSecond: 1.0 / 60, Burst: 10},
 		classIdentity:   {PerSecond: 0.1, Burst: 20},

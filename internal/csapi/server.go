@@ -10,11 +10,13 @@ import (
 	"parley/internal/alias"
 	"parley/internal/appservice"
 	"parley/internal/delay"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/internal/ephemeral"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inherit"
 	"parley/internal/media"
@@ -25,6 +27,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/sso"
 	"parley/internal/subscription"
 	"parley/internal/todevice"
@@ -67,10 +70,14 @@ type Parts struct {
 	Subscriptions *subscription.Store
 	Rendezvous    *rendezvous.Sessions // nil if there is none
 	Notified      *push.History
+	Pushers       *push.Pushers
+	PushGateway   *gateway.Gateway // nil if this server is none
 	Media         *media.Store
 	Services      *appservice.Services
 	SSO           *sso.Logins // nil if there are no identity providers
 	Log           *slog.Logger
+	Search        *search.Index // nil if there is none
+	UserDirectory *directory.Directory
 }
 
 // Server has the handlers of the API.
@@ -112,6 +119,8 @@ func (s *Server) Routes() []endpoint.Route {
 		s.publicRoomRoutes(),
 		s.appServiceRoutes(),
 		s.thirdPartyRoutes(),
+		s.searchRoutes(),
+		s.userDirectoryRoutes(),
 		s.spaceRoutes(),
 		s.roomSummaryRoutes(),
 		s.filterRoutes(),
@@ -119,6 +128,9 @@ func (s *Server) Routes() []endpoint.Route {
 		s.tagRoutes(),
 		s.pushRuleRoutes(),
 		s.notificationRoutes(),
+		s.pusherRoutes(),
+		s.pushGatewayRoutes(),
+		s.unsubscribeRoutes(),
 		s.versionsRoutes(),
 		s.wellKnownRoutes(),
 		s.capabilitiesRoutes(),

@@ -45,6 +45,9 @@ type Settings struct {
 	ProfilesOfSharersOnly bool
 	// MaxUpload is how many bytes a file may have that users upload.
 	MaxUpload int64
+	// PushGatewayOfUsers says that others than its own users are refused by the push
+	// gateway.
+	PushGatewayOfUsers bool
 	// RendezvousOfUsers says that only users begin a session between devices that are
 	// logging in.
 	RendezvousOfUsers bool

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"parley/internal/account"
 	"parley/internal/accountdata"
 	"parley/internal/alias"
 	"parley/internal/appservice"
@@ -108,7 +109,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		others := nobodyElse(ctx, t, db, key)
 		heirs = inherit.New(rooms, data, nil)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
-			Name: "a.test", Rooms: rooms, Users: users, AccountData: data, Aliases: alias.New(db, "a.test"),
+			Name: "a.test", Rooms: rooms, Users: users, Accounts: account.New(db, account.Options{Server: "a.test"}), AccountData: data, Aliases: alias.New(db, "a.test"),
 			Remote: others, RemoteProfiles: remote.NewProfiles(others),
 			Reports:  report.New(db),
 			Heirs:    heirs,
@@ -116,7 +117,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   typing,
 			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
-			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil),
+			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil, nil),
 			Filters:  filter.NewStore(db),
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})

@@ -214,7 +214,7 @@ func (b *browsers) arrived(w http.ResponseWriter, r *http.Request, a sso.Arrival
 	if !ok {
 		return b.refuse(w, r, sso.ErrExpired)
 	}
-	if slices.Contains(b.Settings.SSOClients, strings.ToLower(client.Scheme+"://"+client.Host)) && r.Method == http.MethodGet {
+	if b.trusts(client) && r.Method == http.MethodGet {
 		return b.handOver(w, r, a, user)
 	}
 	name := client.Host
@@ -223,6 +223,14 @@ func (b *browsers) arrived(w http.ResponseWriter, r *http.Request, a sso.Arrival
 	}
 	next := ssoContinue + "?" + url.Values{"state": {a.State}}.Encode()
 	return b.page.write(w, http.StatusOK, "Log in to "+string(b.Name), handOver.fill(escaped(name), escaped(string(user)), escaped(next)))
+}
+
+// trusts reports whether a client need not be asked about: the operator has named it,
+// or it is this server's own page.
+func (b *browsers) trusts(client *url.URL) bool {
+	site := strings.ToLower(client.Scheme + "://" + client.Host)
+	own := b.Settings.BaseURL + loginPage
+	return slices.Contains(b.Settings.SSOClients, site) || b.Settings.BaseURL != "" && site+client.Path == own
 }
 
 // goOn is where users go who want a client to use their account.

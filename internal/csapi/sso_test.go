@@ -150,6 +150,9 @@ func TestPeopleLogInByAnIdentityProvider(t *testing.T) {
 		if user := b.logsIn(b.through(b.visit(toOne("https://app.test/"))), "https://app.test/?"); user != "@alice:a.test" {
 			t.Errorf("got %s", user)
 		}
+		b.shows(b.visit("/_matrix/static/client/login/"), 200, `data-provider="one"`, `data-provider="two">The two`)
+		b.logsIn(b.through(b.visit(toOne("https://a.test/_matrix/static/client/login/?device_id=x"))), "https://a.test/_matrix/static/client/login/?device_id=x&")
+		b.shows(b.through(b.visit(toOne("https://a.test/_matrix/static/client/login/../x"))), 200, "a.test wants to use")
 		b.shows(b.through(b.visit(toOne("org.example.app:/login"))), 200, "The program for org.example.app:")
 
 		// By another provider the same number is somebody else, who cannot have the

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -349,7 +348,7 @@ func (s *Sender) storeSettled(ctx context.Context) error {
 		var from journal.Position
 		switch d := s.servers[server]; {
 		case d == nil || d.clear():
-			from = math.MaxInt64
+			from = s.reached + 1 // what came after that has yet to be put into the queue
 			done = append(done, server)
 		case len(d.queue) > 0:
 			from = d.queue[0].pos

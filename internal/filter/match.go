@@ -16,6 +16,12 @@ func (f *RoomFilter) AllRooms() bool { return f.rooms.all() }
 // AllowsRoom reports whether events of a room can pass.
 func (f *RoomEventFilter) AllowsRoom(room id.RoomID) bool { return f.rooms.allow(room) }
 
+// ListsRooms reports whether the client has named the rooms that it wants to see.
+func (f *RoomEventFilter) ListsRooms() bool { return f.rooms.in != nil }
+
+// ExcludesRoom reports whether the client does not want to see a room that it names.
+func (f *RoomEventFilter) ExcludesRoom(room id.RoomID) bool { return f.rooms.out.has(room) }
+
 // Match reports whether something of a type and from a sender passes. The sender
 // is empty if there is none.
 func (f *EventFilter) Match(eventType string, sender id.UserID) bool {

@@ -71,7 +71,6 @@ func (c *Cursor) Done(ctx context.Context, pos Position) error {
 	if err != nil {
 		return err
 	}
-	c.Pass(pos)
 	return nil
 }
 

@@ -24,6 +24,8 @@ const (
 	ScopeDevice  ScopeKind = 3 // one device
 	ScopeSharers ScopeKind = 4 // everyone who shares a room with a user
 	ScopeServers ScopeKind = 5 // other servers
+	ScopePushers ScopeKind = 6 // the pushers with one app_id and pushkey
+	ScopeNobody  ScopeKind = 7 // no client: consumers that go through everything. The number is that of a room
 )
 
 // idBits is how much of a scope is the number of what it is of.
@@ -70,13 +72,16 @@ const (
 	KindAccountData  Kind = 5  // scope user; the rows have the position, ref is 1 for push rules (accountdata)
 	KindRedaction    Kind = 6  // scope room; ref is the number of an event that was redacted (room)
 	KindPurge        Kind = 12 // scope room; ref is the number of the room, of which something is gone (room)
+	KindPast         Kind = 14 // scope nobody; ref is the number of an event that was put into the room's past (room)
+	KindMembers      Kind = 15 // scope nobody; ref is the member event of a user of another server, 0 if members came all at once (room)
 	KindWhole        Kind = 13 // scope room; ref is the number of the room, all members of which are known from now on (room)
 	KindOneTimeKeys  Kind = 30 // scope user; ref is of the device whose one-time or fallback keys have changed (e2ee)
 	KindSignature    Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
 	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
 	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
 	KindSubscription Kind = 32 // scope user; ref: the number of the room; the rows have the position (subscription)
-	KindSticky       Kind = 33 // scope room; ref: an event that clients are told of after all, as it is sticky (room)
+	KindSticky       Kind = 35 // scope room; ref: an event that clients are told of after all, as it is sticky (room)
+	KindPusher       Kind = 33 // scope pushers, of which something has changed (push)
 	KindAbroad       Kind = 21 // scope servers; messages to devices of users of other servers, the rows have the position (todevice)
 )
 

@@ -48,9 +48,9 @@ var layers = []layer{
 		"internal/feed", "internal/inherit", "internal/fedsend", "internal/push", "internal/appservice", "internal/search", "internal/directory"}},
 	{"domains", "a domain decides what is true about its own subject and can be understood without the others", []string{
 		"internal/room", "internal/account", "internal/oauth", "internal/e2ee", "internal/receipt", "internal/accountdata",
-		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/todevice", "internal/devicelist", "internal/delay", "internal/subscription", "internal/rendezvous", "internal/media", "internal/sso", "internal/rtc"}},
+		"internal/profile", "internal/filter", "internal/alias", "internal/identity", "internal/report", "internal/inbound", "internal/notice", "internal/ephemeral", "internal/todevice", "internal/devicelist", "internal/delay", "internal/subscription", "internal/rendezvous", "internal/media", "internal/gateway", "internal/sso", "internal/rtc"}},
 	{"ground", "it carries facts for the domains without knowing what they mean", []string{
-		"internal/journal", "internal/statetrie", "internal/remote"}},
+		"internal/journal", "internal/statetrie", "internal/remote", "internal/textindex"}},
 	{"test rooms", "it builds rooms of signed events for tests; what runs does not contain it", []string{
 		"internal/roomtest"}},
 	{"test databases", "it gives tests a database with tables; what runs opens its own", []string{
@@ -63,6 +63,8 @@ var layers = []layer{
 		"internal/mail/mailtest"}},
 	{"test identity provider", "it says in tests who somebody is; what runs asks those of others", []string{
 		"internal/sso/ssotest"}},
+	{"test browser", "it reads what tests have pushed; what runs has no browser", []string{
+		"internal/gateway/gatewaytest"}},
 	{"test network", "it connects test servers in memory; what runs listens on real addresses", []string{
 		"internal/memnet"}},
 	{"schema", "the tables are made before anybody uses them", []string{

@@ -102,7 +102,7 @@ func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, e
 		return nil, err
 	}
 	defer all.close()
-	m, err := newMeasured(o, dir, all.authority, g.o.Progress)
+	m, err := newMeasured(o.Program, o.Database, dir, all.authority, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}

@@ -41,13 +41,16 @@ const benchServer id.ServerName = "bench.test"
 
 const registrationSecret = "bench"
 
+// authorityFile has the certificate of who vouches for the neighbours.
+const authorityFile = "authority.pem"
+
 // newMeasured returns a server that is not running.
-func newMeasured(o Federation, dir string, authority []byte, progress func(string, ...any)) (*measured, error) {
-	file := filepath.Join(dir, "authority.pem")
+func newMeasured(program []string, database, dir string, authority []byte, progress func(string, ...any)) (*measured, error) {
+	file := filepath.Join(dir, authorityFile)
 	if err := os.WriteFile(file, authority, 0o600); err != nil {
 		return nil, err
 	}
-	m := &measured{name: benchServer, program: o.Program, progress: progress, settings: []string{
+	m := &measured{name: benchServer, program: program, progress: progress, settings: []string{
 		"PARLEY_SERVER_NAME=" + string(benchServer),
 		"PARLEY_DATA_DIR=" + filepath.Join(dir, "data"),
 		"PARLEY_LISTEN=127.0.0.1:0",
@@ -56,8 +59,8 @@ func newMeasured(o Federation, dir string, authority []byte, progress func(strin
 		"PARLEY_FEDERATION_EXTRA_CA=" + file,
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true",
 	}}
-	if o.Database != "" {
-		m.settings = append(m.settings, "PARLEY_DATABASE="+o.Database)
+	if database != "" {
+		m.settings = append(m.settings, "PARLEY_DATABASE="+database)
 	}
 	return m, nil
 }

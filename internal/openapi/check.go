@@ -72,7 +72,7 @@ func cors(r Response) (wrong []string) {
 // answer checks what is no refusal.
 func (c *Checker) answer(key string, r Response) []string {
 	status := strconv.Itoa(r.Status)
-	if inParts(key, r.Status) {
+	if inParts(key, r.Status) || waitsForDevice(key, r.Status) {
 		return nil
 	}
 	kinds, ok := c.operations[key][status]

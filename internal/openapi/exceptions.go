@@ -44,7 +44,7 @@ func common(status int, code mxerr.Code) bool {
 // https://spec.matrix.org/v1.19/client-server-api/#fallback
 func isPage(path string) bool {
 	return strings.HasPrefix(path, "/_matrix/client/v3/auth/") && strings.HasSuffix(path, "/fallback/web") ||
-		path == "/_matrix/client/unstable/org.parley/validate/email" ||
+		path == "/_matrix/client/unstable/org.parley/validate/email" || path == "/_matrix/client/unstable/org.parley/unsubscribe" ||
 		strings.HasPrefix(path, "/_matrix/client/unstable/org.parley/sso/") || strings.HasPrefix(path, "/_matrix/client/v3/login/sso/redirect")
 }
 
@@ -73,6 +73,12 @@ func inParts(key string, status int) bool {
 	return status == http.StatusPartialContent || status == http.StatusNotModified || status == http.StatusRequestedRangeNotSatisfiable
 }
 
+// waitsForDevice reports whether a status says that a pusher has to be activated first:
+// MSC4174.
+func waitsForDevice(key string, status int) bool {
+	return key == "POST /_matrix/client/v3/pushers/set" && status == http.StatusCreated
+}
+
 // asks are the operations that ask another server, with what for.
 var asks = map[string]string{
 	"POST /_matrix/client/v3/createRoom":            "an identity server, for who is invited by mail",
@@ -88,6 +94,7 @@ var loose = map[string]string{
 	"GET /_matrix/client/v3/events":                                      "the schema has events of rooms only, and the stream presence and who is typing, too",
 	"GET /_matrix/client/v3/room_keys/version":                           "a backup is kept as it was made, with whatever algorithm",
 	"GET /_matrix/client/v3/room_keys/version/{version}":                 "as above",
+	"GET /_matrix/client/v3/pushers":                                     "data is kept as it was sent, and MSC3881 adds members",
 	"GET /_matrix/client/v3/voip/turnServer":                             "where there is none, clients take only an empty answer for that",
 }
 
@@ -151,6 +158,8 @@ func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4
 var proposed = map[string]string{
 	"IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION": "MSC4306",
 	"IO.ELEMENT.MSC4306.M_NOT_IN_THREAD":              "MSC4306",
+	"M_EXPIRED_ACTIVATION_TOKEN":                      "MSC4174",
+	"M_UNKNOWN_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_CONCURRENT_WRITE":                              "MSC4108, MSC4388",
 }
 

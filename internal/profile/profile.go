@@ -51,18 +51,24 @@ type Rooms struct {
 type Keeper struct {
 	db    *store.DB
 	rooms Rooms
-	log   *slog.Logger
-	queue *errand.Queue[id.UserID]
-	holds holds
+	// changed joins the transaction of a change.
+	changed func(*store.Tx, id.UserID) error
+	log     *slog.Logger
+	queue   *errand.Queue[id.UserID]
+	holds   holds
 }
 
-// New returns the profiles in a database. Run tells rooms of their changes. The
-// log gets what keeps rooms from being told; nil: nobody does.
-func New(db *store.DB, rooms Rooms, log *slog.Logger) *Keeper {
+// New returns the profiles in a database. Run tells rooms of their changes. Changed joins
+// the transaction that changes how a user is called or looks; nil: nothing does. The log
+// gets what keeps rooms from being told; nil: nobody does.
+func New(db *store.DB, rooms Rooms, changed func(*store.Tx, id.UserID) error, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{db: db, rooms: rooms, log: log, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
+	if changed == nil {
+		changed = func(*store.Tx, id.UserID) error { return nil }
+	}
+	return &Keeper{db: db, rooms: rooms, changed: changed, log: log, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
 }
 
 // Get returns the fields of a user's profile, an empty object for a user who has
@@ -192,6 +198,9 @@ func (k *Keeper) change(ctx context.Context, user id.UserID, key string, edit fu
 		telling = key == Displayname || key == AvatarURL
 		if !telling {
 			return nil
+		}
+		if err := k.changed(tx, user); err != nil {
+			return err
 		}
 		return note(tx, user, changed)
 	})

@@ -28,7 +28,7 @@ func text(s string) canonjson.Value { return canonjson.Text(s) }
 
 func TestAProfileHasLimits(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil)
+		k := New(db, Rooms{}, nil, nil)
 		for _, tt := range []struct {
 			name, key string
 			value     canonjson.Value
@@ -73,7 +73,7 @@ func TestAProfileHasLimits(t *testing.T) {
 
 func TestFieldsComeAndGo(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil)
+		k := New(db, Rooms{}, nil, nil)
 		for _, step := range []struct {
 			name string
 			do   func() error
@@ -115,7 +115,7 @@ func TestAMemberShowsTheProfile(t *testing.T) {
 // TestChangesAtTheSameTime: none of the fields that several set at once is lost.
 func TestChangesAtTheSameTime(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil)
+		k := New(db, Rooms{}, nil, nil)
 		var wg sync.WaitGroup
 		want := make(map[string]bool)
 		for i := range 8 {

@@ -120,7 +120,7 @@ func playAt(t *testing.T, f func(t *testing.T, location string)) {
 
 // run runs a keeper until the function it returns is called.
 func run(t *testing.T, db *store.DB, r *rooms) (k *Keeper, stop func()) {
-	k = New(db, Rooms{Joined: r.Joined, Update: r.Update}, nil)
+	k = New(db, Rooms{Joined: r.Joined, Update: r.Update}, nil, nil)
 	running, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { k.Run(running) })

@@ -37,10 +37,11 @@ func NewHistory(
 // A Notification is an event that has notified a user.
 type Notification struct {
 	RoomID id.RoomID
+	Room   room.Num
 	Item   room.Item
-	// Actions are those of the rule that did it.
-	Actions []pushrule.Action
-	Read    bool
+	// Result is what the rule says that did it.
+	pushrule.Result
+	Read bool
 	// Membership tells what the user was to the room in a place.
 	Membership func(place int64) string
 }
@@ -233,7 +234,7 @@ func (l *line) take(q Query) (n Notification, ok bool) {
 	} else {
 		l.next = e.Pos - 1
 	}
-	n = Notification{RoomID: l.RoomID, Item: e.Item, Actions: e.result.Actions, Read: e.read, Membership: l.sight.MembershipAt}
+	n = Notification{RoomID: l.RoomID, Room: l.Room, Item: e.Item, Result: e.result, Read: e.read, Membership: l.sight.MembershipAt}
 	return n, e.result.Notify && (e.result.Highlight || !q.Highlights)
 }
 

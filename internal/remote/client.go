@@ -31,6 +31,9 @@ type Options struct {
 	// Timeout is how long a request may take with all of its answer, redirects
 	// included; 0 means 30 seconds.
 	Timeout time.Duration
+	// IdlePerHost is how many connections to a host are kept that nobody uses; 0
+	// means 4.
+	IdlePerHost int
 	// TLS is how servers are verified; nil means as usual.
 	TLS *tls.Config
 	// Lookup resolves a name; nil means as the system does.
@@ -54,6 +57,9 @@ func New(o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
+	if o.IdlePerHost == 0 {
+		o.IdlePerHost = 4
+	}
 	if o.Lookup == nil {
 		o.Lookup = lookup
 	}
@@ -66,7 +72,7 @@ func New(o Options) *Client {
 		TLSClientConfig:        o.TLS,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    4,
+		MaxIdleConnsPerHost:    o.IdlePerHost,
 		IdleConnTimeout:        time.Minute,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,

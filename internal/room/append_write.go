@@ -163,6 +163,8 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 		c.writeServer(b, r, pos)
 		if c.user.Server() == r.engine.server {
 			b.Append(journal.UserScope(c.user), journal.KindMembership, int64(r.num))
+		} else {
+			b.Append(journal.NewScope(journal.ScopeNobody, int64(r.num)), journal.KindMembers, int64(c.num))
 		}
 		if c.inherits {
 			r.writeHeir(b, c)

@@ -192,8 +192,12 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to foundation) (a 
 	r.sticky.Store(r.row.sticky)
 	a = r.finish(before, []entry{made})
 	return a, r.engine.journal.Submit(func(b *journal.Batch) error {
-		if err := a.change(b); err != nil || !to.partial {
+		if err := a.change(b); err != nil {
 			return err
+		}
+		b.Append(journal.NewScope(journal.ScopeNobody, int64(r.num)), journal.KindMembers, 0)
+		if !to.partial {
+			return nil
 		}
 		p := partial{room: r.id, join: made.num, place: made.place, from: to.from}
 		p.write(b, r.num)

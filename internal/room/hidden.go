@@ -93,26 +93,42 @@ func (m entry) writeHidden(b *journal.Batch, r *live) {
 	}
 }
 
-// hide takes out of what a user sees the places whose events are hidden.
-func (s *Sight) hide(tx *store.Tx, room Num, user id.UserID) error {
-	var places []int64
+// hiddenPlace is a place that is hidden from a user, or from strangers.
+type hiddenPlace struct {
+	place      int64
+	own        bool
+	visibility Visibility // what strangers may see it by
+}
+
+// readHidden reads what of rooms is hidden from a user, and from strangers, in the
+// order of the places.
+func readHidden(tx *store.Tx, user id.UserID, rooms ...Num) (map[Num][]hiddenPlace, error) {
+	hidden := make(map[Num][]hiddenPlace)
+	in, list := tx.In(2, rooms)
 	for row, err := range tx.Query(
-		"SELECT place, user_id > '', visibility FROM hidden WHERE room = $1 AND user_id IN ($2, '') ORDER BY place", room, string(user)) {
+		"SELECT room, place, user_id > '', visibility FROM hidden WHERE user_id IN ($1, '') AND room "+in+" ORDER BY place", string(user), list) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var place int64
-		var own bool
-		var visibility Visibility
-		if err := row.Scan(&place, &own, &visibility); err != nil {
-			return err
+		var room Num
+		var h hiddenPlace
+		if err := row.Scan(&room, &h.place, &h.own, &h.visibility); err != nil {
+			return nil, err
 		}
-		if own || !(sight{visibility, s.MembershipAt(place), s.lastJoin()}).allows(place) {
-			places = append(places, place)
+		hidden[room] = append(hidden[room], h)
+	}
+	return hidden, nil
+}
+
+// hide takes out of what a user sees the places whose events are hidden.
+func (s *Sight) hide(hidden []hiddenPlace) {
+	var places []int64
+	for _, h := range hidden {
+		if h.own || !(sight{h.visibility, s.MembershipAt(h.place), s.lastJoin()}).allows(h.place) {
+			places = append(places, h.place)
 		}
 	}
 	s.Intervals = except(s.Intervals, slices.Compact(places))
-	return nil
 }
 
 // lastJoin is the place where the user joined last.

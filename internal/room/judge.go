@@ -21,13 +21,9 @@ func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, ru
 	if err != nil {
 		return nil, err
 	}
-	about := pushrule.Context{MemberCount: int(at.Joined)}
-	self, err := g.State(ctx, roomID, at.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	name, err := g.NameOf(ctx, roomID, at, user)
 	if err != nil {
 		return nil, err
-	}
-	if self != nil {
-		about.DisplayName = text(self, "displayname")
 	}
 	results := make([]pushrule.Result, len(items))
 	for i, it := range items {
@@ -37,20 +33,19 @@ func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, ru
 				return nil, err
 			}
 		}
-		about := about
-		about.Thread = threadFor(wanted, it.Thread)
-		if e.Content().Get("m.mentions").Get("room").True() {
-			if err := g.levelsAt(ctx, roomID, it, &about); err != nil {
-				return nil, err
-			}
+		about, err := g.JudgingContext(ctx, roomID, at, it, e)
+		if err != nil {
+			return nil, err
 		}
+		about.DisplayName, about.Thread = name, ThreadFor(wanted, it.Thread)
 		results[i] = rules.Evaluate(e.JSON(), about)
 	}
 	return results, nil
 }
 
-// threadFor says what a thread is to who wants to hear of some.
-func threadFor(wanted Wanted, thread id.EventID) pushrule.Thread {
+// ThreadFor says what the thread of an event, empty for none, is to who subscribes to
+// some; nil where there are no rules about that.
+func ThreadFor(wanted Wanted, thread id.EventID) pushrule.Thread {
 	switch {
 	case thread == "" || wanted == nil:
 		return pushrule.NoThread
@@ -58,6 +53,28 @@ func threadFor(wanted Wanted, thread id.EventID) pushrule.Thread {
 		return pushrule.Subscribed
 	}
 	return pushrule.Unsubscribed
+}
+
+// JudgingContext is what push rules need to know beyond an event of a room, but for
+// the name of whose rules they are. The event is that of the item, or as it was before
+// it was redacted.
+func (g *Engine) JudgingContext(ctx context.Context, roomID id.RoomID, at Moment, it Item, e *event.Event) (pushrule.Context, error) {
+	about := pushrule.Context{MemberCount: int(at.Joined)}
+	if !e.Content().Get("m.mentions").Get("room").True() {
+		return about, nil
+	}
+	err := g.levelsAt(ctx, roomID, it, &about)
+	return about, err
+}
+
+// NameOf returns what a user is called in a room at a moment, empty for somebody who
+// has no name there.
+func (g *Engine) NameOf(ctx context.Context, roomID id.RoomID, at Moment, user id.UserID) (string, error) {
+	self, err := g.State(ctx, roomID, at.Root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	if err != nil || self == nil {
+		return "", err
+	}
+	return text(self, "displayname"), nil
 }
 
 // levelsAt fills in what decides whether the sender of an event may notify the

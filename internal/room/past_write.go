@@ -57,6 +57,7 @@ func (m entry) writePast(b *journal.Batch, r *live) {
 	if m.current != m.before {
 		current = m.current[:]
 	}
+	b.Append(journal.NewScope(journal.ScopeNobody, int64(r.num)), journal.KindPast, int64(m.num))
 	m.insert(b, m.num, r.num, m.event.ID(), m.place, nil, m.status, m.before, current, m.merges, optional(m.replaces),
 		m.past.all.Unread, m.past.all.Loud, m.past.threaded.Unread, m.past.threaded.Loud, m.thread, optional(m.own.Unread), optional(m.own.Loud),
 		encodeNums(m.auth), nil, m.event.JSON(), nil, nil, false)

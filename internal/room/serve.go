@@ -132,8 +132,10 @@ func (g *Engine) ServerSight(ctx context.Context, roomID id.RoomID, server id.Se
 		if s.Memberships, err = readServerMemberships(tx, r.num, server, at.Place); err != nil {
 			return err
 		}
+		hidden, err := readHidden(tx, "", r.num)
 		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
-		return s.hide(tx, r.num, "")
+		s.hide(hidden[r.num])
+		return err
 	})
 	if err != nil {
 		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", server, roomID, err)

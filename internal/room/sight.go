@@ -97,11 +97,13 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 		if visibilities, err = readVisibilities(tx, r.num, at.Place); err != nil {
 			return err
 		}
-		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
-		if err := s.hide(tx, r.num, user); err != nil {
+		hidden, err := readHidden(tx, user, r.num)
+		if err != nil {
 			return err
 		}
-		err := tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
+		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
+		s.hide(hidden[r.num])
+		err = tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}

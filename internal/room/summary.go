@@ -181,9 +181,9 @@ func putSummary(tx *store.Tx, room Num, s Summary) error {
 		return fmt.Errorf("encoding the summary of room %d: %w", room, err)
 	}
 	err = tx.Queue(`
-		INSERT INTO summaries (room, summary, room_type, words) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (room) DO UPDATE SET summary = excluded.summary, room_type = excluded.room_type, words = excluded.words`,
-		room, row, storable(s.RoomType), words(s.Name+"\n"+s.CanonicalAlias+"\n"+s.Topic))
+		INSERT INTO summaries (room, summary, room_type, words, open) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (room) DO UPDATE SET summary = excluded.summary, room_type = excluded.room_type, words = excluded.words, open = excluded.open`,
+		room, row, storable(s.RoomType), words(s.Name+"\n"+s.CanonicalAlias+"\n"+s.Topic), s.JoinRule == "public" || s.WorldReadable)
 	if err != nil {
 		return fmt.Errorf("storing the summary of room %d: %w", room, err)
 	}

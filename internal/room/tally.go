@@ -11,9 +11,9 @@ import (
 	"parley/matrix/pushrule"
 )
 
-// nobody is a user whom no event can name, so that the default rules say of an
-// event what holds for everybody.
-const nobody id.UserID = "@"
+// nobody has rules by which the default ones say of an event what holds for
+// everybody.
+const nobody = pushrule.Nobody
 
 // tally is whom an event notifies by the default push rules. Where there are rules
 // about threads, everybody is one who subscribes to the thread.
@@ -56,9 +56,7 @@ func (r *live) tally(ctx context.Context, made entry, row record) (tally, error)
 		return t, nil
 	}
 	// Whether a mention is a highlight does not depend on whose it is.
-	users := canonjson.Value(`["` + nobody + `"]`)
-	named := e.JSON().With("content", e.Content().With("m.mentions", mentions.With("user_ids", users)))
-	if !r.engine.everybody.Evaluate(named, about).Highlight {
+	if !r.engine.everybody.Evaluate(pushrule.WithMention(e.JSON()), about).Highlight {
 		return t, nil
 	}
 	var err error

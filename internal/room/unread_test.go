@@ -164,7 +164,7 @@ func (r *readers) naive(user id.UserID, rules *pushrule.Evaluator, items []Item,
 		if thread == "" {
 			read = max(reads.All.Place, reads.Main.Place)
 		}
-		about.Thread = threadFor(reads.Wanted, thread)
+		about.Thread = ThreadFor(reads.Wanted, thread)
 		switch verdict := rules.Evaluate(it.Event.JSON(), about); {
 		case joined && !was:
 			clear(unread)

@@ -234,7 +234,8 @@ CREATE TABLE summaries (
 	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
 	summary    bytea  NOT NULL, -- a JSON object
 	room_type  text   NOT NULL, -- empty: an ordinary room
-	words      text   NOT NULL  -- what searches look through, as it is compared
+	words      text   NOT NULL, -- what searches look through, as it is compared
+	open       boolean NOT NULL -- everybody may join it or read in it
 );
 
 -- Rooms that were joined without all of their members, which are still to come.

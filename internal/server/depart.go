@@ -21,7 +21,7 @@ func (p *parts) depart(ctx context.Context, user id.UserID, erased bool) error {
 	if err := p.leaveAll(ctx, user); err != nil {
 		return err
 	}
-	steps := []func(context.Context, id.UserID) error{p.unbind, p.data.Remove, p.threads.Forget, p.filters.Remove, p.keys.Forget, p.backups.Forget}
+	steps := []func(context.Context, id.UserID) error{p.unbind, p.data.Remove, p.threads.Forget, p.pushers.RemoveAll, p.filters.Remove, p.keys.Forget, p.backups.Forget}
 	if erased {
 		steps = append(steps, p.profiles.Clear)
 	}

@@ -35,28 +35,34 @@ func signingKey(dir string) (key signing.Key, made bool, err error) {
 // readKey reads a key of which nobody but its owner knows. No error repeats
 // what is in the file.
 func readKey(path string) (signing.Key, error) {
-	info, err := os.Stat(path)
+	content, err := readSecret(path)
 	if err != nil {
 		return signing.Key{}, err
 	}
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return signing.Key{}, fmt.Errorf("%s is not a file", path)
-	case info.Size() > 1024:
-		return signing.Key{}, fmt.Errorf("%s is too long for a key", path)
-	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
-		return signing.Key{}, fmt.Errorf("%s has mode %04o: others than its owner could read it, and speak for this server; "+
-			"after chmod 600 it is used (make a new one if somebody may have read it)", path, mode.Perm())
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return signing.Key{}, err
-	}
-	key, err := parseKey(string(content))
+	key, err := parseKey(content)
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
+}
+
+// readSecret reads a file that has a key in it, and that only its owner may read.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	switch mode := info.Mode(); {
+	case !mode.IsRegular():
+		return "", fmt.Errorf("%s is not a file", path)
+	case info.Size() > 1024:
+		return "", fmt.Errorf("%s is too long for a key", path)
+	case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
+		return "", fmt.Errorf("%s has mode %04o: others than its owner could read it, and speak for this server; "+
+			"after chmod 600 it is used (make a new one if somebody may have read it)", path, mode.Perm())
+	}
+	content, err := os.ReadFile(path)
+	return string(content), err
 }
 
 func parseKey(content string) (signing.Key, error) {

@@ -22,6 +22,9 @@ func (p *parts) removing(ctx context.Context, user id.UserID, devices []id.Devic
 	if err := p.data.DeleteDevices(ctx, user, devices); err != nil {
 		return err
 	}
+	if err := p.pushers.RemoveDevices(ctx, user, devices); err != nil {
+		return err
+	}
 	return p.keys.RemoveDevices(ctx, user, devices)
 }
 

@@ -53,6 +53,8 @@ func newMetrics(db *store.DB, p *parts) *metrics {
 		}, func() float64 { return float64(db.Statements()) }),
 	)
 	registry.MustRegister(mediaMetrics(p.media)...)
+	registry.MustRegister(pushMetrics(p.push)...)
+	registry.MustRegister(searchMetrics(p.search)...)
 	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -19,11 +19,13 @@ import (
 	"parley/internal/csapi"
 	"parley/internal/delay"
 	"parley/internal/devicelist"
+	"parley/internal/directory"
 	"parley/internal/e2ee"
 	"parley/internal/ephemeral"
 	"parley/internal/fedsend"
 	"parley/internal/feed"
 	"parley/internal/filter"
+	"parley/internal/gateway"
 	"parley/internal/identity"
 	"parley/internal/inbound"
 	"parley/internal/inherit"
@@ -38,6 +40,7 @@ import (
 	"parley/internal/rendezvous"
 	"parley/internal/report"
 	"parley/internal/room"
+	"parley/internal/search"
 	"parley/internal/sms"
 	"parley/internal/sso"
 	"parley/internal/store"
@@ -84,6 +87,14 @@ type parts struct {
 	media    *media.Store
 	threads  *subscription.Store
 	services *appservice.Services
+	pushers  *push.Pushers
+	notified *push.History
+	push     *push.Sender
+	// pushGateway is what this server is to devices, nil if nothing.
+	pushGateway *gateway.Gateway
+	gateways    *remote.Client // how push gateways are reached
+	search      *search.Index  // nil: messages cannot be searched
+	directory   *directory.Directory
 
 	federation federation
 
@@ -105,11 +116,17 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	var toDevice *todevice.Store // made of the accounts that tell them of their devices
 	var devices *devicelist.Store
+	var users *directory.Directory
 	p.accounts = account.New(db, account.Options{
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
-		Created:  func(tx *store.Tx, user id.UserID) error { return profile.Begin(tx, user, user.Localpart()) },
+		Created: func(tx *store.Tx, user id.UserID) error {
+			if err := profile.Begin(tx, user, user.Localpart()); err != nil {
+				return err
+			}
+			return users.Note(tx, user)
+		},
 		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
 			return errors.Join(toDevice.Forget(tx, user, devices), p.feed.ForgetDevices(tx, user, devices))
@@ -151,7 +168,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.keys = e2ee.New(db, p.journal, p.keyOptions())
 	p.backups = e2ee.NewBackups(db)
 	p.federation.health.OnBack(devices.Back)
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, log)
+	users = directory.New(directory.Parts{
+		Server: name, DB: db, Journal: p.journal, Rooms: p.rooms, Locals: p.locals, Listed: p.accounts.Listed, Profile: p.profile,
+		All: c.Users.All, Log: log,
+	})
+	p.directory = users
+	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	files, err := p.mediaOptions(c)
@@ -170,6 +192,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		num, err := p.rooms.Num(ctx, roomID)
 		return int64(num), err
 	})
+	p.pushers = p.newPushers(db, c)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
 	p.filters = filter.NewStore(db)
@@ -191,6 +214,12 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
 		return p, err
 	}
+	if err := p.newPush(db, n, c); err != nil {
+		return p, err
+	}
+	if err := p.newSearch(ctx, db, c.Search.Enabled); err != nil {
+		return p, err
+	}
 	p.federation.inbox = inbound.New(db, inboundRooms(p.rooms), log)
 	p.federation.health.OnBack(p.federation.inbox.Back)
 	p.federation.sender = fedsend.New(fedsend.Parts{
@@ -208,8 +237,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.doorman.Run,
 		p.devices.Run,
 		p.media.Run,
+		p.push.Run,
 		p.profiles.Run,
 		p.heirs.Run,
+		p.directory.Run,
 		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
@@ -274,7 +305,11 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 		Media:          p.media,
 		Subscriptions:  p.threads,
 		Services:       p.services,
-		Notified:       push.NewHistory(p.rooms, p.data.Prepared, p.feed.Reads),
+		Pushers:        p.pushers,
+		PushGateway:    p.pushGateway,
+		Notified:       p.notified,
+		Search:         p.search,
+		UserDirectory:  p.directory,
 	}), nil
 }
 
@@ -282,7 +317,7 @@ func (p *parts) clientAPI(c config.Config) (*csapi.Server, error) {
 func (p *parts) adminAPI() *adminapi.Server {
 	return adminapi.New(adminapi.Parts{
 		Name: p.name, Version: Version(), Rooms: p.rooms, Accounts: p.accounts, Profiles: p.profiles, Aliases: p.aliases,
-		Reports: p.reports, Media: p.media, Notify: p.notify(), Services: p.services,
+		Reports: p.reports, Media: p.media, Pushers: p.pushers, Push: p.push, Search: p.search, Notify: p.notify(), Services: p.services,
 	})
 }
 
@@ -310,6 +345,7 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 		RendezvousOfUsers:     c.Rendezvous == config.RendezvousUsers,
 		ProfilesOfSharersOnly: c.Profiles.Lookup == config.LookupSharers,
 		MaxUpload:             c.Media.MaxUpload,
+		PushGatewayOfUsers:    c.Push.Gateway == config.PushGatewayUsers,
 		UnstableFeatures: map[string]bool{
 			"m.separate_add_and_bind":          true,
 			"m.id_access_token":                true,
@@ -320,7 +356,9 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc3814.v1":            true,
 			"org.matrix.msc3391":               true,
 			"org.matrix.msc3874":               true,
+			"org.matrix.msc3881":               true,
 			"org.matrix.msc3967":               true,
+			"org.matrix.msc4028":               true,
 			"org.matrix.msc4155":               true,
 			"org.matrix.msc4108":               c.Rendezvous != config.RendezvousOff,
 			"io.element.msc4388":               c.Rendezvous != config.RendezvousOff,
@@ -378,6 +416,9 @@ func (p *parts) close() {
 	if p.outbound != nil {
 		p.outbound.Close()
 	}
+	if p.gateways != nil {
+		p.gateways.Close()
+	}
 	if p.sms != nil {
 		p.sms.Close()
 	}
@@ -393,6 +434,21 @@ func (p *parts) mayInvite(ctx context.Context, sender, target id.UserID) error {
 		err = mxerr.New(mxerr.InviteBlocked, "%s does not want to be invited", target)
 	}
 	return err
+}
+
+// locals returns users of this server behind one.
+func (p *parts) locals(ctx context.Context, after id.UserID, limit int) ([]id.UserID, error) {
+	list, err := p.accounts.List(ctx, after, limit)
+	users := make([]id.UserID, len(list))
+	for i, info := range list {
+		users[i] = info.UserID
+	}
+	return users, err
+}
+
+// profile returns the profile of a user of this server.
+func (p *parts) profile(ctx context.Context, user id.UserID) (canonjson.Value, error) {
+	return p.profiles.Get(ctx, user)
 }
 
 // about finds out what presence has to know of a user.
@@ -465,6 +521,9 @@ func (p *parts) purgeHooks(log *slog.Logger) room.PurgeHooks {
 			}
 			if err == nil {
 				err = p.threads.DeleteRoom(ctx, roomID)
+			}
+			if err == nil && p.search != nil {
+				err = p.search.DeleteRoom(ctx, num)
 			}
 			if err == nil && p.notices != nil {
 				err = p.notices.Forget(ctx, roomID)

@@ -9,6 +9,12 @@ import (
 // user. It is disabled by default and turns off all notifications.
 const Master = ".m.rule.master"
 
+// Encrypted is the ID of a rule by which all encrypted events notify, but for those of
+// rooms that are muted: whether one mentions the user only the device can find out. It
+// is disabled by default, and clients that can do so enable it.
+// https://github.com/matrix-org/matrix-spec-proposals/pull/4028
+const Encrypted = ".org.matrix.msc4028.encrypted_event"
+
 // Proposed says which rules of proposals a server has beside those of the
 // specification.
 type Proposed struct {
@@ -49,6 +55,8 @@ func ofPoll(what string) Condition {
 // Default returns the rules that every user has, in order:
 // https://spec.matrix.org/v1.19/client-server-api/#predefined-rules
 //
+// and Encrypted.
+//
 // Settings.Ruleset adds what is the user's own.
 func Default(user id.UserID) Ruleset {
 	self := string(user)
@@ -60,9 +68,12 @@ func Default(user id.UserID) Ruleset {
 
 	master := newDefault(Master).when()
 	master.Enabled = false
+	encrypted := newDefault(Encrypted, Notify()).when(isType("m.room.encrypted"))
+	encrypted.Enabled = false
 	return Ruleset{
 		Override: []Rule{
 			master,
+			encrypted,
 			newDefault(".m.rule.suppress_notices").when(EventMatch("content.msgtype", "m.notice")),
 			newDefault(".m.rule.invite_for_me", Notify(), sound("default")).when(
 				isType("m.room.member"),

@@ -11,7 +11,7 @@ import (
 )
 
 // TestDefaultIsWhatTheSpecificationSays compares each rule as canonical JSON, in
-// order, with what the section on predefined rules defines.
+// order, with what the section on predefined rules defines, and MSC4028 beside it.
 func TestDefaultIsWhatTheSpecificationSays(t *testing.T) {
 	rows := []struct {
 		kind  Kind
@@ -19,6 +19,7 @@ func TestDefaultIsWhatTheSpecificationSays(t *testing.T) {
 	}{
 		{Override, []string{
 			`{"actions":[],"conditions":[],"default":true,"enabled":false,"rule_id":".m.rule.master"}`,
+			`{"actions":["notify"],"conditions":[{"key":"type","kind":"event_match","pattern":"m.room.encrypted"}],"default":true,"enabled":false,"rule_id":".org.matrix.msc4028.encrypted_event"}`,
 			`{"actions":[],"conditions":[{"key":"content.msgtype","kind":"event_match","pattern":"m.notice"}],"default":true,"enabled":true,"rule_id":".m.rule.suppress_notices"}`,
 			`{"actions":["notify",{"set_tweak":"sound","value":"default"}],"conditions":[{"key":"type","kind":"event_match","pattern":"m.room.member"},{"key":"content.membership","kind":"event_match","pattern":"invite"},{"key":"state_key","kind":"event_match","pattern":"@alice:example.org"}],"default":true,"enabled":true,"rule_id":".m.rule.invite_for_me"}`,
 			`{"actions":[],"conditions":[{"key":"type","kind":"event_match","pattern":"m.room.member"}],"default":true,"enabled":true,"rule_id":".m.rule.member_event"}`,

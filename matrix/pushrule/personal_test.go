@@ -83,57 +83,13 @@ func TestWhatIsKnownOfARoomBeforehand(t *testing.T) {
 // of events in it.
 func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		of := func(name string, choices ...string) string { return rapid.SampledFrom(choices).Draw(t, name) }
-		actions := func() string { return of("actions", `[]`, `["notify"]`, `["notify",{"set_tweak":"highlight"}]`) }
-		roomID := func() string { return of("room", "!a:x", "!b:x") }
-		var s Settings
-		for range rapid.IntRange(0, 3).Draw(t, "edits") {
-			var next Settings
-			var err error
-			kind := Kind(of("kind", "override", "content", "room", "sender", "underride", "enabled", "actions"))
-			switch kind {
-			case "enabled":
-				ruleID := of("rule", Master, ".m.rule.is_user_mention", ".m.rule.suppress_notices")
-				next, err = s.SetEnabled(Default(self), Override, ruleID, rapid.Bool().Draw(t, "on"))
-			case "actions":
-				list, _ := ParseActions([]byte(`{"actions":` + actions() + `}`))
-				next, err = s.SetActions(Default(self), Underride, of("rule", ".m.rule.message", ".m.rule.room_one_to_one"), list)
-			default:
-				ruleID, body := fmt.Sprint("r", len(s.Rules.Override)+len(s.Rules.Content)), `{"actions":`+actions()
-				switch kind {
-				case Content:
-					body += `,"pattern":"word"`
-				case Room:
-					ruleID = roomID()
-				case Sender:
-					ruleID = of("sender", "@bob:a.test", "@carol:a.test")
-				default:
-					conditions := []string{`{"kind":"event_match","key":"room_id","pattern":"` + roomID() + `"}`}
-					if rapid.Bool().Draw(t, "further") {
-						conditions = append(conditions, of("condition", `{"kind":"event_match","key":"content.body","pattern":"word"}`, `{"kind":"x"}`, `{"kind":"contains_display_name"}`))
-					}
-					body += `,"conditions":[` + strings.Join(conditions[rapid.IntRange(0, len(conditions)).Draw(t, "from"):], ",") + `]`
-				}
-				var rule Rule
-				if rule, err = ParseRule(kind, ruleID, []byte(body+"}")); err == nil {
-					next, err = s.PutRule(kind, rule, Position{})
-				}
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			s = next
-		}
-		about := Context{MemberCount: rapid.IntRange(2, 3).Draw(t, "members"), DisplayName: "nothing", SenderLevel: 50}
+		s := drawSettings(t)
+		room, event, about := drawEvent(t)
 		defaults := Proposed{Threads: rapid.Bool().Draw(t, "threads")}.Default(self)
 		if defaults.Postcontent != nil {
 			about.Thread = rapid.SampledFrom([]Thread{NoThread, Unsubscribed, Subscribed}).Draw(t, "thread")
 		}
 		p, byDefault := NewPersonal(s, defaults, self), Compile(defaults, self)
-		room := roomID()
-		event := canonjson.Value(fmt.Sprintf(`{"content":{"body":%q,"m.mentions":%s,"msgtype":%q},"room_id":%q,"sender":%q,"type":%q}`,
-			of("body", "word", "nothing"), of("mentions", `{}`, `{"user_ids":["`+string(self)+`"]}`, `{"room":true}`), of("msgtype", "m.text", "m.notice"),
-			room, of("sender", "@bob:a.test", "@carol:a.test", string(self)), of("type", "m.room.message", "m.room.encrypted", "m.other")))
 		got, given := p.Evaluate(event, about), byDefault.Evaluate(event, about)
 		wrong := false
 		switch p.In(id.RoomID(room)) {
@@ -150,4 +106,61 @@ func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 			t.Errorf("in %s: %d, %s: got %+v, by default %+v, settings %+v", room, p.In(id.RoomID(room)), event, got, given, s)
 		}
 	})
+}
+
+// drawSettings draws what somebody may have set, of rooms !a:x and !b:x.
+func drawSettings(t *rapid.T) Settings {
+	of := func(name string, choices ...string) string { return rapid.SampledFrom(choices).Draw(t, name) }
+	actions := func() string { return of("actions", `[]`, `["notify"]`, `["notify",{"set_tweak":"highlight"}]`) }
+	roomID := func() string { return of("room", "!a:x", "!b:x") }
+	var s Settings
+	for range rapid.IntRange(0, 3).Draw(t, "edits") {
+		var next Settings
+		var err error
+		kind := Kind(of("kind", "override", "content", "room", "sender", "underride", "enabled", "actions"))
+		switch kind {
+		case "enabled":
+			ruleID := of("rule", Master, ".m.rule.is_user_mention", ".m.rule.suppress_notices")
+			next, err = s.SetEnabled(Default(self), Override, ruleID, rapid.Bool().Draw(t, "on"))
+		case "actions":
+			list, _ := ParseActions([]byte(`{"actions":` + actions() + `}`))
+			next, err = s.SetActions(Default(self), Underride, of("rule", ".m.rule.message", ".m.rule.room_one_to_one"), list)
+		default:
+			ruleID, body := fmt.Sprint("r", len(s.Rules.Override)+len(s.Rules.Content)), `{"actions":`+actions()
+			switch kind {
+			case Content:
+				body += `,"pattern":"word"`
+			case Room:
+				ruleID = roomID()
+			case Sender:
+				ruleID = of("sender", "@bob:a.test", "@carol:a.test")
+			default:
+				conditions := []string{`{"kind":"event_match","key":"room_id","pattern":"` + roomID() + `"}`}
+				if rapid.Bool().Draw(t, "further") {
+					conditions = append(conditions, of("condition", `{"kind":"event_match","key":"content.body","pattern":"word"}`, `{"kind":"x"}`, `{"kind":"contains_display_name"}`))
+				}
+				body += `,"conditions":[` + strings.Join(conditions[rapid.IntRange(0, len(conditions)).Draw(t, "from"):], ",") + `]`
+			}
+			var rule Rule
+			if rule, err = ParseRule(kind, ruleID, []byte(body+"}")); err == nil {
+				next, err = s.PutRule(kind, rule, Position{})
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = next
+	}
+	return s
+}
+
+// drawEvent draws an event of one of these rooms.
+func drawEvent(t *rapid.T) (room string, event canonjson.Value, about Context) {
+	of := func(name string, choices ...string) string { return rapid.SampledFrom(choices).Draw(t, name) }
+	room = of("room", "!a:x", "!b:x")
+	event = canonjson.Value(fmt.Sprintf(`{"content":{"body":%q,"m.mentions":%s,"msgtype":%q},"room_id":%q,"sender":%q,"type":%q}`,
+		of("body", "word", "nothing"), of("mentions", `{}`, `{"user_ids":["`+string(self)+`"]}`, `{"room":true}`), of("msgtype", "m.text", "m.notice"),
+		room, of("sender", "@bob:a.test", "@carol:a.test", string(self)), of("type", "m.room.message", "m.room.encrypted", "m.other")))
+	about = Context{MemberCount: rapid.IntRange(2, 3).Draw(t, "members"), DisplayName: "nothing", SenderLevel: 50}
+	return room, event, about
 }

@@ -36,7 +36,7 @@ func TestUserRulesRankBetweenMasterAndDefaults(t *testing.T) {
 	s := put(t, Settings{}, Override, "mine", `{"actions":[]}`)
 	s = put(t, s, Underride, "low", `{"actions":[]}`)
 	rules := s.Ruleset(Default(self))
-	if got := ids(rules.Override)[:3]; !slices.Equal(got, []string{Master, "mine", ".m.rule.suppress_notices"}) {
+	if got := ids(rules.Override)[:3]; !slices.Equal(got, []string{Master, "mine", Encrypted}) {
 		t.Errorf("override rules begin with %q", got)
 	}
 	if got := ids(rules.Underride)[:2]; !slices.Equal(got, []string{"low", ".m.rule.call"}) {

@@ -27,19 +27,20 @@ class Stranger {
         Object.assign(this, { user, process, lines, who: `${user.name}'s mautrix-go`, before: Promise.resolve() });
     }
 
-    async hears() {
+    async hears(to = "") {
         const { value, done } = await this.lines.next();
         assert.ok(!done, `${this.who} has ended`);
         const answer = JSON.parse(value);
-        assert.equal(answer.error, undefined, `${this.who}: ${answer.error}`);
+        assert.equal(answer.error, undefined, `${this.who}: ${to}: ${answer.error}`);
         return answer;
     }
 
     // does one thing after the other.
     does(what, more = {}) {
         const answer = this.before.then(() => {
-            this.process.stdin.write(`${JSON.stringify({ do: what, ...more })}\n`);
-            return this.hears();
+            const order = JSON.stringify({ do: what, ...more });
+            this.process.stdin.write(`${order}\n`);
+            return this.hears(order);
         });
         this.before = answer.catch(() => {});
         return answer;
@@ -55,7 +56,7 @@ class Stranger {
 
     // deciphers waits until the device reads this in the event.
     async deciphers(room, event, body) {
-        assert.equal((await this.does("read", { room, event })).body, body, `what ${this.who} reads in ${event}`);
+        assert.equal((await this.does("read", { room, event, body })).body, body, `what ${this.who} reads in ${event}`);
     }
 
     // discards has a new key made for what is said next in a room.

@@ -1,5 +1,7 @@
+import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { everybodyReads, keeper, slider } from "../scene/keeper.js";
+import { ClientEvent } from "matrix-js-sdk";
+import { everybodyReads, keeper, slider, sliding } from "../scene/keeper.js";
 import { ends, isKilled, starts, without } from "../scene/servers.js";
 import { stranger, withoutStrangers } from "../scene/stranger.js";
 import { baseUrl, newUser, otherUrl } from "../scene/user.js";
@@ -124,5 +126,29 @@ describe("encryption while servers go", { skip: without }, () => {
         }
         await agree(room, ...alices, ...bobs);
         await everybodyReads(room, alices[0], bobs[0]);
+    });
+
+    test("what is said to devices comes once, and in order", async (t) => {
+        const [here, there] = [await wire(t, baseUrl, 0), await wire(t, otherUrl, 1)];
+        const [alice, bob] = [await newUser(t, "alice", here.url), await newUser(t, "bob", there.url)];
+        const [phone, tablet] = [await alice.logsIn("phone"), await bob.logsIn("tablet", sliding)];
+        const [said, heard] = [new Map([[phone, []], [tablet, []]]), new Map([[phone, []], [tablet, []]])];
+        for (const [device, list] of heard) device.client.on(ClientEvent.ToDeviceEvent, (e) => list.push(e.getContent().number));
+        const says = async (from, to) => {
+            for (let i = 0; i < 10; i++) {
+                const number = said.get(to).length;
+                said.get(to).push(number);
+                await from.client.sendToDevice("org.example.number", new Map([[to.user.id, new Map([[to.login.device_id, { number }]])]]));
+            }
+        };
+        for (const path of ["/sendToDevice/", "/sync"]) {
+            for (const moment of moments) {
+                await Promise.all([here.cuts(path, moment, () => says(phone, tablet)), there.cuts(path, moment, () => says(tablet, phone))]);
+            }
+        }
+        for (const device of [phone, tablet]) {
+            await device.until("all that was said", () => heard.get(device).length >= said.get(device).length);
+            assert.deepEqual(heard.get(device), said.get(device), device.who);
+        }
     });
 });
