@@ -63,6 +63,14 @@ var can = map[string]func(f *flagged) bool{
 		}
 		return true
 	},
+	"org.matrix.msc3881": func(f *flagged) bool {
+		return f.has("POST", "/_matrix/client/v3/pushers/set", `{"kind":"http","app_id":"org.test","pushkey":"k","app_display_name":"App","device_display_name":"Phone","lang":"en",
+			"data":{"url":"https://push.test/_matrix/push/v1/notify"},"org.matrix.msc3881.enabled":false}`, "") &&
+			f.has("GET", "/_matrix/client/v3/pushers", "", `"org.matrix.msc3881.enabled":false`)
+	},
+	"org.matrix.msc4028": func(f *flagged) bool {
+		return f.has("GET", "/_matrix/client/v3/pushrules/", "", ".org.matrix.msc4028.encrypted_event")
+	},
 	"org.matrix.msc3967": func(f *flagged) bool { // the first keys need no confirmation
 		return f.has("POST", "/_matrix/client/v3/keys/device_signing/upload", string(f.alice.CrossSigning("one")), "")
 	},
