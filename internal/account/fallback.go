@@ -53,6 +53,22 @@ func (a *Accounts) DoStage(ctx context.Context, session string, stage Stage, aut
 	return a.advance(ctx, s, before)
 }
 
+// ConfirmByOAuth does StageOAuth in a session of a user, who has confirmed on the page of
+// the account what the session is about. It refuses with [mxerr.NotFound] as
+// [Accounts.Stage] does, and if the session is another user's.
+func (a *Accounts) ConfirmByOAuth(ctx context.Context, session string, user id.UserID) error {
+	s, err := a.stageOf(ctx, session, StageOAuth)
+	if err == nil && s.user != user {
+		err = mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
+	}
+	if err != nil || slices.Contains(s.completed, StageOAuth) {
+		return err
+	}
+	before := len(s.completed)
+	s.completed = append(s.completed, StageOAuth)
+	return a.advance(ctx, s, before)
+}
+
 func (a *Accounts) stageOf(ctx context.Context, session string, stage Stage) (*interaction, error) {
 	gone := mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
 	if strings.IndexByte(session, 0) >= 0 || !utf8.ValidString(session) {

@@ -26,6 +26,8 @@ type Interaction struct {
 	Flows []Flow
 	// Terms are the policies to be accepted, if that is a stage of a flow.
 	Terms Terms
+	// Page returns the URL of where the user confirms it, if StageOAuth is in a flow.
+	Page func(session string) string
 	// Body is that of the request.
 	Body canonjson.Value
 	// Secret names the member of the body that holds a new password. It is
@@ -204,7 +206,7 @@ func (a *Accounts) challenge(ctx context.Context, i Interaction, s *interaction,
 			return err
 		}
 	}
-	return flows(i.Flows).challenge(s.id, s.completed, i.Terms, refusal)
+	return flows(i.Flows).challenge(s.id, s.completed, i, refusal)
 }
 
 // try lets a client do a stage. A refusal is one that it may try again after.
@@ -226,6 +228,8 @@ func (a *Accounts) try(ctx context.Context, s *interaction, t *attempt) error {
 			return err
 		}
 		s.token = token
+	case StageOAuth:
+		return mxerr.New(mxerr.Forbidden, "This is confirmed on the page, and then the session alone is sent")
 	case StageEmail, StageMSISDN:
 		if err := a.proveAddress(ctx, s, t); err != nil {
 			return err

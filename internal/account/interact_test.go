@@ -60,13 +60,13 @@ func TestChallenge(t *testing.T) {
 		{"with something done", []Stage{StageRegistrationToken}, nil,
 			`{"completed":["m.login.registration_token"],"flows":[{"stages":["m.login.dummy"]},{"stages":["m.login.registration_token","m.login.dummy"]}],"params":{},"session":"S"}`},
 	} {
-		e := f.challenge("S", row.completed, nil, row.refusal)
+		e := f.challenge("S", row.completed, Interaction{}, row.refusal)
 		got, err := json.Marshal(e.Fields)
 		if err != nil || string(got) != row.want || e.Status != 401 || e.Code != "" {
 			t.Errorf("%s: got %d %s %s, %v, want %s", row.name, e.Status, e.Code, got, err, row.want)
 		}
 	}
-	e := f.challenge("S", nil, nil, mxerr.New(mxerr.Forbidden, "No"))
+	e := f.challenge("S", nil, Interaction{}, mxerr.New(mxerr.Forbidden, "No"))
 	if e.Status != 401 || e.Code != mxerr.Forbidden || e.Message != "No" || e.Fields["session"] != "S" {
 		t.Errorf("after a refusal: got %+v", e)
 	}

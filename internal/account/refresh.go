@@ -86,8 +86,8 @@ func (a *Accounts) Refresh(ctx context.Context, token string) (Tokens, error) {
 	}
 	d, fresh := digestOf(token), a.newTokens(true)
 	var user id.UserID
+	var device id.DeviceID
 	err := a.db.Update(ctx, func(tx *store.Tx) (err error) {
-		var device id.DeviceID
 		if user, device, err = ownerOf(tx, d); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (a *Accounts) Refresh(ctx context.Context, token string) (Tokens, error) {
 		return fresh.insert(tx, user, device, tokensNew)
 	})
 	if user != "" {
-		a.sessions.dropUser(user)
+		a.sessions.dropDevice(user, device)
 	}
 	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		return Tokens{}, fmt.Errorf("refreshing a token of %s: %w", user, err)
@@ -138,7 +138,7 @@ func dropNew(tx *store.Tx, user id.UserID, device id.DeviceID) error {
 // gone.
 func (a *Accounts) settle(ctx context.Context, user id.UserID, device id.DeviceID, refresh []byte) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, user, device, refresh) })
-	a.sessions.dropUser(user)
+	a.sessions.dropDevice(user, device)
 	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		return fmt.Errorf("putting new tokens of %s in the place of old ones: %w", user, err)
 	}

@@ -204,3 +204,18 @@ func TestDevicesAreRemovedWhileTheyRefresh(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+func TestRequestsOfADeviceOutliveTheTokensOfAnotherOne(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db, Options{TokenLife: time.Hour})
+		h.create(alice)
+		h.login(alice, "PHONE")
+		first := h.refreshing(alice, "LAPTOP")
+		phone, stop := h.Watch(alice, "PHONE")
+		defer stop()
+		second := h.refresh(first.Refresh)
+		if !h.good(second.Token) || phone.Err() != nil {
+			t.Errorf("requests of the phone ended with %v, want nothing", phone.Err())
+		}
+	})
+}

@@ -225,6 +225,11 @@ func (s *sessions) watch(session Session) (context.Context, func()) {
 	}
 }
 
+// dropDevice forgets the sessions of a device of a user. Requests of others go on.
+func (s *sessions) dropDevice(user id.UserID, device id.DeviceID) {
+	s.drop(func(other Session) bool { return other.UserID == user && other.DeviceID == device })
+}
+
 // dropUser forgets all sessions of a user.
 func (s *sessions) dropUser(user id.UserID) {
 	s.drop(func(other Session) bool { return other.UserID == user })

@@ -21,6 +21,9 @@ const (
 	StageEmail             Stage = "m.login.email.identity"
 	StageMSISDN            Stage = "m.login.msisdn"
 	StageSSO               Stage = "m.login.sso"
+	// StageOAuth is done on the page where the user manages the account:
+	// https://spec.matrix.org/v1.19/client-server-api/#oauth-authentication
+	StageOAuth Stage = "m.oauth"
 )
 
 // identifies reports whether a stage can show who somebody is.
@@ -52,7 +55,7 @@ func (f flows) have(stage Stage) bool {
 
 // challenge is the answer that tells a client what is left to be done, and why
 // its last attempt was refused, if it was.
-func (f flows) challenge(session string, completed []Stage, terms Terms, refusal *mxerr.Error) *mxerr.Error {
+func (f flows) challenge(session string, completed []Stage, i Interaction, refusal *mxerr.Error) *mxerr.Error {
 	type flow struct {
 		Stages Flow `json:"stages"`
 	}
@@ -66,7 +69,10 @@ func (f flows) challenge(session string, completed []Stage, terms Terms, refusal
 	}
 	params := make(map[Stage]any)
 	if f.have(StageTerms) {
-		params[StageTerms] = map[string]Terms{"policies": terms}
+		params[StageTerms] = map[string]Terms{"policies": i.Terms}
+	}
+	if f.have(StageOAuth) {
+		params[StageOAuth] = map[string]string{"url": i.Page(session)}
 	}
 	e = e.With("session", session).With("flows", list).With("params", params)
 	if len(completed) > 0 {

@@ -14,6 +14,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/pushrule"
 )
 
 // The types of account data that the server knows about.
@@ -38,15 +39,24 @@ type Store struct {
 	official []id.UserID
 	// personal has the push rules of users as they are evaluated.
 	personal *cache.Cache[id.UserID, personal]
+	proposed pushrule.Proposed
 	wishes   *cache.Cache[journal.Scope, *wishes] // nil for those that have changed
 }
 
+// Options are what a store depends on.
+type Options struct {
+	// Official are the users who speak for the server, so that it does not depend on
+	// who wants to be invited whether they reach everybody.
+	Official []id.UserID
+	// Rules are what the server has of push rules beside those of the specification.
+	Rules pushrule.Proposed
+}
+
 // New returns a store over a database and its journal. It must be made before the
-// journal runs. Official are the users who speak for the server, so that it does not
-// depend on who wants to be invited whether they reach everybody.
-func New(db *store.DB, j *journal.Journal, official ...id.UserID) *Store {
+// journal runs.
+func New(db *store.DB, j *journal.Journal, o Options) *Store {
 	s := &Store{
-		db: db, journal: j, maxTotal: maxTotal, official: official,
+		db: db, journal: j, maxTotal: maxTotal, official: o.Official, proposed: o.Rules,
 		personal: cache.New[id.UserID](personalMemory, personal.weight),
 		wishes:   cache.New[journal.Scope](mostWishes, (*wishes).weight),
 	}

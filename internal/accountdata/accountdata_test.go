@@ -47,7 +47,7 @@ func start(t *testing.T, db *store.DB) *node {
 		cancel()
 		wg.Wait()
 	})
-	return &node{New(db, j), t}
+	return &node{New(db, j, Options{}), t}
 }
 
 func (n *node) put(user id.UserID, room id.RoomID, dataType, content string) journal.Position {

@@ -43,10 +43,19 @@ func (s *Store) Personal(ctx context.Context, user id.UserID) (*pushrule.Persona
 		if err != nil {
 			return nil, err
 		}
-		p.rules = pushrule.NewPersonal(settings, user)
+		p.rules = pushrule.NewPersonal(settings, s.Defaults(user), user)
 	}
 	s.personal.PutSince(user, p, version)
 	return p.rules, nil
+}
+
+// Prepared is Personal, with the rules of the server for a user who has not set any.
+func (s *Store) Prepared(ctx context.Context, user id.UserID) (*pushrule.Personal, error) {
+	rules, err := s.Personal(ctx, user)
+	if err == nil && rules == nil {
+		rules = pushrule.NewPersonal(pushrule.Settings{}, s.Defaults(user), user)
+	}
+	return rules, err
 }
 
 // forgetRules forgets what is in memory of a user's push rules.

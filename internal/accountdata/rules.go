@@ -18,7 +18,7 @@ func (s *Store) Rules(ctx context.Context, user id.UserID) (pushrule.Ruleset, er
 	if err != nil {
 		return pushrule.Ruleset{}, err
 	}
-	return ruleset(user, stored)
+	return s.ruleset(user, stored)
 }
 
 // EditRules changes what a user has set of the push rules to what f makes of it. If
@@ -38,13 +38,16 @@ func (s *Store) EditRules(ctx context.Context, user id.UserID, f func(pushrule.S
 	})
 }
 
+// Defaults returns the rules of the server.
+func (s *Store) Defaults(user id.UserID) pushrule.Ruleset { return s.proposed.Default(user) }
+
 // ruleset lays stored settings, nil for none, over the rules of the server.
-func ruleset(user id.UserID, stored []byte) (pushrule.Ruleset, error) {
+func (s *Store) ruleset(user id.UserID, stored []byte) (pushrule.Ruleset, error) {
 	settings, err := readSettings(user, stored)
 	if err != nil {
 		return pushrule.Ruleset{}, err
 	}
-	return settings.Ruleset(pushrule.Default(user)), nil
+	return settings.Ruleset(s.Defaults(user)), nil
 }
 
 // RulesOf returns what users have set of the push rules. Those who have set nothing

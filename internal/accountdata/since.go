@@ -39,7 +39,7 @@ func (s *Store) All(ctx context.Context, user id.UserID, upTo journal.Position) 
 			return all, nil
 		}
 	}
-	rules, err := ruleset(user, nil)
+	rules, err := s.ruleset(user, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Store) changed(ctx context.Context, user id.UserID, after, upTo, rulesU
 	for i := range list {
 		d := &list[i]
 		if (place{user, d.Room, d.Type}).isPushRules() {
-			rules, err := ruleset(user, d.Content)
+			rules, err := s.ruleset(user, d.Content)
 			if err != nil {
 				return nil, err
 			}

@@ -26,6 +26,7 @@ var rowsOfRooms = map[string]struct {
 	"blocked_rooms":        {left: "it cannot be entered again"},
 	"delayed_events":       {left: "whoever is to send them finds that the room is gone"},
 	"early_redactions":     {rare: true},
+	"sticky":               {rare: true},
 	"events":               {},
 	"heirs":                {rare: true},
 	"gaps":                 {rare: true},

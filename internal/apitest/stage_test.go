@@ -182,6 +182,7 @@ type attacker struct {
 	inOwn  id.EventID
 	filter string
 	sync   string // a token
+	delay  string // of an event that is to be sent later
 	old    string // an access token that was logged out
 }
 
@@ -225,6 +226,7 @@ func (s *stage) attacker() *attacker {
 	}
 	u.Must("POST", c+"room_keys/version", `{"algorithm":"org.test","auth_data":{}}`)
 	u.Must("PUT", c+"room_keys/keys/"+string(a.own)+"/k?version=1", `{"first_message_index":0,"forwarded_count":0,"is_verified":true,"session_data":{}}`)
+	a.delay = text(u.Must("PUT", c+"rooms/"+string(a.own)+"/delayed_event/org.test/later", `{"delay_ms":3600000,"content":{}}`), "delay_id")
 	a.filter = text(u.Must("POST", c+"user/"+string(a.user)+"/filter", `{}`), "filter_id")
 	a.sync = text(u.Must("GET", c+"sync", nil), "next_batch")
 	return a

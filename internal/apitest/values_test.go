@@ -41,6 +41,10 @@ func (v *values) good(name string) string {
 		return string(v.a.device)
 	case "filterid":
 		return v.a.filter
+	case "delayid":
+		return v.a.delay
+	case "org.matrix.msc4354.stickydurationms":
+		return "60000"
 	case "roomalias":
 		return "#" + v.a.user.Localpart() + ":a.test"
 	case "eventtype":
@@ -248,12 +252,31 @@ func (s *stage) fields(r endpoint.Route) []field {
 	if slices.Contains(r.Wildcards(), "keyName") {
 		add("displayname", "string")
 	}
+	for _, f := range slidingFields[routeKey(r)] {
+		add(f.name, f.kind)
+	}
 	for _, m := range s.ops[routeKey(r)].members {
 		name, kind, _ := strings.Cut(m, ":")
 		add(name, kind)
 	}
 	return list
 }
+
+// slidingFields are the members of requests of sliding sync, which has no request
+// type, with what makes sense in each form.
+var slidingFields = map[string][]field{
+	"POST /_matrix/client/v4/sync": {
+		{"conn_id", `"c"`}, {"timeout", `0`}, {"set_presence", `"offline"`}, {"extensions", slidingExtensions},
+		{"lists", `{"a":{"range":[0,9],"timeline_limit":5,"required_state":{"include":[{"type":"m.room.name"}],"lazy_members":true}}}`},
+	},
+	"POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync": {
+		{"conn_id", `"c"`}, {"txn_id", `"t"`}, {"extensions", slidingExtensions},
+		{"lists", `{"a":{"ranges":[[0,9]],"timeline_limit":5,"required_state":[["m.room.member","$LAZY"],["*","*"]],"filters":{"is_dm":false}}}`},
+	},
+}
+
+const slidingExtensions = `{"account_data":{"enabled":true},"receipts":{"enabled":true},"typing":{"enabled":true},"to_device":{"enabled":true},"e2ee":{"enabled":true},
+	"io.element.msc4308.thread_subscriptions":{"enabled":true},"org.matrix.msc4354.sticky_events":{"enabled":true}}`
 
 // queries returns the names of the query parameters of a route.
 func (s *stage) queries(r endpoint.Route) []string {
@@ -307,6 +330,16 @@ func (v *values) member(f field) string {
 	quoted := func(s string) string { return string(canonjson.Text(s)) }
 	v.n++
 	switch f.name {
+	case "conn_id", "timeout", "set_presence", "txn_id", "extensions", "lists": // of sliding sync
+		if strings.ContainsAny(f.kind, `"{0`) {
+			return f.kind
+		}
+	case "automatic":
+		return ""
+	case "action":
+		return quoted("restart")
+	case "delay_ms":
+		return "60000"
 	case "auth":
 		return "" // an attacker would lose his account, see deep
 	case "user_id":

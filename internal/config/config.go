@@ -40,6 +40,7 @@ type Config struct {
 	Retention    Retention
 	Notices      Notices
 	Delayed      Delayed
+	Threads      Threads
 	Media        Media
 	Bucket       Bucket
 	Search       Search
@@ -191,6 +192,10 @@ type Retention struct {
 	Default time.Duration // retention.default
 	Least   time.Duration // retention.least
 	Most    time.Duration // retention.most
+}
+
+type Threads struct {
+	Subscriptions bool // threads.subscriptions
 }
 
 type Search struct {

@@ -537,6 +537,16 @@ How many events a user may have delayed at the same time. With 0 there are no de
 They may all be sent in the same moment.`,
 	},
 	{
+		name: "threads.subscriptions", preset: "false",
+		value: boolean(func(c *Config) *bool { return &c.Threads.Subscriptions }),
+		doc: `
+Whether what is said in a thread notifies only those who have subscribed to it, and whom it mentions (MSC4306). Clients are told
+that the server knows of subscriptions.
+
+It holds for all users: those of clients that cannot subscribe are not notified of threads any more, unless they are mentioned. What is
+said meanwhile with the other setting is counted as that one has it.`,
+	},
+	{
 		name: "media.dir", example: "/srv/parley-media",
 		value: path("DIR", func(c *Config) *string { return &c.Media.Dir }),
 		doc: `

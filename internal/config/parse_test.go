@@ -134,6 +134,8 @@ rendezvous: users
 delayed_events:
   max_delay: 1h
   max_per_user: 7
+threads:
+  subscriptions: true
 media:
   dir: m
   max_upload: 1M
@@ -186,7 +188,7 @@ func everythingInEnvironment() []string {
 		"PARLEY_SEARCH_ENABLED=false", "PARLEY_USER_DIRECTORY_SEARCH_ALL_USERS=true",
 		"PARLEY_NOTICES_DISPLAY_NAME=Notices", "PARLEY_NOTICES_ROOM_NAME=From us",
 		"PARLEY_RENDEZVOUS=users",
-		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7",
+		"PARLEY_DELAYED_EVENTS_MAX_DELAY=1h", "PARLEY_DELAYED_EVENTS_MAX_PER_USER=7", "PARLEY_THREADS_SUBSCRIPTIONS=true",
 		"PARLEY_MEDIA_DIR=m", "PARLEY_MEDIA_MAX_UPLOAD=1M", "PARLEY_MEDIA_MAX_REMOTE=2G", "PARLEY_MEDIA_USER_QUOTA=3T",
 		"PARLEY_MEDIA_CACHE_SIZE=4K", "PARLEY_MEDIA_PUBLIC=true", "PARLEY_MEDIA_PREVIEWS=false",
 		"PARLEY_MEDIA_VIPS=v", "PARLEY_MEDIA_FFMPEG=f",
@@ -223,6 +225,7 @@ func everythingSet() Config {
 		Retention:   Retention{Enabled: true, Default: 72 * time.Hour, Least: 24 * time.Hour, Most: 96 * time.Hour},
 		Notices:     Notices{Localpart: "notices", DisplayName: "Notices", RoomName: "From us"},
 		Delayed:     Delayed{MaxDelay: time.Hour, MaxUser: 7},
+		Threads:     Threads{Subscriptions: true},
 		Media:       Media{Dir: "m", MaxUpload: 1 << 20, MaxRemote: 2 << 30, UserQuota: 3 << 40, CacheSize: 4 << 10, Public: true, Vips: "v", FFmpeg: "f"},
 		Bucket: Bucket{
 			Endpoint: "http://obj.test:9000", Name: "files", Region: "here", Prefix: "a/b/", AccessKey: "ak", SecretKey: "sk",

@@ -56,7 +56,7 @@ func (r *reading) start() {
 	if err != nil {
 		r.Fatal(err)
 	}
-	p := Parts{Name: "a.test", Rooms: room.New(r.db, j, room.Options{Server: "a.test", Key: key}), Filters: filter.NewStore(r.db), AccountData: accountdata.New(r.db, j)}
+	p := Parts{Name: "a.test", Rooms: room.New(r.db, j, room.Options{Server: "a.test", Key: key}), Filters: filter.NewStore(r.db), AccountData: accountdata.New(r.db, j, accountdata.Options{})}
 	p.Feed = feed.New(feed.Parts{
 		Journal: j, Rooms: p.Rooms, AccountData: p.AccountData, Receipts: receipt.New(r.db, j, locateIn(p.Rooms)),
 		Board:  ephemeral.NewBoard("epoch", j.Poke),

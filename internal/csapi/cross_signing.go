@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"parley/internal/account"
 	"parley/internal/e2ee"
 	"parley/internal/endpoint"
 	"parley/matrix/canonjson"
@@ -32,11 +33,26 @@ func (s *Server) uploadCrossSigning(ctx context.Context, c endpoint.Caller, req 
 			return endpoint.Empty{}, err
 		}
 	}
-	done, err := s.confirm(ctx, c, "POST /keys/device_signing/upload", req.Body)
+	done, err := s.confirmCrossSigning(ctx, c, req.Body)
 	if err != nil {
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.putCrossSigning(ctx, c, done.Body, true)
+}
+
+// confirmCrossSigning lets the caller confirm that other keys take the place of those
+// that there are: by password, or on the page of the account if the access token is one
+// of the OAuth 2.0 API, whose users need not have a password.
+func (s *Server) confirmCrossSigning(ctx context.Context, c endpoint.Caller, body canonjson.Value) (account.Confirmed, error) {
+	const operation = "POST /keys/device_signing/upload"
+	if s.OAuthPage != nil && c.AppService == "" {
+		if page := s.OAuthPage(ctx, c); page != nil {
+			return s.Accounts.Interact(ctx, account.Interaction{
+				Operation: operation, User: c.UserID, Flows: []account.Flow{{account.StageOAuth}}, Page: page, Body: body,
+			})
+		}
+	}
+	return s.confirm(ctx, c, operation, body)
 }
 
 func (s *Server) putCrossSigning(ctx context.Context, c endpoint.Caller, body canonjson.Value, confirmed bool) error {

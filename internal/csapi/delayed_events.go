@@ -48,6 +48,19 @@ type delayParam struct {
 	Delay *int64 `query:"org.matrix.msc4140.delay"`
 }
 
+// stickyParam makes an event sticky.
+// https://github.com/matrix-org/matrix-spec-proposals/pull/4354
+type stickyParam struct {
+	Sticky int64 `query:"org.matrix.msc4354.sticky_duration_ms"`
+}
+
+func (p stickyParam) check() error {
+	if p.Sticky < 0 || p.Sticky > event.MaxSticky {
+		return mxerr.New(mxerr.InvalidParam, "An event is sticky for 0 to %d milliseconds", event.MaxSticky)
+	}
+	return nil
+}
+
 type delayEventRequest struct {
 	RoomID   id.RoomID       `path:"roomID"`
 	Type     string          `path:"eventType"`
@@ -55,6 +68,7 @@ type delayEventRequest struct {
 	Delay    int64           `json:"delay_ms" required:"true"`
 	StateKey *string         `json:"state_key"`
 	Content  canonjson.Value `json:"content" required:"true"`
+	stickyParam
 }
 
 type delayResponse struct {
@@ -63,7 +77,10 @@ type delayResponse struct {
 
 // delayEvent schedules an event.
 func (s *Server) delayEvent(ctx context.Context, c endpoint.Caller, req delayEventRequest) (delayResponse, error) {
-	e := delay.Event{Room: req.RoomID, Type: req.Type, StateKey: req.StateKey, Content: req.Content}
+	e := delay.Event{Room: req.RoomID, Type: req.Type, StateKey: req.StateKey, Content: req.Content, Sticky: req.Sticky}
+	if err := req.check(); err != nil {
+		return delayResponse{}, err
+	}
 	delayID, err := s.schedule(ctx, c, req.Delay, e, req.TxnID)
 	return delayResponse{delayID}, err
 }

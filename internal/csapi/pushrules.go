@@ -137,7 +137,7 @@ func (s *Server) editPushRule(ctx context.Context, c endpoint.Caller, req pushRu
 	if err != nil {
 		return endpoint.Empty{}, err
 	}
-	defaults := pushrule.Default(c.UserID)
+	defaults := s.AccountData.Defaults(c.UserID)
 	return endpoint.Empty{}, s.AccountData.EditRules(ctx, c.UserID, func(now pushrule.Settings) (pushrule.Settings, error) {
 		return f(now, defaults, kind)
 	})

@@ -38,23 +38,27 @@ type sendRequest struct {
 	TxnID   string          `path:"txnID"`
 	Content canonjson.Value `body:"raw" required:"true"`
 	delayParam
+	stickyParam
 	timeParam
 }
 
 // send serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (eventResponse, error) {
+	if err := req.check(); err != nil {
+		return eventResponse{}, err
+	}
 	if err := s.maySay(ctx, c, req); err != nil {
 		return eventResponse{}, err
 	}
 	if req.Delay != nil {
-		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content}, req.TxnID)
+		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content, Sticky: req.Sticky}, req.TxnID)
 	}
 	at, err := req.at(c)
 	if err != nil {
 		return eventResponse{}, err
 	}
 	d := room.Draft{
-		Type: req.Type, Sender: c.UserID, Content: req.Content, Time: at,
+		Type: req.Type, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
 		Transaction: room.Transaction{Device: c.DeviceID, ID: req.TxnID},
 	}
 	if req.Type == event.TypeRedaction {
@@ -114,11 +118,15 @@ type sendStateRequest struct {
 	StateKey string          `path:"stateKey,optional"`
 	Content  canonjson.Value `body:"raw" required:"true"`
 	delayParam
+	stickyParam
 	timeParam
 }
 
 // sendState serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey
 func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendStateRequest) (eventResponse, error) {
+	if err := req.check(); err != nil {
+		return eventResponse{}, err
+	}
 	becomes := "" // what the caller wants to be in the room
 	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
 		becomes, _ = req.Content.Get("membership").Text()
@@ -142,7 +150,7 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 	}
 	if req.Delay != nil {
 		return s.sendLater(ctx, c, req.delayParam, delay.Event{
-			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content,
+			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky,
 		}, "")
 	}
 	at, err := req.at(c)
@@ -150,7 +158,7 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 		return eventResponse{}, err
 	}
 	return s.post(ctx, c, req.RoomID, room.Draft{
-		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Time: at,
+		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
 	})
 }
 

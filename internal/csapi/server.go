@@ -45,35 +45,39 @@ type Parts struct {
 	// RemoteProfiles are those of users of other servers.
 	RemoteProfiles *remote.Profiles
 	Accounts       *account.Accounts
-	Users          users
-	Doorman        doorman
-	Receipts       *receipt.Book
-	Typing         *ephemeral.Board
-	Presence       *ephemeral.Presence // nil if nobody is to know of it
-	Profiles       *profile.Keeper
-	Aliases        *alias.Directory
-	Heirs          *inherit.Keeper
-	Keys           *e2ee.Keys
-	Backups        *e2ee.Backups
-	Inbox          Inbox
-	Identity       *identity.Servers
-	Filters        *filter.Store
-	Reports        *report.Store
-	AccountData    *accountdata.Store
-	Feed           *feed.Feed
-	ToDevice       *todevice.Store
-	Delayed        *delay.Store
-	Subscriptions  *subscription.Store
-	Rendezvous     *rendezvous.Sessions // nil if there is none
-	Notified       *push.History
-	Pushers        *push.Pushers
-	PushGateway    *gateway.Gateway // nil if this server is none
-	Media          *media.Store
-	Services       *appservice.Services
-	SSO            *sso.Logins // nil if there are no identity providers
-	Log            *slog.Logger
-	Search         *search.Index // nil if there is none
-	UserDirectory  *directory.Directory
+	// OAuthPage, unless nil, returns for a caller whose access token is one of the OAuth
+	// 2.0 API where the user confirms what a session of user-interactive authentication
+	// is about, nil for others. The page has it noted by Accounts.ConfirmByOAuth.
+	OAuthPage     func(context.Context, endpoint.Caller) func(session string) string
+	Users         users
+	Doorman       doorman
+	Receipts      *receipt.Book
+	Typing        *ephemeral.Board
+	Presence      *ephemeral.Presence // nil if nobody is to know of it
+	Profiles      *profile.Keeper
+	Aliases       *alias.Directory
+	Heirs         *inherit.Keeper
+	Keys          *e2ee.Keys
+	Backups       *e2ee.Backups
+	Inbox         Inbox
+	Identity      *identity.Servers
+	Filters       *filter.Store
+	Reports       *report.Store
+	AccountData   *accountdata.Store
+	Feed          *feed.Feed
+	ToDevice      *todevice.Store
+	Delayed       *delay.Store
+	Subscriptions *subscription.Store
+	Rendezvous    *rendezvous.Sessions // nil if there is none
+	Notified      *push.History
+	Pushers       *push.Pushers
+	PushGateway   *gateway.Gateway // nil if this server is none
+	Media         *media.Store
+	Services      *appservice.Services
+	SSO           *sso.Logins // nil if there are no identity providers
+	Log           *slog.Logger
+	Search        *search.Index // nil if there is none
+	UserDirectory *directory.Directory
 }
 
 // Server has the handlers of the API.

@@ -105,7 +105,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Server: "a.test", Key: key, Inherits: func(h room.Heir) { heirs.Expect(h) },
 			Gone: func(num room.Num, user id.UserID) { typing.Stop(num.Scope(), user) },
 		})
-		data := accountdata.New(db, j)
+		data := accountdata.New(db, j, accountdata.Options{})
 		others := nobodyElse(ctx, t, db, key)
 		heirs = inherit.New(rooms, data, nil)
 		s := &socialScene{t: t, ctx: ctx, journal: j, Server: New(Parts{
@@ -122,7 +122,7 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
 		s.Services = appservice.New(appservice.Parts{Server: "a.test", Aliases: s.Aliases})
-		s.Notified = push.NewHistory(rooms, s.AccountData.Personal, s.Feed.Reads)
+		s.Notified = push.NewHistory(rooms, s.AccountData.Prepared, s.Feed.Reads)
 		s.table = openapi.Watch(t, endpoint.New(endpoint.Config{Users: users}, s.Routes()))
 		var wg sync.WaitGroup
 		wg.Go(func() { j.Run(ctx) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"parley/internal/endpoint"
+	"parley/internal/feed"
 	"parley/internal/journal"
 	"parley/internal/subscription"
 	"parley/matrix/id"
@@ -92,26 +93,16 @@ type threadSubscriptionsRequest struct {
 	Limit *int64 `query:"limit"`
 }
 
-// Subscriptions to threads, as clients get them.
 type threadSubscriptionsResponse struct {
-	Subscribed   map[id.RoomID]map[id.EventID]subscribedView   `json:"subscribed,omitempty"`
-	Unsubscribed map[id.RoomID]map[id.EventID]unsubscribedView `json:"unsubscribed,omitempty"`
-	End          string                                        `json:"end,omitempty"`
-}
-
-type subscribedView struct {
-	Automatic bool             `json:"automatic"`
-	BumpStamp journal.Position `json:"bump_stamp"`
-}
-
-type unsubscribedView struct {
-	BumpStamp journal.Position `json:"bump_stamp"`
+	subscription.Listing
+	End string `json:"end,omitempty"`
 }
 
 // mostSubscriptions is how many changes are in a page at most.
 const mostSubscriptions = 1000
 
-// threadSubscriptions lists changes, the newest first.
+// threadSubscriptions lists changes, the newest first: from what sliding sync could
+// not tell at once, or the end, to the pos of the request before.
 func (s *Server) threadSubscriptions(ctx context.Context, c endpoint.Caller, req threadSubscriptionsRequest) (resp threadSubscriptionsResponse, err error) {
 	limit := int64(100)
 	if req.Limit != nil {
@@ -125,7 +116,7 @@ func (s *Server) threadSubscriptions(ctx context.Context, c endpoint.Caller, req
 		from, err = subscription.ParseToken(req.From)
 	}
 	if req.To != "" && err == nil {
-		to, err = subscription.ParseToken(req.To)
+		to, err = parseLimit(req.To)
 	}
 	if err != nil {
 		return resp, err
@@ -134,26 +125,18 @@ func (s *Server) threadSubscriptions(ctx context.Context, c endpoint.Caller, req
 	if err != nil {
 		return resp, err
 	}
-	for _, change := range list {
-		if change.Subscribed {
-			add(&resp.Subscribed, change.Thread, subscribedView{change.Automatic, change.Pos})
-		} else {
-			add(&resp.Unsubscribed, change.Thread, unsubscribedView{change.Pos})
-		}
-	}
 	if next != 0 {
 		resp.End = subscription.Token(next)
 	}
+	resp.Listing = subscription.List(list)
 	return resp, nil
 }
 
-// add adds a thread to a map of rooms.
-func add[T any](rooms *map[id.RoomID]map[id.EventID]T, t subscription.Thread, view T) {
-	if *rooms == nil {
-		*rooms = make(map[id.RoomID]map[id.EventID]T)
+// parseLimit reads up to where a client has all changes: a pos of sliding sync, or
+// what this route calls a place in the list itself.
+func parseLimit(token string) (journal.Position, error) {
+	if moment, err := feed.ParseMoment(token); err == nil {
+		return moment.Pos, nil
 	}
-	if (*rooms)[t.Room] == nil {
-		(*rooms)[t.Room] = make(map[id.EventID]T)
-	}
-	(*rooms)[t.Room][t.Root] = view
+	return subscription.ParseToken(token)
 }

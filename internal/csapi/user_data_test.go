@@ -47,7 +47,7 @@ func userDataAPI(t *testing.T, db *store.DB) http.Handler {
 		cancel()
 		wg.Wait()
 	})
-	s := New(Parts{Name: "a.test", Filters: filter.NewStore(db), AccountData: accountdata.New(db, j)})
+	s := New(Parts{Name: "a.test", Filters: filter.NewStore(db), AccountData: accountdata.New(db, j, accountdata.Options{})})
 	var routes []endpoint.Route
 	for _, some := range [][]endpoint.Route{s.filterRoutes(), s.accountDataRoutes(), s.tagRoutes(), s.pushRuleRoutes()} {
 		routes = append(routes, some...)

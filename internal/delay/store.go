@@ -25,6 +25,7 @@ type Event struct {
 	Type     string
 	StateKey *string // nil for one that is not state
 	Content  canonjson.Value
+	Sticky   int64 // for how many milliseconds it is to be sticky, 0 if it is not
 	Delay    time.Duration
 	// Begun is when it was scheduled or last restarted, in milliseconds since 1970,
 	// and Due when it is to be sent.
@@ -120,7 +121,7 @@ type (
 var insertEvents = &store.Insert{Table: "delayed_events", Columns: []store.Column{
 	{Name: "delay_id", Type: store.Text}, {Name: "user_id", Type: store.Text}, {Name: "device_id", Type: store.Text},
 	{Name: "txn_id", Type: store.Text}, {Name: "room_id", Type: store.Text}, {Name: "type", Type: store.Text},
-	{Name: "is_state", Type: store.Bool}, {Name: "state_key", Type: store.Text}, {Name: "content", Type: store.Blob}, {Name: "delay", Type: store.Int},
+	{Name: "is_state", Type: store.Bool}, {Name: "state_key", Type: store.Text}, {Name: "content", Type: store.Blob}, {Name: "sticky", Type: store.Int}, {Name: "delay", Type: store.Int},
 	{Name: "begun", Type: store.Int}, {Name: "due", Type: store.Int},
 }}
 
@@ -149,7 +150,7 @@ func (s *Store) Schedule(ctx context.Context, e Event, txn Transaction) (delayID
 		b.Remember(countKey{e.User}, scheduled+1)
 		b.Remember(key, e.ID)
 		b.Insert(insertEvents, e.ID, e.User, string(txn.Device), optional(txn.ID), e.Room, e.Type,
-			e.StateKey != nil, text(e.StateKey), []byte(e.Content), e.Delay.Milliseconds(), e.Begun, e.Due)
+			e.StateKey != nil, text(e.StateKey), []byte(e.Content), e.Sticky, e.Delay.Milliseconds(), e.Begun, e.Due)
 		return nil
 	})
 	if err != nil {
@@ -215,14 +216,14 @@ func text(s *string) string {
 	return *s
 }
 
-const columns = "delay_id, user_id, room_id, type, is_state, state_key, content, delay, begun, due, finalised, event_id, error"
+const columns = "delay_id, user_id, room_id, type, is_state, state_key, content, sticky, delay, begun, due, finalised, event_id, error"
 
 // scan reads columns.
 func scan(from func(...any) error) (e Event, err error) {
 	var delay int64
 	var isState bool
 	var stateKey string
-	err = from(&e.ID, &e.User, &e.Room, &e.Type, &isState, &stateKey, (*[]byte)(&e.Content), &delay, &e.Begun, &e.Due,
+	err = from(&e.ID, &e.User, &e.Room, &e.Type, &isState, &stateKey, (*[]byte)(&e.Content), &e.Sticky, &delay, &e.Begun, &e.Due,
 		&e.Finalised, &e.EventID, (*[]byte)(&e.Error))
 	e.Delay = time.Duration(delay) * time.Millisecond
 	if isState {

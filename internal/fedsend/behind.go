@@ -35,12 +35,16 @@ func (s *Sender) read(ctx context.Context, server id.ServerName, from, to journa
 		return nil, 0, false, err
 	}
 	next = min(next, keptTo+1)
+	stuck, err := s.Rooms.OwedSticky(ctx, server, from, to)
+	if err != nil {
+		return nil, 0, false, err
+	}
 	there := make(map[journal.Position]bool) // in both: it was in the room then, and is not now
 	for _, o := range list {
 		there[o.pos] = true
 	}
 	apart = slices.DeleteFunc(apart, func(o owed) bool { return o.json == nil || there[o.pos] })
-	list = slices.DeleteFunc(slices.Concat(list, apart, kept), func(o owed) bool { return o.pos >= next })
+	list = slices.DeleteFunc(slices.Concat(queue(nil, stuck), list, apart, kept), func(o owed) bool { return o.pos >= next })
 	slices.SortStableFunc(list, func(a, b owed) int { return cmp.Compare(a.pos, b.pos) })
 	return list, next, next <= to, nil
 }

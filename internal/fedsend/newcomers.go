@@ -27,6 +27,29 @@ func (s *Sender) came(e *event.Event, num room.Num, pos journal.Position) {
 	s.stir()
 }
 
+// stick has the server of a user who may have come into a room get what is sticky
+// there, if it has come with that user.
+func (s *Sender) stick(ctx context.Context, e *event.Event, pos journal.Position, work map[id.ServerName][]owed) error {
+	if e == nil || e.Membership() != event.MembershipJoin {
+		return nil
+	}
+	key, _ := e.StateKey()
+	server := id.UserID(key).Server()
+	may, err := s.Rooms.MaySticky(ctx, e.RoomID())
+	if room.IsGone(err) {
+		return nil
+	}
+	if err != nil || !may || server == s.Server {
+		return err
+	}
+	found, err := s.Rooms.OwedSticky(ctx, server, pos, pos)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	work[server] = queue(work[server], found)
+	return nil
+}
+
 // welcome tells the other servers in a room of a local user who has come, or the
 // server of another user, if that is its first one there, of the local users.
 func (s *Sender) welcome(ctx context.Context, c typist, pos journal.Position, online map[id.UserID]present) {

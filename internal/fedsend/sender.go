@@ -165,7 +165,10 @@ func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {
 		if err != nil {
 			return err
 		}
-		s.came(item, room.Num(e.Scope.Number()), e.Pos)
+		s.came(item, num, e.Pos)
+		if err := s.stick(ctx, item, e.Pos, work); err != nil {
+			return err
+		}
 		if !ok {
 			continue
 		}

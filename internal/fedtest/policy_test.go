@@ -312,3 +312,32 @@ func TestAnInviteIntoAGuardedRoomIsSigned(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsSentLaterIsSignedByThePolicyServer when its time comes, and what that
+// refuses is an error of the delayed event; both are known after a restart.
+func TestWhatIsSentLaterIsSignedByThePolicyServer(t *testing.T) {
+	guarded(t, "10", func(s *stage, w *warden, alice, bob *hstest.User) {
+		later := func(txn, body string) string {
+			return text(alice.Must("PUT", path("rooms", w.id, "delayed_event", "m.room.message", txn), `{"delay_ms":60000,"content":{"msgtype":"m.text","body":"`+body+`"}}`), "delay_id")
+		}
+		of := func(delayID string) canonjson.Value {
+			return alice.Must("GET", "/_matrix/client/v1/delayed_events/"+delayID, nil)
+		}
+		hello, spam := later("1", "hello"), later("2", "spam")
+		time.Sleep(2 * time.Minute)
+		s.settle()
+		sent := text(of(hello), "event_id")
+		if sent == "" || !w.signedBy(bob.Server, alice.Server, sent) {
+			t.Fatalf("the event is %s, without the signature", of(hello))
+		}
+		s.hears(bob, w.id, sent, "hello")
+		if refused := of(spam); text(refused, "error", "errcode") != "M_FORBIDDEN" || refused.Get("event_id") != nil || w.seen(alice, "spam") {
+			t.Errorf("what is refused is %s", refused)
+		}
+		alice.Server.Restart()
+		time.Sleep(5 * time.Minute)
+		if again := text(of(hello), "event_id"); again != sent || w.times(signPath) > 20 {
+			t.Errorf("after a restart the event is %s, not %s", again, sent)
+		}
+	})
+}

@@ -56,6 +56,7 @@ type news struct {
 	sight *room.Sight
 
 	events   bool           // there are new events
+	sticky   bool           // there are sticky events that were soft-failed until now
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
 	relisted bool           // all receipts are to be told, and what is unread
@@ -201,6 +202,10 @@ func (a *answer) changes(ctx context.Context) error {
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.events = true
 			}
+		case journal.KindSticky:
+			if n := a.about(room.Num(e.Scope.Number())); n != nil {
+				n.sticky = true
+			}
 		case journal.KindRedaction:
 			if n := a.about(room.Num(e.Scope.Number())); n != nil {
 				n.redacted = append(n.redacted, stateres.Num(e.Ref))
@@ -212,6 +217,10 @@ func (a *answer) changes(ctx context.Context) error {
 		case journal.KindReceipt:
 			if n := a.about(room.Num(e.Ref)); n != nil {
 				n.receipts = true
+			}
+		case journal.KindSubscription:
+			if n := a.about(room.Num(e.Ref)); n != nil && a.ThreadRules {
+				n.recount = true
 			}
 		case journal.KindOneTimeKeys, journal.KindSignature:
 			a.aboutKeys(e)
@@ -401,16 +410,34 @@ func (f *Feed) Reads(ctx context.Context, user id.UserID, rooms []room.Num) (map
 		return nil, err
 	}
 	marks, err := f.Receipts.Marks(ctx, user, nums)
+	if err != nil {
+		return nil, err
+	}
 	reads := make(map[room.Num]room.Reads, len(rooms))
 	for _, num := range rooms {
-		reads[num] = readsOf(marks[int64(num)])
+		r := readsOf(marks[int64(num)])
 		if len(ignored) > 0 {
-			r := reads[num]
 			r.Ignored = ignored
-			reads[num] = r
 		}
+		if r.Wanted, err = f.wanted(ctx, user, num); err != nil {
+			return nil, err
+		}
+		reads[num] = r
 	}
-	return reads, err
+	return reads, nil
+}
+
+// wanted returns the threads of a room that a user subscribes to, nil if there are no
+// rules about that.
+func (f *Feed) wanted(ctx context.Context, user id.UserID, num room.Num) (room.Wanted, error) {
+	if !f.ThreadRules {
+		return nil, nil
+	}
+	roomID, err := f.Rooms.RoomID(ctx, num)
+	if err != nil {
+		return nil, err
+	}
+	return f.Subscriptions.In(ctx, user, roomID)
 }
 
 // readsOf is up to where a user has read a room, as the room counts it.

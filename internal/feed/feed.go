@@ -14,6 +14,7 @@ import (
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/store"
+	"parley/internal/subscription"
 	"parley/internal/todevice"
 	"parley/matrix/id"
 )
@@ -35,6 +36,10 @@ type Parts struct {
 	ToDevice *todevice.Store
 	// DeviceLists is nil if nobody is to know of changes of devices.
 	DeviceLists *devicelist.Store
+	// Subscriptions is nil if nobody subscribes to threads. ThreadRules says that there
+	// are push rules about that.
+	Subscriptions *subscription.Store
+	ThreadRules   bool
 	// DB keeps what clients were told by sliding sync, which is not for who has none.
 	DB *store.DB
 }

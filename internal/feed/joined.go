@@ -43,6 +43,9 @@ func (a *answer) joined(ctx context.Context, n *news) (canonjson.Value, error) {
 	if err := s.history(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.stick(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.count(ctx); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,7 @@ type joinedSection struct {
 	state     []canonjson.Value
 	summary   canonjson.Value
 	ephemeral []canonjson.Value
+	sticky    []canonjson.Value
 	unread    room.Unread
 }
 
@@ -211,7 +215,7 @@ func (s *joinedSection) count(ctx context.Context) (err error) {
 // hasNews reports whether there is anything to tell. What a filter leaves out
 // may still be counted, and a receipt of the user's own changes what is.
 func (s *joinedSection) hasNews() bool {
-	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
+	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.sticky)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
 	}
 	if s.relisted {
@@ -234,7 +238,7 @@ func (s *joinedSection) hasNews() bool {
 // size is about how long the section is as JSON.
 func (s *joinedSection) size() int {
 	size := 512 + len(s.summary)
-	for _, part := range [][]canonjson.Value{s.events, s.state, s.ephemeral} {
+	for _, part := range [][]canonjson.Value{s.events, s.state, s.ephemeral, s.sticky} {
 		for _, e := range part {
 			size += len(e) + 1
 		}
@@ -258,6 +262,9 @@ func (s *joinedSection) append(dst []byte) []byte {
 	}
 	if len(s.ephemeral) > 0 {
 		dst = append(appendEvents(append(dst, `"ephemeral":`...), s.ephemeral), ',')
+	}
+	if len(s.sticky) > 0 {
+		dst = append(appendEvents(append(dst, `"`+stickySection+`":`...), s.sticky), ',')
 	}
 	dst = s.appendState(dst, s.state)
 	if s.summary != nil {

@@ -143,7 +143,7 @@ func newSociety(b *testing.B, users, rooms int) *society {
 		return about, err
 	}})
 	s.feed = feed.New(feed.Parts{
-		Journal: j, Rooms: engine, AccountData: accountdata.New(db, j), Receipts: receipt.New(db, j, nil), Board: board, Presence: s.presence,
+		Journal: j, Rooms: engine, AccountData: accountdata.New(db, j, accountdata.Options{}), Receipts: receipt.New(db, j, nil), Board: board, Presence: s.presence,
 	})
 	s.running.Go(func() { j.Run(s.ctx) })
 	per := users / rooms

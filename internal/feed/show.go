@@ -26,6 +26,9 @@ type Viewer struct {
 	// Membership tells what the user was to the room in a place. Nil: the viewer is no
 	// user but somebody who was there.
 	Membership func(place int64) string
+	// Expires is until when sticky events are so, in milliseconds since 1970, where it
+	// is known.
+	Expires map[stateres.Num]int64
 	// Related asks for what relates to events, put together, as far as the user may
 	// see it: Seen are the places whose events the user may.
 	Related bool
@@ -118,6 +121,7 @@ func (v *Viewer) appendUnsigned(dst []byte, it room.Item, replaced *event.Event,
 	if v.Membership != nil {
 		dst = canonjson.AppendString(append(dst, `,"membership":`...), v.Membership(it.Place))
 	}
+	dst = v.appendTTL(dst, it, now)
 	if delay != "" {
 		dst = canonjson.AppendString(append(dst, `,"org.matrix.msc4140.delay_id":`...), delay)
 	}

@@ -34,12 +34,16 @@ type SlidingRequest struct {
 	subscriptions map[id.RoomID]wish
 
 	accountData, receipts, typing scope
-	toDevice                      struct {
+	toDevice, sticky              struct {
 		on    bool
 		since string
 		limit int
 	}
-	e2ee bool
+	e2ee    bool
+	threads struct {
+		on    bool
+		limit int
+	}
 }
 
 // A slidingList is the rooms that pass a filter, as far as they are in one of the
@@ -138,6 +142,10 @@ func (f *Feed) Sliding(ctx context.Context, q *SlidingRequest) (*SlidingResponse
 	if err != nil {
 		return nil, err
 	}
+	stuckTo, err := f.parseMark(stickyMark, q.sticky.since)
+	if err != nil {
+		return nil, err
+	}
 	w, err := f.watches.acquire(ctx, q.User)
 	if err != nil {
 		return nil, err
@@ -152,7 +160,7 @@ func (f *Feed) Sliding(ctx context.Context, q *SlidingRequest) (*SlidingResponse
 	turn := line.new()
 	turn.queue()
 	s := &slide{
-		req: q, from: from, conn: f.connections.get(connKey{q.User, q.Device, q.Conn}), params: q.params(), mail: mail,
+		req: q, from: from, conn: f.connections.get(connKey{q.User, q.Device, q.Conn}), params: q.params(), mail: mail, sticky: stuckTo,
 		adds: &told{rooms: make(map[room.Num]sent)},
 	}
 	since := from.token
@@ -177,7 +185,7 @@ func (f *Feed) takeMail(ctx context.Context, q *SlidingRequest) (journal.Positio
 	if !q.toDevice.on || f.ToDevice == nil || q.Device == "" {
 		return 0, nil
 	}
-	told, err := f.parseMail(q.toDevice.since)
+	told, err := f.parseMark(mailMark, q.toDevice.since)
 	if err == nil && told != 0 {
 		err = f.ToDevice.Acknowledge(ctx, q.User, q.Device, told)
 	}
@@ -192,6 +200,7 @@ type slide struct {
 	params string           // what of the request says which rooms are told of, and how
 	begun  bool             // there was a look
 	mail   journal.Position // up to where the device has what is sent to it
+	sticky journal.Position // up to where the client has sticky events
 	// adds is what the answer adds to what the client was told.
 	adds *told
 }

@@ -25,8 +25,9 @@ type slidingAnswer struct {
 	changes map[room.Num]*change
 	entries []journal.Entry // behind the token
 	// data: something of the account data is new. rules: push rules are. typed: who
-	// is typing may have changed somewhere.
-	data, rules, typed bool
+	// is typing may have changed somewhere. subscribed: which threads the user wants
+	// to hear of has.
+	data, rules, typed, subscribed bool
 	// quiet: nothing is new, and the request is the same as before.
 	quiet bool
 
@@ -55,6 +56,8 @@ func (m *match) add(w wish) {
 // A change is what is new of a room.
 type change struct {
 	events, moved, receipts bool
+	counts                  bool // what counts as unread
+	sticky                  bool // there are sticky events that were soft-failed until now
 	whole                   bool // all members are known from now on
 	redacted                []stateres.Num
 }
@@ -142,7 +145,7 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	}
 	a.response.txnID = a.req.TxnID
 	a.settled = settled{version: a.from.version, params: a.params, revision: a.roster.revision}
-	if quiet && len(a.adds.rooms) == 0 && a.conn.settled.same(a.settled) {
+	if quiet && !a.stickyBehind() && len(a.adds.rooms) == 0 && a.conn.settled.same(a.settled) {
 		a.quiet = true
 		a.settled.counts = a.conn.settled.counts
 		a.list()
@@ -178,7 +181,7 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		}
 	}
 	if a.initial() {
-		a.data, a.typed = true, true
+		a.data, a.typed, a.subscribed = true, true, true
 		return false, nil
 	}
 	if a.entries, err = a.watch.read(ctx, a.Journal, a.since.Pos, a.now.Pos); err != nil {
@@ -188,6 +191,8 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		switch e.Kind {
 		case journal.KindEvent:
 			a.changed(room.Num(e.Scope.Number())).events = true
+		case journal.KindSticky:
+			a.changed(room.Num(e.Scope.Number())).sticky = true
 		case journal.KindRedaction:
 			c := a.changed(room.Num(e.Scope.Number()))
 			c.redacted = append(c.redacted, stateres.Num(e.Ref))
@@ -203,6 +208,9 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		case journal.KindAccountData:
 			a.data = true
 			a.rules = a.rules || e.Ref == accountdata.RefPushRules
+		case journal.KindSubscription:
+			a.subscribed = true
+			a.changed(room.Num(e.Ref)).counts = a.ThreadRules
 		}
 	}
 	a.watch.knows(a.now.Pos)

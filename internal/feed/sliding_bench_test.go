@@ -87,7 +87,7 @@ func (c *crowd) start() {
 	c.cancel = cancel
 	c.engine = room.New(c.db, j, room.Options{Server: "a.test", Key: key})
 	c.feed = feed.New(feed.Parts{
-		Journal: j, Rooms: c.engine, AccountData: accountdata.New(c.db, j), Receipts: receipt.New(c.db, j, nil),
+		Journal: j, Rooms: c.engine, AccountData: accountdata.New(c.db, j, accountdata.Options{}), Receipts: receipt.New(c.db, j, nil),
 		Board: ephemeral.NewBoard("epoch", j.Poke), DB: c.db,
 	})
 	c.running.Go(func() { j.Run(ctx) })

@@ -37,7 +37,10 @@ func (a *slidingAnswer) extend(ctx context.Context) error {
 		return err
 	}
 	a.extendTyping()
-	return nil
+	if err := a.extendThreads(ctx); err != nil {
+		return err
+	}
+	return a.extendSticky(ctx)
 }
 
 func (a *slidingAnswer) add(name string, json []byte) {
@@ -279,24 +282,31 @@ func (a *slidingAnswer) extendToDevice(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	json := newObject().events("events", messages).text("next_batch", a.formatMail(told)).end()
+	json := newObject().events("events", messages).text("next_batch", a.formatMark(mailMark, told)).end()
 	a.response.extensions = append(a.response.extensions, extension{name: "to_device", json: json, quiet: len(messages) == 0})
 	return nil
 }
 
-// formatMail returns the token of up to where a device was told what is sent to it.
-func (f *Feed) formatMail(told journal.Position) string {
-	return "d1_" + f.Journal.Epoch() + "_" + strconv.FormatInt(int64(told), 10)
+// Extensions with a token of their own: up to where a device was told what is sent to
+// it, and up to where a client was told of sticky events.
+const (
+	mailMark   = "d1"
+	stickyMark = "s1"
+)
+
+// formatMark returns the token of up to where a client was told something.
+func (f *Feed) formatMark(mark string, told journal.Position) string {
+	return mark + "_" + f.Journal.Epoch() + "_" + strconv.FormatInt(int64(told), 10)
 }
 
-// parseMail reads what formatMail wrote. Of another epoch, as after a restore, it says
+// parseMark reads what formatMark wrote. Of another epoch, as after a restore, it says
 // nothing.
-func (f *Feed) parseMail(s string) (journal.Position, error) {
+func (f *Feed) parseMark(mark, s string) (journal.Position, error) {
 	if s == "" {
 		return 0, nil
 	}
 	parts := strings.Split(s, "_")
-	if len(parts) == 3 && parts[0] == "d1" {
+	if len(parts) == 3 && parts[0] == mark {
 		if pos, err := strconv.ParseInt(parts[2], 10, 64); err == nil && pos >= 0 {
 			if parts[1] != f.Journal.Epoch() || journal.Position(pos) > f.Journal.Head() {
 				return 0, nil

@@ -428,4 +428,11 @@ func (d *slidingDecoder) extensions(q *SlidingRequest, body canonjson.Value) {
 		q.toDevice.limit = int(max(1, min(d.count(v, "limit", mostToDevice), mostToDevice)))
 	}
 	_, q.e2ee = get("e2ee")
+	if v, q.sticky.on = get(stickyExtension); q.sticky.on {
+		q.sticky.since = d.text(v, "since", "")
+		q.sticky.limit = int(max(1, min(d.count(v, "limit", mostStickyEvents), mostStickyEvents)))
+	}
+	if v, q.threads.on = get(threadSubscriptions); q.threads.on {
+		q.threads.limit = int(max(1, min(d.count(v, "limit", mostThreadSubscriptions), mostThreadSubscriptions)))
+	}
 }

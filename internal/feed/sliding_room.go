@@ -116,7 +116,7 @@ func (r *slidingRoom) partial(ctx context.Context) (bool, error) {
 // recounts reports whether what is unread may be counted otherwise, for who wants
 // to know.
 func (r *slidingRoom) recounts() bool {
-	return r.req.Form.counts() && r.was == event.MembershipJoin && (r.rules || r.ch != nil && r.ch.receipts)
+	return r.req.Form.counts() && r.was == event.MembershipJoin && (r.rules || r.ch != nil && (r.ch.receipts || r.ch.counts))
 }
 
 // needsSight reports whether it matters what the user may see of the room: if the

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parley/internal/store"
+	"parley/matrix/id"
 )
 
 // A version is a row of a connection.
@@ -177,6 +178,16 @@ func (cs *connections) touch(ctx context.Context, c *connection) error {
 		return fmt.Errorf("noting that a connection of %s is used: %w", c.key.user, err)
 	}
 	c.stored = now
+	return nil
+}
+
+// ForgetDevices removes the connections of devices of a user that are no more.
+func (f *Feed) ForgetDevices(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
+	in, list := tx.In(2, devices)
+	_, err := tx.Exec("DELETE FROM sliding WHERE user_id = $1 AND device "+in, user, list)
+	if err != nil {
+		return fmt.Errorf("forgetting the connections of devices of %s: %w", user, err)
+	}
 	return nil
 }
 

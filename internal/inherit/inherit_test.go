@@ -47,7 +47,7 @@ func in(t *testing.T, f func(h *house)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &house{t: t, ctx: ctx, data: accountdata.New(db, j)}
+		h := &house{t: t, ctx: ctx, data: accountdata.New(db, j, accountdata.Options{})}
 		h.rooms = room.New(db, j, room.Options{Server: "a.test", Key: key, Inherits: func(heir room.Heir) {
 			if h.now != nil {
 				h.now.Expect(heir)

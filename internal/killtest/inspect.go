@@ -211,6 +211,7 @@ func (s *Snapshot) checkPositions(tx *store.Tx) error {
 	}{
 		{"receipts", "SELECT pos FROM receipts", journal.KindReceipt},
 		{"account_data", "SELECT pos FROM account_data", journal.KindAccountData},
+		{"sticky", "SELECT pos FROM sticky WHERE pos IS NOT NULL AND event NOT IN (SELECT event FROM events WHERE pos IS NOT NULL)", journal.KindSticky},
 		{"thread_subscriptions", "SELECT pos FROM thread_subscriptions", journal.KindSubscription},
 		{"push_rules", "SELECT pos FROM push_rules", journal.KindAccountData},
 		{"memberships", "SELECT pos FROM memberships", journal.KindEvent},

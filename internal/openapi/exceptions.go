@@ -112,6 +112,7 @@ func cut(query string) bool {
 // operation, with the reason.
 var additional = map[string]map[string]string{
 	"GET /_matrix/client/v3/sync": {
+		"msc4354_sticky":                 "events that are sticky, MSC4354",
 		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
 
 		"device_unused_fallback_key_types": "the specification has it in prose only",
@@ -121,6 +122,11 @@ var additional = map[string]map[string]string{
 	},
 	"POST /_matrix/client/v3/keys/claim": {
 		"fallback": "the specification has it in prose only",
+	},
+	"GET /_matrix/client/v3/pushrules/":        {"postcontent": "rules about threads, MSC4306"},
+	"GET /_matrix/client/v3/pushrules/global/": {"postcontent": "as above"},
+	"GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}": {
+		"subscribed": "a condition about threads, MSC4306",
 	},
 	"GET /_matrix/client/v3/initialSync": {
 		"receipts": "a client that begins here has no other way to learn of them",
@@ -133,8 +139,9 @@ var additional = map[string]map[string]string{
 
 // inEvents are the members beyond the schemas that the server adds to events.
 var inEvents = map[string]string{
-	"delay_id":                    "who has sent an event later finds by it what was sent, MSC4140",
-	"org.matrix.msc4140.delay_id": "as above",
+	"msc4354_sticky_duration_ttl_ms": "for how long an event is sticky still, MSC4354",
+	"delay_id":                       "who has sent an event later finds by it what was sent, MSC4140",
+	"org.matrix.msc4140.delay_id":    "as above",
 }
 
 // addedToEvents reports whether a member is one that the server adds to events.

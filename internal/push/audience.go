@@ -140,18 +140,18 @@ func (s *Sender) prepare(rules *localRules) (*pushrule.Evaluator, error) {
 	if p, ok := s.rules.Get(rules.key); ok {
 		return p.Evaluator, nil
 	}
-	e, err := rules.compile(pushrule.Nobody)
+	e, err := rules.compile(s.Defaults(pushrule.Nobody), pushrule.Nobody)
 	if err == nil {
 		s.rules.Put(rules.key, prepared{e, len(rules.key)})
 	}
 	return e, err
 }
 
-// compile makes rules ready to be evaluated for a user.
-func (r *localRules) compile(user id.UserID) (*pushrule.Evaluator, error) {
+// compile makes rules, beside those of the server, ready to be evaluated for a user.
+func (r *localRules) compile(defaults pushrule.Ruleset, user id.UserID) (*pushrule.Evaluator, error) {
 	var settings pushrule.Settings
 	if err := json.Unmarshal([]byte(r.key), &settings); err != nil {
 		return nil, fmt.Errorf("reading push rules: %w", err)
 	}
-	return pushrule.Compile(settings.Ruleset(pushrule.Default(user)), user), nil
+	return pushrule.Compile(settings.Ruleset(defaults), user), nil
 }

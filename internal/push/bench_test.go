@@ -27,10 +27,10 @@ type crowd struct {
 func newCrowd(b *testing.B, members int) *crowd {
 	db := storetest.Open(b, b.TempDir()+"/parley.db")
 	c := &crowd{scene: newScene(b, db)}
-	data := accountdata.New(db, c.journal)
+	data := accountdata.New(db, c.journal, accountdata.Options{})
 	c.sender = NewSender(Parts{
 		DB: db, Journal: c.journal, Rooms: c.rooms, Pushers: NewPushers(db, c.journal, Ways{}), History: c.History,
-		Receipts: receipt.New(db, c.journal, nil), Settings: data.RulesOf, Ignored: data.Ignored,
+		Receipts: receipt.New(db, c.journal, nil), Settings: data.RulesOf, Defaults: data.Defaults, Ignored: data.Ignored,
 	})
 	c.room = c.create()
 	users := make([]id.UserID, members)

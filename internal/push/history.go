@@ -24,9 +24,8 @@ type History struct {
 	reads func(context.Context, id.UserID, []room.Num) (map[room.Num]room.Reads, error)
 }
 
-// NewHistory returns the history over the rooms. The rules are those of a user, nil
-// for those of the server, and reads is up to where a user has read rooms by
-// receipts.
+// NewHistory returns the history over the rooms. The rules are those of a user, and
+// reads is up to where a user has read rooms by receipts.
 func NewHistory(
 	rooms *room.Engine,
 	rules func(context.Context, id.UserID) (*pushrule.Personal, error),
@@ -118,9 +117,6 @@ func (h *History) begin(ctx context.Context, q Query) (*walk, error) {
 	if w.rules, err = h.rules(ctx, q.User); err != nil {
 		return nil, err
 	}
-	if w.rules == nil {
-		w.rules = pushrule.NewPersonal(pushrule.Settings{}, q.User)
-	}
 	rooms, err := h.rooms.Activities(ctx, q.User)
 	if err != nil {
 		return nil, err
@@ -194,7 +190,7 @@ func (w *walk) judge(ctx context.Context, l *line, items []room.Item) error {
 			news = append(news, it)
 		}
 	}
-	results, err := w.rooms.Judge(ctx, l.RoomID, w.q.User, w.rules.Evaluator, l.sight.At, news)
+	results, err := w.rooms.Judge(ctx, l.RoomID, w.q.User, w.rules.Evaluator, l.sight.At, reads[l.Room].Wanted, news)
 	if err != nil {
 		return err
 	}

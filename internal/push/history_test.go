@@ -44,7 +44,7 @@ func newScene(t testing.TB, db *store.DB) *scene {
 	}
 	rooms := room.New(db, j, room.Options{Server: "a.test", Key: key})
 	unread := func(context.Context, id.UserID, []room.Num) (map[room.Num]room.Reads, error) { return nil, nil }
-	s := &scene{NewHistory(rooms, accountdata.New(db, j).Personal, unread), t, j}
+	s := &scene{NewHistory(rooms, accountdata.New(db, j, accountdata.Options{}).Prepared, unread), t, j}
 	running, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { j.Run(running) })

@@ -95,9 +95,6 @@ func (s *Sender) judgeInvite(ctx context.Context, m *message, user id.UserID) (r
 	if err != nil {
 		return result, err
 	}
-	if rules == nil {
-		rules = pushrule.NewPersonal(pushrule.Settings{}, user)
-	}
 	return rules.Evaluate(m.event.JSON(), about), nil
 }
 

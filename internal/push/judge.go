@@ -28,8 +28,23 @@ type judgement struct {
 	about     pushrule.Context
 	mentioned map[id.UserID]bool
 	// What shared rules say to who is not mentioned, and to who is.
-	others, theirs map[*localRules]*pushrule.Result
+	others, theirs map[standing]*pushrule.Result
 	named          canonjson.Value // the event, as it mentions pushrule.Nobody
+}
+
+// standing is by which rules somebody goes, and what the thread of the event is to them.
+type standing struct {
+	rules  *localRules
+	thread pushrule.Thread
+}
+
+// thread returns what the thread of the event is to a listener.
+func (j *judgement) thread(ctx context.Context, user id.UserID) (pushrule.Thread, error) {
+	if j.Wanted == nil || j.item.Thread == "" {
+		return pushrule.NoThread, nil
+	}
+	wanted, err := j.Wanted(ctx, user, j.roomID)
+	return room.ThreadFor(wanted, j.item.Thread), err
 }
 
 // judge returns whom of the audience of a room an event notifies.
@@ -43,7 +58,7 @@ func (s *Sender) judge(ctx context.Context, pos journal.Position, num room.Num, 
 	}
 	j := judgement{
 		Sender: s, pos: pos, roomID: roomID, item: it, at: at, mentioned: make(map[id.UserID]bool),
-		others: make(map[*localRules]*pushrule.Result), theirs: make(map[*localRules]*pushrule.Result),
+		others: make(map[standing]*pushrule.Result), theirs: make(map[standing]*pushrule.Result),
 	}
 	if j.about, err = s.Rooms.JudgingContext(ctx, roomID, at, it, it.Event); err != nil {
 		return nil, err
@@ -88,19 +103,23 @@ func (j *judgement) wasIn(ctx context.Context, user id.UserID, l *listener) (boo
 // of returns what the event is to a listener.
 func (j *judgement) of(ctx context.Context, user id.UserID, l *listener) (*pushrule.Result, error) {
 	rules, mentioned := l.rules, j.mentioned[user]
+	thread, err := j.thread(ctx, user)
+	if err != nil {
+		return nil, err
+	}
 	if !rules.named && !(mentioned && rules.own) {
-		return j.shared(rules, mentioned)
+		return j.shared(standing{rules, thread}, mentioned)
 	}
 	about := j.about
+	about.Thread = thread
 	if rules.named {
-		var err error
 		if about.DisplayName, err = j.Rooms.NameOf(ctx, j.roomID, j.at, user); err != nil {
 			return nil, err
 		}
 	}
 	evaluator, err := j.prepare(rules)
 	if mentioned {
-		evaluator, err = rules.compile(user)
+		evaluator, err = rules.compile(j.Defaults(user), user)
 	}
 	if err != nil {
 		return nil, err
@@ -109,8 +128,9 @@ func (j *judgement) of(ctx context.Context, user id.UserID, l *listener) (*pushr
 	return &result, nil
 }
 
-// shared returns what the event is to all who have the same rules.
-func (j *judgement) shared(rules *localRules, mentioned bool) (*pushrule.Result, error) {
+// shared returns what the event is to all who have the same rules, and the same to do
+// with its thread.
+func (j *judgement) shared(of standing, mentioned bool) (*pushrule.Result, error) {
 	known, e := j.others, j.item.Event.JSON()
 	if mentioned {
 		if known = j.theirs; j.named == nil {
@@ -118,16 +138,18 @@ func (j *judgement) shared(rules *localRules, mentioned bool) (*pushrule.Result,
 		}
 		e = j.named
 	}
-	result, ok := known[rules]
+	result, ok := known[of]
 	if ok {
 		return result, nil
 	}
-	evaluator, err := j.prepare(rules)
+	evaluator, err := j.prepare(of.rules)
 	if err != nil {
 		return nil, err
 	}
-	now := evaluator.Evaluate(e, j.about)
-	known[rules] = &now
+	about := j.about
+	about.Thread = of.thread
+	now := evaluator.Evaluate(e, about)
+	known[of] = &now
 	return &now, nil
 }
 

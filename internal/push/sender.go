@@ -29,6 +29,10 @@ type Parts struct {
 	History  *History
 	// Settings is what users have set of the push rules.
 	Settings func(context.Context, []id.UserID) (map[id.UserID]pushrule.Settings, error)
+	// Defaults are the push rules of the server. Wanted, nil if there are no rules about
+	// threads, says to which of a room a user subscribes.
+	Defaults func(id.UserID) pushrule.Ruleset
+	Wanted   func(context.Context, id.UserID, id.RoomID) (room.Wanted, error)
 	// Ignored are those of whom a user wants to hear nothing.
 	Ignored func(context.Context, id.UserID) (map[id.UserID]bool, error)
 	// HidesInvite reports whether a user is not told of an invite by another.

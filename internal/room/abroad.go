@@ -180,6 +180,7 @@ func (g *Engine) joinAbroad(ctx context.Context, roomID id.RoomID, m Move) (sent
 	if err := g.mayEnter(ctx, roomID); err != nil {
 		return Sent{}, err
 	}
+	defer g.entering.begin(roomID)()
 	err = g.tryDoors(ctx, roomID, m, func(server id.ServerName) (err error) {
 		sent, err = g.joinThrough(ctx, server, roomID, m)
 		return err

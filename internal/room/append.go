@@ -38,6 +38,9 @@ type entry struct {
 	past *counted
 	// gap is what it follows and the room does not have, if that is so.
 	gap []id.EventID
+	// sticky is until when it is to reach all clients, in milliseconds since 1970, 0
+	// if it is not.
+	sticky int64
 	// because is the redaction that was there before the event, if there was one.
 	because cause
 	// relays says that other servers are told of it though it is another's.
@@ -98,7 +101,7 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 			return entry{}, err
 		}
 	}
-	tally, err := r.tally(ctx, made.event, row)
+	tally, err := r.tally(ctx, made, row)
 	if err != nil {
 		return entry{}, err
 	}
@@ -115,6 +118,7 @@ func (r *live) advance(ctx context.Context, made entry, heads []stateres.Num, he
 	if r.id == "" {
 		r.id = made.event.RoomID()
 	}
+	r.stick(&made, &row)
 	made.row = row
 	r.row, r.head = row, head
 	return made, nil

@@ -124,6 +124,9 @@ func (a appended) show(items []Item) {
 		}
 		m.remember(r)
 		r.engine.movedServers(r, m.members, row.pos)
+		if len(m.members) > 0 {
+			r.unstick()
+		}
 		if m.unwelcome && r.engine.unwelcome != nil {
 			r.engine.unwelcome(r.id)
 		}
@@ -177,6 +180,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 	}
 	m.writeHidden(b, r)
 	m.writeReads(b, r)
+	m.writeSticky(b, r, pos)
 	m.writeGap(b, r)
 	m.writeSummary(b, r)
 }
@@ -186,6 +190,7 @@ func (m entry) write(b *journal.Batch, r *live, pos journal.Position) {
 func (m entry) writeAside(b *journal.Batch, r *live) {
 	m.insert(b, m.num, r.num, m.event.ID(), nil, nil, m.status, m.before, nil, false, nil,
 		int64(0), int64(0), int64(0), int64(0), nil, nil, nil, encodeNums(m.auth), encodeNums(m.follows), m.event.JSON(), nil, nil, false)
+	m.writeSticky(b, r, 0)
 }
 
 // insert adds the row of the event to the batch, in place of the one that it has as

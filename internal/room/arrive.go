@@ -194,6 +194,7 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to foundation) (a 
 	}
 	r.pending[made.num] = made
 	r.whole.Store(int64(r.row.whole))
+	r.sticky.Store(r.row.sticky)
 	a = r.finish(before, []entry{made})
 	return a, r.engine.journal.Submit(func(b *journal.Batch) error {
 		if err := a.change(b); err != nil {

@@ -395,6 +395,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"partial_joins", "room", ""},
 		{"early_redactions", "room, target, event", ""},
 		{"threads", "room, thread", ""},
+		{"sticky", "event", ""},
 		{"memberships", "user_id, room", " AND user_id NOT LIKE $3"},
 	} {
 		var nodes *int64

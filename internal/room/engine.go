@@ -63,6 +63,8 @@ type Options struct {
 	// MayInvite, if not nil, refuses invites that a local user does not want, with
 	// M_INVITE_BLOCKED. It must be quick.
 	MayInvite func(ctx context.Context, sender, target id.UserID) error
+	// Rules are what the server has of push rules beside those of the specification.
+	Rules pushrule.Proposed
 	// Retention says for how long messages are kept.
 	Retention Retention
 	// Purges is what the deletion of rooms needs of others.
@@ -120,8 +122,11 @@ type Engine struct {
 	// arriving is the rooms that are being handed over, filling those for which
 	// missing events are being fetched, and backfilling those of which history is.
 	arriving, filling, backfilling oneByOne
+	entering                       entering
 	// partials is the rooms of which members are to be fetched.
 	partials *errand.Queue[id.RoomID]
+	// stuck is the rooms of which sticky events are to be judged again.
+	stuck *errand.Queue[id.RoomID]
 
 	// orphans are events that wait for one which the room lacks, by that one.
 	orphans *cache.Cache[id.EventID, []*event.Event]
@@ -187,9 +192,10 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		servers:   cache.New[Num](o.Memory/16, servers.weight),
 		partials:  errand.New[id.RoomID](),
+		stuck:     errand.New[id.RoomID](),
 		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),
-		everybody: pushrule.Compile(pushrule.Default(nobody), nobody),
+		everybody: pushrule.Compile(o.Rules.Default(nobody), nobody),
 		rooms:     make(map[id.RoomID]*list.Element),
 		order:     list.New(),
 		loads:     make(map[id.RoomID]*load),
@@ -386,6 +392,7 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 	r := newLive(g, row.num, rules)
 	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
 	r.whole.Store(int64(row.whole))
+	r.sticky.Store(row.sticky)
 	r.recent.moments, r.recent.gaps.places = []Moment{row.moment()}, missing
 	return r, nil
 }

@@ -13,7 +13,10 @@ import (
 // before they were redacted, if they are. The members of the room are counted, and
 // the user is named, as they are at the moment; what the sender may do is what it
 // was when the event was appended. It does not ask whether the user may see them.
-func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, rules *pushrule.Evaluator, at Moment, items []Item) ([]pushrule.Result, error) {
+//
+// Wanted says which threads the user subscribes to, nil where there are no rules
+// about that.
+func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, rules *pushrule.Evaluator, at Moment, wanted Wanted, items []Item) ([]pushrule.Result, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
@@ -34,10 +37,22 @@ func (g *Engine) Judge(ctx context.Context, roomID id.RoomID, user id.UserID, ru
 		if err != nil {
 			return nil, err
 		}
-		about.DisplayName = name
+		about.DisplayName, about.Thread = name, ThreadFor(wanted, it.Thread)
 		results[i] = rules.Evaluate(e.JSON(), about)
 	}
 	return results, nil
+}
+
+// ThreadFor says what the thread of an event, empty for none, is to who subscribes to
+// some; nil where there are no rules about that.
+func ThreadFor(wanted Wanted, thread id.EventID) pushrule.Thread {
+	switch {
+	case thread == "" || wanted == nil:
+		return pushrule.NoThread
+	case wanted.Has(thread):
+		return pushrule.Subscribed
+	}
+	return pushrule.Unsubscribed
 }
 
 // JudgingContext is what push rules need to know beyond an event of a room, but for

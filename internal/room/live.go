@@ -34,8 +34,8 @@ type live struct {
 	// fading is up to where they were too old lately, nil if nobody has looked.
 	fading atomic.Pointer[fading]
 
-	// whole is row.whole, for who does not hold mu.
-	whole atomic.Int64
+	// whole is row.whole, and sticky row.sticky, for who does not hold mu.
+	whole, sticky atomic.Int64
 
 	// recent is the room as it is committed. It has a lock of its own.
 	recent recent
@@ -277,7 +277,7 @@ func (r *live) put(ctx context.Context, m *entry) (err error) {
 func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*event.Event) (event.Proto, []stateres.Num, error) {
 	p := event.Proto{
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
-		OriginServerTS: d.Time,
+		OriginServerTS: d.Time, Sticky: d.Sticky,
 	}
 	if p.OriginServerTS == 0 {
 		p.OriginServerTS = r.engine.now().UnixMilli()

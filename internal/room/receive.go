@@ -523,6 +523,9 @@ func (r *live) putAside(ctx context.Context, made entry, prev []stateres.Num, ou
 		return made, err
 	}
 	r.row.change = int64(made.num)
+	if outcome == SoftFailed {
+		r.stick(&made, &r.row)
+	}
 	made.row = r.row
 	return made, nil
 }

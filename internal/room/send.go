@@ -21,6 +21,7 @@ type Draft struct {
 	Sender   id.UserID
 	Content  canonjson.Value // an object in strict canonical form; nil for an empty one
 	Redacts  id.EventID      // of a redaction, the event that it redacts
+	Sticky   int64           // for how many milliseconds it is to be sticky; 0: it is not
 	Time     int64           // origin_server_ts; 0 for the present
 	// Instead, unless empty, is the event that must be in the place in the state:
 	// a change of what somebody has seen there. Otherwise nothing is sent and the
@@ -258,7 +259,7 @@ func (r *live) expected(ctx context.Context, drafts []Draft) error {
 		return state.fault
 	case d.Instead != "" && (e == nil || e.ID() != d.Instead):
 		return ErrSuperseded
-	case e == nil || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
+	case e == nil || d.Sticky != 0 || e.Sender() != d.Sender || string(e.Content()) != string(d.Content):
 		return nil
 	case d.Type != event.TypeMember && eventauth.Check(e, state) != nil:
 		return state.fault // who may not say it any more is refused as always; who has left may leave again

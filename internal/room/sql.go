@@ -59,6 +59,7 @@ type record struct {
 	place           int64
 	joined, invited int64
 	total, threaded Total
+	sticky          int64 // until when an event is sticky, in milliseconds since 1970
 	bumped          int64 // when something was said last, in milliseconds since 1970
 	events, bytes   int64 // that were stored, ever
 	// whole is the position from which on all members are known, 0 for all the time,
@@ -75,10 +76,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 	var r record
 	var head []byte
 	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole, bumped
+		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole, bumped, sticky
 		FROM rooms WHERE room_id = $1`, roomID).
 		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
-			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole, &r.bumped)
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole, &r.bumped, &r.sticky)
 	if err != nil {
 		return record{}, err
 	}
@@ -89,10 +90,10 @@ func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
 func writeRoom(tx *store.Tx, r record) error {
 	err := tx.Queue(`
 		UPDATE rooms SET change = $2, pos = $3, head = $4, root = $5, place = $6, joined = $7, invited = $8,
-			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14, whole = $15, bumped = $16
+			unread = $9, loud = $10, threaded_unread = $11, threaded_loud = $12, events = $13, bytes = $14, whole = $15, bumped = $16, sticky = $17
 		WHERE room = $1`,
 		r.num, r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes, r.whole, r.bumped)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, r.events, r.bytes, r.whole, r.bumped, r.sticky)
 	if err != nil {
 		return fmt.Errorf("storing the head of room %d: %w", r.num, err)
 	}
@@ -102,10 +103,10 @@ func writeRoom(tx *store.Tx, r record) error {
 func insertRoom(tx *store.Tx, roomID id.RoomID, r record) error {
 	err := tx.Queue(`
 		INSERT INTO rooms (room, room_id, version, change, pos, head, root, place, joined, invited,
-			unread, loud, threaded_unread, threaded_loud, published, events, bytes, whole, bumped)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			unread, loud, threaded_unread, threaded_loud, published, events, bytes, whole, bumped, sticky)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		r.num, roomID, string(r.version), r.change, r.pos, encodeNums(r.head), r.root, r.place, r.joined, r.invited,
-		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes, r.whole, r.bumped)
+		r.total.Unread, r.total.Loud, r.threaded.Unread, r.threaded.Loud, false, r.events, r.bytes, r.whole, r.bumped, r.sticky)
 	if err != nil {
 		return fmt.Errorf("storing room %s: %w", roomID, err)
 	}

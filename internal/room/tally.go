@@ -15,7 +15,8 @@ import (
 // everybody.
 const nobody = pushrule.Nobody
 
-// tally is whom an event notifies by the default push rules.
+// tally is whom an event notifies by the default push rules. Where there are rules
+// about threads, everybody is one who subscribes to the thread.
 // https://spec.matrix.org/v1.19/client-server-api/#default-rules
 type tally struct {
 	notifies bool // everybody
@@ -37,9 +38,13 @@ func (t tally) total() (n Total) {
 }
 
 // tally evaluates an event. The caller holds mu.
-func (r *live) tally(ctx context.Context, e *event.Event, row record) (tally, error) {
+func (r *live) tally(ctx context.Context, made entry, row record) (tally, error) {
+	e := made.event
 	mentions := e.Content().Get("m.mentions")
 	about := pushrule.Context{MemberCount: int(row.joined)}
+	if made.thread != "" {
+		about.Thread = pushrule.Subscribed
+	}
 	if mentions.Get("room").True() {
 		if err := r.levelsFor(ctx, e, row, &about); err != nil {
 			return tally{}, err

@@ -26,7 +26,13 @@ type Reads struct {
 	Threads map[id.EventID]Mark
 	// Ignored are the users whose messages do not count.
 	Ignored map[id.UserID]bool
+	// Wanted are the threads that the reader subscribes to; nil: that changes nothing.
+	Wanted Wanted
 }
+
+// Wanted are the threads of a room that a user subscribes to. It does not change: what
+// is the same by == says the same.
+type Wanted interface{ Has(root id.EventID) bool }
 
 // Ignores reports whether an event is hidden from the reader because of its sender:
 // what is no state, and invites.

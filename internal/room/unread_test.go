@@ -25,7 +25,24 @@ type readers struct {
 	users    []id.UserID
 	receipts map[id.UserID]Reads
 	// rules are what a user may have set, with the room in them.
-	rules []*pushrule.Personal
+	rules    []*pushrule.Personal
+	proposed pushrule.Proposed
+}
+
+// wantedThreads are some that a user subscribes to.
+type wantedThreads struct{ roots map[id.EventID]bool }
+
+func (w *wantedThreads) Has(root id.EventID) bool { return w.roots[root] }
+
+// subscribe has somebody subscribe to a thread, or unsubscribe.
+func (r *readers) subscribe(user id.UserID, root id.EventID) {
+	reads := r.receipts[user]
+	roots := maps.Clone(reads.Wanted.(*wantedThreads).roots)
+	if roots[root] = !roots[root]; !roots[root] {
+		delete(roots, root)
+	}
+	reads.Wanted = &wantedThreads{roots}
+	r.receipts[user] = reads
 }
 
 // num returns the number of a room.
@@ -57,16 +74,16 @@ func (r *readers) check() {
 			continue
 		}
 		for _, at := range moments {
-			want := r.naive(user, pushrule.Compile(pushrule.Default(user), user), items, at.Place)
+			want := r.naive(user, pushrule.Compile(r.proposed.Default(user), user), items, at.Place)
 			var all Counts
 			for _, c := range want {
 				all = all.plus(c)
 			}
-			got, err := r.Unread(ctx, user, r.num(r.roomID), at, r.receipts[user], false)
+			got, err := r.UnreadBy(ctx, nil, r.roomID, user, r.num(r.roomID), at, r.receipts[user], false)
 			if err != nil || got.Counts != all {
 				r.t.Fatalf("at %d %s has %+v, %v; want %+v", at.Place, user, got, err, all)
 			}
-			got, err = r.Unread(ctx, user, r.num(r.roomID), at, r.receipts[user], true)
+			got, err = r.UnreadBy(ctx, nil, r.roomID, user, r.num(r.roomID), at, r.receipts[user], true)
 			if got.Counts != (Counts{}) {
 				got.Threads[""] = got.Counts
 			}
@@ -147,6 +164,7 @@ func (r *readers) naive(user id.UserID, rules *pushrule.Evaluator, items []Item,
 		if thread == "" {
 			read = max(reads.All.Place, reads.Main.Place)
 		}
+		about.Thread = ThreadFor(reads.Wanted, thread)
 		switch verdict := rules.Evaluate(it.Event.JSON(), about); {
 		case joined && !was:
 			clear(unread)
@@ -251,15 +269,21 @@ func TestUnread(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		seeds := uint64(8)
 		if onPostgres(t) {
-			seeds = 2
+			seeds = 4
 		}
 		for seed := range seeds {
 			t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-				n := start(t, db, Options{Memory: []int{0, 1}[seed%2]})
+				proposed := pushrule.Proposed{Threads: seed%4 > 1}
+				n := start(t, db, Options{Memory: []int{0, 1}[seed%2], Rules: proposed})
 				random := rand.New(rand.NewPCG(seed, 5))
 				r := &readers{node: n, users: []id.UserID{alice, bob, carol, "@dave:a.test"}, receipts: make(map[id.UserID]Reads)}
 				r.roomID = n.create(NewRoom{Preset: PublicChat, Version: "11"})
-				r.rules = someRules(t, r.roomID)
+				r.rules, r.proposed = someRules(t, r.roomID, proposed), proposed
+				for _, user := range r.users {
+					if proposed.Threads {
+						r.receipts[user] = Reads{Wanted: &wantedThreads{make(map[id.EventID]bool)}}
+					}
+				}
 				n.send(r.roomID, join(bob))
 				for range 80 {
 					d := r.draft(random)
@@ -279,6 +303,10 @@ func TestUnread(t *testing.T) {
 						n.notified.Clear()
 					case 2:
 						n.forgetAll()
+					case 4, 5:
+						if items := n.items(r.roomID); proposed.Threads {
+							r.subscribe(r.users[random.IntN(len(r.users))], items[random.IntN(min(3, len(items)))].Event.ID())
+						}
 					}
 					r.check()
 				}

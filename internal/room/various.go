@@ -33,21 +33,46 @@ func (g *Engine) UnreadBy(
 	if effect == pushrule.Various {
 		return g.unreadVarious(ctx, rules, roomID, readKey{user, room}, at, receipts, byThread)
 	}
-	u, err := g.Unread(ctx, user, room, at, receipts, byThread)
-	switch effect {
-	case pushrule.Silence:
-		u.keep(func(Counts) Counts { return Counts{} })
-	case pushrule.Mentions:
-		u.keep(func(c Counts) Counts { return Counts{c.Highlights, c.Highlights} })
+	u, err := g.Unread(ctx, user, room, at, receipts, byThread || receipts.Wanted != nil)
+	if effect != pushrule.Same || receipts.Wanted != nil {
+		u.keep(effect, receipts.Wanted)
+	}
+	if !byThread && receipts.Wanted != nil {
+		u.join()
 	}
 	return u, err
 }
 
-// keep replaces all counts by what is left of them.
-func (u *Unread) keep(f func(Counts) Counts) {
-	u.Counts = f(u.Counts)
+// join counts the threads together with the main timeline.
+func (u *Unread) join() {
+	for _, c := range u.Threads {
+		u.Counts = u.plus(c)
+	}
+	u.Threads = nil
+}
+
+// keep replaces all counts by what is left of them by the effect of the reader's
+// rules on the room. Where there are rules about threads, a thread counts by whether
+// the reader subscribes to it.
+func (u *Unread) keep(effect pushrule.Effect, wanted Wanted) {
+	left := func(c Counts, effect pushrule.Effect) Counts {
+		switch effect {
+		case pushrule.Silence:
+			return Counts{}
+		case pushrule.Mentions:
+			return Counts{c.Highlights, c.Highlights}
+		}
+		return c
+	}
+	u.Counts = left(u.Counts, effect)
 	for root, c := range u.Threads {
-		if c = f(c); c == (Counts{}) {
+		of := effect
+		if wanted != nil && effect != pushrule.Silence {
+			if of = pushrule.Mentions; wanted.Has(root) {
+				of = pushrule.Same
+			}
+		}
+		if c = left(c, of); c == (Counts{}) {
 			delete(u.Threads, root)
 		} else {
 			u.Threads[root] = c
@@ -86,7 +111,8 @@ type notes struct {
 // basis is what it depends on, beside the events, what notifies.
 type basis struct {
 	rules  *pushrule.Personal
-	joined int64        // how many members are
+	joined int64 // how many members are
+	wanted Wanted
 	self   stateres.Num // the user's own member event, which has the name
 }
 
@@ -106,7 +132,7 @@ func (g *Engine) unreadVarious(
 	if err != nil {
 		return Unread{}, err
 	}
-	n, err := g.notes(ctx, roomID, key, r, basis{rules, at.Joined, self})
+	n, err := g.notes(ctx, roomID, key, r, basis{rules, at.Joined, receipts.Wanted, self})
 	if err != nil {
 		return Unread{}, err
 	}
@@ -148,7 +174,7 @@ func (g *Engine) notes(ctx context.Context, roomID id.RoomID, key readKey, r *re
 	if err != nil {
 		return n, err
 	}
-	results, err := g.Judge(ctx, roomID, key.user, b.rules.Evaluator, r.at, items)
+	results, err := g.Judge(ctx, roomID, key.user, b.rules.Evaluator, r.at, b.wanted, items)
 	if err != nil {
 		return n, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // someRules are rules of bob, each with another effect on a room.
-func someRules(t testing.TB, roomID id.RoomID) []*pushrule.Personal {
+func someRules(t testing.TB, roomID id.RoomID, proposed pushrule.Proposed) []*pushrule.Personal {
 	in := fmt.Sprintf(`{"kind":"event_match","key":"room_id","pattern":%q}`, roomID)
 	list := []*pushrule.Personal{nil}
 	for _, rules := range [][][3]string{
@@ -35,7 +35,14 @@ func someRules(t testing.TB, roomID id.RoomID) []*pushrule.Personal {
 				t.Fatal(err)
 			}
 		}
-		list = append(list, pushrule.NewPersonal(s, bob))
+		list = append(list, pushrule.NewPersonal(s, proposed.Default(bob), bob))
+	}
+	for _, rule := range proposed.Default(bob).Postcontent {
+		s, err := pushrule.Settings{}.SetEnabled(proposed.Default(bob), pushrule.Postcontent, rule.RuleID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, pushrule.NewPersonal(s, proposed.Default(bob), bob))
 	}
 	return list
 }
@@ -49,7 +56,7 @@ func (r *readers) checkBy(user id.UserID, items []Item, at Moment) {
 	}
 	// The same for a while, so that what is in memory of it goes on.
 	which := len(items) / 12 % len(r.rules)
-	rules, evaluator := r.rules[which], pushrule.Compile(pushrule.Default(user), user)
+	rules, evaluator := r.rules[which], pushrule.Compile(r.proposed.Default(user), user)
 	if rules != nil {
 		evaluator = rules.Evaluator
 	}
@@ -79,7 +86,7 @@ func TestWhatIsFarBackIsNotCounted(t *testing.T) {
 	n := start(t, storetest.Open(t, t.TempDir()+"/parley.db"), Options{})
 	roomID := n.create(NewRoom{Preset: PublicChat})
 	n.send(roomID, join(bob))
-	rules := someRules(t, roomID)[4]
+	rules := someRules(t, roomID, pushrule.Proposed{})[4]
 	count := func() int64 {
 		t.Helper()
 		u, err := n.UnreadBy(ctx, rules, roomID, bob, n.num(roomID), mustNow(n, roomID), Reads{}, false)
@@ -115,7 +122,7 @@ func TestWhatWasPurgedOfThreadsIsNotUnread(t *testing.T) {
 			n.send(roomID, threaded)
 			n.send(roomID, message(bob, "the thread is not read by this"))
 			n.send(roomID, message(alice, "hi"))
-			rules := someRules(t, roomID)[which]
+			rules := someRules(t, roomID, pushrule.Proposed{})[which]
 			for _, want := range []int64{2, 1} {
 				u, err := n.UnreadBy(ctx, rules, roomID, bob, n.num(roomID), mustNow(n, roomID), Reads{}, false)
 				if err != nil || u.Notifications != want {
@@ -138,7 +145,7 @@ func BenchmarkUnreadBy(b *testing.B) {
 		for range unread {
 			n.send(roomID, message(alice, "how are you today?"))
 		}
-		rules, num, at := someRules(b, roomID)[5], n.num(roomID), mustNow(n, roomID)
+		rules, num, at := someRules(b, roomID, pushrule.Proposed{})[5], n.num(roomID), mustNow(n, roomID)
 		count := func() {
 			if _, err := n.UnreadBy(ctx, rules, roomID, bob, num, at, Reads{}, false); err != nil {
 				b.Fatal(err)

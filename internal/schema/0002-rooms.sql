@@ -24,6 +24,7 @@ CREATE TABLE rooms (
 	threaded_unread bigint NOT NULL,
 	threaded_loud   bigint NOT NULL,
 	bumped     bigint NOT NULL, -- when something was said in it last, in milliseconds since 1970
+	sticky     bigint NOT NULL, -- until when an event in it is sticky, in milliseconds since 1970; 0: none was
 	published  boolean NOT NULL, -- it is in the server's directory
 	events     bigint NOT NULL, -- how many were stored, ever
 	bytes      bigint NOT NULL, -- of their JSON and of the nodes of states that were stored with them

@@ -11,6 +11,7 @@ CREATE TABLE delayed_events (
 	is_state   boolean NOT NULL,
 	state_key  text   NOT NULL,
 	content    bytea  NOT NULL,
+	sticky     bigint NOT NULL, -- for how many milliseconds it is to be sticky; 0: it is not
 	delay      bigint NOT NULL, -- milliseconds
 	begun      bigint NOT NULL, -- milliseconds since 1970, as all times
 	due        bigint NOT NULL,

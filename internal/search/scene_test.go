@@ -67,7 +67,7 @@ func newScene(t testing.TB, db *store.DB, options room.Options) *scene {
 		t.Fatal(err)
 	}
 	s.rooms = room.New(db, j, options)
-	s.parts = Parts{DB: db, Journal: j, Rooms: s.rooms, Ignored: accountdata.New(db, j).Ignored}
+	s.parts = Parts{DB: db, Journal: j, Rooms: s.rooms, Ignored: accountdata.New(db, j, accountdata.Options{}).Ignored}
 	s.renew()
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup

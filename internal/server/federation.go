@@ -94,7 +94,7 @@ func newFederation(ctx context.Context, db *store.DB, name id.ServerName, key si
 func inboundRooms(rooms *room.Engine) inbound.Rooms {
 	return inbound.Rooms{
 		Rules: func(ctx context.Context, roomID id.RoomID) (*roomver.Rules, error) {
-			return rooms.ParticipatingRules(ctx, roomID)
+			return rooms.RulesSoon(ctx, roomID)
 		},
 		Check: rooms.Check,
 		Receive: func(ctx context.Context, events []*event.Event) (n int, ready bool, err error) {

@@ -50,6 +50,7 @@ import (
 	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
+	"parley/matrix/pushrule"
 	"parley/matrix/signing"
 )
 
@@ -128,7 +129,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		},
 		Removing: p.removing, Departed: p.depart, Messages: messages, Log: log,
 		Removed: func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error {
-			return toDevice.Forget(tx, user, devices)
+			return errors.Join(toDevice.Forget(tx, user, devices), p.feed.ForgetDevices(tx, user, devices))
 		},
 		Change: func(ctx context.Context, user id.UserID, concerns func(*store.Tx) (bool, error), do func(*store.Tx) error) error {
 			p.services.Devices(user)
@@ -144,7 +145,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	if c.Notices.Localpart != "" {
 		official = append(official, id.UserID("@"+c.Notices.Localpart+":"+string(name)))
 	}
-	p.data = accountdata.New(db, p.journal, official...)
+	proposed := pushrule.Proposed{Threads: c.Threads.Subscriptions, Polls: true}
+	p.data = accountdata.New(db, p.journal, accountdata.Options{Official: official, Rules: proposed})
 	var doorman *account.Doorman // made of the rooms that they are told of
 	var heirs *inherit.Keeper
 	p.rooms = room.New(db, p.journal, room.Options{
@@ -153,7 +155,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Inherits:  func(h room.Heir) { heirs.Expect(h) },
 		Gone:      func(num room.Num, user id.UserID) { p.typing.Stop(num.Scope(), user) },
 		MayInvite: p.mayInvite,
-		Grace:     o.Grace, Now: o.Now, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c),
+		Grace:     o.Grace, Now: o.Now, Purges: p.purgeHooks(log), MayDecline: p.mayDecline, Retention: retention(c), Rules: proposed,
 	})
 	doorman = p.accounts.NewDoorman(account.GuestRooms{
 		Joined: p.rooms.Joined, Members: p.rooms.LocalMembers, Admits: p.admitsGuests, Leave: p.leave,
@@ -186,7 +188,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
-	p.threads = subscription.New(db, p.journal)
+	p.threads = subscription.New(db, p.journal, func(ctx context.Context, roomID id.RoomID) (int64, error) {
+		num, err := p.rooms.Num(ctx, roomID)
+		return int64(num), err
+	})
 	p.pushers = p.newPushers(db, c)
 	heirs = inherit.New(p.rooms, p.data, log)
 	p.heirs = heirs
@@ -204,6 +209,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
 		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
+		Subscriptions: p.threads, ThreadRules: proposed.Threads,
 	})
 	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
 		return p, err
@@ -239,6 +245,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
 		p.rooms.RunMerges,
+		p.rooms.RunSticky,
 		func(ctx context.Context) {
 			if err := p.ensureNotifier(ctx, c.Notices.DisplayName); err != nil && ctx.Err() == nil {
 				log.Error("there can be no notices", "err", err)
@@ -251,6 +258,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		hourly(log, "forgetting old connections", p.feed.ForgetConnections),
 		hourly(log, "forgetting delayed events", p.delayed.Tidy),
 		hourly(log, "removing old messages", p.rooms.Prune),
+		hourly(log, "forgetting sticky events", p.rooms.ForgetSticky),
 		hourly(log, "trimming the journal", func(ctx context.Context) error { return p.journal.TrimOld(ctx, c.Journal.Keep) }),
 	)
 	return p, nil
@@ -357,6 +365,8 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4140":               c.Delayed.MaxUser > 0,
 			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
+			"org.matrix.msc4306":               c.Threads.Subscriptions,
+			"org.matrix.msc4354":               true,
 			"org.matrix.msc4380":               true,
 			"org.matrix.simplified_msc3575":    true,
 

@@ -18,6 +18,7 @@ import (
 	"parley/internal/gateway"
 	"parley/internal/push"
 	"parley/internal/remote"
+	"parley/internal/room"
 	"parley/internal/store"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -36,7 +37,7 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 		}
 		local, webPush = ownGateway{p.pushGateway, publicURL(c)}, p.pushGateway.WebPush
 	}
-	p.notified = push.NewHistory(p.rooms, p.data.Personal, p.feed.Reads)
+	p.notified = push.NewHistory(p.rooms, p.data.Prepared, p.feed.Reads)
 	var post *push.Post
 	if p.mail != nil {
 		page := func(ticket string) string { return publicURL(c) + csapi.UnsubscribePage(ticket) }
@@ -44,10 +45,20 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 	}
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
-		Settings: p.data.RulesOf, Ignored: p.data.Ignored, HidesInvite: p.feed.HidesInvite, Quiet: p.quiet,
+		Settings: p.data.RulesOf, Defaults: p.data.Defaults, Wanted: p.wantedThreads(c), Ignored: p.data.Ignored, HidesInvite: p.feed.HidesInvite, Quiet: p.quiet,
 		Web: p.gateways, Local: local, WebPush: webPush, Post: post, Log: p.log,
 	})
 	return nil
+}
+
+// wantedThreads says to which threads users subscribe, nil if that changes nothing.
+func (p *parts) wantedThreads(c config.Config) func(context.Context, id.UserID, id.RoomID) (room.Wanted, error) {
+	if !c.Threads.Subscriptions {
+		return nil
+	}
+	return func(ctx context.Context, user id.UserID, roomID id.RoomID) (room.Wanted, error) {
+		return p.threads.In(ctx, user, roomID)
+	}
 }
 
 // newPushGateway makes this server a push gateway.

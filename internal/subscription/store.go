@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parley/internal/cache"
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
@@ -37,10 +38,19 @@ type Change struct {
 type Store struct {
 	db      *store.DB
 	journal *journal.Journal
+	// number tells the number of a room, by which a journal entry names it.
+	number  func(context.Context, id.RoomID) (int64, error)
+	current *cache.Cache[id.UserID, threads]
+	none    *Threads // for rooms in which a user subscribes to nothing
 }
 
-// New returns the subscriptions in a database.
-func New(db *store.DB, j *journal.Journal) *Store { return &Store{db, j} }
+// New returns the subscriptions in a database. It must be made before the journal
+// runs. An entry of the journal is about the room of which number tells the number.
+func New(db *store.DB, j *journal.Journal, number func(context.Context, id.RoomID) (int64, error)) *Store {
+	s := &Store{db, j, number, cache.New[id.UserID](threadsMemory, threads.weight), new(Threads)}
+	j.OnForeign(s.foreign)
+	return s
+}
 
 type threadKey struct {
 	user id.UserID
@@ -67,10 +77,11 @@ func read(row func(string, ...any) store.Row, key threadKey) (Change, error) {
 	return c, err
 }
 
-// put writes a change.
-func put(b *journal.Batch, key threadKey, c Change) {
-	c.Pos = b.Append(journal.UserScope(key.user), journal.KindSubscription, 0)
+// put writes a change, in the room with a number.
+func (s *Store) put(b *journal.Batch, key threadKey, room int64, c Change) {
+	c.Pos = b.Append(journal.UserScope(key.user), journal.KindSubscription, room)
 	b.Remember(key, c)
+	b.Durable(func() { s.changed(key, c.Subscribed) })
 	b.Write(key, func(tx *store.Tx) error {
 		return tx.Queue(`
 			INSERT INTO thread_subscriptions (user_id, room_id, root, subscribed, automatic, pos) VALUES ($1, $2, $3, $4, $5, $6)
@@ -86,7 +97,11 @@ func put(b *journal.Batch, key threadKey, c Change) {
 // since, and takes nothing from what the user has done.
 func (s *Store) Subscribe(ctx context.Context, user id.UserID, t Thread, cause *journal.Position) error {
 	key := threadKey{user, t}
-	_, err := s.journal.Append(ctx, func(b *journal.Batch) error {
+	room, err := s.number(ctx, t.Room)
+	if err != nil {
+		return err
+	}
+	_, err = s.journal.Append(ctx, func(b *journal.Batch) error {
 		c, err := current(b, key)
 		switch automatic := cause != nil; {
 		case err != nil:
@@ -101,7 +116,7 @@ func (s *Store) Subscribe(ctx context.Context, user id.UserID, t Thread, cause *
 			}
 		}
 		c.Subscribed, c.Automatic = true, cause != nil
-		put(b, key, c)
+		s.put(b, key, room, c)
 		return nil
 	})
 	if err != nil {
@@ -123,13 +138,17 @@ func mayHaveMore(b *journal.Batch, user id.UserID) error {
 // Unsubscribe ends a subscription, if there is one.
 func (s *Store) Unsubscribe(ctx context.Context, user id.UserID, t Thread) error {
 	key := threadKey{user, t}
-	_, err := s.journal.Append(ctx, func(b *journal.Batch) error {
+	room, err := s.number(ctx, t.Room)
+	if err != nil {
+		return err
+	}
+	_, err = s.journal.Append(ctx, func(b *journal.Batch) error {
 		c, err := current(b, key)
 		if err != nil || !c.Subscribed {
 			return err
 		}
 		c.Subscribed, c.Automatic = false, false
-		put(b, key, c)
+		s.put(b, key, room, c)
 		return nil
 	})
 	if err != nil {
@@ -196,6 +215,7 @@ func (s *Store) DeleteRoom(ctx context.Context, room id.RoomID) error {
 func (s *Store) delete(ctx context.Context, key forgetKey, query string, args ...any) error {
 	_, err := s.journal.Append(ctx, func(b *journal.Batch) error {
 		b.Write(key, func(tx *store.Tx) error { return tx.Queue(query, args...) })
+		b.Durable(s.current.Clear)
 		return nil
 	})
 	if err != nil {

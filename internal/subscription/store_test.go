@@ -29,7 +29,7 @@ func open(t *testing.T, db *store.DB) (*Store, *journal.Journal, context.Context
 		cancel()
 		wg.Wait()
 	})
-	return New(db, j), j, ctx
+	return New(db, j, func(context.Context, id.RoomID) (int64, error) { return 7, nil }), j, ctx
 }
 
 // TestChangesAddUp: pages of changes, in whatever size, are what the last change of

@@ -47,6 +47,8 @@ type Proto struct {
 	// Redacts is the target of a redaction, empty otherwise. Build puts it
 	// where the room version wants it.
 	Redacts id.EventID
+	// Sticky is for how many milliseconds the event is to be sticky, 0 if it is not.
+	Sticky int64
 	// EventID is needed where events carry their ID, and ignored elsewhere. It
 	// must never have been used.
 	EventID id.EventID
@@ -143,6 +145,9 @@ func (p Proto) object(rules *roomver.Rules) canonjson.Value {
 	out = strconv.AppendInt(out, min(p.Depth, rules.MaxDepth), 10)
 	if rules.EventID == roomver.EventIDCarried {
 		out = canonjson.AppendString(append(out, `,"event_id":`...), string(p.EventID))
+	}
+	if p.Sticky != 0 {
+		out = appendSticky(out, p.Sticky)
 	}
 	out = strconv.AppendInt(append(out, `,"origin_server_ts":`...), p.OriginServerTS, 10)
 	out = appendReferences(append(out, `,"prev_events":`...), p.PrevEvents, rules)

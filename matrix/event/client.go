@@ -22,6 +22,9 @@ func (e *Event) AppendClient(dst []byte, c Client) []byte {
 	dst = append(dst, `{"content":`...)
 	dst = append(dst, e.clientContent()...)
 	dst = canonjson.AppendString(append(dst, `,"event_id":`...), string(e.id))
+	if e.sticky > 0 {
+		dst = appendSticky(dst, e.sticky)
+	}
 	dst = strconv.AppendInt(append(dst, `,"origin_server_ts":`...), e.originServerTS, 10)
 	if e.redacts != "" {
 		dst = canonjson.AppendString(append(dst, `,"redacts":`...), string(e.redacts))

@@ -48,6 +48,7 @@ type Event struct {
 	depth          int64
 	prev, auth     []id.EventID
 	redacts        id.EventID
+	sticky         int64
 	refs           references
 
 	content, hashes, signatures, unsigned canonjson.Value

@@ -15,6 +15,7 @@ const (
 	fieldDepth
 	fieldEventID
 	fieldHashes
+	fieldSticky
 	fieldTS
 	fieldPrev
 	fieldRedacts
@@ -27,7 +28,7 @@ const (
 )
 
 var fieldNames = [...]string{
-	"auth_events", "content", "depth", "event_id", "hashes", "origin_server_ts", "prev_events",
+	"auth_events", "content", "depth", "event_id", "hashes", sticky, "origin_server_ts", "prev_events",
 	"redacts", "room_id", "sender", "signatures", "state_key", "type", "unsigned",
 }
 

@@ -150,6 +150,8 @@ func (e *Event) readField(field fields, v canonjson.Value) (err error) {
 		e.signatures, err = readObject("signatures", v)
 	case fieldUnsigned:
 		e.unsigned, err = readObject("unsigned", v)
+	case fieldSticky:
+		e.readSticky(v)
 	case fieldDepth:
 		if e.depth, err = readInt("depth", v); err == nil && (e.depth < 0 || e.depth > e.rules.MaxDepth) {
 			err = invalid("depth", "%d is not between 0 and %d", e.depth, e.rules.MaxDepth)

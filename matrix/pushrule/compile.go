@@ -11,11 +11,12 @@ import (
 // An Evaluator is a ruleset prepared for evaluation. It does not change, so any
 // number of goroutines may use it.
 type Evaluator struct {
-	user     string
-	paths    pathNode // root
-	slots    int      // number of properties that rules look at
-	override []compiledRule
-	content  []compiledRule
+	user        string
+	paths       pathNode // root
+	slots       int      // number of properties that rules look at
+	override    []compiledRule
+	content     []compiledRule
+	postcontent []compiledRule
 	// rooms and senders are the results of the rules for each, by the JSON of
 	// its ID.
 	rooms     map[string]*Result
@@ -38,11 +39,12 @@ type compiledRule struct {
 
 // A check is a compiled condition.
 type check struct {
-	kind  string
-	slot  int           // of the property, if the condition has a key
-	glob  *glob.Pattern // of event_match
-	text  string        // of sender_notification_permission, and the JSON to equal
-	count interval      // of room_member_count
+	kind   string
+	slot   int           // of the property, if the condition has a key
+	glob   *glob.Pattern // of event_match
+	text   string        // of sender_notification_permission, and the JSON to equal
+	count  interval      // of room_member_count
+	wanted bool          // of thread_subscription
 }
 
 // Compile prepares the rules of a user, which should include the defaults, see
@@ -63,6 +65,7 @@ func Compile(rules Ruleset, user id.UserID) *Evaluator {
 			})
 		}
 	}
+	e.postcontent = e.conditional(Postcontent, rules.Postcontent)
 	e.rooms = byID(Room, rules.Room)
 	e.senders = byID(Sender, rules.Sender)
 	e.underride = e.conditional(Underride, rules.Underride)
@@ -104,7 +107,7 @@ func (e *Evaluator) checks(conditions []Condition) (checks []check, ok bool) {
 		if err != nil || t.kind == "" {
 			return nil, false
 		}
-		c := check{kind: t.kind, count: t.count, text: string(t.value)}
+		c := check{kind: t.kind, count: t.count, text: string(t.value), wanted: t.wanted}
 		switch t.kind {
 		case senderNotificationPermission:
 			c.text = t.key

@@ -21,6 +21,7 @@ const (
 	containsDisplayName          = "contains_display_name"
 	roomMemberCount              = "room_member_count"
 	senderNotificationPermission = "sender_notification_permission"
+	threadSubscription           = "io.element.msc4306.thread_subscription"
 )
 
 // EventMatch holds if the string at the key matches the pattern as a whole or,
@@ -54,6 +55,16 @@ func SenderNotificationPermission(key string) Condition {
 	return newCondition(senderNotificationPermission).with("key", canonjson.Text(key))
 }
 
+// ThreadSubscription holds if the event is in a thread to which the user is, or is
+// not, subscribed.
+func ThreadSubscription(subscribed bool) Condition {
+	value := canonjson.Value("false")
+	if subscribed {
+		value = canonjson.Value("true")
+	}
+	return newCondition(threadSubscription).with("subscribed", value)
+}
+
 func newCondition(kind string) Condition {
 	return Condition{canonjson.Value(nil).With("kind", canonjson.Text(kind))}
 }
@@ -69,6 +80,7 @@ type terms struct {
 	pattern string
 	value   canonjson.Value
 	count   interval
+	wanted  bool
 }
 
 // parse reads a condition. The error names the offending member, which is
@@ -98,6 +110,11 @@ func (c Condition) parse(path string) (terms, error) {
 		}
 	case senderNotificationPermission:
 		t.key, err = textMember(c.Value, path, "key")
+	case threadSubscription:
+		v := c.Get("subscribed")
+		if t.wanted = v.True(); !t.wanted && !v.False() {
+			err = invalid(join(path, "subscribed"), "must be a boolean")
+		}
 	case containsDisplayName:
 	default:
 		t.kind = ""

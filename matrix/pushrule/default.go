@@ -15,6 +15,43 @@ const Master = ".m.rule.master"
 // https://github.com/matrix-org/matrix-spec-proposals/pull/4028
 const Encrypted = ".org.matrix.msc4028.encrypted_event"
 
+// Proposed says which rules of proposals a server has beside those of the
+// specification.
+type Proposed struct {
+	// Threads are the rules by which who subscribes to a thread is notified of it, and
+	// nobody else unless mentioned.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/4306
+	Threads bool
+	// Polls are the rules by which polls notify as messages do, for the types of events
+	// that clients use. https://github.com/matrix-org/matrix-spec-proposals/pull/3930
+	Polls bool
+}
+
+// Default returns the rules that every user of a server has which has some proposed
+// ones.
+func (p Proposed) Default(user id.UserID) Ruleset {
+	rules := Default(user)
+	if p.Threads {
+		rules.Postcontent = []Rule{
+			newDefault(".io.element.msc4306.rule.unsubscribed_thread").when(ThreadSubscription(false)),
+			newDefault(".io.element.msc4306.rule.subscribed_thread", Notify(), SetTweak("sound", canonjson.Text("default"))).when(ThreadSubscription(true)),
+		}
+	}
+	if p.Polls {
+		rules.Override = append(rules.Override, newDefault(".org.matrix.msc3930.rule.poll_response").when(ofPoll("response")))
+		for _, what := range []string{"start", "end"} {
+			rules.Underride = append(rules.Underride,
+				newDefault(".org.matrix.msc3930.rule.poll_"+what+"_one_to_one", Notify(), SetTweak("sound", canonjson.Text("default"))).when(RoomMemberCount("2"), ofPoll(what)),
+				newDefault(".org.matrix.msc3930.rule.poll_"+what, Notify()).when(ofPoll(what)))
+		}
+	}
+	return rules
+}
+
+func ofPoll(what string) Condition {
+	return EventPropertyIs("type", canonjson.Text("org.matrix.msc3381.poll."+what))
+}
+
 // Default returns the rules that every user has, in order:
 // https://spec.matrix.org/v1.19/client-server-api/#predefined-rules
 //

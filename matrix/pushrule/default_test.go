@@ -1,10 +1,13 @@
 package pushrule
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/mxerr"
 )
 
 // TestDefaultIsWhatTheSpecificationSays compares each rule as canonical JSON, in
@@ -170,4 +173,79 @@ func put(t *testing.T, s Settings, kind Kind, ruleID, body string) Settings {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestThreadsAreHeardOfByWhoSubscribes: the rules stand behind mentions and keywords
+// and before what is set for a room.
+func TestThreadsAreHeardOfByWhoSubscribes(t *testing.T) {
+	room := `{"actions":["notify"]}`
+	defaults := Proposed{Threads: true}.Default(self)
+	for _, tt := range []struct {
+		name   string
+		kind   Kind
+		rule   string
+		event  string
+		thread Thread
+		want   string
+	}{
+		{"in no thread all is as before", "", "", `{"type":"m.room.message"}`, NoThread, ".m.rule.message"},
+		{"of other threads nothing", "", "", `{"type":"m.room.message"}`, Unsubscribed, ".io.element.msc4306.rule.unsubscribed_thread"},
+		{"of one's own all", "", "", `{"type":"m.other"}`, Subscribed, ".io.element.msc4306.rule.subscribed_thread"},
+		{"but no reactions", "", "", `{"type":"m.reaction"}`, Subscribed, ".m.rule.reaction"},
+		{"a mention", "", "", `{"type":"m.room.message","content":{"m.mentions":{"user_ids":["@alice:example.org"]}}}`, Unsubscribed, ".m.rule.is_user_mention"},
+		{"a keyword", Content, `{"actions":["notify"],"pattern":"word"}`, `{"type":"m.room.message","content":{"body":"word"}}`, Unsubscribed, "mine"},
+		{"all of the room is not all of its threads", Room, room, `{"type":"m.room.message","room_id":"!r:a.test"}`, Unsubscribed, ".io.element.msc4306.rule.unsubscribed_thread"},
+		{"what is muted in the end is heard of", Room, `{"actions":[]}`, `{"type":"m.room.message","room_id":"!r:a.test"}`, Subscribed, ".io.element.msc4306.rule.subscribed_thread"},
+		{"a user's own condition", Override, `{"actions":[],"conditions":[{"kind":"io.element.msc4306.thread_subscription","subscribed":true}]}`, `{"type":"m.room.message"}`, Subscribed, "mine"},
+	} {
+		var s Settings
+		if tt.kind != "" {
+			ruleID := "mine"
+			if tt.kind == Room {
+				ruleID = "!r:a.test"
+			}
+			rule, err := ParseRule(tt.kind, ruleID, []byte(tt.rule))
+			if err == nil {
+				s, err = s.PutRule(tt.kind, rule, Position{})
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", tt.name, err)
+			}
+		}
+		event := value(tt.event).With("sender", canonjson.Text("@bob:a.test"))
+		if got := Compile(s.Ruleset(defaults), self).Evaluate(event, Context{MemberCount: 3, Thread: tt.thread}); got.RuleID != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got.RuleID, tt.want)
+		}
+	}
+	if _, err := ParseRule(Postcontent, "mine", []byte(room)); !errors.Is(err, mxerr.InvalidParam) {
+		t.Errorf("users may make such rules: %v", err)
+	}
+	if _, err := ParseRule(Override, "mine", []byte(`{"actions":[],"conditions":[{"kind":"io.element.msc4306.thread_subscription"}]}`)); !errors.Is(err, mxerr.InvalidParam) {
+		t.Errorf("what is subscribed has to be said: %v", err)
+	}
+	if list, err := json.Marshal(Default(self)); err != nil || strings.Contains(string(list), "postcontent") {
+		t.Errorf("the kind is there where there are none: %s, %v", list, err)
+	}
+}
+
+func TestPollsNotifyAsMessagesDo(t *testing.T) {
+	e := Compile(Proposed{Polls: true}.Default(self), self)
+	for _, tt := range []struct {
+		what    string
+		members int
+		want    string
+		notify  bool
+	}{
+		{"start", 2, ".org.matrix.msc3930.rule.poll_start_one_to_one", true},
+		{"start", 3, ".org.matrix.msc3930.rule.poll_start", true},
+		{"end", 2, ".org.matrix.msc3930.rule.poll_end_one_to_one", true},
+		{"end", 3, ".org.matrix.msc3930.rule.poll_end", true},
+		{"response", 2, ".org.matrix.msc3930.rule.poll_response", false},
+		{"other", 2, "", false},
+	} {
+		event := value(`{"type":"org.matrix.msc3381.poll.`+tt.what+`"}`).With("sender", canonjson.Text("@bob:a.test"))
+		if got := e.Evaluate(event, Context{MemberCount: tt.members}); got.RuleID != tt.want || got.Notify != tt.notify {
+			t.Errorf("%s among %d: got %s, %t", tt.what, tt.members, got.RuleID, got.Notify)
+		}
+	}
 }

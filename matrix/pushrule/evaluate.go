@@ -26,7 +26,19 @@ type Context struct {
 	// for a kind of notification such as "room". Nil means
 	// DefaultNotificationLevel for each. It is called only if a rule asks.
 	NotificationLevel func(key string) int64
+	// Thread says whether the event is in a thread, and if so whether the user is
+	// subscribed to it.
+	Thread Thread
 }
+
+// A Thread is what a user has to do with the thread of an event.
+type Thread uint8
+
+const (
+	NoThread Thread = iota // the event is in none
+	Unsubscribed
+	Subscribed
+)
 
 // A Result is what the most important rule that matched says. The zero Result
 // means that none did, or that the event is the user's own.
@@ -70,6 +82,9 @@ func (e *Evaluator) Evaluate(event canonjson.Value, ctx Context) Result {
 		return *rule
 	}
 	if rule := ev.first(e.content, &ctx); rule != nil {
+		return *rule
+	}
+	if rule := ev.first(e.postcontent, &ctx); rule != nil {
 		return *rule
 	}
 	if rule := e.rooms[string(ev.properties[roomSlot].value)]; rule != nil {
@@ -137,6 +152,8 @@ func (ev *evaluation) holds(c *check, ctx *Context) bool {
 			need = ctx.NotificationLevel(c.text)
 		}
 		return ctx.SenderIsCreator || ctx.SenderLevel >= need
+	case threadSubscription:
+		return ctx.Thread != NoThread && c.wanted == (ctx.Thread == Subscribed)
 	case containsDisplayName:
 		return ev.isNamed(ctx.DisplayName)
 	}

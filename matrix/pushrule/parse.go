@@ -177,6 +177,8 @@ func checkRuleID(kind Kind, ruleID string) error {
 		return err
 	}
 	switch {
+	case kind == Postcontent:
+		return invalid("kind", "must not be postcontent, of which only the server has rules")
 	case ruleID == "":
 		return missing("rule_id")
 	case len(ruleID) > MaxRuleID:

@@ -17,16 +17,15 @@ type Personal struct {
 	silent              bool      // nothing notifies anywhere
 	// Whether the rules of the server do what they do by default; and whether there
 	// are content rules.
-	sameOverride, sameUnderride, words bool
+	sameOverride, sameThreads, sameUnderride, words bool
 }
 
-// NewPersonal prepares what a user has set.
-func NewPersonal(s Settings, user id.UserID) *Personal {
-	defaults := Default(user)
+// NewPersonal prepares what a user has set of the rules of a server.
+func NewPersonal(s Settings, defaults Ruleset, user id.UserID) *Personal {
 	rules := s.Ruleset(defaults)
 	p := &Personal{
 		Evaluator: Compile(rules, user), override: newRoomRules(Override, rules.Override), underride: newRoomRules(Underride, rules.Underride),
-		sameOverride: same(defaults, rules, Override), sameUnderride: same(defaults, rules, Underride),
+		sameOverride: same(defaults, rules, Override), sameThreads: same(defaults, rules, Postcontent), sameUnderride: same(defaults, rules, Underride),
 	}
 	if master, err := rules.Rule(Override, Master); err == nil && master.Enabled {
 		p.sameOverride = false
@@ -40,6 +39,10 @@ func NewPersonal(s Settings, user id.UserID) *Personal {
 
 // An Effect is what is known beforehand of the events of a room: which of them
 // notify a user, and which are highlights. It is not about sounds.
+//
+// Where the server has rules about threads, Same and Mentions are about the main
+// timeline: threads are as those rules say, the same for everybody who subscribes to
+// one, and mentions for others.
 type Effect uint8
 
 const (
@@ -61,7 +64,7 @@ func (p *Personal) In(room id.RoomID) Effect {
 		}
 		return Various
 	}
-	if !p.sameOverride || p.words {
+	if !p.sameOverride || !p.sameThreads || p.words {
 		return Various
 	}
 	if rule := p.rooms[string(canonjson.Text(string(room)))]; rule != nil {

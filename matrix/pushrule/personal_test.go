@@ -73,7 +73,7 @@ func TestWhatIsKnownOfARoomBeforehand(t *testing.T) {
 				t.Fatalf("%s: %v", tt.name, err)
 			}
 		}
-		if got := NewPersonal(s, self).In(room); got != tt.want {
+		if got := NewPersonal(s, Default(self), self).In(room); got != tt.want {
 			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
 		}
 	}
@@ -85,7 +85,11 @@ func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettings(t)
 		room, event, about := drawEvent(t)
-		p, byDefault := NewPersonal(s, self), Compile(Default(self), self)
+		defaults := Proposed{Threads: rapid.Bool().Draw(t, "threads")}.Default(self)
+		if defaults.Postcontent != nil {
+			about.Thread = rapid.SampledFrom([]Thread{NoThread, Unsubscribed, Subscribed}).Draw(t, "thread")
+		}
+		p, byDefault := NewPersonal(s, defaults, self), Compile(defaults, self)
 		got, given := p.Evaluate(event, about), byDefault.Evaluate(event, about)
 		wrong := false
 		switch p.In(id.RoomID(room)) {
@@ -94,7 +98,9 @@ func TestWhatIsKnownBeforehandIsSo(t *testing.T) {
 		case Silence:
 			wrong = got.Notify
 		case Mentions:
-			wrong = got.Notify != given.Highlight || got.Highlight != given.Highlight
+			if wrong = got.Notify != given.Highlight || got.Highlight != given.Highlight; about.Thread != NoThread {
+				wrong = got.Notify != given.Notify || got.Highlight != given.Highlight
+			}
 		}
 		if wrong {
 			t.Errorf("in %s: %d, %s: got %+v, by default %+v, settings %+v", room, p.In(id.RoomID(room)), event, got, given, s)

@@ -13,25 +13,28 @@ type Kind string
 
 // The kinds in the order in which they are tried.
 const (
-	Override  Kind = "override"
-	Content   Kind = "content"
-	Room      Kind = "room"
-	Sender    Kind = "sender"
-	Underride Kind = "underride"
+	Override Kind = "override"
+	Content  Kind = "content"
+	// Postcontent has rules of the server only.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/4306
+	Postcontent Kind = "postcontent"
+	Room        Kind = "room"
+	Sender      Kind = "sender"
+	Underride   Kind = "underride"
 )
 
-// ParseKind accepts the names of the five kinds and refuses others with
+// ParseKind accepts the names of the kinds and refuses others with
 // M_INVALID_PARAM.
 func ParseKind(s string) (Kind, error) {
 	switch k := Kind(s); k {
-	case Override, Content, Room, Sender, Underride:
+	case Override, Content, Postcontent, Room, Sender, Underride:
 		return k, nil
 	}
 	return "", mxerr.New(mxerr.InvalidParam, "kind must be override, content, room, sender or underride")
 }
 
 // conditional reports whether rules of the kind carry conditions.
-func (k Kind) conditional() bool { return k == Override || k == Underride }
+func (k Kind) conditional() bool { return k == Override || k == Postcontent || k == Underride }
 
 // A Rule is one push rule in the form clients see:
 // https://spec.matrix.org/v1.19/client-server-api/#push-rules
@@ -40,7 +43,7 @@ func (k Kind) conditional() bool { return k == Override || k == Underride }
 // canonical JSON when it is encoded.
 type Rule struct {
 	Actions []Action `json:"actions"`
-	// Conditions are for override and underride rules only. They must all
+	// Conditions are for override, postcontent and underride rules only. They must all
 	// hold; a rule without any always matches. Nil is left out of the JSON,
 	// empty is not.
 	Conditions []Condition `json:"conditions,omitzero"`
@@ -60,15 +63,16 @@ func reserved(ruleID string) bool { return strings.HasPrefix(ruleID, ".") }
 // A Ruleset is all rules of a user, each kind ordered from the most to the
 // least important. It is the "global" ruleset, the only one there is.
 type Ruleset struct {
-	Content   []Rule `json:"content"`
-	Override  []Rule `json:"override"`
-	Room      []Rule `json:"room"`
-	Sender    []Rule `json:"sender"`
-	Underride []Rule `json:"underride"`
+	Content     []Rule `json:"content"`
+	Override    []Rule `json:"override"`
+	Postcontent []Rule `json:"postcontent,omitempty"` // left out where the server has none
+	Room        []Rule `json:"room"`
+	Sender      []Rule `json:"sender"`
+	Underride   []Rule `json:"underride"`
 }
 
 // kinds is every kind in order of precedence.
-var kinds = [...]Kind{Override, Content, Room, Sender, Underride}
+var kinds = [...]Kind{Override, Content, Postcontent, Room, Sender, Underride}
 
 // Rules returns the rules of a kind, which belong to the ruleset.
 func (r *Ruleset) Rules(kind Kind) []Rule {
@@ -85,6 +89,8 @@ func (r *Ruleset) list(kind Kind) *[]Rule {
 		return &r.Override
 	case Content:
 		return &r.Content
+	case Postcontent:
+		return &r.Postcontent
 	case Room:
 		return &r.Room
 	case Sender:
@@ -108,7 +114,7 @@ func indexRule(rules []Rule, ruleID string) int {
 	return slices.IndexFunc(rules, func(r Rule) bool { return r.RuleID == ruleID })
 }
 
-// MarshalJSON writes an array for every kind, empty ones included, and an
+// MarshalJSON writes an array for every kind of the specification, and an
 // array of actions for every rule.
 func (r Ruleset) MarshalJSON() ([]byte, error) {
 	for _, kind := range kinds {
