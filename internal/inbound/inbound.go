@@ -36,14 +36,22 @@ type Rooms struct {
 	// ready is false.
 	Receive func(ctx context.Context, events []*event.Event) (n int, ready bool, err error)
 	// Fetch takes in an event after what it refers to was fetched, from its server or
-	// from others in the room. If it could not, because none of them answers that may
-	// have it, silent says so.
-	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error)
+	// from others in the room. If that could not be had the error comes with why.
+	Fetch func(ctx context.Context, server id.ServerName, e *event.Event) (Lack, error)
 	// Stray is an event of a room that this server is not in.
 	Stray func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error
 	// Admits refuses a server that a room keeps out.
 	Admits func(ctx context.Context, roomID id.RoomID, server id.ServerName) error
 }
+
+// A Lack is why an event could not be taken in that may be one day.
+type Lack uint8
+
+const (
+	Nothing Lack = iota // it can, or cannot for another reason
+	Missing             // who answers does not have, or tell, what it refers to
+	Silent              // nobody answers who may have it
+)
 
 // An Inbox takes in events. It is safe for concurrent use.
 type Inbox struct {

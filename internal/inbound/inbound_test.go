@@ -15,6 +15,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 	"parley/matrix/roomver"
 )
 
@@ -57,7 +58,7 @@ func (h *house) keep(e *event.Event) {
 	h.got[e.RoomID()] = append(h.got[e.RoomID()], e.Depth())
 }
 
-func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error) {
+func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event) (Lack, error) {
 	h.mu.Lock()
 	h.asking[server]++
 	h.mostAsk[server] = max(h.mostAsk[server], h.asking[server])
@@ -71,14 +72,17 @@ func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event)
 		select {
 		case <-answer:
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return Nothing, ctx.Err()
 		}
 	}
-	if h.broken[e.RoomID()] || h.unable[server] || h.away[server] {
-		return h.away[server], errors.New("what it refers to cannot be had")
+	switch {
+	case h.away[server]:
+		return Silent, errors.New("there is no answer")
+	case h.broken[e.RoomID()] || h.unable[server]:
+		return Missing, mxerr.New(mxerr.Forbidden, "what it refers to is not told")
 	}
 	h.keep(e)
-	return false, nil
+	return Nothing, nil
 }
 
 // inbox returns an inbox of the house that is not running.

@@ -126,13 +126,13 @@ type staged struct {
 // next takes in the first event that is staged of a room, unless it is to be tried
 // once more.
 func (x *Inbox) next(ctx context.Context, q *queue, first staged) error {
-	silent, err := x.fetch(ctx, q.room, first)
+	lack, err := x.fetch(ctx, q.room, first)
 	refused := (*mxerr.Error)(nil)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err == nil, errors.As(err, &refused):
-	case q.again(first, silent):
+	case err == nil, lack == Nothing && errors.As(err, &refused):
+	case q.again(first, lack == Silent):
 		x.log.Debug("an event cannot be received yet", "room", q.room, "origin", first.origin, "err", err)
 		return nil
 	default:
@@ -169,15 +169,15 @@ func (x *Inbox) first(ctx context.Context, q *queue) (s staged, ok bool, err err
 	return s, true, nil
 }
 
-func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) (silent bool, err error) {
+func (x *Inbox) fetch(ctx context.Context, roomID id.RoomID, s staged) (Lack, error) {
 	rules, err := x.rooms.Rules(ctx, roomID)
 	if err != nil {
-		return false, err
+		return Nothing, err
 	}
 	// It has passed the checks; what was stored is the form to go on with.
 	e, err := event.Parse(s.pdu, rules)
 	if err != nil {
-		return false, mxerr.New(mxerr.BadJSON, "%s", err.Error())
+		return Nothing, mxerr.New(mxerr.BadJSON, "%s", err.Error())
 	}
 	return x.rooms.Fetch(ctx, s.origin, e)
 }

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"parley/internal/journal"
@@ -40,13 +41,16 @@ func (s *Sender) greet(ctx context.Context, t *target) (sent bool, err error) {
 // it was sent. The refusals are [mxerr.NotFound], if there is none for the app,
 // [UnknownActivationToken] and [ExpiredActivationToken].
 func (s *Pushers) Activate(ctx context.Context, user id.UserID, appID, token string) error {
+	if strings.Contains(appID, "\x00") { // which no database could look for
+		return noSuchPusher()
+	}
 	_, err := s.journal.Append(ctx, func(b *journal.Batch) error {
 		list, err := pushersOf(b.Query("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 AND app_id = $2 AND kind = $3", user, appID, KindWeb))
 		switch {
 		case err != nil:
 			return err
 		case len(list) == 0:
-			return mxerr.New(mxerr.NotFound, "You have no such pusher for this app")
+			return noSuchPusher()
 		}
 		for _, p := range list {
 			if p.token == "" || p.token != token {
@@ -67,3 +71,5 @@ func (s *Pushers) Activate(ctx context.Context, user id.UserID, appID, token str
 	}
 	return nil
 }
+
+func noSuchPusher() error { return mxerr.New(mxerr.NotFound, "You have no such pusher for this app") }

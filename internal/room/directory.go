@@ -114,7 +114,7 @@ func (p Page) Last() Listed  { return p.Rooms[len(p.Rooms)-1].place() }
 // that nobody can join them, are left out. A place keeps its meaning when rooms
 // come and go.
 func (g *Engine) Directory(ctx context.Context, search Search, from Listed, backwards bool, limit int) (p Page, err error) {
-	if len(search.Term) > MaxTerm || len(search.Network) > MaxNetwork || search.Types != nil && len(search.Types) == 0 {
+	if search.findsNothing() {
 		return p, nil
 	}
 	err = g.db.View(ctx, func(tx *store.Tx) error {
@@ -175,6 +175,13 @@ func (s Search) query(tx *store.Tx) listQuery {
 		q.from += " AND s.room_type " + in
 	}
 	return q
+}
+
+// findsNothing reports whether no room can be found: by what is too long or no text, or
+// of no type.
+func (s Search) findsNothing() bool {
+	return len(s.Term) > MaxTerm || len(s.Network) > MaxNetwork || s.Types != nil && len(s.Types) == 0 ||
+		strings.TrimSpace(s.Term) != "" && len(s.words()) == 0
 }
 
 // mostWords is how many words of a term count.

@@ -293,7 +293,10 @@ func (f filling) one(ctx context.Context, e *event.Event) (Outcome, error) {
 	if failed != nil || len(lacked) == 0 {
 		return 0, errors.Join(err, failed) // of what authorises it
 	}
-	return f.behindGap(ctx, e, lacked)
+	if outcome, wrong = f.behindGap(ctx, e, lacked); wrong != nil {
+		wrong = errors.Join(err, wrong) // it still lacks what it lacked
+	}
+	return outcome, wrong
 }
 
 // mostOutdated is how often a state is fetched because something was purged meanwhile.

@@ -103,9 +103,15 @@ func inboundRooms(rooms *room.Engine) inbound.Rooms {
 			}
 			return n, true, err
 		},
-		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) (silent bool, err error) {
-			_, err = rooms.ReceiveFrom(ctx, server, e)
-			return errors.Is(err, room.ErrSilent), err
+		Fetch: func(ctx context.Context, server id.ServerName, e *event.Event) (inbound.Lack, error) {
+			_, err := rooms.ReceiveFrom(ctx, server, e)
+			switch {
+			case errors.Is(err, room.ErrSilent):
+				return inbound.Silent, err
+			case errors.Is(err, room.ErrMissing):
+				return inbound.Missing, err
+			}
+			return inbound.Nothing, err
 		},
 		Stray: func(ctx context.Context, server id.ServerName, pdu canonjson.Value) error {
 			return rooms.Stray(ctx, server, pdu)
