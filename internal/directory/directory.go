@@ -91,7 +91,7 @@ func (d *Directory) Note(tx *store.Tx, user id.UserID) error {
 // Run keeps the directory up to date until the context ends. It must run once.
 func (d *Directory) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := d.follow(ctx); err != nil && ctx.Err() == nil {
+		if err := d.follow(ctx); ctx.Err() == nil {
 			d.Log.Error("following who is called what", "err", err)
 			select {
 			case <-time.After(time.Second):
@@ -101,6 +101,7 @@ func (d *Directory) Run(ctx context.Context) {
 	}
 }
 
+// follow takes in what has happened until something fails.
 func (d *Directory) follow(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return err

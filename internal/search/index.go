@@ -75,7 +75,7 @@ func (x *Index) Remove(ctx context.Context) error {
 // Run keeps the index up to date until the context ends. It must run once.
 func (x *Index) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := x.follow(ctx); err != nil && ctx.Err() == nil {
+		if err := x.follow(ctx); ctx.Err() == nil {
 			x.Log.Error("indexing messages", "err", err)
 			select {
 			case <-time.After(time.Second):
@@ -85,7 +85,8 @@ func (x *Index) Run(ctx context.Context) {
 	}
 }
 
-// follow takes in what has happened, and when there is nothing what was there before.
+// follow takes in what has happened, and when there is nothing what was there before,
+// until something fails.
 func (x *Index) follow(ctx context.Context) error {
 	if err := x.open(ctx); err != nil {
 		return err

@@ -35,20 +35,12 @@ type places []uint64
 
 func newPlaces(size int) places { return make(places, size/64) }
 
-func (s places) add(p int)      { s[p/64] |= 1 << (p % 64) }
-func (s places) has(p int) bool { return s[p/64]>>(p%64)&1 == 1 }
+func (s places) add(p int) { s[p/64] |= 1 << (p % 64) }
 
 // and keeps those that are in both.
 func (s places) and(o places) {
 	for i := range s {
 		s[i] &= o[i]
-	}
-}
-
-// or adds the others.
-func (s places) or(o places) {
-	for i := range s {
-		s[i] |= o[i]
 	}
 }
 
