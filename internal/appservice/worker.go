@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parley/internal/cache"
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -98,19 +99,12 @@ func (w *worker) run(ctx context.Context) {
 		w.Log.Error("telling an application service what happens", "appservice", w.service.ID, "err", err)
 		w.rooms.Clear() // what is in there may be of behind the cursor
 		w.within = 0
-		pause(ctx, retryAfter)
+		errand.Pause(ctx, retryAfter)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := w.settle(last); err != nil {
 		w.Log.Error("telling an application service what happens", "appservice", w.service.ID, "err", err)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
 	}
 }
 
@@ -261,7 +255,7 @@ func (w *worker) deliver(ctx context.Context) error {
 		case <-w.heard:
 		default:
 		}
-		pause(ctx, firstRetry)
+		errand.Pause(ctx, firstRetry)
 		select {
 		case <-time.After(delay - firstRetry):
 			delay = min(2*delay, lastRetry)

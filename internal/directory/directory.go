@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -90,15 +91,7 @@ func (d *Directory) Note(tx *store.Tx, user id.UserID) error {
 
 // Run keeps the directory up to date until the context ends. It must run once.
 func (d *Directory) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := d.follow(ctx); ctx.Err() == nil {
-			d.Log.Error("following who is called what", "err", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		}
-	}
+	errand.Persist(ctx, d.Log, "following who is called what", d.follow)
 }
 
 // follow takes in what has happened until something fails.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 )
 
 // Work is how the errands of a queue are done.
@@ -65,9 +64,7 @@ func (q *Queue[K]) recall(ctx context.Context, w Work[K]) {
 		if ctx.Err() == nil {
 			w.Log.ErrorContext(ctx, w.What+": looking again later for what was left", "err", err)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !Pause(ctx, wait) {
 			return
 		}
 	}

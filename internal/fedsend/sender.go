@@ -14,6 +14,7 @@ import (
 
 	"parley/internal/devicelist"
 	"parley/internal/ephemeral"
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/receipt"
 	"parley/internal/remote"
@@ -92,15 +93,7 @@ func (s *Sender) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.settle(ctx) })
 	wg.Go(func() { s.spread(ctx) })
-	for ctx.Err() == nil {
-		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("sending to other servers", "err", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		}
-	}
+	errand.Persist(ctx, s.Log, "sending to other servers", s.follow)
 	wg.Wait()
 	s.sending.Wait()
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -16,16 +17,8 @@ import (
 
 // Run goes on with what is staged, until the context ends.
 func (x *Inbox) Run(ctx context.Context) {
-	for {
-		err := x.load(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		x.log.Error("looking for what is staged", "err", err)
-		pause(ctx, retryPause)
+	if !errand.Insist(ctx, x.log, "looking for what is staged", x.load) {
+		return
 	}
 	close(x.loaded)
 	var wg sync.WaitGroup
@@ -102,17 +95,8 @@ func (x *Inbox) workOn(ctx context.Context, room dueRoom) {
 		}
 		if err != nil && ctx.Err() == nil {
 			x.log.Error("going on with what is staged", "room", room.queue.room, "err", err)
-			pause(ctx, retryPause)
+			errand.Pause(ctx, retryPause)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/internal/cache"
+	"parley/internal/errand"
 	"parley/internal/gateway"
 	"parley/internal/journal"
 	"parley/internal/receipt"
@@ -123,39 +124,18 @@ func (s *Sender) Run(ctx context.Context) {
 	s.mu.Lock()
 	s.ctx = ctx
 	s.mu.Unlock()
-	for s.cursor == nil && ctx.Err() == nil {
-		if err := s.open(ctx); err != nil {
-			s.complain(ctx, err)
-		}
-	}
-	if s.cursor == nil {
+	if !errand.Insist(ctx, s.Log, "pushing", s.open) {
 		return
 	}
 	stored := s.cursor.Position() // before it is moved on without being stored
 	var settling sync.WaitGroup
 	settling.Go(func() { s.settle(ctx, &stored) })
-	for ctx.Err() == nil {
-		if err := s.follow(ctx); err != nil {
-			s.complain(ctx, err)
-		}
-	}
+	errand.Persist(ctx, s.Log, "pushing", s.follow)
 	settling.Wait()
 	s.stopWaiting()
 	s.sending.Wait()
 	if err := s.store(context.WithoutCancel(ctx), &stored); err != nil {
 		s.Log.Error("storing what was pushed", "err", err)
-	}
-}
-
-// complain logs a fault, and waits before the next attempt.
-func (s *Sender) complain(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	s.Log.Error("pushing", "err", err)
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"parley/internal/errand"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/roomver"
@@ -336,10 +337,5 @@ func waits(ctx context.Context, pause time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 		return false
 	}
-	select {
-	case <-time.After(pause):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return errand.Pause(ctx, pause)
 }

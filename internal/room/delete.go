@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
@@ -58,7 +59,7 @@ func (g *Engine) deleteRoom(ctx context.Context, p *Purge) error {
 	} else if !left.busy {
 		return nil
 	}
-	if !pause(ctx, g.purges.grace) {
+	if !errand.Pause(ctx, g.purges.grace) {
 		return ctx.Err()
 	}
 	if err := g.deleteRows(ctx, p, num); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/statetrie"
 	"parley/internal/store"
@@ -76,7 +77,7 @@ func (g *Engine) purgeHistory(ctx context.Context, p *Purge) error {
 	if err != nil || !more {
 		return err
 	}
-	if !pause(ctx, g.purges.grace) {
+	if !errand.Pause(ctx, g.purges.grace) {
 		return ctx.Err()
 	}
 	return h.remove(ctx)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -246,7 +247,7 @@ func (g *Engine) RunPurges(ctx context.Context) {
 		waiting, err := g.selectPurges(ctx, "ended = 0")
 		if err != nil && ctx.Err() == nil {
 			g.purges.Log.ErrorContext(ctx, "purges cannot be read", "err", err)
-			pause(ctx, g.purges.pause)
+			errand.Pause(ctx, g.purges.pause)
 			continue
 		}
 		for _, p := range waiting {
@@ -267,7 +268,7 @@ func (g *Engine) RunPurges(ctx context.Context) {
 func (g *Engine) runPurge(ctx context.Context, p Purge) {
 	var err error
 	for attempt := range purgeAttempts {
-		if attempt > 0 && !pause(ctx, g.purges.pause) {
+		if attempt > 0 && !errand.Pause(ctx, g.purges.pause) {
 			return
 		}
 		p.Status, p.Error = PurgeActive, ""
@@ -292,7 +293,7 @@ func (g *Engine) runPurge(ctx context.Context, p Purge) {
 	}
 	if err := g.savePurge(ctx, &p); err != nil && ctx.Err() == nil {
 		g.purges.Log.ErrorContext(ctx, "the end of a purge could not be stored", "room", p.Room, "err", err)
-		pause(ctx, g.purges.pause)
+		errand.Pause(ctx, g.purges.pause)
 	}
 	g.purges.tellEnded()
 }
@@ -315,21 +316,6 @@ func (g *Engine) savePurge(ctx context.Context, p *Purge) error {
 		return fmt.Errorf("storing how far the purge of %s has come: %w", p.Room, err)
 	}
 	return nil
-}
-
-// pause waits, and reports false if the context ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // The steps in which rows are deleted. While one runs, nobody else can write, at
@@ -358,7 +344,7 @@ func inSteps(ctx context.Context, step func(limit int) (int, error)) error {
 		case took < stepTime/2:
 			limit = min(mostRows, limit*2)
 		}
-		if !pause(ctx, min(took, time.Second)) {
+		if !errand.Pause(ctx, min(took, time.Second)) {
 			return ctx.Err()
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/errand"
 	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -74,15 +75,7 @@ func (x *Index) Remove(ctx context.Context) error {
 
 // Run keeps the index up to date until the context ends. It must run once.
 func (x *Index) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := x.follow(ctx); ctx.Err() == nil {
-			x.Log.Error("indexing messages", "err", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		}
-	}
+	errand.Persist(ctx, x.Log, "indexing messages", x.follow)
 }
 
 // follow takes in what has happened, and when there is nothing what was there before,
