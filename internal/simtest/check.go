@@ -7,7 +7,8 @@ import (
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
-	matrixid "parley/matrix/id"
+	matrix "parley/matrix/event"
+	"parley/matrix/id"
 )
 
 // What a room's event has in a sync, in the form for clients.
@@ -229,31 +230,37 @@ func (s *stream) checkHeroes(id string, r *room) {
 	}
 }
 
-// wasPartial reports whether the server did not know all members of a room when it gave
-// the last response.
-func (s *stream) wasPartial(room string) bool {
-	pos := regexp.MustCompile(`^s1_[A-Z0-9]+_([0-9]+)_`).FindStringSubmatch(s.client.since)
-	if s.w.federation == nil || pos == nil {
-		return false
+// wasMember reports whether the state of a room had a member event of a user at the
+// position of the last response: where branches met to join need not have counted, and of
+// a room that was just joined not all members are known.
+func (s *stream) wasMember(room, user string) bool {
+	token := regexp.MustCompile(`^s1_[A-Z0-9]+_([0-9]+)_`).FindStringSubmatch(s.client.since)
+	if token == nil {
+		s.fail("the token %s has no position", s.client.since)
 	}
-	n, err := strconv.ParseInt(pos[1], 10, 64)
+	pos, err := strconv.ParseInt(token[1], 10, 64)
 	if err != nil {
 		s.fail("the token %s: %v", s.client.since, err)
 	}
-	partial, err := s.person.server().Rooms().Partial(s.w.Context(), matrixid.RoomID(room), journal.Position(n))
-	return err == nil && partial
+	rooms, roomID := s.person.server().Rooms(), id.RoomID(room)
+	at, err := rooms.At(s.w.Context(), roomID, journal.Position(pos))
+	if err != nil {
+		s.fail("%s at %d: %v", room, pos, err)
+	}
+	member, err := rooms.State(s.w.Context(), roomID, at.Root, matrix.Tuple{Type: matrix.TypeMember, StateKey: user})
+	if err != nil {
+		s.fail("%s at %d: %v", room, pos, err)
+	}
+	return member != nil
 }
 
 // needs demands that the client knows a member whom the filter cannot have left
 // out.
-func (s *stream) needs(id string, r *room, user, why string) {
+func (s *stream) needs(roomID string, r *room, user, why string) {
 	if _, ok := r.state[tuple{"m.room.member", user}]; !ok && s.filter.Room.State.open() {
-		if status, _ := s.w.get(s.person.watcher, roomPath(id, "state", "m.room.member", user)); s.w.federation != nil && status == 404 {
-			return // to join did not count, where branches met
+		if s.w.federation != nil && !s.wasMember(roomID, user) {
+			return
 		}
-		if s.wasPartial(id) {
-			return // who is in the room was not known yet
-		}
-		s.fail("%s: the client does not know %s, who %s", id, user, why)
+		s.fail("%s: the client does not know %s, who %s", roomID, user, why)
 	}
 }
