@@ -41,7 +41,7 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 	var post *push.Post
 	if p.mail != nil {
 		page := func(ticket string) string { return publicURL(c) + csapi.UnsubscribePage(ticket) }
-		post = &push.Post{Server: p.name, Send: p.mail.Send, Owns: p.ownsAddress, Page: page}
+		post = &push.Post{Server: p.name, Send: p.mail.Send, Page: page}
 	}
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
