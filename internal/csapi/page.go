@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
+
+	"parley/matrix/mxerr"
 )
 
 // A page is what a browser shows where a client does not know how to do
@@ -71,4 +74,14 @@ func (p page) write(w http.ResponseWriter, status int, title string, content mar
 	w.WriteHeader(status)
 	_, err := io.WriteString(w, string(shown))
 	return err
+}
+
+// refuse answers with a page that says why nothing was done. An error that is no refusal
+// is returned.
+func (p page) refuse(w http.ResponseWriter, err error, why markup) error {
+	e := (*mxerr.Error)(nil)
+	if !errors.As(err, &e) {
+		return err
+	}
+	return p.write(w, e.Code.Status(), "This did not work", stageRefusal.fill(why))
 }

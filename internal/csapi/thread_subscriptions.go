@@ -62,20 +62,27 @@ type subscribeRequest struct {
 
 func (s *Server) subscribeThread(ctx context.Context, c endpoint.Caller, req subscribeRequest) (endpoint.Empty, error) {
 	t, err := s.thread(ctx, c, req.threadRequest)
-	if err != nil || req.Automatic == nil {
-		if err == nil {
-			err = s.Subscriptions.Subscribe(ctx, c.UserID, t, nil)
-		}
-		return endpoint.Empty{}, err
-	}
-	_, cause, err := s.seenEvent(ctx, c, req.RoomID, *req.Automatic)
-	if errors.Is(err, mxerr.NotFound) || err == nil && cause.Thread != t.Root {
-		err = mxerr.New(notInThread, "Event %s is not in the thread", *req.Automatic).WithStatus(400)
-	}
 	if err != nil {
 		return endpoint.Empty{}, err
 	}
-	return endpoint.Empty{}, s.Subscriptions.Subscribe(ctx, c.UserID, t, &cause.Pos)
+	cause, err := s.cause(ctx, c, t, req.Automatic)
+	if err != nil {
+		return endpoint.Empty{}, err
+	}
+	return endpoint.Empty{}, s.Subscriptions.Subscribe(ctx, c.UserID, t, cause)
+}
+
+// cause returns the position of the event of a thread because of which a client
+// subscribes, nil if the user does.
+func (s *Server) cause(ctx context.Context, c endpoint.Caller, t subscription.Thread, automatic *id.EventID) (*journal.Position, error) {
+	if automatic == nil {
+		return nil, nil
+	}
+	_, it, err := s.seenEvent(ctx, c, t.Room, *automatic)
+	if errors.Is(err, mxerr.NotFound) || err == nil && it.Thread != t.Root {
+		err = mxerr.New(notInThread, "Event %s is not in the thread", *automatic)
+	}
+	return &it.Pos, err
 }
 
 func (s *Server) unsubscribeThread(ctx context.Context, c endpoint.Caller, req threadRequest) (endpoint.Empty, error) {

@@ -1,13 +1,11 @@
 package csapi
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
 	"parley/internal/endpoint"
 	"parley/internal/push"
-	"parley/matrix/mxerr"
 )
 
 // unsubscribePath is where letters about unread messages are stopped, without logging
@@ -65,9 +63,5 @@ func (u unsubscribePages) confirm(w http.ResponseWriter, r *http.Request, _ endp
 
 // refuse says that a ticket is not good any more, as it is not when it was used.
 func (u unsubscribePages) refuse(w http.ResponseWriter, err error) error {
-	e := (*mxerr.Error)(nil)
-	if !errors.As(err, &e) {
-		return err
-	}
-	return u.page.write(w, e.Code.Status(), "This did not work", stageRefusal.fill("There is no mail that this link could stop. Perhaps it was used before."))
+	return u.page.refuse(w, err, "There is no mail that this link could stop. Perhaps it was used before.")
 }

@@ -2,13 +2,11 @@ package csapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
-	"parley/matrix/mxerr"
 )
 
 // Where an address is validated: by a page that a link in a mail leads to, and, for
@@ -106,9 +104,5 @@ func (v validationPages) thank(w http.ResponseWriter, is account.Validation) err
 }
 
 func (v validationPages) refuse(w http.ResponseWriter, err error) error {
-	e := (*mxerr.Error)(nil)
-	if !errors.As(err, &e) {
-		return err
-	}
-	return v.page.write(w, e.Code.Status(), "This did not work", stageRefusal.fill("The link is not good any more, or was not copied as a whole."))
+	return v.page.refuse(w, err, "The link is not good any more, or was not copied as a whole.")
 }

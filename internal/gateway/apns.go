@@ -20,7 +20,7 @@ import (
 // APNs is the credentials of an app for the service of Apple.
 // https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns
 type APNs struct {
-	topic, keyID, teamID, base string
+	topic, keyID, teamID, host string
 	key                        *ecdsa.PrivateKey
 	token                      token
 }
@@ -38,14 +38,12 @@ func NewAPNs(topic string, key []byte, keyID, teamID string, sandbox bool) (*APN
 	if err != nil {
 		return nil, errors.New("the key for APNs is not one of P-256 in PEM")
 	}
-	a := &APNs{topic: topic, keyID: keyID, teamID: teamID, base: "https://" + apnsHost, key: private}
+	a := &APNs{topic: topic, keyID: keyID, teamID: teamID, host: apnsHost, key: private}
 	if sandbox {
-		a.base = "https://" + apnsSandbox
+		a.host = apnsSandbox
 	}
 	return a, nil
 }
-
-func (a *APNs) host() string { return a.base[len("https://"):] }
 
 // A token is good for some time.
 type token struct {
@@ -102,7 +100,7 @@ func (g *Gateway) apns(ctx context.Context, a *APNs, n canonjson.Value, d device
 	if urgent(n) {
 		priority = "10"
 	}
-	target := a.base + "/3/device/" + hex.EncodeToString(address)
+	target := "https://" + a.host + "/3/device/" + hex.EncodeToString(address)
 	resp, err := g.ask(ctx, remote.Request{
 		Method: http.MethodPost, URL: target, Body: apnsPayload(n, d.data),
 		Header: http.Header{
@@ -130,29 +128,20 @@ func (g *Gateway) apns(ctx context.Context, a *APNs, n canonjson.Value, d device
 // apnsPayload is what a device of Apple gets. What its data says that it is to get
 // anyway has the way to show it; otherwise it is shown as it is.
 func apnsPayload(n, data canonjson.Value) []byte {
-	message := canonjson.Value(`{}`)
-	for name, v := range data.Get("default_payload").Members() {
-		text, _ := name.Text()
-		message = message.With(text, v)
-	}
+	message := defaultPayload(data)
 	aps := message.Get("aps")
 	if aps.Kind() != canonjson.Object {
 		aps = canonjson.Value(`{}`)
 	}
-	unread := n.Get("counts").Get("unread")
-	if unread != nil {
+	if unread := n.Get("counts").Get("unread"); unread != nil {
 		aps = aps.With("badge", unread)
 		message = message.With("unread_count", unread)
 	}
-	if missed := n.Get("counts").Get("missed_calls"); missed != nil {
-		message = message.With("missed_calls", missed)
-	}
+	message = pick(message, n.Get("counts"), "missed_calls")
 	if n.Get("event_id") == nil {
 		return message.With("aps", aps.Without("alert", "sound", "mutable-content", "content-available"))
 	}
-	for _, name := range []string{"room_id", "event_id"} {
-		message = message.With(name, n.Get(name))
-	}
+	message = pick(message, n, "room_id", "event_id")
 	if aps.Get("alert") == nil {
 		aps = aps.With("alert", alert(n))
 	}

@@ -19,14 +19,14 @@ import (
 // FCM is the credentials of an app for the service of Google.
 // https://firebase.google.com/docs/cloud-messaging/send/v1-api
 type FCM struct {
-	project, email, tokens, base string
-	key                          *rsa.PrivateKey
-	keyID                        string
-	token                        token
+	project, email, tokens string
+	key                    *rsa.PrivateKey
+	keyID                  string
+	token                  token
 }
 
 const (
-	fcmBase  = "https://fcm.googleapis.com"
+	fcmHost  = "fcm.googleapis.com"
 	fcmScope = "https://www.googleapis.com/auth/firebase.messaging"
 )
 
@@ -46,10 +46,8 @@ func NewFCM(account []byte) (*FCM, error) {
 	if err != nil {
 		return nil, errors.New("the private_key of the service account is none of RSA in PEM")
 	}
-	return &FCM{project: a.Project, email: a.Email, tokens: a.Tokens, base: fcmBase, key: key, keyID: a.KeyID}, nil
+	return &FCM{project: a.Project, email: a.Email, tokens: a.Tokens, key: key, keyID: a.KeyID}, nil
 }
-
-func (f *FCM) host() string { return f.base[len("https://"):] }
 
 // login gets a token from Google with a signed assertion.
 // https://developers.google.com/identity/protocols/oauth2/service-account#httprest
@@ -93,7 +91,7 @@ func (g *Gateway) fcm(ctx context.Context, f *FCM, n canonjson.Value, d device) 
 	if err != nil {
 		return err
 	}
-	target := f.base + "/v1/projects/" + url.PathEscape(f.project) + "/messages:send"
+	target := "https://" + fcmHost + "/v1/projects/" + url.PathEscape(f.project) + "/messages:send"
 	resp, err := g.ask(ctx, remote.Request{
 		Method: http.MethodPost, URL: target, Body: fcmMessage(n, d),
 		Header: http.Header{"Authorization": {"Bearer " + bearer}, "Content-Type": {"application/json"}, "User-Agent": {agent}},

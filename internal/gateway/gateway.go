@@ -159,9 +159,9 @@ func (g *Gateway) tell(ctx context.Context, n canonjson.Value, d device) error {
 func (g *Gateway) Host(appID, key string, data canonjson.Value) string {
 	if app, known := g.o.Apps[appID]; known {
 		if app.APNs != nil {
-			return app.APNs.host()
+			return app.APNs.host
 		}
-		return app.FCM.host()
+		return fcmHost
 	}
 	target := key
 	if endpoint, ok := data.Get("endpoint").Text(); ok {

@@ -40,6 +40,8 @@ type service struct {
 	header http.Header
 	body   []byte
 	answer func(w http.ResponseWriter, r *http.Request)
+	// says is what it answers who asks whether it is an endpoint.
+	says string
 }
 
 // newService returns a gateway in whose world all names lead to one service.
@@ -48,7 +50,7 @@ func newService(t *testing.T, apps map[string]App) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{T: t}
+	s := &service{T: t, says: `{"unifiedpush":{"version":1}}`}
 	network, authority := memnet.New(), memnet.NewAuthority()
 	hosts := []string{"up.test", "push.test", apnsHost, apnsSandbox, "fcm.googleapis.com", "tokens.test"}
 	l := tls.NewListener(network.Listen("service"), &tls.Config{Certificates: []tls.Certificate{authority.Certificate(hosts...)}})
@@ -78,7 +80,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, r.Method+" https://"+r.Host+r.URL.RequestURI())
 	if r.Method == "GET" {
-		io.WriteString(w, `{"unifiedpush":{"version":1}}`)
+		io.WriteString(w, s.says)
 		return
 	}
 	s.header, s.body = r.Header, body
@@ -171,24 +173,13 @@ func TestUnifiedPush(t *testing.T) {
 func TestNothingIsSentToWhatIsNoEndpoint(t *testing.T) {
 	for _, answer := range []string{``, `hello`, `{"unifiedpush":1}`, `{"unifiedpush":{"version":"1"}}`} {
 		s := newService(t, nil)
-		page := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != "GET" {
-				t.Errorf("%s: asked %s %s", answer, r.Method, r.URL)
-			}
-			io.WriteString(w, answer)
-		})}
-		network, authority := memnet.New(), memnet.NewAuthority()
-		go page.Serve(tls.NewListener(network.Listen("page"), &tls.Config{Certificates: []tls.Certificate{authority.Certificate("page.test")}}))
-		s.o.Web = remote.New(remote.Options{
-			TLS: &tls.Config{RootCAs: authority.Pool()},
-			Lookup: func(context.Context, string) ([]netip.Addr, error) {
-				return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
-			},
-			Dial: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { return network.Dial(ctx, "page") },
-		})
-		s.want(about(message, `{"app_id":"x","pushkey":"https://page.test/"}`), "rejected")
-		s.o.Web.Close()
-		page.Close()
+		s.says = answer
+		for range 2 {
+			s.want(about(message, `{"app_id":"x","pushkey":"https://up.test/"}`), "rejected")
+		}
+		if asked, _, _ := s.take(); asked != "GET https://up.test/" { // and not again at once
+			t.Errorf("%s: asked %s", answer, asked)
+		}
 	}
 }
 
@@ -313,6 +304,10 @@ func TestAPNs(t *testing.T) {
 	s.want(about(`{"counts":{"unread":0},"prio":"low"}`, device), "")
 	if _, header, body = s.take(); string(body) != `{"aps":{"badge":0},"unread_count":0}` || header.Get("Apns-Priority") != "5" {
 		t.Errorf("got %s", body)
+	}
+	s.want(about(`{"event_id":"$e"}`, `{"app_id":"org.test.ios","pushkey":"3q2+7w=="}`), "")
+	if _, _, body = s.take(); string(body) != `{"aps":{"alert":{"body":"New message","title":""}},"event_id":"$e"}` {
+		t.Errorf("of which nothing is known but its ID, got %s", body)
 	}
 	for _, tt := range []struct {
 		status int

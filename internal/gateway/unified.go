@@ -16,6 +16,12 @@ const mostUnified = 4096
 // mostEndpoint is how long the URL of an endpoint may be.
 const mostEndpoint = 1000
 
+// mayBeEndpoint reports whether a text is a URL of the form that endpoints have.
+func mayBeEndpoint(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && len(text) <= mostEndpoint && u.Scheme == "https" && u.Host != "" && u.User == nil
+}
+
 // An endpoint is what was found out of a URL: whether it is an endpoint of
 // UnifiedPush, and until when that is believed.
 type endpoint struct {
@@ -36,8 +42,7 @@ const (
 // the content of the event.
 // https://unifiedpush.org/developers/gateway/
 func (g *Gateway) unified(ctx context.Context, n canonjson.Value, d device) error {
-	u, err := url.Parse(d.key)
-	if err != nil || len(d.key) > mostEndpoint || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if !mayBeEndpoint(d.key) {
 		return errRejected
 	}
 	if err := g.discover(ctx, d.key); err != nil {
@@ -45,12 +50,7 @@ func (g *Gateway) unified(ctx context.Context, n canonjson.Value, d device) erro
 	}
 	message := unifiedMessage(n, d)
 	if len(message) > mostUnified {
-		brief := canonjson.Value(`{}`)
-		for _, name := range []string{"event_id", "room_id", "prio", "counts"} {
-			if v := n.Get(name); v != nil {
-				brief = brief.With(name, v)
-			}
-		}
+		brief := pick(canonjson.Value(`{}`), n, "event_id", "room_id", "prio", "counts")
 		if message = unifiedMessage(brief, d); len(message) > mostUnified {
 			return errRejected // its names alone are too long
 		}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	webpush "github.com/SherClockHolmes/webpush-go"
@@ -58,8 +57,7 @@ type Subscription struct{ Endpoint, Key, Auth string }
 
 // Check reports what is wrong with a subscription.
 func (s Subscription) Check() error {
-	u, err := url.Parse(s.Endpoint)
-	if err != nil || len(s.Endpoint) > mostEndpoint || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if !mayBeEndpoint(s.Endpoint) {
 		return errors.New("the endpoint is no URL of HTTPS")
 	}
 	key, err := decode(s.Key)
@@ -128,25 +126,29 @@ func (c client) Do(r *http.Request) (*http.Response, error) {
 // it is to get anyway, and on top of that what there is to say. If that is too long it
 // goes without the content of the event.
 func Payload(n, data canonjson.Value) canonjson.Value {
-	message := canonjson.Value(`{}`)
-	for name, v := range data.Get("default_payload").Members() {
-		text, _ := name.Text()
-		message = message.With(text, v)
-	}
-	for _, name := range []string{
-		"room_id", "room_name", "room_alias", "event_id", "sender", "sender_display_name", "user_is_target", "type", "prio", "content",
-	} {
-		if v := n.Get(name); v != nil {
-			message = message.With(name, v)
-		}
-	}
-	for _, name := range []string{"unread", "missed_calls"} {
-		if v := n.Get("counts").Get(name); v != nil {
-			message = message.With(name, v)
-		}
-	}
+	message := pick(defaultPayload(data), n,
+		"room_id", "room_name", "room_alias", "event_id", "sender", "sender_display_name", "user_is_target", "type", "prio", "content")
+	message = pick(message, n.Get("counts"), "unread", "missed_calls")
 	if len(message) > mostPayload {
 		message = message.Without("content", "room_name", "room_alias", "sender_display_name")
+	}
+	return message
+}
+
+// defaultPayload is what an app wants to get with everything, by the data of its pusher.
+func defaultPayload(data canonjson.Value) canonjson.Value {
+	if v := data.Get("default_payload"); v.Kind() == canonjson.Object {
+		return v
+	}
+	return canonjson.Value(`{}`)
+}
+
+// pick returns a message with those of some members of an object that are there.
+func pick(message, from canonjson.Value, names ...string) canonjson.Value {
+	for _, name := range names {
+		if v := from.Get(name); v != nil {
+			message = message.With(name, v)
+		}
 	}
 	return message
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -92,21 +91,16 @@ func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, e
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "parley-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	all, err := settle(max(10, slices.Max(append([]int{1}, o.Destinations...))))
 	if err != nil {
 		return nil, err
 	}
 	defer all.close()
-	m, err := newMeasured(o.Program, o.Database, dir, all.authority, g.o.Progress)
+	m, err := newMeasured(o.Program, o.Database, all.authority, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, m.stop()) }()
+	defer func() { err = errors.Join(err, m.end()) }()
 	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 // keeps its data when it is started anew.
 type measured struct {
 	name     id.ServerName
+	dir      string   // has its data, and goes with it
 	program  []string // the command that runs it
 	settings []string // as environment variables
 	progress func(format string, args ...any)
@@ -41,29 +42,34 @@ const benchServer id.ServerName = "bench.test"
 
 const registrationSecret = "bench"
 
-// authorityFile has the certificate of who vouches for the neighbours.
-const authorityFile = "authority.pem"
-
-// newMeasured returns a server that is not running.
-func newMeasured(program []string, database, dir string, authority []byte, progress func(string, ...any)) (*measured, error) {
-	file := filepath.Join(dir, authorityFile)
-	if err := os.WriteFile(file, authority, 0o600); err != nil {
+// newMeasured returns a server that is not running. It leaves nothing behind when it was
+// ended.
+func newMeasured(program []string, database string, authority []byte, progress func(string, ...any)) (*measured, error) {
+	dir, err := os.MkdirTemp("", "parley-bench-")
+	if err != nil {
 		return nil, err
 	}
-	m := &measured{name: benchServer, program: program, progress: progress, settings: []string{
+	m := &measured{name: benchServer, dir: dir, program: program, progress: progress}
+	if err := os.WriteFile(m.authorityFile(), authority, 0o600); err != nil {
+		return nil, errors.Join(err, m.end())
+	}
+	m.settings = []string{
 		"PARLEY_SERVER_NAME=" + string(benchServer),
 		"PARLEY_DATA_DIR=" + filepath.Join(dir, "data"),
 		"PARLEY_LISTEN=127.0.0.1:0",
 		"PARLEY_REGISTRATION_SHARED_SECRET=" + registrationSecret,
 		"PARLEY_RATE_LIMITS_ENABLED=false",
-		"PARLEY_FEDERATION_EXTRA_CA=" + file,
+		"PARLEY_FEDERATION_EXTRA_CA=" + m.authorityFile(),
 		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true",
-	}}
+	}
 	if database != "" {
 		m.settings = append(m.settings, "PARLEY_DATABASE="+database)
 	}
 	return m, nil
 }
+
+// authorityFile is the file with the certificate of who vouches for the neighbours.
+func (m *measured) authorityFile() string { return filepath.Join(m.dir, "authority.pem") }
 
 // start runs the server until it listens. It ends with the context at the latest.
 func (m *measured) start(ctx context.Context) error {
@@ -131,6 +137,9 @@ func (m *measured) stop() error {
 	}
 	return nil
 }
+
+// end stops the server and removes its data.
+func (m *measured) end() error { return errors.Join(m.stop(), os.RemoveAll(m.dir)) }
 
 // again stops the server and starts it: it has no connections then, and has used no
 // memory yet.

@@ -10,8 +10,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -126,23 +124,18 @@ func (g *Generator) Push(ctx context.Context, o Push) (rows []Row, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "parley-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	all, err := openGateways()
 	if err != nil {
 		return nil, err
 	}
 	defer all.close()
-	m, err := newMeasured(o.Program, o.Database, dir, all.authority, g.o.Progress)
+	m, err := newMeasured(o.Program, o.Database, all.authority, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, m.end()) }()
 	// The system's authorities are replaced for this process.
-	m.settings = append(m.settings, "SSL_CERT_FILE="+filepath.Join(dir, authorityFile), "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true")
-	defer func() { err = errors.Join(err, m.stop()) }()
+	m.settings = append(m.settings, "SSL_CERT_FILE="+m.authorityFile(), "PARLEY_OUTBOUND_ALLOW_PRIVATE_NETWORKS=true")
 	if err := m.start(ctx); err != nil {
 		return nil, err
 	}

@@ -57,14 +57,14 @@ func (s *Pushers) Activate(ctx context.Context, user id.UserID, appID, token str
 				continue
 			}
 			if time.Now().UnixMilli() >= p.expires {
-				return mxerr.New(ExpiredActivationToken, "The time for this is over: set the pusher again").WithStatus(400)
+				return mxerr.New(ExpiredActivationToken, "The time for this is over: set the pusher again")
 			}
 			p.Active, p.token, p.expires = true, "", 0
 			p.pos = b.Append(scopeOf(p.AppID, p.Key), journal.KindPusher, 0)
 			b.Write(p.name(), func(tx *store.Tx) error { return p.put(tx, true) })
 			return nil
 		}
-		return mxerr.New(UnknownActivationToken, "This was sent to none of your devices").WithStatus(400)
+		return mxerr.New(UnknownActivationToken, "This was sent to none of your devices")
 	})
 	if err != nil {
 		return fmt.Errorf("activating a pusher of %s: %w", user, err)

@@ -34,6 +34,11 @@ type note struct {
 	queued time.Time
 }
 
+// invites reports whether a note is of an invite of a user.
+func (n note) invites(user id.UserID) bool {
+	return n.event.IsState(event.TypeMember, string(user)) && n.event.Membership() == event.MembershipInvite
+}
+
 // dispatch puts what happened into the queues of those whom it notifies. If it fails
 // it is called again with the same.
 func (s *Sender) dispatch(ctx context.Context, entries []journal.Entry) error {

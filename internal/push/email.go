@@ -15,13 +15,11 @@ import (
 	"parley/matrix/id"
 )
 
-// Post is how mail is sent.
+// Post is how mail is sent to addresses that are the users', by [Ways].
 type Post struct {
 	// Server is the name of this server.
 	Server id.ServerName
 	Send   func(context.Context, mail.Letter) error
-	// Owns reports whether an address is known to be a user's.
-	Owns func(ctx context.Context, user id.UserID, address string) (bool, error)
 	// Page is where the pusher that a letter is from is removed, by its ticket.
 	Page func(ticket string) string
 }
@@ -78,7 +76,7 @@ func (s *Sender) sendMail(ctx context.Context, t *target) (sent bool, err error)
 }
 
 func (s *Sender) mailSince(ctx context.Context, t *target, from, upTo journal.Position) (sent bool, err error) {
-	known, err := s.Post.Owns(ctx, t.User, t.Key)
+	known, err := s.Pushers.ways.Owns(ctx, t.User, t.Key)
 	if err != nil {
 		return false, faultOf(err)
 	}
@@ -184,11 +182,6 @@ func (n note) in() string {
 		return n.roomName
 	}
 	return n.roomAlias
-}
-
-// invites reports whether a note is of an invite of a user.
-func (n note) invites(user id.UserID) bool {
-	return n.event.IsState(event.TypeMember, string(user)) && n.event.Membership() == event.MembershipInvite
 }
 
 // subject is what some notes of one room are about.

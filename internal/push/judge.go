@@ -117,9 +117,11 @@ func (j *judgement) of(ctx context.Context, user id.UserID, l *listener) (*pushr
 			return nil, err
 		}
 	}
-	evaluator, err := j.prepare(rules)
+	var evaluator *pushrule.Evaluator
 	if mentioned {
 		evaluator, err = rules.compile(j.Defaults(user), user)
+	} else {
+		evaluator, err = j.prepare(rules)
 	}
 	if err != nil {
 		return nil, err

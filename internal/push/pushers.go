@@ -48,14 +48,12 @@ func scanPusher(scan func(...any) error) (p Pusher, err error) {
 	return p, err
 }
 
-// querier is what reads, in a transaction or in a batch.
-type querier interface {
-	Row(query string, args ...any) store.Row
-}
+// ownPushers asks for the pushers of a user, in the order in which they were set.
+const ownPushers = "SELECT " + pusherColumns + " FROM pushers WHERE user_id = $1 ORDER BY pos"
 
 // readPusher returns a pusher; ok is false if there is none of the name.
-func readPusher(q querier, name pusherKey) (p Pusher, ok bool, err error) {
-	p, err = scanPusher(q.Row("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 AND app_id = $2 AND pushkey = $3",
+func readPusher(b *journal.Batch, name pusherKey) (p Pusher, ok bool, err error) {
+	p, err = scanPusher(b.Row("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 AND app_id = $2 AND pushkey = $3",
 		name.user, name.appID, name.key).Scan)
 	if errors.Is(err, store.ErrNoRows) {
 		return p, false, nil
@@ -66,7 +64,7 @@ func readPusher(q querier, name pusherKey) (p Pusher, ok bool, err error) {
 // Of returns the pushers of a user, in the order in which they were set.
 func (s *Pushers) Of(ctx context.Context, user id.UserID) (list []Pusher, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		list, err = pushersOf(tx.Query("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 ORDER BY pos", user))
+		list, err = pushersOf(tx.Query(ownPushers, user))
 		return err
 	})
 	if err != nil {
@@ -172,7 +170,7 @@ func (p *Pusher) succeed(was Pusher) {
 
 // makeWay removes the pushers that a new one takes the place of.
 func (s *Pushers) makeWay(b *journal.Batch, p Pusher, add bool) error {
-	own, err := pushersOf(b.Query("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 ORDER BY pos", p.User))
+	own, err := pushersOf(b.Query(ownPushers, p.User))
 	if err != nil {
 		return fmt.Errorf("reading the pushers of %s: %w", p.User, err)
 	}
@@ -275,7 +273,7 @@ func (s *Pushers) remove(ctx context.Context, user id.UserID, which func(Pusher)
 		return err
 	}
 	_, err = s.journal.Append(ctx, func(b *journal.Batch) error {
-		list, err := pushersOf(b.Query("SELECT "+pusherColumns+" FROM pushers WHERE user_id = $1 ORDER BY pos", user))
+		list, err := pushersOf(b.Query(ownPushers, user))
 		for _, p := range list {
 			if which(p) {
 				remove(b, p)

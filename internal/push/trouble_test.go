@@ -13,6 +13,16 @@ func status(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
+// back has the gateway answer as it should again, and fails unless it is told so within
+// some time, whatever it was told before.
+func (s *scene) back(within time.Duration, what string) {
+	s.Helper()
+	s.take()
+	s.answers(nil)
+	time.Sleep(within)
+	s.want(what)
+}
+
 func TestAGatewayThatFailsIsTriedAgain(t *testing.T) {
 	in(t, func(s *scene) {
 		s.phone(s.bob, "bob")
@@ -27,9 +37,7 @@ func TestAGatewayThatFailsIsTriedAgain(t *testing.T) {
 		if text := string(v); !strings.Contains(text, `"last_error":"the gateway answers 503"`) || !strings.Contains(text, `"waiting":1`) || !strings.Contains(text, `"total":1`) {
 			t.Errorf("the administrator is told %s", text)
 		}
-		s.answers(nil)
-		time.Sleep(20 * time.Minute)
-		s.want("bob 1 hello")
+		s.back(20*time.Minute, "bob 1 hello")
 		s.say(s.alice, "again")
 		s.want("bob 2 again")
 	})
@@ -44,9 +52,7 @@ func TestAGatewayIsLeftAloneForAsLongAsItWants(t *testing.T) {
 		})
 		s.say(s.alice, "hello")
 		s.want("bob 1 hello")
-		s.answers(nil)
-		time.Sleep(9 * time.Minute)
-		s.want("")
+		s.back(9*time.Minute, "")
 		time.Sleep(2 * time.Minute)
 		s.want("bob 1 hello")
 	})
@@ -62,10 +68,7 @@ func TestWhatIsReadOrOldIsNotPushedAnyMore(t *testing.T) {
 		s.say(s.alice, "new")
 		s.read(s.bob, first, "m.read")
 		time.Sleep(20 * time.Minute)
-		s.take()
-		s.answers(nil)
-		time.Sleep(time.Hour)
-		s.want("bob 1 new")
+		s.back(time.Hour, "bob 1 new")
 	})
 }
 
@@ -76,10 +79,7 @@ func TestWhatIsRedactedIsNotPushedAnyMore(t *testing.T) {
 		slip := s.say(s.alice, "a slip")
 		s.say(s.alice, "a word")
 		s.alice.Must("PUT", fmt.Sprintf("/_matrix/client/v3/rooms/%s/redact/%s/r", s.room, slip), `{}`)
-		s.take()
-		s.answers(nil)
-		time.Sleep(time.Hour)
-		s.want("bob 2 a word")
+		s.back(time.Hour, "bob 2 a word")
 	})
 }
 
@@ -266,9 +266,9 @@ func TestANewPusherGetsNothingOfBefore(t *testing.T) {
 		s.say(s.alice, "before")
 		s.want("one 1 before")
 		s.phone(s.bob, "two")
-		carol := s.a.Register("dave")
-		s.phone(carol, "three")
-		carol.Must("POST", "/_matrix/client/v3/join/"+string(s.room), nil)
+		dave := s.a.Register("dave")
+		s.phone(dave, "three")
+		dave.Must("POST", "/_matrix/client/v3/join/"+string(s.room), nil)
 		s.say(s.alice, "after")
 		if told := s.take(); len(told) != 3 {
 			t.Errorf("got %s", s.brief(told))

@@ -10,7 +10,6 @@ import (
 	"parley/internal/gateway"
 	"parley/internal/journal"
 	"parley/internal/room"
-	"parley/matrix/event"
 	"parley/matrix/stateres"
 )
 
@@ -124,7 +123,7 @@ func (s *Sender) due(ctx context.Context, t *target, n note) (bool, error) {
 }
 
 func (s *Sender) unheard(ctx context.Context, t *target, n note) (bool, error) {
-	if n.event.IsState(event.TypeMember, string(t.User)) && n.event.Membership() == event.MembershipInvite {
+	if n.invites(t.User) {
 		m, err := s.invite(ctx, n.roomID, n.room, t.User)
 		return m != nil, err
 	}

@@ -35,13 +35,17 @@ func (p *parts) newPush(db *store.DB, n Network, c config.Config) error {
 		if err := p.newPushGateway(c); err != nil {
 			return err
 		}
-		local, webPush = ownGateway{p.pushGateway, publicURL(c)}, p.pushGateway.WebPush
+		own, err := url.Parse(publicURL(c))
+		if err != nil {
+			return fmt.Errorf("the address of this server: %w", err)
+		}
+		local, webPush = ownGateway{p.pushGateway, own.Host}, p.pushGateway.WebPush
 	}
 	p.notified = push.NewHistory(p.rooms, p.data.Prepared, p.feed.Reads)
 	var post *push.Post
 	if p.mail != nil {
 		page := func(ticket string) string { return publicURL(c) + csapi.UnsubscribePage(ticket) }
-		post = &push.Post{Server: p.name, Send: p.mail.Send, Owns: p.ownsAddress, Page: page}
+		post = &push.Post{Server: p.name, Send: p.mail.Send, Page: page}
 	}
 	p.push = push.NewSender(push.Parts{
 		DB: db, Journal: p.journal, Rooms: p.rooms, Pushers: p.pushers, Receipts: p.receipts, History: p.notified,
@@ -120,16 +124,12 @@ func webPushKey(dir string) (*gateway.Key, error) {
 // ownGateway is this server's gateway, for its own users.
 type ownGateway struct {
 	*gateway.Gateway
-	url string // of this server
+	host string // of this server, empty if nobody can reach it
 }
 
 func (o ownGateway) Is(gatewayURL string) bool {
-	own, err := url.Parse(o.url)
-	if err != nil || o.url == "" {
-		return false
-	}
 	u, err := url.Parse(gatewayURL)
-	return err == nil && strings.EqualFold(u.Host, own.Host)
+	return err == nil && o.host != "" && strings.EqualFold(u.Host, o.host)
 }
 
 // newPushers keeps where users want to be told of notifications.

@@ -63,8 +63,7 @@ func current(b *journal.Batch, key threadKey) (Change, error) {
 	if c, ok := b.Memo(key); ok {
 		return c.(Change), nil
 	}
-	c, err := read(b.Row, key)
-	return c, err
+	return read(b.Row, key)
 }
 
 func read(row func(string, ...any) store.Row, key threadKey) (Change, error) {

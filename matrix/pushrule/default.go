@@ -52,10 +52,8 @@ func ofPoll(what string) Condition {
 	return EventPropertyIs("type", canonjson.Text("org.matrix.msc3381.poll."+what))
 }
 
-// Default returns the rules that every user has, in order:
+// Default returns the rules that every user has, in order, and [Encrypted] among them:
 // https://spec.matrix.org/v1.19/client-server-api/#predefined-rules
-//
-// and Encrypted.
 //
 // Settings.Ruleset adds what is the user's own.
 func Default(user id.UserID) Ruleset {

@@ -19,9 +19,13 @@ func TestRulesThatAreSharedSayTheSame(t *testing.T) {
 		if event.Get("sender").Is(self) {
 			return
 		}
-		want := Compile(s.Ruleset(Default(self)), self).Evaluate(event, about)
+		rules := Proposed{Threads: rapid.Bool().Draw(t, "threads"), Polls: rapid.Bool().Draw(t, "polls")}
+		if rules.Threads {
+			about.Thread = rapid.SampledFrom([]Thread{NoThread, Unsubscribed, Subscribed}).Draw(t, "thread")
+		}
+		want := Compile(s.Ruleset(rules.Default(self)), self).Evaluate(event, about)
 		local := s.In(id.RoomID(room))
-		shared := Compile(local.Ruleset(Default(Nobody)), Nobody)
+		shared := Compile(local.Ruleset(rules.Default(Nobody)), Nobody)
 		if event.Get("content").Get("m.mentions").Get("user_ids") != nil {
 			if local.Own() {
 				return
