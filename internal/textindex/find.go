@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"parley/internal/store"
 )
@@ -95,8 +94,8 @@ func (h *Hunt) begin(tx *store.Tx) ([]Doc, error) {
 	h.begun = true
 	query, args := "SELECT doc, text FROM text_tail WHERE book = $1 AND rank < $2", []any{h.x.book, h.query.Below}
 	for _, t := range h.query.Terms {
-		args = append(args, "%"+likeEscapes.Replace(t.text)+"%")
-		query += fmt.Sprintf(` AND text LIKE $%d ESCAPE '\'`, len(args))
+		contains, pattern := store.Contains(len(args)+1, t.text)
+		query, args = query+" AND text "+contains, append(args, pattern)
 	}
 	if h.query.Tags != nil {
 		in, list := tx.In(len(args)+1, h.query.Tags)
@@ -118,9 +117,6 @@ func (h *Hunt) begin(tx *store.Tx) ([]Doc, error) {
 	}
 	return docs, nil
 }
-
-// likeEscapes takes their meaning from the characters that have one in LIKE.
-var likeEscapes = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // mostTags is how many tags are looked up at once.
 const mostTags = 256
