@@ -61,19 +61,10 @@ func TestFailuresLeaveTheIndexWhole(t *testing.T) {
 			}
 			edited := s.say(roomID, "edited")
 			s.edit(roomID, edited, "corrected")
-			n := 0
-			s.failing(func(p store.Point) error {
-				if p != point {
-					return nil
-				}
-				if n++; n%5 == 1 {
-					return errTest
-				}
-				return nil
-			})
+			s.faults.Begin(point)
 			defer s.follow()()
 			s.settle()
-			s.failing(nil)
+			s.faults.End()
 			s.want("corrected", "edited")
 			page, err := s.index.Find(s.ctx, s.query("word"))
 			if err != nil || page.Count != 70 || len(page.Hits) != 10 || s.rows("search_docs") != 71 {
