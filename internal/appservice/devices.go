@@ -54,9 +54,12 @@ func (q *equipped) owned(s *Service) (users []id.UserID) {
 	return users
 }
 
+// wantsDevices reports whether a service is told anything of the devices of its users.
+func (s *Service) wantsDevices() bool { return s.URL != "" && (s.ToDevice || s.Encryption) }
+
 // Devices takes in that the devices of a user are about to change. It does not wait.
 func (s *Services) Devices(user id.UserID) {
-	if slices.ContainsFunc(s.Set().All(), func(service *Service) bool { return service.Ephemeral && service.Owns(user) }) {
+	if slices.ContainsFunc(s.Set().All(), func(service *Service) bool { return service.wantsDevices() && service.Owns(user) }) {
 		s.equipped.add(user)
 	}
 }

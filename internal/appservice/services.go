@@ -126,7 +126,7 @@ func (s *Services) Reload(ctx context.Context) error {
 // equip finds out which users of services have devices. Of who gets one meanwhile
 // Devices tells: the set is there already.
 func (s *Services) equip(ctx context.Context, set *Set) error {
-	wanting := slices.DeleteFunc(slices.Clone(set.list), func(service *Service) bool { return !service.Ephemeral || service.URL == "" })
+	wanting := slices.DeleteFunc(slices.Clone(set.list), func(service *Service) bool { return !service.wantsDevices() })
 	if len(wanting) == 0 {
 		return nil
 	}
