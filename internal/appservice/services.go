@@ -256,12 +256,20 @@ func (s *Services) tidy(ctx context.Context) error {
 	return nil
 }
 
-// Heard takes in that a service has shown to be there. It does not wait.
-func (s *Services) Heard(service *Service) {
+// worker returns who works for a service, nil if it is not told anything.
+func (s *Services) worker(service *Service) *worker {
 	for _, w := range s.staff() {
 		if w.service.ID == service.ID {
-			w.hear()
+			return w
 		}
+	}
+	return nil
+}
+
+// Heard takes in that a service has shown to be there. It does not wait.
+func (s *Services) Heard(service *Service) {
+	if w := s.worker(service); w != nil {
+		w.hear()
 	}
 }
 
