@@ -1,12 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
 	"parley/internal/appservice"
-	"parley/internal/config"
 )
 
 const appserviceUsage = `usage: parley appservice check [settings]
@@ -24,15 +22,9 @@ func (p *program) appservice(args []string) error {
 	if args[0] != "check" {
 		return fmt.Errorf("there is no command \"appservice %s\", see parley help appservice", args[0])
 	}
-	settings, warnings, err := config.Load(p.environ, args[1:])
-	if errors.Is(err, config.ErrHelp) {
-		return p.print(appserviceUsage)
-	}
-	if err != nil {
+	settings, ok, err := p.settings(args[1:], appserviceUsage)
+	if !ok {
 		return err
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(p.err, "warning:", w)
 	}
 	set, err := appservice.Load(settings.AppServices.Dir, settings.AppServices.Files.List(), settings.ServerName)
 	if err != nil {

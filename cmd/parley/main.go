@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
+	"parley/internal/config"
 	"parley/internal/server"
 	"parley/matrix/roomver"
 )
@@ -95,6 +97,22 @@ func (p *program) help(args []string) error {
 		return p.print(usage)
 	}
 	return fmt.Errorf("there is no command %q, see parley help", strings.Join(args, " "))
+}
+
+// settings reads the settings of a command that ends by itself. If what they ask for is
+// help, that is its usage; ok is false then, too.
+func (p *program) settings(args []string, usage string) (settings config.Config, ok bool, err error) {
+	settings, warnings, err := config.Load(p.environ, args)
+	if errors.Is(err, config.ErrHelp) {
+		return settings, false, p.print(usage)
+	}
+	if err != nil {
+		return settings, false, err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(p.err, "warning:", w)
+	}
+	return settings, true, nil
 }
 
 func (p *program) print(text string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"parley/internal/config"
 	"parley/internal/server"
 )
 
@@ -30,15 +29,9 @@ func (p *program) media(ctx context.Context, args []string) (err error) {
 		}
 		return fmt.Errorf("%q is nothing to do with media, see parley help media", args[0])
 	}
-	settings, warnings, err := config.Load(p.environ, args[1:])
-	if errors.Is(err, config.ErrHelp) {
-		return p.print(mediaUsage)
-	}
-	if err != nil {
+	settings, ok, err := p.settings(args[1:], mediaUsage)
+	if !ok {
 		return err
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(p.err, "warning:", w)
 	}
 	s, err := server.New(ctx, server.Options{Config: settings, Log: p.newLog(slog.LevelWarn)})
 	if err != nil {

@@ -62,15 +62,9 @@ func (p *program) user(ctx context.Context, args []string) error {
 	if c.verb == "" {
 		return p.print(userUsage())
 	}
-	settings, warnings, err := config.Load(p.environ, c.settings)
-	if errors.Is(err, config.ErrHelp) {
-		return p.print(userUsage())
-	}
-	if err != nil {
+	settings, ok, err := p.settings(c.settings, userUsage())
+	if !ok {
 		return err
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(p.err, "warning:", w)
 	}
 	user, err := userID(c.name, settings.ServerName)
 	if err != nil && c.verb != "list" {

@@ -37,15 +37,11 @@ type bridge struct {
 // newBridge starts a server, which learns of the bridge by a reload.
 func newBridge(t *testing.T, set func(*appservice.Registration)) *bridge {
 	t.Helper()
-	binary := os.Getenv("PARLEY_E2E_BINARY")
-	if binary == "" {
-		binary = "../../bin/parley"
-	}
-	if _, err := os.Stat(binary); err != nil {
+	if _, err := os.Stat(binary()); err != nil {
 		t.Skipf("a bridge needs a server of its own, and there is none to start: %v", err)
 	}
 	dir := t.TempDir()
-	server, err := launch.Start(t.Context(), binary, "PARLEY_APPSERVICES_DIR="+dir)
+	server, err := launch.Start(t.Context(), binary(), "PARLEY_APPSERVICES_DIR="+dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,15 +14,19 @@ func TestMain(m *testing.M) {
 	os.Exit(play(m))
 }
 
+// binary is the server to be tested.
+func binary() string {
+	if name := os.Getenv("PARLEY_E2E_BINARY"); name != "" {
+		return name
+	}
+	return "../../bin/parley"
+}
+
 func play(m *testing.M) int {
 	if os.Getenv("PARLEY_E2E_URL") != "" {
 		return m.Run()
 	}
-	binary := os.Getenv("PARLEY_E2E_BINARY")
-	if binary == "" {
-		binary = "../../bin/parley"
-	}
-	server, err := launch.Start(context.Background(), binary)
+	server, err := launch.Start(context.Background(), binary())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1

@@ -54,9 +54,12 @@ func (q *equipped) owned(s *Service) (users []id.UserID) {
 	return users
 }
 
+// wantsDevices reports whether a service is told anything of the devices of its users.
+func (s *Service) wantsDevices() bool { return s.URL != "" && (s.ToDevice || s.Encryption) }
+
 // Devices takes in that the devices of a user are about to change. It does not wait.
 func (s *Services) Devices(user id.UserID) {
-	if slices.ContainsFunc(s.Set().All(), func(service *Service) bool { return service.Ephemeral && service.Owns(user) }) {
+	if slices.ContainsFunc(s.Set().All(), func(service *Service) bool { return service.wantsDevices() && service.Owns(user) }) {
 		s.equipped.add(user)
 	}
 }
@@ -147,7 +150,7 @@ func (w *worker) counts(ctx context.Context, of map[id.UserID]map[id.DeviceID]bo
 			for _, algorithm := range types {
 				list = append(list, canonjson.Text(algorithm))
 			}
-			left, fallback = left.With(string(device), of), fallback.With(string(device), array(list))
+			left, fallback = left.With(string(device), of), fallback.With(string(device), canonjson.ArrayOf(list))
 		}
 		counts, unused = counts.With(string(user), left), unused.With(string(user), fallback)
 	}
@@ -243,11 +246,11 @@ func (w *worker) lose(ctx context.Context, d *draft, user id.UserID) error {
 	return err
 }
 
-// users is a JSON array of users, in order.
-func users(set map[id.UserID]bool) canonjson.Value {
-	var list []canonjson.Value
-	for _, user := range slices.Sorted(maps.Keys(set)) {
-		list = append(list, canonjson.Text(string(user)))
+// users is a JSON array of users.
+func users(list []id.UserID) canonjson.Value {
+	values := make([]canonjson.Value, len(list))
+	for i, user := range list {
+		values[i] = canonjson.Text(string(user))
 	}
-	return array(list)
+	return canonjson.ArrayOf(values)
 }

@@ -2,6 +2,8 @@ package appservice
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -160,7 +162,7 @@ func (w *worker) show(ctx context.Context, roomID id.RoomID, it room.Item, targe
 	for _, e := range state {
 		stripped = append(stripped, e.AppendStripped(nil))
 	}
-	return list[0].With("unsigned", list[0].Get("unsigned").With(name, array(stripped))), err
+	return list[0].With("unsigned", list[0].Get("unsigned").With(name, canonjson.ArrayOf(stripped))), err
 }
 
 // previewOf is the name under which a membership has what the user may see of the room,
@@ -184,7 +186,7 @@ func (w *worker) addOutside(ctx context.Context, d *draft, num room.Num, e journ
 	}
 	unsigned := canonjson.Value("{}").With("age", canonjson.Integer(max(0, time.Now().UnixMilli()-o.Event.OriginServerTS())))
 	if name := previewOf(o.Event); name != "" {
-		unsigned = unsigned.With(name, array(o.Preview))
+		unsigned = unsigned.With(name, canonjson.ArrayOf(o.Preview))
 	}
 	shown := o.Event.AppendClient(nil, event.Client{Unsigned: unsigned})
 	d.events, d.size = append(d.events, shown), d.size+len(shown)
@@ -196,21 +198,9 @@ func ofRoom(kind string, roomID id.RoomID, content canonjson.Value) canonjson.Va
 	return canonjson.Value("{}").With("content", content).With("room_id", canonjson.Text(string(roomID))).With("type", canonjson.Text(kind))
 }
 
-// array is a JSON array.
-func array(list []canonjson.Value) canonjson.Value {
-	dst := canonjson.Value("[")
-	for i, v := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, v...)
-	}
-	return append(dst, ']')
-}
-
 // body is the transaction as it is sent.
 func (w *worker) body(ctx context.Context, d *draft) (canonjson.Value, error) {
-	body := canonjson.Value("{}").With("events", array(d.events))
+	body := canonjson.Value("{}").With("events", canonjson.ArrayOf(d.events))
 	if w.service.OldNames {
 		body = put(body, d.ephemeral, "de.sorunome.msc2409.ephemeral")
 		body = put(body, d.toDevice, "de.sorunome.msc2409.to_device")
@@ -219,7 +209,8 @@ func (w *worker) body(ctx context.Context, d *draft) (canonjson.Value, error) {
 		body = put(body, d.toDevice, "to_device")
 	}
 	if len(d.changed)+len(d.left) > 0 {
-		lists := canonjson.Value("{}").With("changed", users(d.changed)).With("left", users(d.left))
+		lists := canonjson.Value("{}").With("changed", users(slices.Sorted(maps.Keys(d.changed)))).
+			With("left", users(slices.Sorted(maps.Keys(d.left))))
 		body = body.With("device_lists", lists).With("org.matrix.msc3202.device_lists", lists)
 	}
 	if len(d.counted) > 0 {
@@ -238,7 +229,7 @@ func put(body canonjson.Value, list []canonjson.Value, name string) canonjson.Va
 	if len(list) == 0 {
 		return body
 	}
-	return body.With(name, array(list))
+	return body.With(name, canonjson.ArrayOf(list))
 }
 
 // txnID is the ID of the transaction with a number.

@@ -214,10 +214,7 @@ func TestAliasesOfServices(t *testing.T) {
 
 func TestAServiceSaysWhenAnEventWasSent(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		alice := s.server(irc).Register("alice")
-		in := room(irc.User, `{"preset":"public_chat"}`)
-		alice.Must("POST", path("rooms", in, "join"), `{}`)
+		irc, alice, in := s.portal()
 		time := func(eventID string) int64 {
 			n, _ := alice.Must("GET", path("rooms", in, "event", eventID), nil).Get("origin_server_ts").Int()
 			return n

@@ -120,11 +120,8 @@ func (w *worker) addNews(ctx context.Context, d *draft) error {
 		if err != nil {
 			continue // it is gone
 		}
-		var users []canonjson.Value
-		for _, user := range w.Board.Typing(scope) {
-			users = append(users, canonjson.Text(string(user)))
-		}
-		d.ephemeral = append(d.ephemeral, ofRoom("m.typing", roomID, canonjson.Value("{}").With("user_ids", array(users))))
+		content := canonjson.Value("{}").With("user_ids", users(w.Board.Typing(scope)))
+		d.ephemeral = append(d.ephemeral, ofRoom("m.typing", roomID, content))
 	}
 	for _, user := range slices.Sorted(maps.Keys(presence)) {
 		concerns, err := w.knows(ctx, user, presence[user].rooms, d.upTo)

@@ -95,12 +95,8 @@ func (s *Services) offer(ctx context.Context, which func(*Service) bool, path st
 
 // isDown reports whether a service does not take what it is told, for now.
 func (s *Services) isDown(service *Service) bool {
-	for _, w := range s.staff() {
-		if w.service.ID == service.ID {
-			return w.stats.down.Load()
-		}
-	}
-	return false
+	w := s.worker(service)
+	return w != nil && w.stats.down.Load()
 }
 
 // Ping asks a service whether it is there, and returns how long that took. The refusals

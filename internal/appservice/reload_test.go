@@ -15,12 +15,8 @@ import (
 
 func TestReloading(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		server := s.server(irc)
-		alice := server.Register("alice")
-		in := room(irc.User, `{"preset":"public_chat"}`)
-		alice.Must("POST", path("rooms", in, "join"), `{}`)
-		irc.got()
+		irc, alice, in := s.portal()
+		server := irc.Server
 
 		// Another one with a mistake changes nothing.
 		late := s.bridge("late", "sender_localpart: _irc_bot")
@@ -133,11 +129,7 @@ func TestTokensInURLs(t *testing.T) {
 
 func TestAServiceOfTheOldKind(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		alice := s.server(irc).Register("alice")
-		in := room(irc.User, `{"preset":"public_chat"}`)
-		alice.Must("POST", path("rooms", in, "join"), `{}`)
-		irc.got()
+		irc, alice, in := s.portal()
 		var old []string
 		irc.answers(func(w http.ResponseWriter, r *http.Request) bool {
 			if strings.HasPrefix(r.URL.Path, "/_matrix/") {

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/hstest"
 	"parley/matrix/canonjson"
@@ -54,25 +55,6 @@ func scene(t *testing.T, play func(s *stage)) {
 	synctest.Test(t, func(t *testing.T) { play(&stage{hstest.New(t), dir}) })
 }
 
-// registration is that of a bridge, with other lines instead of those that begin
-// alike, or further ones.
-func registration(name string, lines ...string) string {
-	members := map[string]string{
-		"id": name, "url": "http://" + name + ".test", "as_token": "as_" + name, "hs_token": "hs_" + name, "sender_localpart": "_" + name + "_bot",
-		"rate_limited": "false", "receive_ephemeral": "true",
-		"namespaces": `{users: [{exclusive: true, regex: '@_` + name + `_.*:a\.test$'}], aliases: [{exclusive: true, regex: '#_` + name + `_.*'}], rooms: []}`,
-	}
-	for _, line := range lines {
-		member, value, _ := strings.Cut(line, ": ")
-		members[member] = value
-	}
-	var text strings.Builder
-	for member, value := range members {
-		text.WriteString(member + ": " + value + "\n")
-	}
-	return text.String()
-}
-
 // bridge is a bridge of the name, which is registered before there is a server.
 func (s *stage) bridge(name string, lines ...string) *bridge {
 	s.Helper()
@@ -85,7 +67,8 @@ func (s *stage) bridge(name string, lines ...string) *bridge {
 // register writes the registration anew.
 func (b *bridge) register(s *stage, lines ...string) {
 	s.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, b.name+".yaml"), []byte(registration(b.name, lines...)), 0o600); err != nil {
+	lines = append([]string{"url: http://" + b.name + ".test", "rate_limited: false", "receive_ephemeral: true"}, lines...)
+	if err := os.WriteFile(filepath.Join(s.dir, b.name+".yaml"), []byte(appservice.Registration(b.name, lines...)), 0o600); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -98,6 +81,17 @@ func (s *stage) server(bridges ...*bridge) *hstest.Server {
 		b.User = &hstest.User{Server: server, ID: id.UserID("@_" + b.name + "_bot:a.test"), Token: "as_" + b.name}
 	}
 	return server
+}
+
+// portal is a bridge on a.test with a room that alice is in, of which the bridge was told.
+func (s *stage) portal() (irc *bridge, alice *hstest.User, in string) {
+	s.Helper()
+	irc = s.bridge("irc")
+	alice = s.server(irc).Register("alice")
+	in = room(irc.User, `{"preset":"public_chat"}`)
+	alice.Must("POST", path("rooms", in, "join"), `{}`)
+	irc.got()
+	return irc, alice, in
 }
 
 func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -126,7 +126,7 @@ func (s *Services) Reload(ctx context.Context) error {
 // equip finds out which users of services have devices. Of who gets one meanwhile
 // Devices tells: the set is there already.
 func (s *Services) equip(ctx context.Context, set *Set) error {
-	wanting := slices.DeleteFunc(slices.Clone(set.list), func(service *Service) bool { return !service.Ephemeral || service.URL == "" })
+	wanting := slices.DeleteFunc(slices.Clone(set.list), func(service *Service) bool { return !service.wantsDevices() })
 	if len(wanting) == 0 {
 		return nil
 	}
@@ -256,12 +256,20 @@ func (s *Services) tidy(ctx context.Context) error {
 	return nil
 }
 
-// Heard takes in that a service has shown to be there. It does not wait.
-func (s *Services) Heard(service *Service) {
+// worker returns who works for a service, nil if it is not told anything.
+func (s *Services) worker(service *Service) *worker {
 	for _, w := range s.staff() {
 		if w.service.ID == service.ID {
-			w.hear()
+			return w
 		}
+	}
+	return nil
+}
+
+// Heard takes in that a service has shown to be there. It does not wait.
+func (s *Services) Heard(service *Service) {
+	if w := s.worker(service); w != nil {
+		w.hear()
 	}
 }
 

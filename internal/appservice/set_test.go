@@ -10,11 +10,12 @@ import (
 	"parley/matrix/id"
 )
 
-// bridge is a registration, with other lines instead of those that begin alike.
-func bridge(name string, lines ...string) string {
+// Registration is that of a bridge, with other lines instead of those that begin alike,
+// or further ones.
+func Registration(name string, lines ...string) string {
 	members := map[string]string{
 		"id": name, "url": "http://127.0.0.1:1234", "as_token": "as_" + name, "hs_token": "hs_" + name, "sender_localpart": "_" + name + "_bot",
-		"namespaces": `{users: [{exclusive: true, regex: '@_` + name + `_.*:a\.test'}], aliases: [{exclusive: true, regex: '#_` + name + `_.*'}], rooms: []}`,
+		"namespaces": `{users: [{exclusive: true, regex: '@_` + name + `_.*:a\.test$'}], aliases: [{exclusive: true, regex: '#_` + name + `_.*'}], rooms: []}`,
 	}
 	for _, line := range lines {
 		member, value, _ := strings.Cut(line, ": ")
@@ -42,26 +43,26 @@ func TestRegistrationsAsBridgesWriteThem(t *testing.T) {
 		name, text string
 		check      func(s *Service) bool
 	}{
-		{"one without traffic has a null url", bridge("irc", "url: null"), func(s *Service) bool { return s.URL == "" }},
-		{"an empty url is none, too", bridge("irc", `url: ""`), func(s *Service) bool { return s.URL == "" }},
-		{"the url may have a path, and a slash at its end", bridge("irc", "url: https://bridge.test/irc/"),
+		{"one without traffic has a null url", Registration("irc", "url: null"), func(s *Service) bool { return s.URL == "" }},
+		{"an empty url is none, too", Registration("irc", `url: ""`), func(s *Service) bool { return s.URL == "" }},
+		{"the url may have a path, and a slash at its end", Registration("irc", "url: https://bridge.test/irc/"),
 			func(s *Service) bool { return s.URL == "https://bridge.test/irc" }},
-		{"who says nothing of rates is limited", bridge("irc"), func(s *Service) bool { return s.RateLimited }},
-		{"and who says so is not", bridge("irc", "rate_limited: false"), func(s *Service) bool { return !s.RateLimited }},
-		{"ephemeral events by their present name", bridge("irc", "receive_ephemeral: true", "de.sorunome.msc2409.push_ephemeral: true"),
+		{"who says nothing of rates is limited", Registration("irc"), func(s *Service) bool { return s.RateLimited }},
+		{"and who says so is not", Registration("irc", "rate_limited: false"), func(s *Service) bool { return !s.RateLimited }},
+		{"ephemeral events by their present name", Registration("irc", "receive_ephemeral: true", "de.sorunome.msc2409.push_ephemeral: true"),
 			func(s *Service) bool { return s.Ephemeral && !s.OldNames }},
-		{"ephemeral events by their old name", bridge("irc", "de.sorunome.msc2409.push_ephemeral: true"),
+		{"ephemeral events by their old name", Registration("irc", "de.sorunome.msc2409.push_ephemeral: true"),
 			func(s *Service) bool { return s.Ephemeral && s.OldNames }},
-		{"encryption", bridge("irc", "org.matrix.msc3202: true", "io.element.msc4190: true", "receive_ephemeral: true"), func(s *Service) bool { return s.Encryption && s.ToDevice }},
-		{"what nobody knows is ignored", bridge("irc", "com.example.magic: {a: [1, 2]}", "push_ephemeral: 7"), func(s *Service) bool { return s.ID == "irc" }},
-		{"namespaces may be missing", bridge("irc", "namespaces: {users: null}"), func(s *Service) bool { return !s.Owns("@_irc_x:a.test") }},
-		{"the sender is its own", bridge("irc"), func(s *Service) bool { return s.Owns("@_irc_bot:a.test") && s.OwnsAlone("@_irc_bot:a.test") }},
-		{"a namespace matches from the beginning", bridge("irc", "namespaces: {users: [{regex: '@irc'}]}"),
+		{"encryption", Registration("irc", "org.matrix.msc3202: true", "io.element.msc4190: true", "receive_ephemeral: true"), func(s *Service) bool { return s.Encryption && s.ToDevice }},
+		{"what nobody knows is ignored", Registration("irc", "com.example.magic: {a: [1, 2]}", "push_ephemeral: 7"), func(s *Service) bool { return s.ID == "irc" }},
+		{"namespaces may be missing", Registration("irc", "namespaces: {users: null}"), func(s *Service) bool { return !s.Owns("@_irc_x:a.test") }},
+		{"the sender is its own", Registration("irc"), func(s *Service) bool { return s.Owns("@_irc_bot:a.test") && s.OwnsAlone("@_irc_bot:a.test") }},
+		{"a namespace matches from the beginning", Registration("irc", "namespaces: {users: [{regex: '@irc'}]}"),
 			func(s *Service) bool {
 				return s.Owns("@ircnet:a.test") && !s.Owns("@my@irc:a.test") && !s.OwnsAlone("@ircnet:a.test")
 			}},
-		{"users of other servers are nobody's", bridge("irc", "namespaces: {users: [{regex: '@.*'}]}"), func(s *Service) bool { return !s.Owns("@x:b.test") }},
-		{"protocols", bridge("irc", "protocols: [irc, matrix]"), func(s *Service) bool { return len(s.Protocols) == 2 }},
+		{"users of other servers are nobody's", Registration("irc", "namespaces: {users: [{regex: '@.*'}]}"), func(s *Service) bool { return !s.Owns("@x:b.test") }},
+		{"protocols", Registration("irc", "protocols: [irc, matrix]"), func(s *Service) bool { return len(s.Protocols) == 2 }},
 	} {
 		s, err := parse([]byte(row.text), "a.test")
 		if err != nil || !row.check(s) {
@@ -74,14 +75,14 @@ func TestFilesThatAreNoRegistrations(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"no YAML", "id: [", "is no registration in YAML"},
 		{"nothing", "", "id is missing"},
-		{"no token", bridge("irc", `as_token: ""`), "as_token is missing"},
-		{"a sender that cannot be", bridge("irc", "sender_localpart: 'A B'"), "sender_localpart"},
-		{"a url that is none", bridge("irc", "url: websocket"), "url is not"},
-		{"a regex that is none", bridge("irc", "namespaces: {rooms: [{regex: '!a'}, {regex: '(('}]}"), "namespaces.rooms[1]: regex \"((\""},
-		{"a regex that looks ahead", bridge("irc", "namespaces: {users: [{regex: '@(?!bot).*'}]}"), "namespaces.users[0]"},
-		{"a regex that is missing", bridge("irc", "namespaces: {users: [{exclusive: true}]}"), "regex is missing"},
-		{"a regex that is endless", bridge("irc", "namespaces: {users: [{regex: '"+strings.Repeat("a", 3000)+"'}]}"), "regex has more than"},
-		{"a regex that repeats endlessly", bridge("irc", "namespaces: {users: [{regex: '((a{100}){100}){100}'}]}"), "namespaces.users[0]"},
+		{"no token", Registration("irc", `as_token: ""`), "as_token is missing"},
+		{"a sender that cannot be", Registration("irc", "sender_localpart: 'A B'"), "sender_localpart"},
+		{"a url that is none", Registration("irc", "url: websocket"), "url is not"},
+		{"a regex that is none", Registration("irc", "namespaces: {rooms: [{regex: '!a'}, {regex: '(('}]}"), "namespaces.rooms[1]: regex \"((\""},
+		{"a regex that looks ahead", Registration("irc", "namespaces: {users: [{regex: '@(?!bot).*'}]}"), "namespaces.users[0]"},
+		{"a regex that is missing", Registration("irc", "namespaces: {users: [{exclusive: true}]}"), "regex is missing"},
+		{"a regex that is endless", Registration("irc", "namespaces: {users: [{regex: '"+strings.Repeat("a", 3000)+"'}]}"), "regex has more than"},
+		{"a regex that repeats endlessly", Registration("irc", "namespaces: {users: [{regex: '((a{100}){100}){100}'}]}"), "namespaces.users[0]"},
 	} {
 		if s, err := parse([]byte(row.text), "a.test"); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: got %+v, %v, want an error with %q", row.name, s, err, row.want)
@@ -98,17 +99,17 @@ func TestAnErrorDoesNotRepeatTokens(t *testing.T) {
 
 func TestServicesThatExcludeEachOther(t *testing.T) {
 	for _, row := range []struct{ name, one, other, want string }{
-		{"different services", bridge("irc"), bridge("xmpp"), ""},
-		{"the same id", bridge("irc"), bridge("xmpp", "id: irc"), `same id "irc"`},
-		{"the same as_token", bridge("irc"), bridge("xmpp", "as_token: as_irc"), "same as_token"},
-		{"the same hs_token", bridge("irc"), bridge("xmpp", "hs_token: hs_irc"), "same hs_token"},
-		{"the same sender", bridge("irc"), bridge("xmpp", "sender_localpart: _irc_bot"), "same sender_localpart"},
-		{"the same users", bridge("irc"), bridge("xmpp", "namespaces: {users: [{exclusive: true, regex: '@_irc_x.*'}]}"), "the same users"},
-		{"the same users, not alone", bridge("irc"), bridge("xmpp", "namespaces: {users: [{exclusive: false, regex: '@.*:a.test'}]}"), ""},
-		{"the same aliases", bridge("irc"), bridge("xmpp", "namespaces: {aliases: [{exclusive: true, regex: '#_irc_a'}]}"), "the same aliases"},
-		{"rooms are nobody's", bridge("irc", "namespaces: {rooms: [{exclusive: true, regex: '!.*'}]}"),
-			bridge("xmpp", "namespaces: {rooms: [{exclusive: true, regex: '!.*'}]}"), ""},
-		{"a sender among the users of the other", bridge("irc"), bridge("xmpp", "sender_localpart: _irc_other"), "the sender of xmpp"},
+		{"different services", Registration("irc"), Registration("xmpp"), ""},
+		{"the same id", Registration("irc"), Registration("xmpp", "id: irc"), `same id "irc"`},
+		{"the same as_token", Registration("irc"), Registration("xmpp", "as_token: as_irc"), "same as_token"},
+		{"the same hs_token", Registration("irc"), Registration("xmpp", "hs_token: hs_irc"), "same hs_token"},
+		{"the same sender", Registration("irc"), Registration("xmpp", "sender_localpart: _irc_bot"), "same sender_localpart"},
+		{"the same users", Registration("irc"), Registration("xmpp", "namespaces: {users: [{exclusive: true, regex: '@_irc_x.*'}]}"), "the same users"},
+		{"the same users, not alone", Registration("irc"), Registration("xmpp", "namespaces: {users: [{exclusive: false, regex: '@.*:a.test'}]}"), ""},
+		{"the same aliases", Registration("irc"), Registration("xmpp", "namespaces: {aliases: [{exclusive: true, regex: '#_irc_a'}]}"), "the same aliases"},
+		{"rooms are nobody's", Registration("irc", "namespaces: {rooms: [{exclusive: true, regex: '!.*'}]}"),
+			Registration("xmpp", "namespaces: {rooms: [{exclusive: true, regex: '!.*'}]}"), ""},
+		{"a sender among the users of the other", Registration("irc"), Registration("xmpp", "sender_localpart: _irc_other"), "the sender of xmpp"},
 	} {
 		dir := t.TempDir()
 		files(t, dir, map[string]string{"one.yaml": row.one, "other.yml": row.other, "notes.txt": "id: [", ".hidden.yaml": "id: ["})
@@ -127,7 +128,7 @@ func TestServicesThatExcludeEachOther(t *testing.T) {
 
 func TestAllBadFilesAreNamed(t *testing.T) {
 	dir := t.TempDir()
-	files(t, dir, map[string]string{"a.yaml": "id: [", "b.yaml": bridge("irc"), "c.yaml": "{}"})
+	files(t, dir, map[string]string{"a.yaml": "id: [", "b.yaml": Registration("irc"), "c.yaml": "{}"})
 	_, err := Load(dir, []string{filepath.Join(dir, "missing.yaml")}, "a.test")
 	for _, name := range []string{"a.yaml", "c.yaml", "missing.yaml"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
@@ -182,7 +183,7 @@ func TestTextsThatTwoExpressionsMatch(t *testing.T) {
 
 func TestWhatIsReservedForAService(t *testing.T) {
 	dir := t.TempDir()
-	files(t, dir, map[string]string{"irc.yaml": bridge("irc"), "log.yaml": bridge("log", `namespaces: {users: [{regex: '@.*'}], aliases: [{regex: '#.*'}]}`)})
+	files(t, dir, map[string]string{"irc.yaml": Registration("irc"), "log.yaml": Registration("log", `namespaces: {users: [{regex: '@.*'}], aliases: [{regex: '#.*'}]}`)})
 	set, err := Load(dir, nil, "a.test")
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (s *Services) Protocol(ctx context.Context, name string) (protocol canonjso
 	if protocol == nil {
 		return nil
 	}
-	return protocol.With("instances", array(instances))
+	return protocol.With("instances", canonjson.ArrayOf(instances))
 }
 
 // InstanceID is what a network of a service is called here.

@@ -114,8 +114,14 @@ func TestMessagesToDevices(t *testing.T) {
 }
 
 func TestDeviceListsAndKeysThatAreLeft(t *testing.T) {
+	for _, ephemeral := range []string{"receive_ephemeral: true", "receive_ephemeral: false"} {
+		t.Run(ephemeral, func(t *testing.T) { isToldOfDevicesAndKeys(t, ephemeral) })
+	}
+}
+
+func isToldOfDevicesAndKeys(t *testing.T, ephemeral string) {
 	scene(t, func(s *stage) {
-		crypt := s.bridge("crypt", "org.matrix.msc3202: true")
+		crypt := s.bridge("crypt", "org.matrix.msc3202: true", ephemeral)
 		server := s.server(crypt)
 		alice, eve := server.Register("alice"), server.Register("eve")
 		in := room(crypt.User, `{"preset":"public_chat"}`)

@@ -154,12 +154,8 @@ func TestAServiceThatWasAwayGetsEverythingOnceAndInOrder(t *testing.T) {
 
 func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		server := s.server(irc)
-		alice := server.Register("alice")
-		in := room(irc.User, `{"preset":"public_chat"}`)
-		alice.Must("POST", path("rooms", in, "join"), `{}`)
-		irc.got()
+		irc, alice, in := s.portal()
+		server := irc.Server
 		var mu sync.Mutex // guards what follows
 		var ids, contents []string
 		lost := true
@@ -202,11 +198,7 @@ func TestATransactionIsTheSameHoweverOftenItIsSent(t *testing.T) {
 
 func TestAServiceThatShowsToBeThereIsTriedAtOnce(t *testing.T) {
 	scene(t, func(s *stage) {
-		irc := s.bridge("irc")
-		alice := s.server(irc).Register("alice")
-		in := room(irc.User, `{"preset":"public_chat"}`)
-		alice.Must("POST", path("rooms", in, "join"), `{}`)
-		irc.got()
+		irc, alice, in := s.portal()
 		var tries atomic.Int64
 		irc.answers(func(w http.ResponseWriter, r *http.Request) bool {
 			tries.Add(1)

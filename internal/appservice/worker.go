@@ -173,8 +173,11 @@ func (w *worker) passLong(ctx context.Context) error {
 	if pos-w.stored < farBehind {
 		return nil
 	}
-	w.stored = pos
-	return w.cursor.Done(ctx, pos)
+	err := w.cursor.Done(ctx, pos)
+	if err == nil {
+		w.stored = pos
+	}
+	return err
 }
 
 // commit makes a draft the pending transaction. From then on it is the same however

@@ -46,12 +46,13 @@ type networkVisibilityRequest struct {
 
 // setNetworkVisibility serves https://spec.matrix.org/v1.19/application-service-api/#put_matrixclientv3directorylistappservicenetworkidroomid
 func (s *Server) setNetworkVisibility(ctx context.Context, c endpoint.Caller, req networkVisibilityRequest) (endpoint.Empty, error) {
-	if req.Visibility != visibilityPublic && req.Visibility != visibilityPrivate {
-		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "visibility has to be public or private")
+	published, err := isPublished(req.Visibility)
+	if err != nil {
+		return endpoint.Empty{}, err
 	}
 	service := s.Services.Set().ByID(c.AppService)
 	if service == nil {
 		return endpoint.Empty{}, mxerr.New(mxerr.Forbidden, "This application service is not registered any more")
 	}
-	return endpoint.Empty{}, s.Rooms.PublishIn(ctx, appservice.InstanceID(service, req.Network), req.RoomID, req.Visibility == visibilityPublic)
+	return endpoint.Empty{}, s.Rooms.PublishIn(ctx, appservice.InstanceID(service, req.Network), req.RoomID, published)
 }

@@ -97,14 +97,7 @@ func withoutAlias(content canonjson.Value, alias id.RoomAlias) canonjson.Value {
 	case len(left) == 0:
 		return content.Without("alt_aliases")
 	}
-	list := canonjson.Value{'['}
-	for i, v := range left {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = append(list, v...)
-	}
-	return content.With("alt_aliases", append(list, ']'))
+	return content.With("alt_aliases", canonjson.ArrayOf(left))
 }
 
 // disown has a room no longer called by an alias that was deleted, if it was and

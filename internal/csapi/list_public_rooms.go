@@ -50,6 +50,15 @@ func visibilityOf(published bool) string {
 	return visibilityPrivate
 }
 
+// isPublished reports whether a room of a visibility is published.
+func isPublished(visibility string) (bool, error) {
+	switch visibility {
+	case visibilityPublic, visibilityPrivate:
+		return visibility == visibilityPublic, nil
+	}
+	return false, mxerr.New(mxerr.InvalidParam, "visibility has to be public or private")
+}
+
 type setVisibilityRequest struct {
 	visibilityRequest
 	Visibility *string `json:"visibility"`
@@ -61,8 +70,9 @@ func (s *Server) setVisibility(ctx context.Context, c endpoint.Caller, req setVi
 	if req.Visibility != nil {
 		visibility = *req.Visibility
 	}
-	if visibility != visibilityPublic && visibility != visibilityPrivate {
-		return endpoint.Empty{}, mxerr.New(mxerr.InvalidParam, "visibility has to be public or private")
+	published, err := isPublished(visibility)
+	if err != nil {
+		return endpoint.Empty{}, err
 	}
 	if err := notSuspended(c); err != nil {
 		return endpoint.Empty{}, err
@@ -73,7 +83,7 @@ func (s *Server) setVisibility(ctx context.Context, c endpoint.Caller, req setVi
 	if err := s.mayName(ctx, c, req.RoomID); err != nil {
 		return endpoint.Empty{}, err
 	}
-	return endpoint.Empty{}, s.Rooms.Publish(ctx, req.RoomID, visibility == visibilityPublic)
+	return endpoint.Empty{}, s.Rooms.Publish(ctx, req.RoomID, published)
 }
 
 type publicRoomsRequest struct {

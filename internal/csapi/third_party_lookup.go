@@ -52,7 +52,7 @@ func (s *Server) findThere(what appservice.Lookup) endpoint.Streamer {
 			return mxerr.New(mxerr.InvalidParam, "The query string is malformed").Wrap(err)
 		}
 		query.Del("access_token")
-		found, err := s.found(s.Services.Find(r.Context(), what, r.PathValue("protocol"), query))
+		found, err := anyOf(s.Services.Find(r.Context(), what, r.PathValue("protocol"), query))
 		if err != nil {
 			return err
 		}
@@ -66,8 +66,8 @@ func (s *Server) findThere(what appservice.Lookup) endpoint.Streamer {
 	}
 }
 
-// found is what was found, or [mxerr.NotFound].
-func (s *Server) found(list []canonjson.Value) ([]canonjson.Value, error) {
+// anyOf is what was found, or [mxerr.NotFound].
+func anyOf(list []canonjson.Value) ([]canonjson.Value, error) {
 	if len(list) == 0 {
 		return nil, mxerr.New(mxerr.NotFound, "Nothing was found")
 	}
@@ -80,7 +80,7 @@ type locationsRequest struct {
 
 // locationsOf serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3thirdpartylocation
 func (s *Server) locationsOf(ctx context.Context, _ endpoint.Caller, req locationsRequest) ([]canonjson.Value, error) {
-	return s.found(s.Services.Find(ctx, appservice.Locations, "", url.Values{"alias": {string(req.Alias)}}))
+	return anyOf(s.Services.Find(ctx, appservice.Locations, "", url.Values{"alias": {string(req.Alias)}}))
 }
 
 type usersRequest struct {
@@ -89,5 +89,5 @@ type usersRequest struct {
 
 // usersOf serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3thirdpartyuser
 func (s *Server) usersOf(ctx context.Context, _ endpoint.Caller, req usersRequest) ([]canonjson.Value, error) {
-	return s.found(s.Services.Find(ctx, appservice.Users, "", url.Values{"userid": {string(req.User)}}))
+	return anyOf(s.Services.Find(ctx, appservice.Users, "", url.Values{"userid": {string(req.User)}}))
 }

@@ -357,16 +357,13 @@ func (s *Store) UserDevices(ctx context.Context, user id.UserID) (canonjson.Valu
 	if err != nil {
 		return nil, err
 	}
-	devices := canonjson.Value("[")
+	var devices []canonjson.Value
 	for _, device := range slices.Sorted(maps.Keys(all.Devices)) {
 		d := all.Devices[device]
 		if d.Keys == nil {
 			continue
 		}
-		if len(devices) > 1 {
-			devices = append(devices, ',')
-		}
-		devices = append(devices, d.object(device)...)
+		devices = append(devices, d.object(device))
 	}
-	return all.signing(user).With("devices", append(devices, ']')).With("stream_id", number(stream)), nil
+	return all.signing(user).With("devices", canonjson.ArrayOf(devices)).With("stream_id", number(stream)), nil
 }

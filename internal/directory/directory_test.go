@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -30,28 +29,20 @@ type scene struct {
 	*testing.T
 	ctx       context.Context
 	db        *store.DB
+	faults    *storetest.Faults
 	rooms     *room.Engine
 	parts     Parts
 	directory *Directory
 	room      id.RoomID
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards names
 	names map[id.UserID]string
-	fail  func(store.Point) error
 }
 
 func play(t *testing.T, f func(s *scene)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx, cancel := context.WithCancel(context.Background())
-		s := &scene{T: t, ctx: ctx, db: db, names: make(map[id.UserID]string)}
-		db.FailAt(func(p store.Point) error {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.fail == nil {
-				return nil
-			}
-			return s.fail(p)
-		})
+		s := &scene{T: t, ctx: ctx, db: db, faults: storetest.NewFaults(db), names: make(map[id.UserID]string)}
 		j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
 		s.do(err)
 		seed := sha256.Sum256([]byte("a.test"))
@@ -229,23 +220,10 @@ func TestFailuresLoseNobody(t *testing.T) {
 			for i := range 80 {
 				s.call(id.UserID(fmt.Sprintf("@user%d:a.test", i)), fmt.Sprint("Number ", i))
 			}
-			n := 0
-			s.mu.Lock()
-			s.fail = func(p store.Point) error {
-				if p != point {
-					return nil
-				}
-				if n++; n%5 == 1 {
-					return errors.New("the test wants it so")
-				}
-				return nil
-			}
-			s.mu.Unlock()
+			s.faults.Begin(point)
 			defer s.follow()()
 			s.settle()
-			s.mu.Lock()
-			s.fail = nil
-			s.mu.Unlock()
+			s.faults.End()
 			s.want("user79", "@user79:a.test")
 			s.want("number 0", "@user0:a.test")
 			var count int64

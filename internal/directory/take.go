@@ -158,11 +158,7 @@ func (d *Directory) refresh(ctx context.Context, users []id.UserID, with func(*s
 				gone = append(gone, e.doc)
 			}
 		}
-		in, list = tx.In(1, gone)
-		if _, err := tx.Exec("DELETE FROM directory_users WHERE doc "+in, list); err != nil {
-			return err
-		}
-		if err := d.names.Remove(tx, gone); err != nil {
+		if err := d.remove(tx, gone); err != nil {
 			return err
 		}
 		var fresh []entry
@@ -203,6 +199,17 @@ func (d *Directory) add(tx *store.Tx, fresh []entry) error {
 		rows[i] = []any{e.user, first + textindex.Doc(i), e.words}
 	}
 	return tx.QueueAll(insertUsers, rows)
+}
+
+func (d *Directory) remove(tx *store.Tx, gone []textindex.Doc) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	in, list := tx.In(1, gone)
+	if _, err := tx.Exec("DELETE FROM directory_users WHERE doc "+in, list); err != nil {
+		return err
+	}
+	return d.names.Remove(tx, gone)
 }
 
 func scanEntries(tx *store.Tx, where string, args ...any) ([]entry, error) {

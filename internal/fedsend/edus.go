@@ -122,24 +122,21 @@ func receiptOf(r receipt.Receipt) canonjson.Value {
 	if r.Thread != "" {
 		data = data.With("thread_id", canonjson.Text(r.Thread))
 	}
-	ids := append(append(canonjson.Value("["), canonjson.Text(string(r.EventID))...), ']')
+	ids := canonjson.ArrayOf([]canonjson.Value{canonjson.Text(string(r.EventID))})
 	return canonjson.Value("{}").With("data", data).With("event_ids", ids)
 }
 
 // takePresence makes an EDU of what some users are.
 func (n *news) takePresence(now time.Time) canonjson.Value {
-	push := canonjson.Value("[")
+	var push []canonjson.Value
 	for i, user := range slices.Sorted(maps.Keys(n.presence)) {
 		if i == perEDU {
 			break
 		}
-		if i > 0 {
-			push = append(push, ',')
-		}
-		push = append(push, presenceOf(user, n.presence[user], now)...)
+		push = append(push, presenceOf(user, n.presence[user], now))
 		delete(n.presence, user)
 	}
-	return edu("m.presence", canonjson.Value("{}").With("push", append(push, ']')))
+	return edu("m.presence", canonjson.Value("{}").With("push", canonjson.ArrayOf(push)))
 }
 
 func presenceOf(user id.UserID, s ephemeral.Status, now time.Time) canonjson.Value {

@@ -68,14 +68,7 @@ func stored(answer canonjson.Value) (Stored, error) {
 	if len(keys) == 0 || len(keys) > 10 {
 		return Stored{}, bad(http.StatusOK)
 	}
-	list := canonjson.Value{'['}
-	for i, key := range keys {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = append(list, key...)
-	}
-	content := keys[0].With("display_name", canonjson.Text(name)).With("public_keys", append(list, ']'))
+	content := keys[0].With("display_name", canonjson.Text(name)).With("public_keys", canonjson.ArrayOf(keys))
 	return Stored{token, content}, nil
 }
 

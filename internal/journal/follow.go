@@ -93,7 +93,7 @@ func (f *Follower) Next(ctx context.Context, limit int, busy bool) ([]Entry, err
 	}
 	wait, cancel := context.WithTimeout(ctx, idle)
 	defer cancel()
-	if _, err := cursor.Next(wait, 1); err != nil {
+	if err := f.j.waitHead(wait, cursor.Position()); err != nil {
 		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 			err = nil
 		}

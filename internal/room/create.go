@@ -210,7 +210,7 @@ func (n NewRoom) drafts(rules *roomver.Rules) ([]Draft, error) {
 // topicContent is the content of a topic event, for clients of old and of new.
 func topicContent(text string) canonjson.Value {
 	plain := object("body", canonjson.Text(text)).With("mimetype", canonjson.Text("text/plain"))
-	return object("m.topic", object("m.text", array([]canonjson.Value{plain}))).With("topic", canonjson.Text(text))
+	return object("m.topic", object("m.text", canonjson.ArrayOf([]canonjson.Value{plain}))).With("topic", canonjson.Text(text))
 }
 
 // drafting collects state events of one sender.

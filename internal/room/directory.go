@@ -162,8 +162,9 @@ func (s Search) query(tx *store.Tx) listQuery {
 		q.from += " JOIN network_rooms n ON n.room = r.room AND n.network = $1 WHERE r.joined > 0"
 	}
 	for _, word := range s.words() {
-		q.args = append(q.args, "%"+likeEscapes.Replace(word)+"%")
-		q.from += fmt.Sprintf(` AND s.words LIKE $%d ESCAPE '\'`, len(q.args))
+		contains, pattern := store.Contains(len(q.args)+1, word)
+		q.args = append(q.args, pattern)
+		q.from += " AND s.words " + contains
 	}
 	if s.Types != nil {
 		types := make([]string, len(s.Types))
@@ -191,9 +192,6 @@ func (s Search) words() []string {
 	list := strings.Fields(words(s.Term))
 	return list[:min(len(list), mostWords)]
 }
-
-// likeEscapes takes their meaning from the characters that have one in LIKE.
-var likeEscapes = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // at adds the rooms behind a place, or before it, in the order from there. Each
 // condition by itself is a range of the index.

@@ -114,7 +114,7 @@ func (e estate) create(s succession) canonjson.Value {
 	if !s.fresh.rules.PrivilegedCreators || len(creators) == 0 {
 		return content
 	}
-	return content.With("additional_creators", array(creators))
+	return content.With("additional_creators", canonjson.ArrayOf(creators))
 }
 
 // drafts returns the events of the new room behind its create event. The power
@@ -231,19 +231,7 @@ func (e estate) aliases(keep func(id.RoomAlias) bool) canonjson.Value {
 		}
 	}
 	if len(others) > 0 {
-		content = content.With("alt_aliases", array(others))
+		content = content.With("alt_aliases", canonjson.ArrayOf(others))
 	}
 	return content
-}
-
-// array returns values as an array.
-func array(values []canonjson.Value) canonjson.Value {
-	list := canonjson.Value{'['}
-	for i, v := range values {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = append(list, v...)
-	}
-	return append(list, ']')
 }

@@ -3,7 +3,6 @@ package search
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -29,14 +28,13 @@ const (
 // A scene is rooms of alice that bob is in, and their index.
 type scene struct {
 	testing.TB
-	ctx   context.Context
-	db    *store.DB
-	rooms *room.Engine
-	index *Index
-	parts Parts
-	names map[id.EventID]string
-	fail  func(store.Point) error // of the database; nil: none
-	mu    sync.Mutex              // guards fail
+	ctx    context.Context
+	db     *store.DB
+	faults *storetest.Faults
+	rooms  *room.Engine
+	index  *Index
+	parts  Parts
+	names  map[id.EventID]string
 	// largest is the room in which most was said, in benchmarks.
 	largest id.RoomID
 }
@@ -48,15 +46,7 @@ func play(t *testing.T, options room.Options, f func(s *scene)) {
 
 func newScene(t testing.TB, db *store.DB, options room.Options) *scene {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &scene{TB: t, ctx: ctx, db: db, names: make(map[id.EventID]string)}
-	db.FailAt(func(p store.Point) error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.fail == nil {
-			return nil
-		}
-		return s.fail(p)
-	})
+	s := &scene{TB: t, ctx: ctx, db: db, faults: storetest.NewFaults(db), names: make(map[id.EventID]string)}
 	j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -212,12 +202,3 @@ func (s *scene) rows(table string) (n int64) {
 	s.do(s.db.View(s.ctx, func(tx *store.Tx) error { return tx.Row("SELECT count(*) FROM " + table).Scan(&n) }))
 	return n
 }
-
-// failing lets the database fail as f says.
-func (s *scene) failing(f func(store.Point) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = f
-}
-
-var errTest = errors.New("the test wants it so")

@@ -10,8 +10,9 @@ import (
 
 	"parley/internal/room"
 	"parley/internal/store"
-	"parley/matrix/canonjson"
+	"parley/matrix/event"
 	"parley/matrix/id"
+	"parley/matrix/roomver"
 	"parley/matrix/stateres"
 )
 
@@ -60,19 +61,10 @@ func TestFailuresLeaveTheIndexWhole(t *testing.T) {
 			}
 			edited := s.say(roomID, "edited")
 			s.edit(roomID, edited, "corrected")
-			n := 0
-			s.failing(func(p store.Point) error {
-				if p != point {
-					return nil
-				}
-				if n++; n%5 == 1 {
-					return errTest
-				}
-				return nil
-			})
+			s.faults.Begin(point)
 			defer s.follow()()
 			s.settle()
-			s.failing(nil)
+			s.faults.End()
 			s.want("corrected", "edited")
 			page, err := s.index.Find(s.ctx, s.query("word"))
 			if err != nil || page.Count != 70 || len(page.Hits) != 10 || s.rows("search_docs") != 71 {
@@ -266,22 +258,32 @@ func TestPagesAddUp(t *testing.T) {
 }
 
 func TestTextsOfEvents(t *testing.T) {
-	for _, tt := range []struct{ name, content, want string }{
-		{"a body", `{"body":"Hello"}`, "hello"},
-		{"no body", `{}`, ""},
-		{"a body that is none", `{"body":["a"]}`, ""},
-		{"in a block", `{"m.text":[{"mimetype":"text/html","body":"<b>x</b>"},{"body":"Plain"}]}`, "plain"},
-		{"a block that is none", `{"m.text":{"body":"x"}}`, ""},
-		{"a reply", `{"body":"> <@a:b> said\n> more\n\nAnswer\n> not a quote","m.relates_to":{"m.in_reply_to":{"event_id":"$e"}}}`, "answer > not a quote"},
-		{"a reply that only quotes", `{"body":"> <@a:b> said","m.relates_to":{"m.in_reply_to":{"event_id":"$e"}}}`, "> <@a:b> said"},
-		{"what looks like a quote", `{"body":"> said\n\nAnswer"}`, "> said answer"},
+	rules, _ := roomver.Lookup("11")
+	for _, tt := range []struct{ name, kind, content, want string }{
+		{"a body", "m.room.message", `{"body":"Hello"}`, "hello"},
+		{"no body", "m.room.message", `{}`, ""},
+		{"a body that is none", "m.room.message", `{"body":["a"]}`, ""},
+		{"in a block", "m.room.message", `{"m.text":[{"mimetype":"text/html","body":"<b>x</b>"},{"body":"Plain"}]}`, "plain"},
+		{"a block that is none", "m.room.message", `{"m.text":{"body":"x"}}`, ""},
+		{"a reply", "m.room.message", `{"body":"> <@a:b> said\n> more\n\nAnswer\n> not a quote","m.relates_to":{"m.in_reply_to":{"event_id":"$e"}}}`, "answer > not a quote"},
+		{"a reply that only quotes", "m.room.message", `{"body":"> <@a:b> said","m.relates_to":{"m.in_reply_to":{"event_id":"$e"}}}`, "> <@a:b> said"},
+		{"what looks like a quote", "m.room.message", `{"body":"> said\n\nAnswer"}`, "> said answer"},
+		{"a replacement", "m.room.message", `{"body":"* Better","m.new_content":{"body":"Better"},"m.relates_to":{"rel_type":"m.replace","event_id":"$e"}}`, "better"},
+		{"a name", "m.room.name", `{"name":"Name","body":"x"}`, "name"},
+		{"a topic", "m.room.topic", `{"topic":"Topic"}`, "topic"},
+		{"a topic in a block", "m.room.topic", `{"m.topic":{"m.text":[{"body":"Topic"}]}}`, "topic"},
+		{"a message of another kind", "org.test.other", `{"body":"x"}`, ""},
 	} {
-		content := canonjson.Value(tt.content)
-		body := plain(content, "body")
-		if content.Get("m.relates_to") != nil {
-			body = withoutQuote(body)
+		state := ""
+		if tt.kind == "m.room.name" || tt.kind == "m.room.topic" {
+			state = `"state_key":"",`
 		}
-		if got := fold(body); got != tt.want {
+		e, err := event.Parse([]byte(`{"auth_events":[],"content":`+tt.content+`,"depth":1,"hashes":{"sha256":""},"origin_server_ts":1,"prev_events":[],`+
+			`"room_id":"!r:a.test","sender":"@alice:a.test","signatures":{},`+state+`"type":"`+tt.kind+`"}`), rules)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := textOf(e); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -40,17 +40,17 @@ func textOf(e *event.Event) string {
 	switch keyOf(e) {
 	case KeyBody:
 		if _, ok := room.Edited(e); ok {
-			return fold(plain(content.Get("m.new_content"), "body"))
+			return textindex.Fold(plain(content.Get("m.new_content"), "body"))
 		}
 		body := plain(content, "body")
 		if content.Get("m.relates_to").Get("m.in_reply_to") != nil {
 			body = withoutQuote(body)
 		}
-		return fold(body)
+		return textindex.Fold(body)
 	case KeyName:
-		return fold(plain(content, "name"))
+		return textindex.Fold(plain(content, "name"))
 	case KeyTopic:
-		return fold(plain(content, "topic"))
+		return textindex.Fold(plain(content, "topic"))
 	}
 	return ""
 }
@@ -89,5 +89,3 @@ func withoutQuote(body string) string {
 	}
 	return strings.TrimPrefix(rest, "\n")
 }
-
-func fold(s string) string { return textindex.Fold(s) }

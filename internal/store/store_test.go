@@ -223,6 +223,26 @@ func TestQueueAllAndIn(t *testing.T) {
 	})
 }
 
+func TestTextsThatContainOthers(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		exec(t, db, thing)
+		update(t, db, func(tx *store.Tx) error {
+			ins := &store.Insert{Table: "thing", Columns: []store.Column{{Name: "n", Type: store.Int}, {Name: "s", Type: store.Text}}}
+			return tx.QueueAll(ins, [][]any{{1, "100%"}, {2, `a_b\c`}, {3, "plain"}})
+		})
+		for part, want := range map[string]int64{"0%": 1, "%": 1, "_": 2, `\`: 2, `b\c`: 2, "lai": 3, "p%n": 0, "pl_in": 0} {
+			contains, arg := store.Contains(2, part)
+			var n int64
+			err := db.View(ctx, func(tx *store.Tx) error {
+				return tx.Row("SELECT coalesce(max(n), 0) FROM thing WHERE n < $1 AND s "+contains, 4, arg).Scan(&n)
+			})
+			if err != nil || n != want {
+				t.Errorf("%q is in %d, %v; want %d", part, n, err, want)
+			}
+		}
+	})
+}
+
 func TestRowsAreCollected(t *testing.T) {
 	bad := errors.New("bad")
 	name := func(scan func(...any) error) (s string, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"sync/atomic"
 )
 
@@ -202,4 +203,12 @@ type Insert struct {
 func (tx *Tx) In(n int, list any) (expression string, arg any) {
 	expression, arg = tx.session.list(list)
 	return fmt.Sprintf(expression, n), arg
+}
+
+// Contains returns a condition that a text contains another one, to stand after the text,
+// and the argument that it needs as its parameter $n. On SQLite the case of the letters
+// from a to z does not count.
+func Contains(n int, part string) (condition string, arg any) {
+	escapes := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+	return fmt.Sprintf(`LIKE $%d ESCAPE '\'`, n), "%" + escapes.Replace(part) + "%"
 }

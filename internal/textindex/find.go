@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"parley/internal/store"
 )
 
 // A Query says which texts are wanted.
 type Query struct {
-	// Terms are what a text must have, all of it. Without any, every text is meant.
+	// Terms are what a text must have, all of it. Without any, every text with one of the
+	// tags is meant.
 	Terms []Term
-	// Tags are those of which a text has one; nil: any.
+	// Tags are those of which a text has one; nil: any, if there are terms.
 	Tags []int64
 	// Below says that texts of this rank or a greater one are not wanted; 0: that
 	// all are, but those of the greatest rank there can be.
@@ -95,8 +95,8 @@ func (h *Hunt) begin(tx *store.Tx) ([]Doc, error) {
 	h.begun = true
 	query, args := "SELECT doc, text FROM text_tail WHERE book = $1 AND rank < $2", []any{h.x.book, h.query.Below}
 	for _, t := range h.query.Terms {
-		args = append(args, "%"+likeEscapes.Replace(t.text)+"%")
-		query += fmt.Sprintf(` AND text LIKE $%d ESCAPE '\'`, len(args))
+		contains, pattern := store.Contains(len(args)+1, t.text)
+		query, args = query+" AND text "+contains, append(args, pattern)
 	}
 	if h.query.Tags != nil {
 		in, list := tx.In(len(args)+1, h.query.Tags)
@@ -118,12 +118,6 @@ func (h *Hunt) begin(tx *store.Tx) ([]Doc, error) {
 	}
 	return docs, nil
 }
-
-// likeEscapes takes their meaning from the characters that have one in LIKE.
-var likeEscapes = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
-// mostTags is how many tags are looked up at once.
-const mostTags = 256
 
 // among returns the candidates in blocks.
 func (h *Hunt) among(tx *store.Tx, part []blockRow) (docs []Doc, err error) {
@@ -197,23 +191,18 @@ func (h *Hunt) all(tx *store.Tx, blocks []int64, grams []gram) (map[int64]places
 // tagged returns for each of some blocks the places that have one of the tags.
 func (h *Hunt) tagged(tx *store.Tx, blocks []int64) (map[int64]places, error) {
 	found := make(map[int64]places)
-	for tags := range slices.Chunk(h.query.Tags, mostTags) {
-		grams := make([]gram, len(tags))
-		for i, tag := range tags {
-			grams[i] = tagGram(tag)
-		}
-		slices.Sort(grams)
-		err := h.x.lists(tx, blocks, grams, func(block int64, _ gram, list []byte) {
-			if found[block] == nil {
-				found[block] = newPlaces(h.x.size)
-			}
-			found[block].decodeList(list)
-		})
-		if err != nil {
-			return nil, err
-		}
+	grams := make([]gram, len(h.query.Tags))
+	for i, tag := range h.query.Tags {
+		grams[i] = tagGram(tag)
 	}
-	return found, nil
+	slices.Sort(grams)
+	err := h.x.lists(tx, blocks, grams, func(block int64, _ gram, list []byte) {
+		if found[block] == nil {
+			found[block] = newPlaces(h.x.size)
+		}
+		found[block].decodeList(list)
+	})
+	return found, err
 }
 
 // lists calls f with the lists of some grams, which are in order, in some blocks.

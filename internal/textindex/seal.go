@@ -58,9 +58,12 @@ func (x *Index) full(ctx context.Context) (block int64, ok bool, err error) {
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}
+		if err != nil {
+			return err
+		}
 		block = x.block(first)
 		ok = last >= x.behind(block)-1
-		return err
+		return nil
 	})
 	if err != nil {
 		err = fmt.Errorf("looking for a full block: %w", err)

@@ -71,6 +71,22 @@ func appendMember(out []byte, key, value Value) []byte {
 // Text returns s as a canonical JSON string.
 func Text(s string) Value { return AppendString(make([]byte, 0, len(s)+2), s) }
 
+// ArrayOf returns an array of values.
+func ArrayOf(values []Value) Value {
+	size := 2
+	for _, v := range values {
+		size += len(v) + 1
+	}
+	out := append(make([]byte, 0, size), '[')
+	for i, v := range values {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, v...)
+	}
+	return append(out, ']')
+}
+
 // Integer returns n as canonical JSON, which has no numbers beyond [MaxInt]: n must
 // be none.
 func Integer(n int64) Value { return strconv.AppendInt(nil, n, 10) }

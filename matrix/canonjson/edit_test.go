@@ -10,3 +10,21 @@ func TestIntegersAreCanonical(t *testing.T) {
 		}
 	}
 }
+
+func TestArraysOfValues(t *testing.T) {
+	for _, tt := range []struct {
+		values []Value
+		want   string
+	}{
+		{nil, "[]"}, {[]Value{Text("a")}, `["a"]`}, {[]Value{Integer(1), Value("{}"), Value("[]")}, "[1,{},[]]"},
+	} {
+		v := ArrayOf(tt.values)
+		n := 0
+		for range v.Elements() {
+			n++
+		}
+		if string(v) != tt.want || n != len(tt.values) || !IsCanonical(v, Strict) {
+			t.Errorf("of %s comes %s, which has %d elements", tt.values, v, n)
+		}
+	}
+}
