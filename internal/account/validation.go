@@ -53,6 +53,12 @@ const (
 	maxSent = 10
 )
 
+func (a *Accounts) allows(t ThreePID) bool { return a.messages.Allows == nil || a.messages.Allows(t) }
+
+func notAllowed() error {
+	return mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+}
+
 // A ValidationRequest is somebody who wants to show that an address is theirs.
 type ValidationRequest struct {
 	Operation string
@@ -82,8 +88,8 @@ func (a *Accounts) RequestValidation(ctx context.Context, r ValidationRequest) (
 		return "", notSupported()
 	case !isSessionText(r.Secret):
 		return "", mxerr.New(mxerr.InvalidParam, "client_secret is 1 to 255 of 0-9, a-z, A-Z and .=_-")
-	case r.Operation != ToReset && a.messages.Allows != nil && !a.messages.Allows(r.ThreePID):
-		return "", mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+	case r.Operation != ToReset && !a.allows(r.ThreePID):
+		return "", notAllowed()
 	}
 	due := false
 	err = a.db.Update(ctx, func(tx *store.Tx) (err error) {
