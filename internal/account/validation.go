@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/http"
 	"strings"
 	"time"
 
@@ -224,7 +225,8 @@ func (p Proof) read(tx *store.Tx, operation string) (v validation, err error) {
 }
 
 func notValidated() error {
-	return mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this")
+	// 403 is for when an identity server says so.
+	return mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this").WithStatus(http.StatusBadRequest)
 }
 
 // UseProofs ends the validations by which somebody has shown who they are, which
