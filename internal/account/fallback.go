@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"parley/internal/store"
 	"parley/matrix/canonjson"
@@ -93,7 +91,7 @@ func (a *Accounts) doneApart(ctx context.Context, s *interaction, stage Stage) e
 
 func (a *Accounts) stageOf(ctx context.Context, session string, stage Stage) (*interaction, error) {
 	gone := mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
-	if strings.IndexByte(session, 0) >= 0 || !utf8.ValidString(session) {
+	if !id.IsOpaque(session) {
 		return nil, gone
 	}
 	s, err := a.readInteraction(ctx, session)

@@ -6,11 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"parley/internal/store"
+	"parley/matrix/id"
 )
 
 // session is the row of a browser.
@@ -41,7 +40,7 @@ func (l *Logins) insert(ctx context.Context, s session, browser string) error {
 
 // find reads the session of a browser that has not expired.
 func find(tx *store.Tx, state, browser string) (s session, err error) {
-	if !isText(state) {
+	if !id.IsOpaque(state) { // those that this server made up are
 		return s, store.ErrNoRows
 	}
 	err = tx.Row(`
@@ -84,9 +83,6 @@ func gone(err error) error {
 	}
 	return nil
 }
-
-// isText reports whether a text from outside can be looked for.
-func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // arrived notes who a provider says that somebody is.
 func (l *Logins) arrived(ctx context.Context, state string, i Identity) error {
