@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -100,8 +99,8 @@ func insertExternalID(tx *store.Tx, user id.UserID, e ExternalID) error {
 // AddVerified gives a user an address of which somebody else has made sure that it
 // is theirs. The refusals are those of [Accounts.AddContact].
 func (a *Accounts) AddVerified(ctx context.Context, user id.UserID, t ThreePID) error {
-	if a.messages.Allows != nil && !a.messages.Allows(t) {
-		return mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+	if !a.allows(t) {
+		return notAllowed()
 	}
 	now := time.Now()
 	err := a.db.Update(ctx, func(tx *store.Tx) error { return insertContact(tx, user, t, now, now) })
@@ -122,23 +121,4 @@ func (a *Accounts) HasPassword(ctx context.Context, user id.UserID) (bool, error
 		return false, fmt.Errorf("reading account %s: %w", user, missing(user, err))
 	}
 	return hash != "", nil
-}
-
-// DoneElsewhere does the stage [StageSSO] of a session, for a user who has shown to
-// an identity provider who they are. The refusals are those of [Accounts.Stage], and
-// [mxerr.Forbidden] if the session is another user's.
-func (a *Accounts) DoneElsewhere(ctx context.Context, session string, user id.UserID) error {
-	s, err := a.stageOf(ctx, session, StageSSO)
-	if err != nil {
-		return err
-	}
-	if user == "" || s.user != user {
-		return mxerr.New(mxerr.Forbidden, "You are not logged in at the identity provider as who is asked to confirm this")
-	}
-	if slices.Contains(s.completed, StageSSO) {
-		return nil
-	}
-	before := len(s.completed)
-	s.completed = append(s.completed, StageSSO)
-	return a.advance(ctx, s, before)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"parley/internal/store"
 	"parley/matrix/canonjson"
@@ -61,17 +59,39 @@ func (a *Accounts) ConfirmByOAuth(ctx context.Context, session string, user id.U
 	if err == nil && s.user != user {
 		err = mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
 	}
-	if err != nil || slices.Contains(s.completed, StageOAuth) {
+	if err != nil {
 		return err
 	}
+	return a.doneApart(ctx, s, StageOAuth)
+}
+
+// DoneElsewhere does the stage [StageSSO] of a session, for a user who has shown to
+// an identity provider who they are. The refusals are those of [Accounts.Stage], and
+// [mxerr.Forbidden] if the session is another user's.
+func (a *Accounts) DoneElsewhere(ctx context.Context, session string, user id.UserID) error {
+	s, err := a.stageOf(ctx, session, StageSSO)
+	if err != nil {
+		return err
+	}
+	if user == "" || s.user != user {
+		return mxerr.New(mxerr.Forbidden, "You are not logged in at the identity provider as who is asked to confirm this")
+	}
+	return a.doneApart(ctx, s, StageSSO)
+}
+
+// doneApart notes that a stage was done that a client cannot do.
+func (a *Accounts) doneApart(ctx context.Context, s *interaction, stage Stage) error {
+	if slices.Contains(s.completed, stage) {
+		return nil
+	}
 	before := len(s.completed)
-	s.completed = append(s.completed, StageOAuth)
+	s.completed = append(s.completed, stage)
 	return a.advance(ctx, s, before)
 }
 
 func (a *Accounts) stageOf(ctx context.Context, session string, stage Stage) (*interaction, error) {
 	gone := mxerr.New(mxerr.NotFound, "There is no such session, or no longer")
-	if strings.IndexByte(session, 0) >= 0 || !utf8.ValidString(session) {
+	if !id.IsOpaque(session) {
 		return nil, gone
 	}
 	s, err := a.readInteraction(ctx, session)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/http"
 	"strings"
 	"time"
 
@@ -53,6 +54,12 @@ const (
 	maxSent = 10
 )
 
+func (a *Accounts) allows(t ThreePID) bool { return a.messages.Allows == nil || a.messages.Allows(t) }
+
+func notAllowed() error {
+	return mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+}
+
 // A ValidationRequest is somebody who wants to show that an address is theirs.
 type ValidationRequest struct {
 	Operation string
@@ -82,8 +89,8 @@ func (a *Accounts) RequestValidation(ctx context.Context, r ValidationRequest) (
 		return "", notSupported()
 	case !isSessionText(r.Secret):
 		return "", mxerr.New(mxerr.InvalidParam, "client_secret is 1 to 255 of 0-9, a-z, A-Z and .=_-")
-	case r.Operation != ToReset && a.messages.Allows != nil && !a.messages.Allows(r.ThreePID):
-		return "", mxerr.New(mxerr.ThreePIDDenied, "Accounts here cannot have this address")
+	case r.Operation != ToReset && !a.allows(r.ThreePID):
+		return "", notAllowed()
 	}
 	due := false
 	err = a.db.Update(ctx, func(tx *store.Tx) (err error) {
@@ -218,7 +225,8 @@ func (p Proof) read(tx *store.Tx, operation string) (v validation, err error) {
 }
 
 func notValidated() error {
-	return mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this")
+	// 403 is for when an identity server says so.
+	return mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this").WithStatus(http.StatusBadRequest)
 }
 
 // UseProofs ends the validations by which somebody has shown who they are, which

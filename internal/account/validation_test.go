@@ -60,17 +60,16 @@ func (o *outbox) messages() Messages {
 
 // playMail plays a scene in a bubble, with what is sent in the background.
 func playMail(t *testing.T, f func(h house, o *outbox)) {
-	play := func(t *testing.T, db *store.DB) {
+	synctest.Test(t, func(t *testing.T) {
 		o := &outbox{}
-		h := open(t, db, Options{Messages: o.messages()})
+		h := open(t, storetest.Open(t, t.TempDir()+"/parley.db"), Options{Messages: o.messages()})
 		run, stop := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		running.Go(func() { h.notify(run) })
 		f(h, o)
 		stop()
 		running.Wait()
-	}
-	synctest.Test(t, func(t *testing.T) { play(t, storetest.Open(t, t.TempDir()+"/parley.db")) })
+	})
 }
 
 // ask requests a validation, and returns its session and what is sent for it.

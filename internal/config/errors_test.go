@@ -87,7 +87,7 @@ func TestErrors(t *testing.T) {
 		// Values.
 		{name: "names of servers", file: "identity.trusted: a.test,,b.test", want: []string{`parley.yaml:1: identity.trusted: "a.test,,b.test" has "" in it, which is not the name of a server`}},
 		{name: "a short key", file: "federation.policy_server_key: AAAA", want: []string{`parley.yaml:1: federation.policy_server_key: "AAAA" is not an Ed25519 key of 32 bytes in Base64`}},
-		{name: "files", file: "appservices.files: a.yaml,,b.yaml", want: []string{`parley.yaml:1: appservices.files: "a.yaml,,b.yaml" has a comma too many in it`}},
+		{name: "files", file: "appservices.files: a.yaml,,b.yaml", want: []string{`parley.yaml:1: appservices.files: "a.yaml,,b.yaml" has "" in it, which is not the name of a file`}},
 		{name: "whom mail comes from", file: "mail.from: Example", want: []string{`parley.yaml:1: mail.from: "Example" is not a mail address, such as parley@example.org or Example <parley@example.org>`}},
 		{name: "providers that are no JSON", file: "sso.providers: s3cret", want: []string{`parley.yaml:1: sso.providers: the value (not shown) is not JSON`}},
 		{name: "providers with a member too many", file: `sso.providers: '[{"id":"x","client_secrets":"s3cret"}]'`, want: []string{`parley.yaml:1: sso.providers: the value (not shown) is not a JSON array of objects with members as documented`}},

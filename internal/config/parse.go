@@ -137,6 +137,7 @@ func (r *reader) check() {
 		return
 	}
 	r.checkTLS()
+	r.checkBucket()
 	r.checkMail()
 }
 
@@ -152,7 +153,6 @@ func (r *reader) checkTLS() {
 	case cert != "" && listen == "":
 		r.problem("%s: the certificate is not used unless tls.listen is given", cert)
 	}
-	r.checkBucket()
 }
 
 // checkBucket wants all that a bucket needs.

@@ -98,31 +98,45 @@ func serverName(field func(*Config) *id.ServerName) value {
 	})
 }
 
-// ServerNames are names of servers, separated by commas, so that they can be
-// compared.
+// listOf is values separated by commas, kept as text so that they can be compared.
+// One is what all look like that parse refuses.
+func listOf[T ~string](form, one string, field func(*Config) *T, parse func(string) (text string, ok bool)) value {
+	return valueOf(form, field, func(text string) (T, error) {
+		var list []string
+		for part := range strings.SplitSeq(text, ",") {
+			parsed, ok := parse(strings.TrimSpace(part))
+			if !ok {
+				return "", fmt.Errorf("has %s in it, which is not %s", show(part), one)
+			}
+			list = append(list, parsed)
+		}
+		return T(strings.Join(list, ",")), nil
+	})
+}
+
+// splitList takes a list apart, nil if it is empty.
+func splitList(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// ServerNames are names of servers, separated by commas.
 type ServerNames string
 
 // List returns the names, nil if there are none.
 func (n ServerNames) List() (names []id.ServerName) {
-	for part := range strings.SplitSeq(string(n), ",") {
-		if part != "" {
-			names = append(names, id.ServerName(part))
-		}
+	for _, name := range splitList(string(n)) {
+		names = append(names, id.ServerName(name))
 	}
 	return names
 }
 
 func serverNames(field func(*Config) *ServerNames) value {
-	return valueOf("NAMES", field, func(text string) (ServerNames, error) {
-		var names []string
-		for part := range strings.SplitSeq(text, ",") {
-			name, err := id.ParseServerName(strings.TrimSpace(part))
-			if err != nil {
-				return "", fmt.Errorf("has %s in it, which is not the name of a server", show(part))
-			}
-			names = append(names, string(name))
-		}
-		return ServerNames(strings.Join(names, ",")), nil
+	return listOf("NAMES", "the name of a server", field, func(text string) (string, bool) {
+		_, err := id.ParseServerName(text)
+		return text, err == nil
 	})
 }
 
@@ -133,17 +147,9 @@ type TurnURIs string
 func (u TurnURIs) List() []string { return splitList(string(u)) }
 
 func turnURIs(field func(*Config) *TurnURIs) value {
-	return valueOf("URIS", field, func(text string) (TurnURIs, error) {
-		var uris []string
-		for part := range strings.SplitSeq(text, ",") {
-			uri := strings.TrimSpace(part)
-			scheme, rest, _ := strings.Cut(uri, ":")
-			if !slices.Contains([]string{"turn", "turns", "stun", "stuns"}, scheme) || rest == "" || strings.ContainsFunc(uri, unicode.IsSpace) {
-				return "", fmt.Errorf("has %s in it, which is not the address of a TURN server, such as turn:turn.example.org", show(part))
-			}
-			uris = append(uris, uri)
-		}
-		return TurnURIs(strings.Join(uris, ",")), nil
+	return listOf("URIS", "the address of a TURN server, such as turn:turn.example.org", field, func(uri string) (string, bool) {
+		scheme, rest, _ := strings.Cut(uri, ":")
+		return uri, slices.Contains([]string{"turn", "turns", "stun", "stuns"}, scheme) && rest != "" && !strings.ContainsFunc(uri, unicode.IsSpace)
 	})
 }
 
@@ -193,27 +199,12 @@ func path(form string, field func(*Config) *string) value {
 type Paths string
 
 // List returns the names, nil if there are none.
-func (p Paths) List() []string {
-	if p == "" {
-		return nil
-	}
-	return strings.Split(string(p), ",")
-}
+func (p Paths) List() []string { return splitList(string(p)) }
 
 func paths(field func(*Config) *Paths) value {
-	return valueOf("FILES", field, func(text string) (Paths, error) {
-		var names []string
-		for part := range strings.SplitSeq(text, ",") {
-			name, err := parseText(strings.TrimSpace(part))
-			if err != nil {
-				return "", err
-			}
-			if name == "" {
-				return "", errors.New("has a comma too many in it")
-			}
-			names = append(names, name)
-		}
-		return Paths(strings.Join(names, ",")), nil
+	return listOf("FILES", "the name of a file", field, func(text string) (string, bool) {
+		name, err := parseText(text)
+		return name, err == nil && name != ""
 	})
 }
 
@@ -366,25 +357,9 @@ type Patterns string
 // List returns the patterns, nil if there are none.
 func (p Patterns) List() []string { return splitList(string(p)) }
 
-// splitList is the inverse of joining with commas.
-func splitList(text string) []string {
-	if text == "" {
-		return nil
-	}
-	return strings.Split(text, ",")
-}
-
 func patterns(field func(*Config) *Patterns) value {
-	return valueOf("PATTERNS", field, func(text string) (Patterns, error) {
-		var list []string
-		for part := range strings.SplitSeq(text, ",") {
-			pattern := strings.TrimSpace(part)
-			if pattern == "" || strings.ContainsFunc(pattern, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-				return "", fmt.Errorf("has %s in it, which is not a pattern", show(part))
-			}
-			list = append(list, pattern)
-		}
-		return Patterns(strings.Join(list, ",")), nil
+	return listOf("PATTERNS", "a pattern", field, func(text string) (string, bool) {
+		return text, text != "" && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 	})
 }
 
@@ -396,16 +371,12 @@ type Origins string
 func (o Origins) List() []string { return splitList(string(o)) }
 
 func origins(field func(*Config) *Origins) value {
-	return valueOf("SITES", field, func(text string) (Origins, error) {
-		var list []string
-		for part := range strings.SplitSeq(text, ",") {
-			u, err := url.Parse(strings.TrimSuffix(strings.TrimSpace(part), "/"))
-			if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != u.String() {
-				return "", fmt.Errorf("has %s in it, which is not a site, such as https://app.element.io", show(part))
-			}
-			list = append(list, strings.ToLower(u.String()))
+	return listOf("SITES", "a site, such as https://app.element.io", field, func(text string) (string, bool) {
+		u, err := url.Parse(strings.TrimSuffix(text, "/"))
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return "", false
 		}
-		return Origins(strings.Join(list, ",")), nil
+		return strings.ToLower(u.String()), u.Scheme+"://"+u.Host == u.String()
 	})
 }
 

@@ -3,6 +3,7 @@ package csapi
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -36,18 +37,12 @@ func (s *Server) deactivate(ctx context.Context, c endpoint.Caller, req deactiva
 	if err := decode(req.Body, &options); err != nil {
 		return unbindResponse{}, err
 	}
-	flows, err := s.confirming(ctx, c.UserID)
-	if err != nil {
-		return unbindResponse{}, err
-	}
 	done := account.Confirmed{User: c.UserID, Body: req.Body}
 	if !s.endsGhost(c) {
-		done, err = s.Accounts.Interact(ctx, account.Interaction{
-			Operation: "POST /account/deactivate", User: c.UserID, Flows: flows, Body: req.Body,
-		})
-	}
-	if err != nil {
-		return unbindResponse{}, err
+		var err error
+		if done, err = s.interact(ctx, c, toDeactivate, req.Body); err != nil {
+			return unbindResponse{}, err
+		}
 	}
 	if err := decode(done.Body, &options); err != nil {
 		return unbindResponse{}, err
@@ -67,28 +62,35 @@ func (s *Server) unbindAll(ctx context.Context, user id.UserID, server id.Server
 	if err != nil {
 		return false, err
 	}
-	addresses := make(map[account.ThreePID]bool)
-	for _, b := range bindings {
-		addresses[b.ThreePID] = true
-	}
 	if server != "" {
 		contacts, err := s.Accounts.Contacts(ctx, user)
 		if err != nil {
 			return false, err
 		}
-		for _, c := range contacts {
-			addresses[c.ThreePID] = true
+		bindings = allAt(server, bindings, contacts)
+	}
+	all, err = s.unbindEach(ctx, user, bindings)
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+		err = nil
+	}
+	return all, err
+}
+
+// allAt are the bindings that a user may have at a server, of all addresses that are
+// known to be the user's.
+func allAt(server id.ServerName, elsewhere []account.Binding, contacts []account.Contact) (list []account.Binding) {
+	add := func(which account.ThreePID) {
+		if b := (account.Binding{ThreePID: which, Server: server}); !slices.Contains(list, b) {
+			list = append(list, b)
 		}
 	}
-	all = true
-	for which := range addresses {
-		done, err := s.unbindFrom(ctx, user, which, server)
-		if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
-			return false, err
-		}
-		all = all && done
+	for _, b := range elsewhere {
+		add(b.ThreePID)
 	}
-	return all, nil
+	for _, c := range contacts {
+		add(c.ThreePID)
+	}
+	return list
 }
 
 // endsGhost reports whether an application service acts for a user of its own, who has

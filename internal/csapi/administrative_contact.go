@@ -3,7 +3,6 @@ package csapi
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
@@ -82,13 +81,7 @@ func (s *Server) proven(ctx context.Context, body canonjson.Value) (p account.Pr
 	if p.SID == "" || p.Secret == "" {
 		return p, mxerr.New(mxerr.MissingParam, "sid and client_secret are needed")
 	}
-	if err := s.Accounts.CheckProof(ctx, p); errors.Is(err, mxerr.ThreePIDAuthFailed) {
-		// Which is a status that this endpoint is not known for.
-		return p, mxerr.New(mxerr.ThreePIDAuthFailed, "The address was not validated, or not for this").WithStatus(http.StatusBadRequest)
-	} else if err != nil {
-		return p, err
-	}
-	return p, nil
+	return p, s.Accounts.CheckProof(ctx, p)
 }
 
 type bindRequest struct {
@@ -196,7 +189,13 @@ func (s *Server) unbindFrom(ctx context.Context, user id.UserID, which account.T
 			return false, err
 		}
 	}
-	all = len(bindings) > 0
+	all, err = s.unbindEach(ctx, user, bindings)
+	return all && len(bindings) > 0, err
+}
+
+// unbindEach is unbindFrom for these bindings. It reports true if there are none.
+func (s *Server) unbindEach(ctx context.Context, user id.UserID, bindings []account.Binding) (all bool, err error) {
+	all = true
 	for _, b := range bindings {
 		done, refusal := s.Identity.Unbind(ctx, b.Server, user, string(b.Medium), b.Address)
 		if refusal != nil {

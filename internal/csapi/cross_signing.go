@@ -44,15 +44,14 @@ func (s *Server) uploadCrossSigning(ctx context.Context, c endpoint.Caller, req 
 // that there are: by password, or on the page of the account if the access token is one
 // of the OAuth 2.0 API, whose users need not have a password.
 func (s *Server) confirmCrossSigning(ctx context.Context, c endpoint.Caller, body canonjson.Value) (account.Confirmed, error) {
-	const operation = "POST /keys/device_signing/upload"
 	if s.OAuthPage != nil && c.AppService == "" {
 		if page := s.OAuthPage(ctx, c); page != nil {
 			return s.Accounts.Interact(ctx, account.Interaction{
-				Operation: operation, User: c.UserID, Flows: []account.Flow{{account.StageOAuth}}, Page: page, Body: body,
+				Operation: toReplaceKeys, User: c.UserID, Flows: []account.Flow{{account.StageOAuth}}, Page: page, Body: body,
 			})
 		}
 	}
-	return s.confirm(ctx, c, operation, body)
+	return s.confirm(ctx, c, toReplaceKeys, body)
 }
 
 func (s *Server) putCrossSigning(ctx context.Context, c endpoint.Caller, body canonjson.Value, confirmed bool) error {

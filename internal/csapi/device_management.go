@@ -92,7 +92,7 @@ type deleteDeviceRequest struct {
 
 // deleteDevice serves https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3devicesdeviceid
 func (s *Server) deleteDevice(ctx context.Context, c endpoint.Caller, req deleteDeviceRequest) (endpoint.Empty, error) {
-	if _, err := s.confirm(ctx, c, "DELETE /devices/"+string(req.DeviceID), req.Body); err != nil {
+	if _, err := s.confirm(ctx, c, toLogOutDevice+string(req.DeviceID), req.Body); err != nil {
 		return endpoint.Empty{}, err
 	}
 	return endpoint.Empty{}, s.Accounts.DeleteDevices(ctx, c.UserID, []id.DeviceID{req.DeviceID})
@@ -110,7 +110,7 @@ func (s *Server) deleteDevices(ctx context.Context, c endpoint.Caller, req delet
 	if err := decode(req.Body, &list); err != nil {
 		return endpoint.Empty{}, err
 	}
-	done, err := s.confirm(ctx, c, "POST /delete_devices", req.Body)
+	done, err := s.confirm(ctx, c, toLogOutDevices, req.Body)
 	if err != nil {
 		return endpoint.Empty{}, err
 	}

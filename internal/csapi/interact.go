@@ -15,6 +15,15 @@ import (
 // confirm.
 const interactionLimit = 64 << 10
 
+// What users confirm, beside what [account] knows of.
+const (
+	toLogInAnother  = "POST /login/get_token"
+	toReplaceKeys   = "POST /keys/device_signing/upload"
+	toDeactivate    = "POST /account/deactivate"
+	toLogOutDevices = "POST /delete_devices"
+	toLogOutDevice  = "DELETE /devices/" // and its ID
+)
+
 // byPassword are the flows in which a user confirms what cannot be undone.
 func byPassword() []account.Flow { return []account.Flow{{account.StagePassword}} }
 
@@ -24,6 +33,11 @@ func (s *Server) confirm(ctx context.Context, c endpoint.Caller, operation strin
 	if c.AppService != "" {
 		return account.Confirmed{User: c.UserID, Body: body}, nil
 	}
+	return s.interact(ctx, c, operation, body)
+}
+
+// interact is confirm for application services, too.
+func (s *Server) interact(ctx context.Context, c endpoint.Caller, operation string, body canonjson.Value) (account.Confirmed, error) {
 	flows, err := s.confirming(ctx, c.UserID)
 	if err != nil {
 		return account.Confirmed{}, err

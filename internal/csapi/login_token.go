@@ -30,7 +30,7 @@ type loginTokenResponse struct {
 
 // newLoginToken serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv1loginget_token
 func (s *Server) newLoginToken(ctx context.Context, c endpoint.Caller, req loginTokenRequest) (loginTokenResponse, error) {
-	if _, err := s.confirm(ctx, c, "POST /login/get_token", req.Body); err != nil {
+	if _, err := s.confirm(ctx, c, toLogInAnother, req.Body); err != nil {
 		return loginTokenResponse{}, err
 	}
 	token, err := s.Accounts.NewLoginToken(ctx, c.UserID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"parley/internal/account"
@@ -45,11 +46,8 @@ func (s *Server) providersOf(ctx context.Context, user id.UserID) (list []sso.Pr
 	}
 	ids, err := s.Accounts.ExternalIDs(ctx, user)
 	for _, p := range s.SSO.Providers() {
-		for _, e := range ids {
-			if e.Provider == p.ID {
-				list = append(list, p)
-				break
-			}
+		if slices.ContainsFunc(ids, func(e account.ExternalID) bool { return e.Provider == p.ID }) {
+			list = append(list, p)
 		}
 	}
 	return list, err
@@ -80,13 +78,13 @@ func wish(operation string) string {
 		return "add an address"
 	case operation == account.ToReset:
 		return "set a new password"
-	case operation == "POST /login/get_token":
+	case operation == toLogInAnother:
 		return "log in another device"
-	case operation == "POST /keys/device_signing/upload":
+	case operation == toReplaceKeys:
 		return "replace the keys that show who you are"
-	case operation == "POST /account/deactivate":
+	case operation == toDeactivate:
 		return "close everything for good"
-	case operation == "POST /delete_devices" || strings.HasPrefix(operation, "DELETE /devices/"):
+	case operation == toLogOutDevices || strings.HasPrefix(operation, toLogOutDevice):
 		return "log out devices"
 	}
 	return "do something of importance"

@@ -21,8 +21,7 @@ type Letter struct {
 	Unsubscribe string
 }
 
-// A Part of a letter is one of [Heading], [Paragraph], [Code], [Link], [Said] and
-// [Small].
+// A Part of a letter is one of [Heading], [Paragraph], [Link], [Said] and [Small].
 type Part interface {
 	text(*strings.Builder)
 	html(*strings.Builder)
@@ -33,9 +32,6 @@ type Heading string
 
 // A Paragraph may have line breaks.
 type Paragraph string
-
-// A Code is something to be typed or copied.
-type Code string
 
 // Small is what few people will read, such as why they got the letter.
 type Small string
@@ -52,7 +48,6 @@ type Said struct {
 
 func (p Heading) text(b *strings.Builder)   { b.WriteString(oneLine(string(p)) + "\n\n") }
 func (p Paragraph) text(b *strings.Builder) { b.WriteString(plain(string(p)) + "\n\n") }
-func (p Code) text(b *strings.Builder)      { b.WriteString("    " + oneLine(string(p)) + "\n\n") }
 func (p Small) text(b *strings.Builder)     { b.WriteString("-- \n" + plain(string(p)) + "\n\n") }
 
 func (p Link) text(b *strings.Builder) {
@@ -80,10 +75,6 @@ func (p Heading) html(b *strings.Builder) {
 }
 
 func (p Paragraph) html(b *strings.Builder) { element(b, "p", "", lines(string(p))) }
-
-func (p Code) html(b *strings.Builder) {
-	element(b, "p", `font-family:monospace;font-size:1.4em`, escaped(oneLine(string(p))))
-}
 
 func (p Small) html(b *strings.Builder) {
 	element(b, "p", `color:#666;font-size:.85em`, lines(string(p)))

@@ -33,8 +33,6 @@ type Options struct {
 	User, Password string
 	// From is whom letters come from, as in "Example <parley@example.org>".
 	From string
-	// Hello is how the machine calls itself; empty: by its host name.
-	Hello string
 	// Timeout is how long connecting may take, and then each step; 0: 30 seconds.
 	Timeout time.Duration
 	// AtOnce is how many letters are sent at a time; 0: 4. Others wait.
@@ -147,9 +145,6 @@ func (s *Sender) client(ctx context.Context) (*gomail.Client, error) {
 	}
 	if s.options.Security == StartTLS {
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
-	}
-	if s.options.Hello != "" {
-		options = append(options, gomail.WithHELO(s.options.Hello))
 	}
 	if s.options.User != "" {
 		options = append(options, gomail.WithUsername(s.options.User), gomail.WithPassword(s.options.Password), gomail.WithOpportunisticSMTPAuth(s.proofs()...))

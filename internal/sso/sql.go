@@ -6,11 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"parley/internal/store"
+	"parley/matrix/id"
 )
 
 // session is the row of a browser.
@@ -39,33 +38,31 @@ func (l *Logins) insert(ctx context.Context, s session, browser string) error {
 	return nil
 }
 
-const sessionColumns = "state, provider, nonce, verifier, redirect, session, identity"
-
-func (s *session) scan(row store.Row) error {
-	return row.Scan(&s.state, &s.provider, &s.nonce, &s.verifier, &s.goal.Redirect, &s.goal.Session, &s.identity)
+// find reads the session of a browser that has not expired.
+func find(tx *store.Tx, state, browser string) (s session, err error) {
+	if !id.IsOpaque(state) { // those that this server made up are
+		return s, store.ErrNoRows
+	}
+	err = tx.Row(`
+		SELECT state, provider, nonce, verifier, redirect, session, identity FROM sso_sessions
+		WHERE state = $1 AND browser = $2 AND expires > $3`, state, digest(browser), time.Now().UnixMilli()).
+		Scan(&s.state, &s.provider, &s.nonce, &s.verifier, &s.goal.Redirect, &s.goal.Session, &s.identity)
+	return s, err
 }
 
 // read returns the session of a browser. The error is ErrExpired if there is none.
 func (l *Logins) read(ctx context.Context, state, browser string) (s session, err error) {
-	if !isText(state) {
-		return s, ErrExpired
-	}
 	err = l.db.View(ctx, func(tx *store.Tx) error {
-		return s.scan(tx.Row("SELECT "+sessionColumns+" FROM sso_sessions WHERE state = $1 AND browser = $2 AND expires > $3",
-			state, digest(browser), time.Now().UnixMilli()))
+		s, err = find(tx, state, browser)
+		return err
 	})
 	return s, gone(err)
 }
 
 // take is read, and can be done once before the browser has arrived.
 func (l *Logins) take(ctx context.Context, state, browser string) (s session, err error) {
-	if !isText(state) {
-		return s, ErrExpired
-	}
 	err = l.db.Update(ctx, func(tx *store.Tx) error {
-		err := s.scan(tx.Row("SELECT "+sessionColumns+" FROM sso_sessions WHERE state = $1 AND browser = $2 AND expires > $3",
-			state, digest(browser), time.Now().UnixMilli()))
-		if err != nil {
+		if s, err = find(tx, state, browser); err != nil {
 			return err
 		}
 		n, err := tx.Exec("UPDATE sso_sessions SET nonce = '' WHERE state = $1 AND nonce <> ''", state)
@@ -86,9 +83,6 @@ func gone(err error) error {
 	}
 	return nil
 }
-
-// isText reports whether a text from outside can be looked for.
-func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // arrived notes who a provider says that somebody is.
 func (l *Logins) arrived(ctx context.Context, state string, i Identity) error {
