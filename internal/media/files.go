@@ -255,15 +255,15 @@ func (f *files) place(in *incoming) error {
 	return nil
 }
 
-// release removes a content that no row names any more, as referred says while
-// nobody can change that, and reports whether it did. What cannot be removed from the
-// bucket is left for the sweep.
-func (f *files) release(h Hash, referred func(Hash) (bool, error)) (gone bool, err error) {
+// release removes a content that no row names any more, as known says while nobody
+// can change that, and reports whether it did. What cannot be removed from the bucket
+// is left for the sweep.
+func (f *files) release(h Hash, known func([]Hash) (map[Hash]bool, error)) (gone bool, err error) {
 	defer f.lock(h)()
 	if f.isHeld(h) {
 		return false, nil // who holds it names it, or releases it
 	}
-	if used, err := referred(h); used || err != nil {
+	if named, err := known([]Hash{h}); named[h] || err != nil {
 		return false, err
 	}
 	if f.bucket != nil {

@@ -105,7 +105,7 @@ func (s *Store) orRelease(h Hash, err error, doing string) error {
 	}
 	// What may be there after all, or is where nothing can be done, is left for the sweep.
 	if !errors.Is(err, store.ErrUnknown) && !errors.Is(err, errUnreachable) {
-		if _, failed := s.files.release(h, s.referred(s.life)); failed != nil {
+		if _, failed := s.files.release(h, s.known(s.life)); failed != nil {
 			s.o.Log.Warn("a file is left to be swept", "err", failed)
 		}
 	}
