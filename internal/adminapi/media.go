@@ -258,14 +258,16 @@ func (s *Server) inRoom(ctx context.Context, roomID id.RoomID) (local, others []
 	seen := make(map[id.ContentURI]bool)
 	err = s.Rooms.Contents(ctx, roomID, func(content canonjson.Value) {
 		media.Mentioned(content, func(u id.ContentURI) {
-			switch {
-			case seen[u]:
-			case u.Server() == s.Name:
-				local = append(local, id.ContentURI(strings.Clone(string(u))))
-			default:
-				others = append(others, id.ContentURI(strings.Clone(string(u))))
+			if seen[u] {
+				return
 			}
-			seen[id.ContentURI(strings.Clone(string(u)))] = true
+			u = id.ContentURI(strings.Clone(string(u))) // the content is not kept
+			seen[u] = true
+			if u.Server() == s.Name {
+				local = append(local, u)
+			} else {
+				others = append(others, u)
+			}
 		})
 	})
 	return local, others, err

@@ -29,11 +29,7 @@ func (s *Store) Quarantine(ctx context.Context, u id.ContentURI, by id.UserID, k
 	if err != nil || m.pending() {
 		return err
 	}
-	if keep {
-		_, err = s.quarantine(ctx, []Media{*m}, by)
-		return err
-	}
-	return s.QuarantineHash(ctx, m.Hash, by, false)
+	return s.QuarantineHash(ctx, m.Hash, by, keep)
 }
 
 // QuarantineHash keeps a content from everybody that need not be here, or not any
@@ -95,7 +91,7 @@ func (s *Store) QuarantineAll(ctx context.Context, uris []id.ContentURI, by id.U
 		if err != nil {
 			return count, err
 		}
-		n, err := s.quarantine(ctx, slices.DeleteFunc(list, func(m Media) bool { return m.Protected || m.pending() }), by)
+		n, err := s.quarantine(ctx, list, by)
 		if count += n; err != nil {
 			return count, err
 		}
@@ -109,14 +105,15 @@ func (s *Store) QuarantineUser(ctx context.Context, user, by id.UserID) (int, er
 	if err != nil {
 		return 0, err
 	}
-	return s.quarantine(ctx, slices.DeleteFunc(list, func(m Media) bool { return m.Protected || m.pending() }), by)
+	return s.quarantine(ctx, list, by)
 }
 
+// quarantine leaves out what is protected, or is in quarantine already.
 func (s *Store) quarantine(ctx context.Context, list []Media, by id.UserID) (count int, err error) {
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		count = 0
 		for _, m := range list {
-			if m.Quarantined != "" {
+			if m.Protected || m.pending() || m.Quarantined != "" {
 				continue
 			}
 			count++

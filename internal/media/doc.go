@@ -7,8 +7,8 @@
 // that have the same. A file is written under another name, synced, and gets its
 // name before the row is written: so a row never names a file that is not whole. A
 // file whose row did not come about, or has gone, is collected by the sweep, see
-// [Store.Run]. Whoever gives a hash its file or takes it away holds the lock of
-// the hash meanwhile.
+// [Store.Run]. Whoever gives a hash its file or takes it away for good holds the
+// lock of the hash meanwhile.
 //
 // Contents pass through in pieces: what a request costs in memory does not depend
 // on their size. Pictures are the exception, which are looked at before they are

@@ -41,7 +41,7 @@ func (s *Store) fetchOnce(ctx context.Context, r Request) error {
 		return err
 	}
 	return fly(ctx, s, &s.fetches, r.URI, fetchTime, func(ctx context.Context) error {
-		leave, err := s.fetching.enter(ctx, r.URI.Server())
+		leave, err := s.fetching.Enter(ctx, r.URI.Server())
 		if err == nil {
 			err = s.fetch(ctx, r)
 			leave()
@@ -204,57 +204,6 @@ func (s *Store) keepCopy(ctx context.Context, in *incoming, m Media) error {
 		s.o.Log.Warn("no room could be made for media of others", "err", err)
 	}
 	return nil
-}
-
-// gate bounds how many are fetched at a time.
-type gate struct {
-	all chan struct{}
-	mu  sync.Mutex
-	one map[id.ServerName]*turns
-}
-
-type turns struct {
-	places chan struct{}
-	users  int
-}
-
-func newGate() *gate {
-	return &gate{all: make(chan struct{}, mostFetches), one: make(map[id.ServerName]*turns)}
-}
-
-// enter waits for a place.
-func (g *gate) enter(ctx context.Context, server id.ServerName) (leave func(), err error) {
-	g.mu.Lock()
-	t := g.one[server]
-	if t == nil {
-		t = &turns{places: make(chan struct{}, mostPerServer)}
-		g.one[server] = t
-	}
-	t.users++
-	g.mu.Unlock()
-	gone := func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if t.users--; t.users == 0 {
-			delete(g.one, server)
-		}
-	}
-	for i, places := range []chan struct{}{t.places, g.all} {
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			if i == 1 {
-				<-t.places
-			}
-			gone()
-			return nil, ctx.Err()
-		}
-	}
-	return func() {
-		<-g.all
-		<-t.places
-		gone()
-	}, nil
 }
 
 // failures are what could not be had lately, so that not every client that shows a

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -106,8 +107,11 @@ func (f *files) makeDir(dir string) error {
 	return nil
 }
 
-// syncDir makes the names in a directory durable.
+// syncDir makes the names in a directory durable, where there is such a thing.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -255,15 +259,15 @@ func (f *files) place(in *incoming) error {
 	return nil
 }
 
-// release removes a content that no row names any more, as referred says while
-// nobody can change that, and reports whether it did. What cannot be removed from the
-// bucket is left for the sweep.
-func (f *files) release(h Hash, referred func(Hash) (bool, error)) (gone bool, err error) {
+// release removes a content that no row names any more, as known says while nobody
+// can change that, and reports whether it did. What cannot be removed from the bucket
+// is left for the sweep.
+func (f *files) release(h Hash, known func([]Hash) (map[Hash]bool, error)) (gone bool, err error) {
 	defer f.lock(h)()
 	if f.isHeld(h) {
 		return false, nil // who holds it names it, or releases it
 	}
-	if used, err := referred(h); used || err != nil {
+	if named, err := known([]Hash{h}); named[h] || err != nil {
 		return false, err
 	}
 	if f.bucket != nil {

@@ -65,7 +65,7 @@ type Store struct {
 	pages    flights[string]
 	brought  flights[Hash]
 	// fetching, browsing and drawing have places for what may go on at a time.
-	fetching, browsing *gate
+	fetching, browsing *remote.Gate
 	drawing            *drawing
 
 	arrivals arrivals
@@ -82,7 +82,10 @@ func New(db *store.DB, o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &counters{}
-	s := &Store{db: db, o: o, files: newFiles(o, c), counters: c, fetching: newGate(), browsing: newGate(), drawing: newDrawing()}
+	s := &Store{
+		db: db, o: o, files: newFiles(o, c), counters: c,
+		fetching: remote.NewGate(mostFetches, mostPerServer), browsing: remote.NewGate(mostFetches, mostPerServer), drawing: newDrawing(),
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }

@@ -128,7 +128,7 @@ func (s *Store) browse(ctx context.Context, target, accept string, most int64) (
 	if err != nil {
 		return nil, nil, remote.ErrURL
 	}
-	leave, err := s.browsing.enter(ctx, id.ServerName(u.Host))
+	leave, err := s.browsing.Enter(ctx, id.ServerName(u.Host))
 	if err != nil {
 		return nil, nil, err
 	}

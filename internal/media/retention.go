@@ -147,7 +147,7 @@ func (s *Store) remove(ctx context.Context, list []Media) error {
 	var errs []error
 	for _, m := range list {
 		if !m.pending() {
-			_, err := s.files.release(m.Hash, s.referred(ctx))
+			_, err := s.files.release(m.Hash, s.known(ctx))
 			errs = append(errs, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"parley/internal/store"
@@ -93,7 +94,7 @@ func (s *scene) expectFiles(what string, want int) {
 	}
 }
 
-// all is media that are to be removed.
+// forget removes media.
 func (s *scene) forget(uris ...id.ContentURI) {
 	s.t.Helper()
 	var list []Media
@@ -107,6 +108,24 @@ func (s *scene) forget(uris ...id.ContentURI) {
 	if err := s.remove(s.t.Context(), list); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// uploadsAndForgets has several upload the same at the same time, read it and remove
+// it, again and again.
+func (s *scene) uploadsAndForgets(several int) {
+	var wg sync.WaitGroup
+	for range several {
+		wg.Go(func() {
+			for range 5 {
+				u := s.upload("@alice:a.test", "the same")
+				if got := s.content(u); got != "the same" {
+					s.t.Errorf("got %q", got)
+				}
+				s.forget(u)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 var background = context.Background()

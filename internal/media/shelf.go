@@ -239,7 +239,8 @@ type onShelf struct {
 }
 
 // trim removes from the directory what was not used for longest, until it takes no
-// more than it may. What the bucket does not have stays.
+// more than it may. What the bucket does not have stays, so no lock is needed: who
+// finds nothing here gets it from there.
 func (f *files) trim(ctx context.Context, most int64) error {
 	var all []onShelf
 	var total int64

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -340,19 +339,7 @@ func TestAnObjectThatIsNotWhatItWasIsNotGivenOut(t *testing.T) {
 
 func TestUploadsAndRemovalsAtTheSameTimeLeaveNothingInTheBucket(t *testing.T) {
 	eachShelved(t, func(s *shelved) {
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				for range 5 {
-					u := s.upload("@alice:a.test", "the same")
-					if got := s.content(u); got != "the same" {
-						t.Errorf("got %q", got)
-					}
-					s.forget(u)
-				}
-			})
-		}
-		wg.Wait()
+		s.uploadsAndForgets(4)
 		if err := s.Sweep(context.Background()); err != nil {
 			t.Error(err)
 		}

@@ -105,14 +105,6 @@ func insert(tx *store.Tx, m Media) error {
 	return err
 }
 
-// referred reports whether a row names a content.
-func (s *Store) referred(ctx context.Context) func(Hash) (bool, error) {
-	return func(h Hash) (bool, error) {
-		there, err := s.known(ctx)([]Hash{h})
-		return there[h], err
-	}
-}
-
 // known returns which of some contents are named by rows.
 func (s *Store) known(ctx context.Context) func([]Hash) (map[Hash]bool, error) {
 	return func(hashes []Hash) (map[Hash]bool, error) {

@@ -40,19 +40,7 @@ func TestWhatIsUploadedTwiceIsThereOnce(t *testing.T) {
 
 func TestUploadsOfTheSameAtTheSameTimeDoNotLoseIt(t *testing.T) {
 	each(t, func(s *scene) {
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				for range 5 {
-					u := s.upload("@alice:a.test", "the same")
-					if got := s.content(u); got != "the same" {
-						t.Errorf("got %q", got)
-					}
-					s.forget(u)
-				}
-			})
-		}
-		wg.Wait()
+		s.uploadsAndForgets(8)
 		s.expectFiles("in the end", 0)
 	})
 }

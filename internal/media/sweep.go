@@ -27,11 +27,6 @@ type sweep struct {
 	moved int
 }
 
-func (w *sweep) referred(h Hash) (bool, error) {
-	there, err := w.known([]Hash{h})
-	return there[h], err
-}
-
 func (w *sweep) run(ctx context.Context) error {
 	for _, kind := range [...]string{"files", "thumbnails"} {
 		shards, err := os.ReadDir(filepath.Join(w.dir, kind))
@@ -112,7 +107,7 @@ func (w *sweep) divide(hashes []Hash, do func(known, unknown []Hash) error) erro
 
 func (w *sweep) releaseAll(hashes []Hash) error {
 	for _, h := range hashes {
-		gone, err := w.release(h, w.referred)
+		gone, err := w.release(h, w.known)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,9 @@ func (s *Store) admit(ctx context.Context, user id.UserID, length int64) error {
 	if length > s.o.MaxUpload {
 		return s.tooLarge()
 	}
+	if s.o.UserQuota == 0 {
+		return nil // there is nothing to be read
+	}
 	err := s.db.View(ctx, func(tx *store.Tx) error { return s.within(tx, user, max(length, 0)) })
 	return faultOf(err, "reading what %s has uploaded", user)
 }
@@ -105,7 +108,7 @@ func (s *Store) orRelease(h Hash, err error, doing string) error {
 	}
 	// What may be there after all, or is where nothing can be done, is left for the sweep.
 	if !errors.Is(err, store.ErrUnknown) && !errors.Is(err, errUnreachable) {
-		if _, failed := s.files.release(h, s.referred(s.life)); failed != nil {
+		if _, failed := s.files.release(h, s.known(s.life)); failed != nil {
 			s.o.Log.Warn("a file is left to be swept", "err", failed)
 		}
 	}

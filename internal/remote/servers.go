@@ -45,10 +45,7 @@ type Servers struct {
 	health    *Health
 	discovery *Discovery
 	client    *http.Client
-	all       chan struct{} // has a place for each request under way
-
-	mu  sync.Mutex
-	one map[id.ServerName]*queue
+	gate      *Gate
 }
 
 // How many requests are under way at once, to all servers and to each.
@@ -63,7 +60,7 @@ const mostKept = 200
 // NewServers returns one that minds the health of servers, and keeps it up to
 // date.
 func NewServers(h *Health, o ServersOptions) *Servers {
-	s := &Servers{o: o, health: h, all: make(chan struct{}, mostRequests), one: make(map[id.ServerName]*queue)}
+	s := &Servers{o: o, health: h, gate: NewGate(mostRequests, mostPerServer)}
 	plain := &http.Transport{
 		DialContext:           o.Dial,
 		TLSClientConfig:       &tls.Config{RootCAs: o.Roots},
@@ -175,7 +172,7 @@ func (s *Servers) Fetch(ctx context.Context, c Call) (http.Header, io.ReadCloser
 	if retry := s.health.Retry(c.Server); !c.Insist && time.Now().Before(retry) {
 		return nil, nil, fmt.Errorf("asking %s: %w", c.Server, ErrDown)
 	}
-	leave, err := s.enter(ctx, c.Server)
+	leave, err := s.gate.Enter(ctx, c.Server)
 	if err != nil {
 		return nil, nil, fmt.Errorf("waiting to ask %s: %w", c.Server, err)
 	}
