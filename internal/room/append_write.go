@@ -136,9 +136,7 @@ func (a appended) show(items []Item) {
 
 // placed changes what is in memory of an event that was an outlier.
 func (r *live) placed(m entry) {
-	r.engine.graph.Change(graphKey{m.num, r.copy}, func(known) known {
-		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}
-	})
+	r.engine.graph.Change(graphKey{m.num, r.copy}, func(known) known { return m.known() })
 	r.engine.items.Change(m.num, func(it Item) Item {
 		now := m.item(it.Pos)
 		if now.Transaction = it.Transaction; it.Event != nil {

@@ -192,6 +192,7 @@ type localMember struct {
 	user       id.UserID
 	event      stateres.Num
 	membership string
+	pos        journal.Position
 	forgotten  bool
 }
 
@@ -200,12 +201,12 @@ func (m localMember) inside() bool { return !event.IsOut(m.membership) }
 // localMembers returns what local users are to a room.
 func (g *Engine) localMembers(ctx context.Context, room Num) (list []localMember, err error) {
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT user_id, event, membership, forgotten FROM memberships WHERE room = $1", room) {
+		for row, err := range tx.Query("SELECT user_id, event, membership, pos, forgotten FROM memberships WHERE room = $1", room) {
 			if err != nil {
 				return err
 			}
 			var m localMember
-			if err := row.Scan(&m.user, &m.event, &m.membership, &m.forgotten); err != nil {
+			if err := row.Scan(&m.user, &m.event, &m.membership, &m.pos, &m.forgotten); err != nil {
 				return err
 			}
 			if m.user.Server() == g.server {

@@ -39,25 +39,11 @@ type Local struct {
 // Locals returns the local users who have, or had, to do with a room, in no order. It
 // costs a look at all members.
 func (g *Engine) Locals(ctx context.Context, room Num) (list []Local, err error) {
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		for row, err := range tx.Query("SELECT user_id, membership, pos FROM memberships WHERE room = $1", room) {
-			if err != nil {
-				return err
-			}
-			var l Local
-			if err := row.Scan(&l.User, &l.Membership, &l.Pos); err != nil {
-				return err
-			}
-			if l.User.Server() == g.server {
-				list = append(list, l)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the local users of room %d: %w", room, err)
+	members, err := g.localMembers(ctx, room)
+	for _, m := range members {
+		list = append(list, Local{m.user, m.membership, m.pos})
 	}
-	return list, nil
+	return list, err
 }
 
 // OutsideAt returns what a local user became to a room that this server is not in by

@@ -72,21 +72,17 @@ func (g *Engine) OwedTo(ctx context.Context, server id.ServerName, from, to jour
 	}
 	var list []Owed
 	for _, row := range rows {
-		r, err := g.room(ctx, row.room)
-		if errors.Is(err, mxerr.NotFound) {
+		o, err := g.owed(ctx, row)
+		if IsGone(err) {
 			continue // it was purged this moment
 		}
 		if err != nil {
 			return nil, err
 		}
-		e, err := event.Load(row.json, row.event, r.rules)
-		if err != nil {
-			return nil, err
-		}
-		if !g.tells(Item{Event: e, Relays: row.relays}) || e.Sender().Server() == server {
+		if !g.tells(Item{Event: o.Event, Relays: row.relays}) || o.Event.Sender().Server() == server {
 			continue
 		}
-		if list = append(list, Owed{row.pos, e}); len(list) == limit {
+		if list = append(list, o); len(list) == limit {
 			break
 		}
 	}
@@ -101,6 +97,16 @@ type owedRow struct {
 	room  id.RoomID
 	// relays is as of an Item.
 	relays bool
+}
+
+// owed reads the event of a row. The error is as [IsGone] says if its room is gone.
+func (g *Engine) owed(ctx context.Context, row owedRow) (Owed, error) {
+	r, err := g.room(ctx, row.room)
+	if err != nil {
+		return Owed{}, err
+	}
+	e, err := event.Load(row.json, row.event, r.rules)
+	return Owed{row.pos, e}, err
 }
 
 func (g *Engine) readOwed(ctx context.Context, server id.ServerName, from, to journal.Position) (rows []owedRow, err error) {

@@ -147,6 +147,11 @@ type known struct {
 	outlier bool
 }
 
+// known is what is known of an event that has a place, or was put aside.
+func (m entry) known() known {
+	return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}
+}
+
 // isOutlier is the condition for an event of which it is not known where it stands.
 const isOutlier = "before IS NULL AND place IS NULL"
 
@@ -178,7 +183,7 @@ func (r *live) keep(n stateres.Num, k known) {
 // known returns what is known of an event. The caller holds mu.
 func (r *live) known(ctx context.Context, n stateres.Num) (known, error) {
 	if m, ok := r.pending[n]; ok {
-		return known{status: m.status, auth: m.auth, before: m.before, follows: m.follows}, nil
+		return m.known(), nil
 	}
 	if k, ok := r.recall(n); ok {
 		return k, nil

@@ -88,21 +88,13 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	if err != nil {
 		return Sight{}, err
 	}
-	s := Sight{At: at, Visibility: Shared}
-	var visibilities []VisibilityAt
+	var s Sight
 	err = g.db.View(ctx, func(tx *store.Tx) error {
-		if s.Memberships, err = readMemberships(tx, r.num, user, at.Place); err != nil {
-			return err
-		}
-		if visibilities, err = readVisibilities(tx, r.num, at.Place); err != nil {
-			return err
-		}
-		hidden, err := readHidden(tx, user, r.num)
+		views, err := readViewpoints(tx, user, at.Place, r.num)
 		if err != nil {
 			return err
 		}
-		s.Intervals = Visible(s.Memberships, visibilities, at.Place)
-		s.hide(hidden[r.num])
+		s = views[r.num].sight(at)
 		err = tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
@@ -111,9 +103,6 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	})
 	if err != nil {
 		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", user, roomID, err)
-	}
-	if n := len(visibilities); n > 0 {
-		s.Visibility = visibilities[n-1].Visibility
 	}
 	if m := s.Membership(); m == event.MembershipInvite || m == event.MembershipKnock {
 		s.Forgotten = false
@@ -167,19 +156,53 @@ func (s Sight) Left() (place int64) {
 // the one that it is because of.
 const mergedSight = "(event <> 0 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event = sights.event AND e.place = sights.place))"
 
-func readMemberships(tx *store.Tx, room Num, user id.UserID, upTo int64) (list []MembershipAt, err error) {
-	for row, err := range tx.Query(
-		"SELECT place, pos, value, event = 0, "+mergedSight+" FROM sights WHERE room = $1 AND user_id = $2 AND place <= $3 ORDER BY place", room, user, upTo) {
+// A viewpoint is what decides what of a room somebody may see.
+type viewpoint struct {
+	memberships  []MembershipAt
+	visibilities []VisibilityAt
+	hidden       []hiddenPlace
+}
+
+// sight is what can be seen from it, as the room is at a moment.
+func (v viewpoint) sight(at Moment) Sight {
+	s := Sight{At: at, Memberships: v.memberships, Intervals: Visible(v.memberships, v.visibilities, at.Place), Visibility: Shared}
+	if n := len(v.visibilities); n > 0 {
+		s.Visibility = v.visibilities[n-1].Visibility
+	}
+	s.hide(v.hidden)
+	return s
+}
+
+// readViewpoints reads those of a user in rooms, up to a place.
+func readViewpoints(tx *store.Tx, user id.UserID, upTo int64, rooms ...Num) (map[Num]viewpoint, error) {
+	hidden, err := readHidden(tx, user, rooms...)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[Num]viewpoint)
+	in, list := tx.In(3, rooms)
+	for row, err := range tx.Query(`
+		SELECT room, user_id, place, pos, value, event = 0, `+mergedSight+` FROM sights
+		WHERE user_id IN ('', $1) AND place <= $2 AND room `+in+` ORDER BY room, user_id, place`, user, upTo, list) {
 		if err != nil {
 			return nil, err
 		}
+		var room Num
+		var of, value string
 		var m MembershipAt
-		if err := row.Scan(&m.Place, &m.Pos, &m.Membership, &m.Outside, &m.Merged); err != nil {
+		if err := row.Scan(&room, &of, &m.Place, &m.Pos, &value, &m.Outside, &m.Merged); err != nil {
 			return nil, err
 		}
-		list = append(list, m)
+		v := all[room]
+		if v.hidden = hidden[room]; of == "" {
+			v.visibilities = append(v.visibilities, VisibilityAt{m.Place, Visibility(value), m.Merged})
+		} else {
+			m.Membership = value
+			v.memberships = append(v.memberships, m)
+		}
+		all[room] = v
 	}
-	return list, nil
+	return all, nil
 }
 
 func readVisibilities(tx *store.Tx, room Num, upTo int64) (list []VisibilityAt, err error) {

@@ -181,18 +181,14 @@ func (g *Engine) OwedSticky(ctx context.Context, server id.ServerName, from, to 
 		return nil, fmt.Errorf("reading what %s is owed of sticky events: %w", server, err)
 	}
 	for _, row := range rows {
-		r, err := g.room(ctx, row.room)
+		o, err := g.owed(ctx, row)
 		if IsGone(err) {
 			continue // it was purged this moment
 		}
 		if err != nil {
 			return nil, err
 		}
-		e, err := event.Load(row.json, row.event, r.rules)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, Owed{row.pos, e})
+		list = append(list, o)
 	}
 	return list, nil
 }

@@ -204,42 +204,17 @@ func (g *Engine) Extant(ctx context.Context, room Num) (first int64, deleted boo
 // Seen returns what of the histories of rooms a user may see, as [Sight] says it of
 // one, for rooms that the user has not forgotten.
 func (g *Engine) Seen(ctx context.Context, user id.UserID, rooms []Num) (map[Num][]Interval, error) {
-	memberships, visibilities := make(map[Num][]MembershipAt), make(map[Num][]VisibilityAt)
-	var hidden map[Num][]hiddenPlace
+	var all map[Num]viewpoint
 	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
-		if hidden, err = readHidden(tx, user, rooms...); err != nil {
-			return err
-		}
-		in, list := tx.In(2, rooms)
-		for row, err := range tx.Query(`
-			SELECT room, user_id, place, pos, value, event = 0, `+mergedSight+` FROM sights
-			WHERE user_id IN ('', $1) AND room `+in+` ORDER BY room, user_id, place`, user, list) {
-			if err != nil {
-				return err
-			}
-			var room Num
-			var of, value string
-			var m MembershipAt
-			if err := row.Scan(&room, &of, &m.Place, &m.Pos, &value, &m.Outside, &m.Merged); err != nil {
-				return err
-			}
-			if of == "" {
-				visibilities[room] = append(visibilities[room], VisibilityAt{m.Place, Visibility(value), m.Merged})
-				continue
-			}
-			m.Membership = value
-			memberships[room] = append(memberships[room], m)
-		}
-		return nil
+		all, err = readViewpoints(tx, user, Last, rooms...)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s sees of %d rooms: %w", user, len(rooms), err)
 	}
 	seen := make(map[Num][]Interval, len(rooms))
 	for _, room := range rooms {
-		s := Sight{Memberships: memberships[room], Intervals: Visible(memberships[room], visibilities[room], Last)}
-		s.hide(hidden[room])
-		seen[room] = s.Intervals
+		seen[room] = all[room].sight(Moment{Place: Last}).Intervals
 	}
 	return seen, nil
 }

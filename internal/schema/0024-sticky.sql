@@ -12,4 +12,3 @@ CREATE TABLE sticky (
 );
 CREATE INDEX sticky_by_room ON sticky (room, pos);
 CREATE INDEX sticky_by_time ON sticky (expires);
-CREATE INDEX rooms_by_sticky ON rooms (sticky) WHERE sticky > 0;
