@@ -127,6 +127,11 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 	if err := req.check(); err != nil {
 		return eventResponse{}, err
 	}
+	if req.Delay != nil {
+		return s.sendLater(ctx, c, req.delayParam, delay.Event{
+			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky,
+		}, "")
+	}
 	becomes := "" // what the caller wants to be in the room
 	if req.Type == event.TypeMember && req.StateKey == string(c.UserID) {
 		becomes, _ = req.Content.Get("membership").Text()
@@ -147,11 +152,6 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 		if err := s.checkCanonicalAlias(ctx, req.RoomID, req.Content); err != nil {
 			return eventResponse{}, err
 		}
-	}
-	if req.Delay != nil {
-		return s.sendLater(ctx, c, req.delayParam, delay.Event{
-			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky,
-		}, "")
 	}
 	at, err := req.at(c)
 	if err != nil {

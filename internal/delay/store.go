@@ -126,9 +126,9 @@ var insertEvents = &store.Insert{Table: "delayed_events", Columns: []store.Colum
 }}
 
 // Schedule has an event sent after its delay, and returns the ID of the delay when
-// that is durable. Only User, Room, Type, StateKey, Content and Delay are read. A
-// request that is repeated is answered with the ID of then. What is refused for a
-// limit is a *mxerr.Error with ErrTooLong or ErrTooMany.
+// that is durable. Only User, Room, Type, StateKey, Content, Sticky and Delay are
+// read. A request that is repeated is answered with the ID of then. What is refused for
+// a limit is a *mxerr.Error with ErrTooLong or ErrTooMany.
 func (s *Store) Schedule(ctx context.Context, e Event, txn Transaction) (delayID string, err error) {
 	if err := s.check(e); err != nil {
 		return "", err

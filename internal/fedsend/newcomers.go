@@ -35,11 +35,14 @@ func (s *Sender) stick(ctx context.Context, e *event.Event, pos journal.Position
 	}
 	key, _ := e.StateKey()
 	server := id.UserID(key).Server()
+	if server == s.Server {
+		return nil
+	}
 	may, err := s.Rooms.MaySticky(ctx, e.RoomID())
 	if room.IsGone(err) {
 		return nil
 	}
-	if err != nil || !may || server == s.Server {
+	if err != nil || !may {
 		return err
 	}
 	found, err := s.Rooms.OwedSticky(ctx, server, pos, pos)

@@ -1,36 +1,21 @@
 package fedtest
 
 import (
-	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"parley/internal/hstest"
-	"parley/matrix/id"
 )
-
-// between returns a switch that cuts two servers off from each other, and from
-// nobody else. There must be no servers yet.
-func (s *stage) between(a, b id.ServerName) *atomic.Bool {
-	cut := new(atomic.Bool)
-	s.Post(func(from, to id.ServerName, _ *http.Request) hstest.Fate {
-		return hstest.Fate{Lost: cut.Load() && (from == a && to == b || from == b && to == a)}
-	})
-	return cut
-}
 
 func TestTheHistoryOfBranchesThatPartedBeforeAJoinIsInOrder(t *testing.T) {
 	for _, first := range []string{"early", "late"} {
 		t.Run("read "+first, func(t *testing.T) {
 			scene(t, func(s *stage) {
-				cut := s.between("a.test", "c.test")
+				net := s.part()
 				alice, bob, carol := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob"), s.Server("c.test").Register("carol")
 				room := s.room(alice, `{"preset":"public_chat"}`)
 				s.join(carol, room, "a.test")
 				s.say(alice, room, "early")
 				s.settle()
-				cut.Store(true)
+				net.cut("a.test", "c.test")
 				s.say(carol, room, "nobody hears this")
 				s.say(carol, room, "nor this")
 				s.join(bob, room, "a.test")
@@ -38,7 +23,7 @@ func TestTheHistoryOfBranchesThatPartedBeforeAJoinIsInOrder(t *testing.T) {
 				if first == "early" {
 					s.history(bob, room, "", 3)
 				}
-				cut.Store(false)
+				net.mend("a.test", "c.test")
 				time.Sleep(3 * time.Hour)
 				s.say(alice, room, "all together")
 				s.settle()

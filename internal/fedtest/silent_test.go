@@ -73,7 +73,7 @@ func TestWhatComesLateIsHiddenFromWhoWasNotThere(t *testing.T) {
 	for _, visibility := range []string{"joined", "invited", "shared"} {
 		t.Run(visibility, func(t *testing.T) {
 			scene(t, func(s *stage) {
-				cut := s.between("b.test", "c.test")
+				net := s.part()
 				b := s.Server("b.test")
 				alice, bob, carol, bert := s.Server("a.test").Register("alice"), b.Register("bob"), s.Server("c.test").Register("carol"), b.Register("bert")
 				room := s.room(alice, `{"preset":"public_chat","initial_state":[
@@ -81,12 +81,12 @@ func TestWhatComesLateIsHiddenFromWhoWasNotThere(t *testing.T) {
 				s.join(bob, room, "a.test")
 				s.join(carol, room, "a.test")
 				s.settle()
-				cut.Store(true)
+				net.cut("b.test", "c.test")
 				late := s.say(carol, room, "between us")
 				s.join(bert, room)
 				since := text(s.sync(bert), "next_batch")
 				s.settle()
-				cut.Store(false)
+				net.mend("b.test", "c.test")
 				time.Sleep(3 * time.Hour)
 				s.hears(bob, room, late, "between us")
 				status, _ := bert.Do("GET", path("rooms", room, "event", late), nil)

@@ -24,7 +24,7 @@ type partings struct{ sync.Map }
 func (p *partings) cut(a, b id.ServerName)  { p.Store([2]id.ServerName{a, b}, true) }
 func (p *partings) mend(a, b id.ServerName) { p.Delete([2]id.ServerName{a, b}) }
 
-// part has those pairs not reach each other that are cut.
+// part has those pairs not reach each other that are cut. There must be no servers yet.
 func (s *stage) part() *partings {
 	p := new(partings)
 	s.Post(func(from, to id.ServerName, _ *http.Request) hstest.Fate {

@@ -65,21 +65,21 @@ func New(t testing.TB) *World {
 	if _, measures := t.(*testing.B); !measures {
 		w.spec = sync.OnceValue(openapi.New)
 	}
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return w.Net.Dial(ctx, host)
-		},
-		MaxIdleConnsPerHost: 1000,
-	}
+	transport := &http.Transport{DialContext: w.dialClients, MaxIdleConnsPerHost: 1000}
 	w.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return w
+}
+
+// dialClients connects to where a server serves clients, whatever the port.
+func (w *World) dialClients(ctx context.Context, _, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return w.Net.Dial(ctx, host)
 }
 
 // dial returns what connects a server to others.

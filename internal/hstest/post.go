@@ -40,17 +40,7 @@ type post struct {
 // become of it. It is called before there are servers; fate is called from any
 // goroutine.
 func (w *World) Post(fate func(from, to id.ServerName, r *http.Request) Fate) {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return w.Net.Dial(ctx, host)
-		},
-		MaxIdleConnsPerHost: 50,
-		DisableCompression:  true,
-	}
+	transport := &http.Transport{DialContext: w.dialClients, MaxIdleConnsPerHost: 50, DisableCompression: true}
 	w.post = &post{w: w, fate: fate, client: &http.Client{Transport: transport}}
 	w.Cleanup(func() {
 		w.post.busy.Wait()

@@ -114,13 +114,9 @@ func (w *world) kill(s *hstest.Server) {
 	} else {
 		w.note("the server is killed")
 		w.count("kills")
+		w.dying(s)
 	}
 	s.Kill()
-	for _, stream := range w.streams {
-		if stream.person.server() == s {
-			stream.dying = stream.poll != nil
-		}
-	}
 }
 
 func roomPath(room string, rest ...string) string {

@@ -167,11 +167,7 @@ func (w *world) ended(s *hstest.Server, how string) {
 	w.note("%s is %s for %v", s.Name, how, d)
 	w.count("servers " + how)
 	w.down[s.Name] = time.Now().Add(d)
-	for _, stream := range w.streams {
-		if stream.person.server() == s {
-			stream.dying = stream.poll != nil
-		}
-	}
+	w.dying(s)
 }
 
 // span is how long something lasts: seconds, minutes or hours.

@@ -178,15 +178,14 @@ func (w *world) graph(r *place) *graph {
 	g := &graph{events: make(map[string]*vertex)}
 	for _, s := range w.servers {
 		w.look(s, func(tx *store.Tx) error {
-			for row, err := range tx.Query(`SELECT e.event_id, e.json, e.before, e.status FROM events e JOIN rooms ON rooms.room = e.room
+			for row, err := range tx.Query(`SELECT e.event_id, e.json, e.before FROM events e JOIN rooms ON rooms.room = e.room
 				WHERE rooms.room_id = $1 ORDER BY e.event`, r.id) {
 				if err != nil {
 					return err
 				}
 				var eventID string
 				var json, before []byte
-				var status int64
-				if err := row.Scan(&eventID, &json, &before, &status); err != nil {
+				if err := row.Scan(&eventID, &json, &before); err != nil {
 					return err
 				}
 				g.add(s, eventID, json, before)

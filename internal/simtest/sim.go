@@ -178,9 +178,16 @@ func (w *world) deleteRoom() {
 func (w *world) restart() {
 	w.note("the server is restarted")
 	w.count("restarts")
-	for _, s := range w.streams {
-		s.dying = s.poll != nil
-	}
+	w.dying(w.servers[0])
 	w.servers[0].Stop()
 	w.servers[0].Start()
+}
+
+// dying notes that a server is about to end: who waits for it need not get an answer.
+func (w *world) dying(s *hstest.Server) {
+	for _, stream := range w.streams {
+		if stream.person.server() == s {
+			stream.dying = stream.poll != nil
+		}
+	}
 }
