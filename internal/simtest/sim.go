@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+
+	"parley/internal/hstest"
 )
 
 // Run simulates: a number of steps, with what a seed says. The database is a
