@@ -107,9 +107,9 @@ func (s *Server) stateAround(
 		return nil, nil
 	}
 	if f.LazyLoadMembers {
-		senders := make(map[id.UserID]bool)
+		senders := make(map[id.UserID]room.Item)
 		for _, it := range all {
-			senders[it.Event.Sender()] = true
+			senders[it.Event.Sender()] = it
 		}
 		items, err = s.Rooms.StateOf(ctx, roomID, last.Current, senders)
 	} else {

@@ -9,7 +9,6 @@ import (
 	"parley/internal/filter"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
-	"parley/matrix/event"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 	"parley/matrix/stateres"
@@ -354,10 +353,6 @@ func (s *Server) senders(ctx context.Context, c endpoint.Caller, roomID id.RoomI
 	if len(items) == 0 {
 		return nil, nil
 	}
-	num, err := s.Rooms.Num(ctx, roomID)
-	if err != nil {
-		return nil, err
-	}
 	newest := items[0]
 	if last := items[len(items)-1]; last.Place > newest.Place {
 		newest = last
@@ -370,7 +365,7 @@ func (s *Server) senders(ctx context.Context, c endpoint.Caller, roomID id.RoomI
 			continue
 		}
 		seen[sender] = true
-		n, err := s.Rooms.StateNum(ctx, num, root, event.Tuple{Type: event.TypeMember, StateKey: string(sender)})
+		n, err := s.Rooms.SenderNum(ctx, roomID, root, it)
 		if err != nil {
 			return nil, err
 		}

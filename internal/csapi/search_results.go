@@ -123,7 +123,7 @@ type searchAnswer struct {
 type searchedRoom struct {
 	sight   room.Sight
 	items   map[stateres.Num]room.Item
-	senders map[id.UserID]bool // of what is shown
+	senders map[id.UserID]room.Item // of what is shown, each with some of it
 }
 
 // read reads the events of the hits.
@@ -133,7 +133,7 @@ func (a *searchAnswer) read(ctx context.Context, hits []search.Hit) error {
 		nums[h.RoomID] = append(nums[h.RoomID], h.Num)
 	}
 	for roomID, list := range nums {
-		r := &searchedRoom{items: make(map[stateres.Num]room.Item), senders: make(map[id.UserID]bool)}
+		r := &searchedRoom{items: make(map[stateres.Num]room.Item), senders: make(map[id.UserID]room.Item)}
 		a.rooms[roomID] = r
 		items, err := a.Rooms.ItemsShown(ctx, roomID, list)
 		if room.IsGone(err) {
@@ -176,7 +176,7 @@ func (a *searchAnswer) result(ctx context.Context, h search.Hit) (result searchR
 	}
 	result.Rank, result.Result = h.Rank, shown[0]
 	for _, it := range all {
-		r.senders[it.Event.Sender()] = true
+		r.senders[it.Event.Sender()] = it
 	}
 	if result.Context == nil {
 		return result, true, nil

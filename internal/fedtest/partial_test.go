@@ -160,6 +160,16 @@ func members(sync canonjson.Value, room string) (n int) {
 	return n
 }
 
+// tellsOf reports whether one of some events is what a user is in the room.
+func tellsOf(events canonjson.Value, user string) bool {
+	for e := range events.Elements() {
+		if e.Get("type").Is(event.TypeMember) && e.Get("state_key").Is(user) {
+			return true
+		}
+	}
+	return false
+}
+
 // partial plays a scene in which bob joins the room of a resident.
 func partial(t *testing.T, play func(s *stage, v *resident, b *hstest.Server, bob *hstest.User)) {
 	for _, version := range []string{"1", "10", "12"} {
@@ -196,6 +206,33 @@ func TestARoomIsOfUseBeforeItsMembersAreKnown(t *testing.T) {
 		}
 		s.hears(bob, room, mine, "hello")
 		s.hears(bob, room, heard, "welcome")
+	})
+}
+
+func TestWhoSaysSomethingIsKnownBeforeTheMembersAre(t *testing.T) {
+	const member = "@m3:v.test"
+	slide := func(bob *hstest.User, pos string) canonjson.Value {
+		return bob.Must("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?pos="+pos, `{"lists":{"all":{"ranges":[[0,9]],"timeline_limit":5,"required_state":[["m.room.member","$LAZY"]]}}}`)
+	}
+	filter := url.QueryEscape(`{"lazy_load_members":true}`)
+	partial(t, func(s *stage, v *resident, b *hstest.Server, bob *hstest.User) {
+		room := v.foothold.id
+		before := lazily(bob, "")
+		slides := slide(bob, "")
+		heard := v.speaks(b, 3, "welcome")
+		s.settle()
+		s.hears(bob, room, heard, "welcome")
+		for what, events := range map[string]canonjson.Value{
+			"a first /sync":  lazily(bob, "").Get("rooms").Get("join").Get(room).Get("state").Get("events"),
+			"the next /sync": lazily(bob, text(before, "next_batch")).Get("rooms").Get("join").Get(room).Get("state").Get("events"),
+			"the next slide": slide(bob, text(slides, "pos")).Get("rooms").Get(room).Get("required_state"),
+			"/messages":      bob.Must("GET", path("rooms", room, "messages")+"?dir=b&filter="+filter, nil).Get("state"),
+			"/context":       bob.Must("GET", path("rooms", room, "context", heard)+"?filter="+filter, nil).Get("state"),
+		} {
+			if !tellsOf(events, member) {
+				t.Errorf("%s tells nothing of who spoke: %s", what, events)
+			}
+		}
 	})
 }
 

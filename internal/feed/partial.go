@@ -2,8 +2,13 @@ package feed
 
 import (
 	"context"
+	"slices"
 
 	"parley/internal/room"
+	"parley/internal/statetrie"
+	"parley/matrix/event"
+	"parley/matrix/id"
+	"parley/matrix/stateres"
 )
 
 // A room that this server has joined without knowing its members is told of at once
@@ -37,4 +42,22 @@ func (a *answer) becameWhole(ctx context.Context, num room.Num) error {
 		return nil
 	}
 	return a.stays(ctx, n, true)
+}
+
+// memberNum returns the number of a user's member event in a state of a room, 0 if
+// there is none. While members are missing, who says something has the one that what
+// they say is authorised by: said is what may be of them.
+func (a *answer) memberNum(ctx context.Context, n *news, root statetrie.Root, user id.UserID, said []room.Item) (stateres.Num, error) {
+	num, err := a.Rooms.StateNum(ctx, n.num, root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	if num != 0 || err != nil {
+		return num, err
+	}
+	i := slices.IndexFunc(said, func(it room.Item) bool { return it.Event.Sender() == user })
+	if i < 0 {
+		return 0, nil
+	}
+	if partial, err := a.Rooms.Partial(ctx, n.id, a.now.Pos); err != nil || !partial {
+		return 0, err
+	}
+	return a.Rooms.SenderNum(ctx, n.id, root, said[i])
 }

@@ -275,7 +275,7 @@ func (r *slidingRoom) lazily(ctx context.Context) ([]stateres.Num, error) {
 	slices.Sort(users)
 	var nums []stateres.Num
 	for _, user := range slices.Compact(users) {
-		n, err := r.Rooms.StateNum(ctx, r.num, r.final, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+		n, err := r.memberNum(ctx, r.news, r.final, user, items)
 		if err != nil {
 			return nil, err
 		}

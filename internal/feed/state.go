@@ -263,7 +263,7 @@ func (b *stateBlock) lazily(ctx context.Context, last map[event.Tuple]int) ([]st
 		if _, shown := last[t]; shown {
 			root = b.start
 		}
-		n, err := b.Rooms.StateNum(ctx, b.w.num, root, t)
+		n, err := b.memberNum(ctx, b.w.news, root, user, b.timeline.items)
 		if err != nil {
 			return nil, err
 		}

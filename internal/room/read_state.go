@@ -38,8 +38,9 @@ func (g *Engine) StateItem(ctx context.Context, roomID id.RoomID, root statetrie
 	return list[0], true, nil
 }
 
-// StateOf returns a state, of its members only some users, in no order.
-func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.Root, users map[id.UserID]bool) ([]Item, error) {
+// StateOf returns a state, of its members only those who sent some events, of each
+// of them one, in no order. See [Engine.SenderNum].
+func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.Root, sent map[id.UserID]Item) ([]Item, error) {
 	r, err := g.room(ctx, roomID)
 	if err != nil {
 		return nil, err
@@ -49,8 +50,8 @@ func (g *Engine) StateOf(ctx context.Context, roomID id.RoomID, root statetrie.R
 	if err != nil {
 		return nil, err
 	}
-	for user := range users {
-		n, err := g.StateNum(ctx, r.num, root, event.Tuple{Type: event.TypeMember, StateKey: string(user)})
+	for _, it := range sent {
+		n, err := g.SenderNum(ctx, roomID, root, it)
 		if err != nil {
 			return nil, err
 		}
@@ -180,6 +181,32 @@ func (g *Engine) StateButMembers(ctx context.Context, room Num, root statetrie.R
 func (g *Engine) StateNum(ctx context.Context, room Num, root statetrie.Root, t event.Tuple) (stateres.Num, error) {
 	n, err := statetrie.Get(ctx, g.committed(room), root, statetrie.Key(t))
 	return stateres.Num(n), err
+}
+
+// SenderNum returns the number of the member event of who sent an event, 0 when there
+// is none: that in a state, or if it has none, as while members of the room are
+// missing, the one that the event is authorised by.
+func (g *Engine) SenderNum(ctx context.Context, roomID id.RoomID, root statetrie.Root, sent Item) (stateres.Num, error) {
+	r, err := g.room(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	member := event.Tuple{Type: event.TypeMember, StateKey: string(sent.Event.Sender())}
+	n, err := g.StateNum(ctx, r.num, root, member)
+	if n != 0 || err != nil {
+		return n, err
+	}
+	auths, err := g.authsOf(ctx, r, []stateres.Num{sent.Num})
+	if err != nil {
+		return 0, err
+	}
+	found, err := g.itemsFound(ctx, r, auths) // some may have been purged
+	for _, it := range found {
+		if it.Event != nil && it.Event.IsState(member.Type, member.StateKey) {
+			return it.Num, err
+		}
+	}
+	return 0, err
 }
 
 // StateDiff returns what leads from one state of a room to another, in no order.
