@@ -243,6 +243,10 @@ const (
 func (w *worker) deliver(ctx context.Context) error {
 	delay := firstRetry
 	for {
+		select { // what was heard before this try is no news
+		case <-w.heard:
+		default:
+		}
 		err := w.send(ctx)
 		if err == nil {
 			break
@@ -253,10 +257,6 @@ func (w *worker) deliver(ctx context.Context) error {
 		w.stats.failures.Add(1)
 		if !w.stats.down.Swap(true) {
 			w.Log.Warn("an application service does not take what it is told, and gets it again", "appservice", w.service.ID, "err", err)
-		}
-		select { // what was heard before is no news
-		case <-w.heard:
-		default:
 		}
 		errand.Pause(ctx, firstRetry)
 		select {
