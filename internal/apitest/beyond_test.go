@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"parley/internal/hstest"
 )
 
 // beyondSteps are those of what the specification does not have, but clients use.
@@ -44,21 +46,54 @@ var beyondSteps = []step{
 
 	{"alice", "GET /_matrix/client/unstable/im.nheko.summary/summary/<room>", "", ""},
 	{"alice", "GET /_matrix/client/unstable/im.nheko.summary/rooms/<room>/summary", "", ""},
+
+	{"alice", "GET /_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=@bob:a.test", "", ""},
 }
 
-// TestWhatIsBeyondTheSpecificationIsAnsweredWell takes a tour of it. Dehydrated devices,
-// what devices say to each other before a login, and pages of the server have scenes of
-// their own.
+// dehydratedSteps are those of MSC3814.
+func dehydratedSteps() []step {
+	const path = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
+	dry := (&hstest.User{ID: "@alice:a.test", Device: "DRY"}).Keys()
+	body := mustJSON(map[string]any{
+		"device_id": "DRY", "device_data": map[string]any{"algorithm": "org.test"}, "initial_device_display_name": "Dry",
+		"device_keys": dry.Sign(dry.Device()), "one_time_keys": dry.OneTime("A"), "fallback_keys": dry.Fallback("F"),
+	})
+	return []step{
+		{"alice", "PUT " + path, string(body), "dry=device_id"},
+		{"alice", "GET " + path, "", "dry=device_id"},
+		{"bob", "PUT sendToDevice/org.test/dry", `{"messages":{"@alice:a.test":{"DRY":{"x":1}}}}`, ""},
+		{"alice", "POST " + path + "/<dry>/events", `{}`, "next=next_batch"},
+		{"alice", "POST " + path + "/<dry>/events", `{"next_batch":"<next>"}`, ""},
+		{"alice", "DELETE " + path, "", ""},
+	}
+}
+
+// rendezvousSteps are those of MSC4388, at one of its paths. Who reads and writes has no
+// account yet.
+func rendezvousSteps(path string) []step {
+	return []step{
+		{"alice", "GET " + path, "", ""},
+		{"alice", "POST " + path, `{"data":"hello"}`, "meeting=id token=sequence_token"},
+		{"", "GET " + path + "/<meeting>", "", ""},
+		{"", "PUT " + path + "/<meeting>", `{"sequence_token":"<token>","data":"hi"}`, "token=sequence_token"},
+		{"alice", "PUT " + path + "/<meeting>", `{"sequence_token":"<token>","data":"ho"}`, ""},
+		{"alice", "DELETE " + path + "/<meeting>", "", ""},
+	}
+}
+
+// TestWhatIsBeyondTheSpecificationIsAnsweredWell takes a tour of it. Pages of the server
+// have scenes of their own.
 func TestWhatIsBeyondTheSpecificationIsAnsweredWell(t *testing.T) {
 	v := newTour(t)
-	for _, s := range beyondSteps {
+	for _, s := range slices.Concat(beyondSteps, dehydratedSteps(),
+		rendezvousSteps("/_matrix/client/v1/rendezvous"), rendezvousSteps("/_matrix/client/unstable/io.element.msc4388/rendezvous")) {
 		v.stray(s)
 	}
+	v.meetInPlainText()
 	for r := range v.Routes() {
 		key := routeKey(r)
-		elsewhere := slices.ContainsFunc([]string{"msc3814", "rendezvous", "msc2666", "/org.parley/"}, func(of string) bool { return strings.Contains(key, of) })
-		proposed := strings.Contains(key, "/_matrix/client/unstable/") || strings.Contains(key, "delayed_event") || strings.Contains(key, "/v4/")
-		if beyond[key] != "" && proposed && !elsewhere && !v.answered[key] {
+		proposed := slices.ContainsFunc([]string{"/_matrix/client/unstable/", "delayed_event", "/rendezvous", "/v4/"}, func(of string) bool { return strings.Contains(key, of) })
+		if beyond[key] != "" && proposed && !strings.Contains(key, "/org.parley/") && !v.answered[key] {
 			t.Errorf("%s is not on the tour: add a step for it", key)
 		}
 	}
@@ -79,15 +114,49 @@ func (v *tour) stray(s step) {
 		v.t.Errorf("%s of %s: got %d %s", s.call, s.who, status, answer)
 		return
 	}
+	v.answers(method, path)
+	for _, pair := range strings.Fields(s.keep) {
+		name, member, _ := strings.Cut(pair, "=")
+		v.kept[name] = text(answer, member)
+	}
+}
+
+// answers takes down that a request was answered well.
+func (v *tour) answers(method, path string) {
 	bare, _, _ := strings.Cut(path, "?")
 	for r := range v.Routes() {
 		if r.Method == method && fits(r.Pattern, bare) {
 			v.answered[routeKey(r)] = true
 		}
 	}
-	if name, member, ok := strings.Cut(s.keep, "="); ok {
-		v.kept[name] = text(answer, member)
+}
+
+// meetInPlainText takes the steps of MSC4108 as it was in 2024, which are no JSON: what
+// matters is in headers.
+func (v *tour) meetInPlainText() {
+	const path = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous"
+	alice, nobody := v.users["alice"], &hstest.User{Server: v.Server}
+	take := func(u *hstest.User, method, path string, status int, body string, header ...string) hstest.Reply {
+		v.t.Helper()
+		reply := u.Raw(method, path, []byte(body), header...)
+		if reply.Status != status {
+			v.t.Errorf("%s %s: got %d %s, want %d", method, path, reply.Status, reply.Body, status)
+		}
+		v.answers(method, path)
+		return reply
 	}
+	begun := take(alice, "POST", path, 201, "hello", "Content-Type", "text/plain")
+	_, one, _ := strings.Cut(begun.Get("url"), path)
+	one = path + one
+	read := take(nobody, "GET", one, 200, "")
+	if tag := read.Header.Get("ETag"); string(read.Body) != "hello" || tag == "" || tag != begun.Header.Get("ETag") {
+		v.t.Errorf("what was written is read as %q with the tags %q and %q", read.Body, begun.Header.Get("ETag"), tag)
+	}
+	written := take(nobody, "PUT", one, 202, "hi", "Content-Type", "text/plain", "If-Match", read.Header.Get("ETag"))
+	if tag := written.Header.Get("ETag"); tag == "" || tag == read.Header.Get("ETag") {
+		v.t.Errorf("what was written anew has the tag %q, and had %q", tag, read.Header.Get("ETag"))
+	}
+	take(alice, "DELETE", one, 204, "")
 }
 
 // fits reports whether a path is one of a pattern.

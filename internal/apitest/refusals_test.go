@@ -34,7 +34,8 @@ func newScene(t *testing.T) *scene {
 	hidden := text(alice.Must("PUT", c+"rooms/"+private+"/send/m.room.message/1", `{"body":"x"}`), "event_id")
 	s.users["bob"].Must("POST", c+"rooms/"+room+"/join", `{}`)
 	s.users["suspended"].Must("POST", c+"rooms/"+room+"/join", `{}`)
-	s.names = strings.NewReplacer("ROOM", room, "PRIVATE", private, "EVENT", event, "HIDDEN", hidden, "DEVICE", string(alice.Device))
+	own := text(s.users["suspended"].Must("PUT", c+"rooms/"+room+"/send/m.room.message/1", `{"body":"x"}`), "event_id")
+	s.names = strings.NewReplacer("OWN", own, "ROOM", room, "PRIVATE", private, "EVENT", event, "HIDDEN", hidden, "DEVICE", string(alice.Device))
 	accounts := s.Accounts()
 	if err := accounts.SetSuspended(t.Context(), s.users["suspended"].ID, true); err != nil {
 		t.Fatal(err)
@@ -111,6 +112,10 @@ func TestRefusalsOfWhoCalls(t *testing.T) {
 		{"somebody suspended joins", "suspended", "POST join/ROOM", `{}`, mxerr.UserSuspended, 403},
 		{"somebody suspended invites", "suspended", "POST rooms/ROOM/invite", `{"user_id":"@carol:a.test"}`, mxerr.UserSuspended, 403},
 		{"somebody suspended changes the profile", "suspended", "PUT profile/@suspended:a.test/displayname", `{"displayname":"x"}`, mxerr.UserSuspended, 403},
+		{"somebody suspended removes an address", "suspended", "POST account/3pid/delete", `{"medium":"email","address":"x@example.org"}`, mxerr.UserSuspended, 403},
+		{"somebody suspended redacts", "suspended", "PUT rooms/ROOM/redact/EVENT/1", `{}`, mxerr.UserSuspended, 403},
+		{"somebody suspended redacts what is their own", "suspended", "PUT rooms/ROOM/redact/OWN/1", `{}`, "", 0},
+		{"somebody suspended redacts it as an event", "suspended", "PUT rooms/ROOM/send/m.room.redaction/2", `{"redacts":"OWN"}`, "", 0},
 		{"somebody suspended reads", "suspended", "GET sync", ``, "", 0},
 		{"somebody suspended leaves", "suspended", "POST rooms/ROOM/leave", `{}`, "", 0},
 	})

@@ -270,3 +270,33 @@ func edus(v *values) (list []string) {
 	}
 	return append(list, `null`, `1`, `{}`, `{"edu_type":1}`, `[]`)
 }
+
+// TestServersThatSendBrokenJSONAreToldSo sends each route of servers that has a body what
+// is no JSON, which no signature can cover.
+func TestServersThatSendBrokenJSONAreToldSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		p := s.peer()
+		v := &values{s: s, a: p.who}
+		w := &wire{net: s.world.Net}
+		defer w.close()
+		for _, route := range s.routes {
+			if route.Auth != endpoint.Server || route.Method == "GET" {
+				continue
+			}
+			for _, body := range []string{`{`, `{"a":1`, "{\"a\":\"\xff\"}", `x`} {
+				r := p.sign(request{method: route.Method, target: v.target(route, nil, nil, ""), header: []string{"Authorization: Bearer " + p.who.token}, body: []byte(body)})
+				r.slow = true
+				rep, err := w.send(t.Context(), r, patience)
+				if err != nil {
+					t.Errorf("%s with %q: %v", routeKey(route), body, err)
+					continue
+				}
+				answer, _ := canonjson.Canonical(rep.body, canonjson.Lenient)
+				if rep.status != 400 || text(answer, "errcode") != string(mxerr.NotJSON) {
+					t.Errorf("%s with %q: got %d %s, want 400 %s", routeKey(route), body, rep.status, rep.body, mxerr.NotJSON)
+				}
+			}
+		}
+	})
+}

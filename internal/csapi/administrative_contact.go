@@ -163,8 +163,13 @@ func (s *Server) unbind(ctx context.Context, c endpoint.Caller, req unbindReques
 
 // deleteContact serves https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3piddelete
 //
-// What an identity server says does not keep the address in the account.
+// What an identity server says does not keep the address in the account. Who is
+// suspended keeps it, so that they can be reached.
+// https://spec.matrix.org/v1.19/client-server-api/#account-suspension
 func (s *Server) deleteContact(ctx context.Context, c endpoint.Caller, req unbindRequest) (unbindResponse, error) {
+	if err := notSuspended(c); err != nil {
+		return unbindResponse{}, err
+	}
 	which, err := account.ParseThreePID(req.Medium, req.Address)
 	if err != nil {
 		return unbindResponse{}, err

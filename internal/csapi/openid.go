@@ -5,6 +5,7 @@ import (
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
 
@@ -16,7 +17,8 @@ func (s *Server) openIDRoutes() []endpoint.Route {
 }
 
 type openIDRequest struct {
-	UserID id.UserID `path:"userID"`
+	UserID id.UserID       `path:"userID"`
+	Body   canonjson.Value `body:"raw"` // there is nothing in it, for now
 }
 
 type openIDResponse struct {

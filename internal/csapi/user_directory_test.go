@@ -30,7 +30,7 @@ func TestUsersAreFound(t *testing.T) {
 	s := &scene{TB: t, alice: server.Register("alice"), events: make(map[string]string), names: make(map[string]string)}
 	s.enter(s.alice, `{"preset":"private_chat"}`)
 	for localpart, name := range map[string]string{
-		"bobby": "Robert Müller", "rob": "Rob", "liwei": "李伟", "margarete": "Margarete Katharina", "xavier": "", "kat": "Kate Bob-Smith",
+		"bobby": "Robert Müller", "rob": "Rob", "liwei": "李伟", "margarete": "Margarete Katharina", "xavier": "", "ops": "Ops:Dev", "kat": "Kate Bob-Smith",
 	} {
 		u := server.Register(localpart)
 		s.call(u, name)
@@ -46,6 +46,10 @@ func TestUsersAreFound(t *testing.T) {
 		{"the inside of a name", "thari", "[margarete]"},
 		{"a localpart", "xavi", "[xavier]"},
 		{"an ID", "@bobby:a.test", "[bobby]"},
+		{"an ID without its sigil", "Bobby:A.test", "[bobby]"},
+		{"as much of it as was typed", "bobby:a", "[bobby]"},
+		{"one of another server without its sigil", "bobby:b.test", "[]"},
+		{"a name that is like an ID", "ops:dev", "[ops]"},
 		{"the beginning of an ID", "@rob", "[rob bobby]"},
 		{"an ID of another server", "@bobby:b.test", "[]"},
 		{"two characters", "李伟", "[liwei]"},

@@ -235,23 +235,6 @@ func TestFailuresLoseNobody(t *testing.T) {
 	}
 }
 
-func TestDistances(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "ab", 1}, {"abc", "xabc", 1}, {"abcd", "abdc", 1}, {"abc", "", 3},
-		{"kitten", "sitting", 3}, {"李伟", "李薇", 1}, {"ca", "abc", 3},
-	} {
-		if got := distance([]rune(tt.a), []rune(tt.b), 9); got != tt.want {
-			t.Errorf("from %q to %q it is %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-		if got := distance([]rune(tt.b), []rune(tt.a), 9); got != tt.want {
-			t.Errorf("from %q to %q it is %d, want %d", tt.b, tt.a, got, tt.want)
-		}
-	}
-}
-
 func FuzzWanted(f *testing.F) {
 	f.Add("@bob:a.test", "Bob\nrobert")
 	f.Add(`"a b" :`, "")

@@ -36,35 +36,30 @@ const (
 // Search returns up to limit users whom a user may find, the best first, and whether there
 // are more.
 func (d *Directory) Search(ctx context.Context, viewer id.UserID, term string, limit int) (found []User, limited bool, err error) {
-	w := parseWanted(term)
-	if len(w.terms) == 0 {
+	meant := meanings(term)
+	if len(meant) == 0 {
 		return nil, false, nil
 	}
 	d.journal.CatchUp(ctx)
 	if err := d.takeNotes(ctx); err != nil {
 		return nil, false, err
 	}
-	candidates, err := d.matching(ctx, w)
-	if err == nil && len(candidates) > mostLooked {
-		err = d.sharersFirst(ctx, viewer, candidates)
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	if found, err = d.visible(ctx, viewer, w, candidates, limit+1); err != nil {
-		return nil, false, err
-	}
-	if len(found) == 0 && w.mayBeMistyped() {
-		if candidates, err = d.similar(ctx, w); err != nil {
-			return nil, false, err
-		}
-		if found, err = d.visible(ctx, viewer, w, candidates, limit+1); err != nil {
-			return nil, false, err
+	for _, look := range []func(context.Context, id.UserID, wanted) ([]candidate, error){d.matching, d.similar} {
+		for _, w := range meant {
+			candidates, err := look(ctx, viewer, w)
+			if err == nil {
+				found, err = d.visible(ctx, viewer, w, candidates, limit+1)
+			}
+			if err != nil {
+				return nil, false, err
+			}
+			if len(found) > 0 {
+				slices.SortFunc(found, func(a, b User) int { return cmp.Or(b.score.compare(a.score), cmp.Compare(a.UserID, b.UserID)) })
+				return found[:min(limit, len(found))], len(found) > limit, nil
+			}
 		}
 	}
-	slices.SortFunc(found, func(a, b User) int { return cmp.Or(b.score.compare(a.score), cmp.Compare(a.UserID, b.UserID)) })
-	limited = len(found) > limit
-	return found[:min(limit, len(found))], limited, nil
+	return nil, false, nil
 }
 
 // A candidate is a user whose words are about what is wanted.
@@ -73,8 +68,9 @@ type candidate struct {
 	score score
 }
 
-// matching returns the users whose words are what is wanted, the best first.
-func (d *Directory) matching(ctx context.Context, w wanted) ([]candidate, error) {
+// matching returns the users whose words are what is wanted, the best first; of very many,
+// those first who share a room with who looks for them.
+func (d *Directory) matching(ctx context.Context, viewer id.UserID, w wanted) ([]candidate, error) {
 	var list []candidate
 	for h := d.names.Find(textindex.Query{Terms: w.terms}); !h.Done() && len(list) < mostCandidates; {
 		docs, err := h.Next(ctx)
@@ -92,7 +88,10 @@ func (d *Directory) matching(ctx context.Context, w wanted) ([]candidate, error)
 		}
 	}
 	sortCandidates(list)
-	return list, nil
+	if len(list) <= mostLooked {
+		return list, nil
+	}
+	return list, d.sharersFirst(ctx, viewer, list)
 }
 
 // sharersFirst moves those forward who share a room with a user: there are too many to ask of
@@ -111,8 +110,11 @@ func (d *Directory) sharersFirst(ctx context.Context, viewer id.UserID, list []c
 	return err
 }
 
-// similar returns users who may be meant.
-func (d *Directory) similar(ctx context.Context, w wanted) ([]candidate, error) {
+// similar returns users who may be meant by what may be mistyped.
+func (d *Directory) similar(ctx context.Context, _ id.UserID, w wanted) ([]candidate, error) {
+	if !w.mayBeMistyped() {
+		return nil, nil
+	}
 	docs, err := d.names.Similar(ctx, w.text, mostSimilar)
 	if err != nil {
 		return nil, err
@@ -226,6 +228,22 @@ type wanted struct {
 	terms []textindex.Term
 	// server is how the name of the server begins, of who looks for an ID.
 	server string
+}
+
+// meanings returns what somebody may have meant by a term, if anything: as it stands, and
+// an ID whose @ was left out.
+func meanings(term string) (list []wanted) {
+	term = strings.TrimSpace(term)
+	terms := []string{term}
+	if strings.Contains(term, ":") && !strings.HasPrefix(term, "@") && len(strings.Fields(term)) == 1 {
+		terms = append(terms, "@"+term)
+	}
+	for _, t := range terms {
+		if w := parseWanted(t); len(w.terms) > 0 {
+			list = append(list, w)
+		}
+	}
+	return list
 }
 
 // parseWanted reads what somebody has typed: parts of names, or of an ID.

@@ -73,7 +73,8 @@ const MaxTerm = 4096
 // A Search says which rooms of the directory are wanted. The zero Search is all.
 type Search struct {
 	// Term is the words each of which is in the name, an alias or the topic, or a part of
-	// them, whatever the case and accents. One of more than MaxTerm bytes is in none.
+	// them, whatever the case and accents. One of more than MaxTerm bytes is in none. What
+	// no room has that way may be mistyped.
 	Term string
 	// Types are the types of rooms, the empty one being that of ordinary rooms;
 	// nil: all.
@@ -120,6 +121,10 @@ func (g *Engine) Directory(ctx context.Context, search Search, from Listed, back
 	err = g.db.View(ctx, func(tx *store.Tx) error {
 		q := search.query(tx)
 		if err := tx.Row("SELECT count(*)"+q.from, q.args...).Scan(&p.Total); err != nil {
+			return err
+		}
+		if p.Total == 0 && search.mayBeMistyped() {
+			p, err = search.mistyped(tx, from, backwards, limit)
 			return err
 		}
 		more, err := q.read(tx, &p.Rooms, from, backwards, limit)

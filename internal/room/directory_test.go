@@ -148,6 +148,52 @@ func TestWhatASearchFinds(t *testing.T) {
 	})
 }
 
+// TestWhatIsMistypedIsFound: where nothing is found as it was typed, and in pages all the
+// same.
+func TestWhatIsMistypedIsFound(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, Options{})
+		n.publish(NewRoom{Name: "Gardening", Topic: "of roses and tulips"}, 3)
+		n.publish(NewRoom{Name: "Garden parties", Alias: "#garten:a.test"}, 2)
+		n.publish(NewRoom{Name: "Astronomy", Content: object("type", canonjson.Text("m.space"))}, 1)
+		for _, tt := range []struct {
+			search Search
+			want   string
+		}{
+			{Search{Term: "garden"}, "Gardening, Garden parties"},
+			{Search{Term: "gardne"}, "Gardening, Garden parties"},
+			{Search{Term: "gargen"}, "Gardening, Garden parties"},
+			{Search{Term: "GÁRDENNING"}, "Gardening"},
+			{Search{Term: "gardne of"}, "Gardening"},
+			{Search{Term: "gardne off"}, ""},
+			{Search{Term: "#gartten"}, "Garden parties"},
+			{Search{Term: "astronmoy"}, "Astronomy"},
+			{Search{Term: "astronmoy", Types: []string{""}}, ""},
+			{Search{Term: "gdn"}, ""},
+			{Search{Term: "xyzzy"}, ""},
+		} {
+			var names []string
+			p := n.page(tt.search, Listed{}, false, 10)
+			for _, s := range p.Rooms {
+				names = append(names, s.Name)
+			}
+			if got := strings.Join(names, ", "); got != tt.want || p.Total != len(names) {
+				t.Errorf("%q: got %d: %q, want %q", tt.search, p.Total, got, tt.want)
+			}
+		}
+		first := n.page(Search{Term: "gardne"}, Listed{}, false, 1)
+		second := n.page(Search{Term: "gardne"}, first.Last(), false, 1)
+		back := n.page(Search{Term: "gardne"}, second.First(), true, 1)
+		if first.Rooms[0].Name != "Gardening" || first.Earlier || !first.Later || first.Total != 2 || !sameRooms(back.Rooms, first.Rooms) || back.Earlier || !back.Later ||
+			second.Rooms[0].Name != "Garden parties" || !second.Earlier || second.Later || second.Total != 2 {
+			t.Errorf("the pages are %+v, %+v and, back, %+v", first, second, back)
+		}
+		if p := n.page(Search{Term: "gardne"}, second.Last(), false, 1); len(p.Rooms) > 0 || p.Earlier || p.Later {
+			t.Errorf("behind the last: %+v", p)
+		}
+	})
+}
+
 // BenchmarkDirectory reads pages of a hundred rooms.
 func BenchmarkDirectory(b *testing.B) {
 	for _, rooms := range []int{1000, 10_000} {
@@ -167,6 +213,7 @@ func benchDirectory(b *testing.B, db *store.DB, rooms int) {
 		{"first", Search{}, Listed{}},
 		{"middle", Search{}, middle.Last()},
 		{"search", Search{Term: "99 topic"}, Listed{}},
+		{"mistyped", Search{Term: "99 tpoic"}, Listed{}},
 	} {
 		b.Run(fmt.Sprintf("rooms=%d/%s", rooms, bb.name), func(b *testing.B) {
 			for b.Loop() {
