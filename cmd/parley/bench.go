@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,8 +28,13 @@ Puts load on a Matrix server and says what it bears. Flags: parley bench SCENARI
   media       files up and down, and thumbnails
   all         all of these, at two sizes
   self        what the generator costs, without a server
+
+These run this program as the server:
+
+  encryption  keys that are claimed, devices that change, messages to devices
+  sliding     windows of sliding sync
   push        how fast messages reach push gateways, which it plays
-  federation  this program as a server among others, which it plays, too
+  federation  the server among others, which it plays, too
 `
 
 // benchSetup is the flags that all scenarios have.
@@ -68,13 +74,18 @@ func bench(args []string, out, progress io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	setup.options.Progress = func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
-	alone := args[0] == "self" || args[0] == "federation" || args[0] == "push" // nothing that runs already is measured
-	return setup.run(ctx, run, alone, out)
+	return setup.run(ctx, run, !bringsItsServer(args[0]), out)
 }
 
-// run runs a scenario and reports what was measured, also when it ends early.
-func (s *benchSetup) run(ctx context.Context, run scenario, alone bool, out io.Writer) error {
-	if !alone {
+// bringsItsServer reports whether a scenario measures nothing that runs already.
+func bringsItsServer(name string) bool {
+	return slices.Contains([]string{"self", "encryption", "sliding", "push", "federation"}, name)
+}
+
+// run runs a scenario and reports what was measured, also when it ends early. There is
+// a target if it measures what runs already.
+func (s *benchSetup) run(ctx context.Context, run scenario, aim bool, out io.Writer) error {
+	if aim {
 		var err error
 		if s.options.Target, err = loadgen.Aim(ctx, s.url, s.owned); errors.Is(err, loadgen.ErrForeign) {
 			return fmt.Errorf("%w; if the server is yours, say so with --i-own-this-server", err)
@@ -142,6 +153,10 @@ func scenarioFlags(name string, f *flag.FlagSet) scenario {
 		return allFlags(f)
 	case "self":
 		return selfFlags(f)
+	case "encryption":
+		return encryptionFlags(f)
+	case "sliding":
+		return slidingFlags(f)
 	case "push":
 		return pushFlags(f)
 	case "federation":
@@ -225,27 +240,53 @@ func selfFlags(f *flag.FlagSet) scenario {
 	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Self(ctx, o) }
 }
 
-func pushFlags(f *flag.FlagSet) scenario {
-	o := loadgen.Push{Members: []int{100, 1000}}
-	f.StringVar(&o.Database, "database", "", "the PostgreSQL database of the server, which has to be empty, as a `URL`; SQLite without it")
-	f.Var((*numbers)(&o.Members), "members", "how many `MEMBERS` the room has, each with a pusher")
-	f.IntVar(&o.Messages, "messages", 20, "how many messages are sent")
-	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long after a message its pushes may come")
+// ofOwn is the scenario of a server that is this program.
+func ofOwn(f *flag.FlagSet, own *loadgen.Own, run scenario) scenario {
+	f.StringVar(&own.Database, "database", "", "the PostgreSQL database of the server, which has to be empty, as a `URL`; SQLite without it")
 	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) {
 		self, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		o.Program = []string{self, "serve"}
-		return g.Push(ctx, o)
+		own.Program = []string{self, "serve"}
+		return run(ctx, g)
 	}
+}
+
+func encryptionFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Encryption{Clients: []int{100, 1000}, Sharers: []int{5000, 50_000}, Waiting: []int{1000, 10_000}, Devices: []int{20, 250}}
+	f.Var((*words)(&o.Parts), "parts", "which `PARTS`, with commas, of claim, change and message; all without it")
+	f.Var((*numbers)(&o.Clients), "clients", "how many `CLIENTS` claim keys of each other")
+	f.IntVar(&o.Keys, "keys", 50, "one-time keys that each of them uploads, and claims")
+	f.Var((*numbers)(&o.Sharers), "sharers", "how many `USERS` share a room with one whose device changes, a hundred each room")
+	f.IntVar(&o.Changes, "changes", 20, "how often it does")
+	f.IntVar(&o.Listeners, "listeners", 200, "sharers who wait for that")
+	f.Var((*numbers)(&o.Waiting), "waiting", "how many `MESSAGES` wait for a device")
+	f.Var((*numbers)(&o.Devices), "devices", "to how many `DEVICES` one message goes")
+	return ofOwn(f, &o.Own, func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Encryption(ctx, o) })
+}
+
+func slidingFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Sliding{Rooms: []int{500, 5000}}
+	f.Var((*numbers)(&o.Rooms), "rooms", "how many `ROOMS` the account is in")
+	f.IntVar(&o.Starts, "starts", 10, "how often the server is started, and a first window asked for")
+	f.IntVar(&o.Warm, "warm", 100, "how often one is asked for after that")
+	f.IntVar(&o.Idle, "idle", 5000, "requests to which there is nothing to say")
+	return ofOwn(f, &o.Own, func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Sliding(ctx, o) })
+}
+
+func pushFlags(f *flag.FlagSet) scenario {
+	o := loadgen.Push{Members: []int{100, 1000}}
+	f.Var((*numbers)(&o.Members), "members", "how many `MEMBERS` the room has, each with a pusher")
+	f.IntVar(&o.Messages, "messages", 20, "how many messages are sent")
+	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long after a message its pushes may come")
+	return ofOwn(f, &o.Own, func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Push(ctx, o) })
 }
 
 func federationFlags(f *flag.FlagSet) scenario {
 	o := loadgen.Federation{
 		Joins: []int{10_000, 100_000}, Rooms: []int{10, 50}, Destinations: []int{100, 1000}, Forks: []int{50, 500}, Members: []int{10, 1000, 100_000},
 	}
-	f.StringVar(&o.Database, "database", "", "the PostgreSQL database of the server, which has to be empty, as a `URL`; SQLite without it")
 	f.Var((*words)(&o.Parts), "parts", "which `PARTS`, with commas, of join, inbound, outbound, heal and size; all without it")
 	f.Var((*numbers)(&o.Joins), "joins", "how many `MEMBERS` the rooms have that are joined")
 	f.Var((*numbers)(&o.Rooms), "rooms", "how many `ROOMS` events come in for at once")
@@ -255,14 +296,7 @@ func federationFlags(f *flag.FlagSet) scenario {
 	f.IntVar(&o.ForkMembers, "fork-members", 10_000, "how many members the room has that forks")
 	f.DurationVar(&o.Settle, "settle", 1500*time.Millisecond, "how long the server has to note down that it has sent a message")
 	f.Var((*numbers)(&o.Members), "members", "how many `MEMBERS` the rooms have in which what an event costs is compared")
-	return func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		o.Program = []string{self, "serve"}
-		return g.Federation(ctx, o)
-	}
+	return ofOwn(f, &o.Own, func(ctx context.Context, g *loadgen.Generator) ([]loadgen.Row, error) { return g.Federation(ctx, o) })
 }
 
 func bodyFlag(f *flag.FlagSet, n *int) {

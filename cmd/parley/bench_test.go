@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,66 +31,80 @@ func TestBenchOfTheGeneratorAlone(t *testing.T) {
 	}
 }
 
-func TestBenchOfAServerAmongOthers(t *testing.T) {
-	t.Setenv("PARLEY_TEST_MAIN", "1") // it runs this binary as the server
+// benchRow is what these tests read of a row.
+type benchRow struct {
+	Scenario, Case        string
+	Count                 int64
+	Failed, Missed, Twice int64
+	Notes                 []string
+}
+
+// benchOwn runs a scenario that starts this binary as the server, and returns the rows.
+func benchOwn(t *testing.T, args string) []benchRow {
+	t.Helper()
+	t.Setenv("PARLEY_TEST_MAIN", "1")
 	file := filepath.Join(t.TempDir(), "out.json")
-	args := "federation --joins 20 --rooms 2 --events 200 --destinations 3 --forks 20 --fork-members 20 --members 5 --settle 10ms --json " + file
 	var out, progress bytes.Buffer
-	if err := bench(strings.Fields(args), &out, &progress); err != nil {
+	if err := bench(strings.Fields(args+" --json "+file), &out, &progress); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out.String(), progress.String())
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report struct {
-		Rows []struct {
-			Scenario, Case string
-			Count          int64
-			Failed, Missed int64
-			Notes          []string
-		}
-	}
+	var report struct{ Rows []benchRow }
 	if err := json.Unmarshal(text, &report); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(report.Rows), 4+1+2+1+3; got != want {
-		t.Errorf("there are %d rows, want %d:\n%s", got, want, out.String())
-	}
 	for _, row := range report.Rows {
-		if row.Count == 0 || row.Failed != 0 || row.Missed != 0 {
+		if row.Count == 0 || row.Failed != 0 || row.Missed != 0 || row.Twice != 0 {
 			t.Errorf("%+v", row)
 		}
 	}
 	if strings.Contains(progress.String(), "the server says") {
 		t.Error(progress.String())
 	}
+	return report.Rows
+}
+
+func TestBenchOfAServerAmongOthers(t *testing.T) {
+	rows := benchOwn(t, "federation --joins 20 --rooms 2 --events 200 --destinations 3 --forks 20 --fork-members 20 --members 5 --settle 10ms")
+	if got, want := len(rows), 4+1+2+1+3; got != want {
+		t.Errorf("there are %d rows, want %d: %+v", got, want, rows)
+	}
 }
 
 func TestBenchOfPushGateways(t *testing.T) {
-	t.Setenv("PARLEY_TEST_MAIN", "1") // it runs this binary as the server
-	file := filepath.Join(t.TempDir(), "out.json")
-	var out, progress bytes.Buffer
-	if err := bench(strings.Fields("push --members 5 --messages 3 --json "+file), &out, &progress); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out.String(), progress.String())
+	rows := benchOwn(t, "push --members 5 --messages 3")
+	if len(rows) != 2 || rows[0].Count != 5*3 || rows[1].Count != 5*3 {
+		t.Errorf("got %+v", rows)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestBenchOfEncryption(t *testing.T) {
+	rows := benchOwn(t, "encryption --clients 4 --keys 6 --sharers 20 --changes 3 --listeners 5 --waiting 300 --devices 7")
+	var counts []int64
+	for _, row := range rows {
+		counts = append(counts, row.Count)
 	}
-	var report struct {
-		Rows []struct {
-			Case                  string
-			Count, Missed, Failed int64
-		}
+	if want := []int64{4, 4 * 6, 4 * 6, 3 * 5, 300, 300, 20}; !slices.Equal(counts, want) {
+		t.Fatalf("got %d, want %d", counts, want)
 	}
-	if err := json.Unmarshal(text, &report); err != nil || len(report.Rows) != 2 {
-		t.Fatalf("%v\n%s", err, text)
+	if notes := fmt.Sprint(rows[3].Notes); !strings.Contains(notes, "; 1 entries") {
+		t.Errorf("a change is told of by more than one entry: %s", notes)
 	}
-	for _, row := range report.Rows {
-		if row.Count != 5*3 || row.Missed != 0 || row.Failed != 0 {
-			t.Errorf("%+v", row)
-		}
+	if notes := fmt.Sprint(rows[5].Notes); !strings.Contains(notes, "; 0 of the messages") {
+		t.Errorf("messages come out of order: %s", notes)
+	}
+}
+
+func TestBenchOfSlidingSync(t *testing.T) {
+	rows := benchOwn(t, "sliding --rooms 21 --starts 2 --warm 3 --idle 50")
+	if len(rows) != 3 || rows[0].Count != 2 || rows[1].Count != 3 || rows[2].Count != 50 {
+		t.Fatalf("got %+v", rows)
+	}
+	if notes := fmt.Sprint(rows[2].Notes); !strings.Contains(notes, " 0 statements") {
+		t.Errorf("without news the database is asked: %s", notes)
 	}
 }
 
@@ -102,6 +118,8 @@ func TestBenchRefuses(t *testing.T) {
 		{"a server that is no flag", "send http://127.0.0.1:8008", "--url"},
 		{"a process that is no number", "idle --pid x", "no positive number"},
 		{"parts that are none", "federation --parts fly", `no part "fly"`},
+		{"windows of more rooms than there are", "sliding --rooms 19", "want 20"},
+		{"claims of nobody else", "encryption --clients 1", "want 2"},
 		{"sizes below one", "all --sizes 0", "no positive number"},
 		{"where nothing listens", "send --url http://127.0.0.1:1", "no server answers"},
 	} {
@@ -119,7 +137,7 @@ func TestBenchHelps(t *testing.T) {
 			t.Errorf("%q: got %q, %v", args, out.String(), err)
 		}
 	}
-	for _, name := range []string{"send", "fanout", "initial", "idle", "media", "push", "all", "self", "federation"} {
+	for _, name := range []string{"send", "fanout", "initial", "idle", "media", "encryption", "sliding", "push", "all", "self", "federation"} {
 		var help bytes.Buffer
 		if err := bench([]string{name, "--help"}, io.Discard, &help); err != nil || !strings.Contains(help.String(), "-json FILE") {
 			t.Errorf("%s: got %q, %v", name, help.String(), err)

@@ -171,10 +171,14 @@ func (k *Keys) store(b *journal.Batch, u *upload, row deviceRow) error {
 			return err
 		}
 	}
-	if !replaced && len(oneTime)+len(fallback) == 0 {
+	more := len(oneTime)+len(fallback) > 0
+	if !replaced && !more {
 		return nil
 	}
-	pos := k.counted(b, u.user, u.device)
+	var pos journal.Position
+	if more || anew || row.num == 0 {
+		pos = k.counted(b, u.user, u.device)
+	}
 	if row.num == 0 {
 		row.num = int64(pos)
 	}
@@ -191,7 +195,9 @@ func (k *Keys) store(b *journal.Batch, u *upload, row deviceRow) error {
 	if replaced {
 		k.Lists.Changed(b, u.user)
 	}
-	b.Write(newKeys{row.num, pos}, func(tx *store.Tx) error { return insertKeys(tx, row.num, pos, oneTime, fallback) })
+	if more {
+		b.Write(newKeys{row.num, pos}, func(tx *store.Tx) error { return insertKeys(tx, row.num, pos, oneTime, fallback) })
+	}
 	return nil
 }
 

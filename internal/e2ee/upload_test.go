@@ -26,6 +26,22 @@ func TestKeysOfADeviceAreThereForOthers(t *testing.T) {
 	})
 }
 
+func TestADeviceThatKeepsItsOneTimeKeysIsToldNothingOfThem(t *testing.T) {
+	play(t, func(s *scene) {
+		phone := newClient(alice, "PHONE")
+		s.upload(phone, Upload{Device: phone.keys(), OneTime: phone.oneTime("A")})
+		s.told()
+		head := s.journal.Head()
+		more := phone.sign(phone.unsignedKeys().With("algorithms", canonjson.Value(`["m.megolm.v1.aes-sha2"]`)))
+		s.upload(phone, Upload{Device: more, OneTime: phone.oneTime("A")})
+		s.has("told of what the device supports", s.told(), "[@alice:a.test]")
+		if now := s.journal.Head(); now != head {
+			t.Errorf("there are %d entries about one-time keys", now-head)
+		}
+		s.has("counts", s.counts(phone), "map[signed_curve25519:1] []")
+	})
+}
+
 func TestOneTimeKeysAreGivenOutInOrderAndOnce(t *testing.T) {
 	play(t, func(s *scene) {
 		phone := newClient(alice, "PHONE")

@@ -17,6 +17,7 @@ import (
 type account struct {
 	Server string `json:"server"`
 	User   string `json:"user_id"`
+	Device string `json:"device_id,omitempty"` // not known of accounts of older files
 	Token  string `json:"access_token"`
 }
 

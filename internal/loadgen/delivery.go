@@ -60,7 +60,13 @@ func (d *deliveries) hear(listener int, body []byte, at time.Time) {
 // await waits until there were so many deliveries, and not longer than a limit.
 // It says whether they came.
 func (d *deliveries) await(ctx context.Context, total int64, limit time.Duration) (bool, error) {
-	for ends := time.Now().Add(limit); d.total.Load() < total; {
+	return await(ctx, &d.total, total, limit)
+}
+
+// await waits until something was counted so often, and not longer than a limit. It
+// says whether it was.
+func await(ctx context.Context, counted *atomic.Int64, total int64, limit time.Duration) (bool, error) {
+	for ends := time.Now().Add(limit); counted.Load() < total; {
 		if time.Now().After(ends) {
 			return false, nil
 		}

@@ -8,8 +8,9 @@
 // [Generator.Fanout], [Generator.Initial], [Generator.Idle] and
 // [Generator.All]; [Generator.Self] measures the generator alone.
 //
-// [Generator.Push] starts the server in a process of its own, and is the push gateways
-// that it asks. [Generator.Federation] is another matter: it starts the server, too,
+// [Generator.Encryption] and [Generator.Sliding] start the server in a process of its
+// own, and so does [Generator.Push], which is the push gateways that it asks.
+// [Generator.Federation] is another matter: it starts the server, too,
 // and is all the servers around it, over the server-server API
 // (https://spec.matrix.org/v1.19/server-server-api/). These are ports of this machine
 // with certificates of an authority that is thrown away at the end. What they send is

@@ -46,6 +46,24 @@ func (f *faults) judge(ctx context.Context, s *streak, r response, err error) (o
 	return false, pause(ctx, 5*time.Millisecond<<min(*s, 5))
 }
 
+// insist makes a request until it succeeds, records how long that took then, and
+// returns the response. The error is why there is no hope.
+func (f *faults) insist(ctx context.Context, c *client, request []byte, latency *Histogram) (response, error) {
+	var failures streak
+	for {
+		began := time.Now()
+		r, err := c.do(ctx, request, setupPatience)
+		took := time.Since(began)
+		ok, err := f.judge(ctx, &failures, r, err)
+		if ok {
+			latency.Record(took)
+		}
+		if ok || err != nil {
+			return r, err
+		}
+	}
+}
+
 func (f *faults) count(failed, throttled int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,12 +13,7 @@ import (
 // Federation is how a server is measured among others. Unlike in other scenarios
 // the generator starts it, and is all the other servers.
 type Federation struct {
-	// Program is the command that runs the server, which takes its settings from
-	// the environment as parley does.
-	Program []string
-	// Database is that of the server, which has to be empty, as a URL; "" is what it
-	// uses by itself.
-	Database string
+	Own
 	// Parts is which of the parts there are to do; nil is all.
 	Parts []string
 
@@ -34,23 +29,17 @@ type Federation struct {
 	Settle time.Duration
 }
 
-type federationPart struct {
-	name string
-	run  func(*among, context.Context) error
-}
-
 // federationParts are the parts, in the order in which they are done.
-func federationParts() []federationPart {
-	return []federationPart{
+func federationParts() []part[*among] {
+	return []part[*among]{
 		{"join", (*among).joins}, {"inbound", (*among).inbounds}, {"outbound", (*among).outbounds}, {"heal", (*among).heals}, {"size", (*among).sizes},
 	}
 }
 
 func (o Federation) check() error {
-	if len(o.Program) == 0 {
-		return errors.New("there is no command that runs the server")
-	}
 	all := []error{
+		o.Own.check(),
+		checkParts(o.Parts, federationParts()),
 		within("the number of events", o.Events, 1, 10_000_000),
 		within("the number of members of the room that forks", o.ForkMembers, 1, 500_000),
 		within("the time to settle", o.Settle, time.Millisecond, time.Minute),
@@ -66,11 +55,6 @@ func (o Federation) check() error {
 	}
 	for _, n := range o.Forks {
 		all = append(all, within("the number of events of a fork", n, 1, 100_000))
-	}
-	for _, name := range o.Parts {
-		if !slices.ContainsFunc(federationParts(), func(p federationPart) bool { return p.name == name }) {
-			all = append(all, fmt.Errorf("there is no part %q", name))
-		}
 	}
 	return firstError(all...)
 }
@@ -96,7 +80,7 @@ func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, e
 		return nil, err
 	}
 	defer all.close()
-	m, err := newMeasured(o.Program, o.Database, all.authority, g.o.Progress)
+	m, err := newMeasured(o.Own, all.authority, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -105,15 +89,7 @@ func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, e
 		return nil, err
 	}
 	a := &among{measured: m, neighbours: all, o: o, progress: g.o.Progress}
-	for _, part := range federationParts() {
-		if o.Parts != nil && !slices.Contains(o.Parts, part.name) {
-			continue
-		}
-		if err := part.run(a, ctx); err != nil {
-			return a.rows, fmt.Errorf("%s: %w", part.name, err)
-		}
-	}
-	return a.rows, nil
+	return a.rows, runParts(ctx, a, o.Parts, federationParts())
 }
 
 // begin starts the server anew and says what is being measured. What was measured

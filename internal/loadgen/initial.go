@@ -82,31 +82,22 @@ func (g *Generator) firstSyncs(ctx context.Context, row *Row, user account, filt
 	defer c.hangUp()
 	var latency Histogram
 	var f faults
-	var failures streak
 	m, err := g.measure()
 	if err != nil {
 		return err
 	}
-	for n := 0; n < repeats; {
+	for n := range repeats {
 		// The timeout changes nothing about the answer, but it differs, so that
 		// no answer to an earlier request is given again.
 		path := syncPath(filter, time.Duration(n)*time.Millisecond)
-		before := time.Now()
-		r, err := c.do(ctx, []byte(g.o.Target.head("GET", path, user.Token, -1)), setupPatience)
-		took := time.Since(before)
-		ok, err := f.judge(ctx, &failures, r, err)
+		r, err := f.insist(ctx, c, []byte(g.o.Target.head("GET", path, user.Token, -1)), &latency)
 		if err != nil {
 			return err
-		}
-		if !ok {
-			continue
 		}
 		if _, found := nextBatch(r.body); !found {
 			return errNoToken
 		}
-		latency.Record(took)
 		row.Bytes = int64(len(r.body))
-		n++
 	}
 	if err := m.stop(row); err != nil {
 		return err

@@ -19,9 +19,25 @@ import (
 	"parley/matrix/id"
 )
 
+// Own is the server that a scenario starts itself, and ends.
+type Own struct {
+	// Program is the command that runs it, which takes its settings from the
+	// environment as parley does.
+	Program []string
+	// Database is its own, which has to be empty, as a URL; "" is what it uses by
+	// itself.
+	Database string
+}
+
+func (o Own) check() error {
+	if len(o.Program) == 0 {
+		return errors.New("there is no command that runs the server")
+	}
+	return nil
+}
+
 // measured is a server that the generator runs in a process of its own, so that its
-// memory is its own, and knows by that it is told of the neighbours' authority. It
-// keeps its data when it is started anew.
+// memory is its own. It keeps its data when it is started anew.
 type measured struct {
 	name     id.ServerName
 	dir      string   // has its data, and goes with it
@@ -42,28 +58,30 @@ const benchServer id.ServerName = "bench.test"
 
 const registrationSecret = "bench"
 
-// newMeasured returns a server that is not running. It leaves nothing behind when it was
-// ended.
-func newMeasured(program []string, database string, authority []byte, progress func(string, ...any)) (*measured, error) {
+// newMeasured returns a server that is not running, and trusts an authority where
+// there is one. It leaves nothing behind when it was ended.
+func newMeasured(own Own, authority []byte, progress func(string, ...any)) (*measured, error) {
 	dir, err := os.MkdirTemp("", "parley-bench-")
 	if err != nil {
 		return nil, err
 	}
-	m := &measured{name: benchServer, dir: dir, program: program, progress: progress}
-	if err := os.WriteFile(m.authorityFile(), authority, 0o600); err != nil {
-		return nil, errors.Join(err, m.end())
-	}
+	m := &measured{name: benchServer, dir: dir, program: own.Program, progress: progress}
 	m.settings = []string{
 		"PARLEY_SERVER_NAME=" + string(benchServer),
 		"PARLEY_DATA_DIR=" + filepath.Join(dir, "data"),
 		"PARLEY_LISTEN=127.0.0.1:0",
 		"PARLEY_REGISTRATION_SHARED_SECRET=" + registrationSecret,
 		"PARLEY_RATE_LIMITS_ENABLED=false",
-		"PARLEY_FEDERATION_EXTRA_CA=" + m.authorityFile(),
-		"PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true",
 	}
-	if database != "" {
-		m.settings = append(m.settings, "PARLEY_DATABASE="+database)
+	if own.Database != "" {
+		m.settings = append(m.settings, "PARLEY_DATABASE="+own.Database)
+	}
+	if authority == nil {
+		return m, nil
+	}
+	m.settings = append(m.settings, "PARLEY_FEDERATION_EXTRA_CA="+m.authorityFile(), "PARLEY_FEDERATION_ALLOW_PRIVATE_NETWORKS=true")
+	if err := os.WriteFile(m.authorityFile(), authority, 0o600); err != nil {
+		return nil, errors.Join(err, m.end())
 	}
 	return m, nil
 }
@@ -92,7 +110,7 @@ func (m *measured) start(ctx context.Context) error {
 		err = errors.New("the server does not listen")
 	}
 	if err == nil {
-		m.g, err = New(Options{Target: m.target, SharedSecret: registrationSecret, Processes: []int{m.process.Process.Pid}, Progress: m.progress})
+		m.g, err = New(Options{Target: m.target, SharedSecret: registrationSecret, NoPassword: true, Processes: []int{m.process.Process.Pid}, Progress: m.progress})
 	}
 	if err != nil {
 		return err
@@ -150,18 +168,16 @@ func (m *measured) again(ctx context.Context) error {
 	return m.start(ctx)
 }
 
-// enter registers the user who joins rooms, and starts the server anew: it needs
-// memory for the password.
+// enter starts the server and registers the user who joins rooms.
 func (m *measured) enter(ctx context.Context) error {
 	if err := m.start(ctx); err != nil {
 		return err
 	}
 	users, err := m.g.newUsers(ctx, 1)
-	if err != nil {
-		return err
+	if err == nil {
+		m.user = users[0]
 	}
-	m.user = users[0]
-	return m.again(ctx)
+	return err
 }
 
 // resident is the most memory that the server has had resident since it started, and
@@ -188,6 +204,16 @@ func (m *measured) resident() (most, files int64) {
 
 // statements is how many the server has given to its database.
 func (m *measured) statements(ctx context.Context) (int64, error) {
+	return m.metric(ctx, "parley_database_statements_total")
+}
+
+// entries is how many the server's journal has.
+func (m *measured) entries(ctx context.Context) (int64, error) {
+	return m.metric(ctx, "parley_journal_head")
+}
+
+// metric is one of those that the server tells.
+func (m *measured) metric(ctx context.Context, name string) (int64, error) {
 	c := newClient(m.target)
 	defer c.hangUp()
 	r, err := c.do(ctx, []byte(m.target.head("GET", "/_parley/metrics", "", -1)), setupPatience)
@@ -195,12 +221,12 @@ func (m *measured) statements(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	for line := range strings.Lines(string(r.body)) {
-		if value, ok := strings.CutPrefix(line, "parley_database_statements_total "); ok {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			return int64(n), err
 		}
 	}
-	return 0, errors.New("the server does not say how much it asks its database")
+	return 0, fmt.Errorf("the server does not tell %s", name)
 }
 
 // rest waits until the server asks its database for nothing, but not for ever: after

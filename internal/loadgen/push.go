@@ -18,18 +18,15 @@ import (
 // Push is how messages reach push gateways. As for [Federation] the generator starts
 // the server, and it is the gateways.
 type Push struct {
-	Program  []string // the command that runs the server
-	Database string   // of the server, as a URL; "" is what it uses by itself
-	Members  []int    // of the room, each of whom has a pusher
+	Own
+	Members  []int // of the room, each of whom has a pusher
 	Messages int
 	Grace    time.Duration // how long after a message its pushes may come
 }
 
 func (o Push) check() error {
-	if len(o.Program) == 0 {
-		return errors.New("there is no command that runs the server")
-	}
 	all := []error{
+		o.Own.check(),
 		within("the number of messages", o.Messages, 1, 10_000),
 		within("the time for late pushes", o.Grace, time.Millisecond, 10*time.Minute),
 	}
@@ -129,7 +126,7 @@ func (g *Generator) Push(ctx context.Context, o Push) (rows []Row, err error) {
 		return nil, err
 	}
 	defer all.close()
-	m, err := newMeasured(o.Program, o.Database, all.authority, g.o.Progress)
+	m, err := newMeasured(o.Own, all.authority, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}

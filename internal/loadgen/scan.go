@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 )
 
-// nextBatch returns the token to sync on from, of a response to /sync. It is the
-// first member of that name wherever it stands: events that have such a member
-// deceive it, and there are none in the rooms of this package.
-func nextBatch(body []byte) (string, bool) {
-	const name = `"next_batch"`
+// nextBatch returns the token to sync on from, of a response to /sync.
+func nextBatch(body []byte) (string, bool) { return textOf(body, `"next_batch"`) }
+
+// textOf returns a string in a response, by its quoted name. It is the first member
+// of that name wherever it stands: events that have such a member deceive it, and
+// there are none in the rooms of this package.
+func textOf(body []byte, name string) (string, bool) {
 	for {
 		i := bytes.Index(body, []byte(name))
 		if i < 0 {

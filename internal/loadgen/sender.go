@@ -47,11 +47,8 @@ func (s *sender) next(ctx context.Context) (response, error) {
 // no hope.
 func (s *sender) insist(ctx context.Context, room int, serial int64) error {
 	var f faults
-	var failures streak
-	for {
-		r, err := s.put(ctx, room, serial)
-		if ok, err := f.judge(ctx, &failures, r, err); ok || err != nil {
-			return err
-		}
-	}
+	var untimed Histogram
+	s.request = s.messages[room].append(s.request[:0], serial)
+	_, err := f.insist(ctx, s.client, s.request, &untimed)
+	return err
 }

@@ -1,14 +1,15 @@
 -- compatible with v1
 
 -- Messages to devices of local users that the devices have not acknowledged.
+-- Those for many devices stand side by side, and only the key by device: in a table
+-- without row IDs each would take two pages of its own, as it is long for one.
 CREATE TABLE to_device (
 	user_id    text   NOT NULL,
 	device_id  text   NOT NULL,
 	pos        bigint NOT NULL, -- in the journal
 	message    bytea  NOT NULL, -- as the client gets it
 	PRIMARY KEY (user_id, device_id, pos)
-) WITHOUT ROWID; -- only: sqlite
-); -- only: postgres
+);
 
 -- Messages to devices of users of other servers, as EDUs, until the server has
 -- taken them.
@@ -18,8 +19,7 @@ CREATE TABLE to_device_abroad (
 	part       bigint NOT NULL, -- what is too much for one EDU has several
 	edu        bytea  NOT NULL,
 	PRIMARY KEY (server, pos, part)
-) WITHOUT ROWID; -- only: sqlite
-); -- only: postgres
+);
 CREATE INDEX to_device_abroad_by_pos ON to_device_abroad (pos);
 
 -- What devices have sent to others, by the transaction ID they chose, so that a
