@@ -18,7 +18,9 @@ import (
 // versions are those of the specification.
 var versions = func() (all []*roomver.Rules) {
 	for rules := range roomver.Known() {
-		all = append(all, rules)
+		if !rules.Unstable {
+			all = append(all, rules)
+		}
 	}
 	return all
 }()

@@ -121,11 +121,15 @@ func (p *program) print(text string) error {
 }
 
 func version(out io.Writer) error {
-	var rooms []string
+	var rooms, unstable []string
 	for r := range roomver.Known() {
-		rooms = append(rooms, string(r.Version))
+		if r.Unstable {
+			unstable = append(unstable, string(r.Version))
+		} else {
+			rooms = append(rooms, string(r.Version))
+		}
 	}
-	_, err := fmt.Fprintf(out, "parley %s\nroom versions %s, default %s\n",
-		server.Version(), strings.Join(rooms, " "), roomver.Default)
+	_, err := fmt.Fprintf(out, "parley %s\nroom versions %s, default %s\nunstable room versions %s\n",
+		server.Version(), strings.Join(rooms, " "), roomver.Default, strings.Join(unstable, " "))
 	return err
 }

@@ -317,7 +317,7 @@ func TestWhatTheServerSaysOfItself(t *testing.T) {
 	c := s.want(s.call(s.register("alice"), "GET", "/capabilities", ""), 200, "")
 	for _, want := range []string{
 		`"m.change_password":{"enabled":true}`, `"m.room_versions":{"default":"12","available":{"1":"stable",`,
-		`"m.3pid_changes":{"enabled":false}`, `"m.get_login_token":{"enabled":false}`, `"m.profile_fields":{"enabled":true}`,
+		`"9":"stable","org.matrix.msc3757.10":"unstable","org.matrix.msc3757.11":"unstable"}`, `"m.3pid_changes":{"enabled":false}`, `"m.get_login_token":{"enabled":false}`, `"m.profile_fields":{"enabled":true}`,
 	} {
 		if !strings.Contains(c.text, want) {
 			t.Errorf("got %s, want %s in it", c.text, want)

@@ -70,6 +70,9 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 	versions := roomVersions{Default: roomver.Default, Available: map[roomver.Version]string{}}
 	for rules := range roomver.Known() {
 		versions.Available[rules.Version] = "stable"
+		if rules.Unstable {
+			versions.Available[rules.Version] = "unstable"
+		}
 	}
 	yes, fields := booleanCapability{true}, s.Settings.ProfileFields
 	changeable := profileFields{Enabled: fields.Allowed == nil || len(fields.Allowed) > 0, Allowed: fields.Allowed}

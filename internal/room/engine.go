@@ -398,10 +398,14 @@ func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
 }
 
 // refused turns the verdict of the authorization rules into an error for the
-// client.
+// client. What nobody could ever send is a mistake of the client's.
 func refused(err error) error {
 	if refusal := (*eventauth.Refusal)(nil); errors.As(err, &refusal) {
-		return mxerr.New(mxerr.Forbidden, "This is not allowed in the room: %s", refusal.Rule).Wrap(err)
+		code := mxerr.Forbidden
+		if refusal.Rule == eventauth.StateKeyOfNobody {
+			code = mxerr.BadJSON
+		}
+		return mxerr.New(code, "This is not allowed in the room: %s", refusal.Rule).Wrap(err)
 	}
 	return err
 }

@@ -96,8 +96,10 @@ func (c *check) byMember() error {
 	}
 	// 9. If the event has a state_key that starts with an @ and does not match
 	// the sender, reject.
-	if isState && strings.HasPrefix(stateKey, "@") && stateKey != string(e.Sender()) {
-		return c.refuse(StateKeyOfOther, "state_key %q", stateKey)
+	if isState && strings.HasPrefix(stateKey, "@") {
+		if err := c.keyOfUser(stateKey, level); err != nil {
+			return err
+		}
 	}
 	// 10. If type is m.room.power_levels:
 	if e.Type() == event.TypePowerLevels {
@@ -109,6 +111,41 @@ func (c *check) byMember() error {
 	}
 	// 11. Otherwise, allow.
 	return nil
+}
+
+// keyOfUser is rule 9 for a state_key that starts with an @.
+func (c *check) keyOfUser(stateKey string, level Level) error {
+	sender := c.e.Sender()
+	if !c.rules.OwnedState {
+		// 9. If it does not match the sender, reject.
+		if stateKey != string(sender) {
+			return c.refuse(StateKeyOfOther, "state_key %q", stateKey)
+		}
+		return nil
+	}
+	// 8.1.1 of MSC3757. If the prefix of the state_key before the first _ that
+	// follows the first : (or end of string) is not a valid user ID, reject.
+	owner, err := ownerOf(stateKey)
+	if err != nil {
+		return c.refuse(StateKeyOfNobody, "%v", err)
+	}
+	// 8.1.3 of MSC3757. If the leading user ID does not match the sender, and
+	// the sender's power level is not greater than that of the user denoted by
+	// that ID, reject.
+	if above := c.levels.User(owner); owner != sender && level <= above {
+		return c.refuse(StateKeyOwned, "%s has %d, %s has %d", sender, level, owner, above)
+	}
+	return nil
+}
+
+// ownerOf returns the user ID that a state_key begins with. No server name has
+// an underscore, while a localpart may have many.
+func ownerOf(stateKey string) (id.UserID, error) {
+	if colon := strings.IndexByte(stateKey, ':'); colon >= 0 {
+		server, _, _ := strings.Cut(stateKey[colon:], "_")
+		stateKey = stateKey[:colon+len(server)]
+	}
+	return id.ParseUserID(stateKey)
 }
 
 func checkCreate(e *event.Event) error {

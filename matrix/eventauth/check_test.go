@@ -1,6 +1,7 @@
 package eventauth_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
 	"parley/matrix/eventauth"
+	"parley/matrix/id"
 	"parley/matrix/roomver"
 )
 
@@ -167,10 +169,7 @@ func TestRequiredLevels(t *testing.T) {
 		{"a third-party invite goes by the invite level alone", `{"state_default":100,"events":{"m.room.third_party_invite":100}}`, roomtest.ThirdPartyInvite(bob, "token", identityServer), 0},
 		{"membership has levels of its own", `{"state_default":100,"events":{"m.room.member":100}}`, roomtest.Leave(bob), 0},
 		{"state that names the sender", `{"state_default":0}`, roomtest.State(bob, "m.custom", string(bob), nil), 0},
-		{"state that names another user", `{"state_default":0}`, roomtest.State(bob, "m.custom", string(mod), nil), eventauth.StateKeyOfOther},
-		{"state that begins like a user ID", `{"state_default":0}`, roomtest.State(bob, "m.custom", "@", nil), eventauth.StateKeyOfOther},
 		{"state that names a user later on", `{"state_default":0}`, roomtest.State(bob, "m.custom", " @mod:m.test", nil), 0},
-		{"state of another user by the creator", `{}`, roomtest.State(alice, "m.custom", string(bob), nil), eventauth.StateKeyOfOther},
 		{"level comes before state key", `{}`, roomtest.State(bob, "m.custom", string(mod), nil), eventauth.RequiredLevel},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -193,4 +192,126 @@ func TestRefusalWithoutDetail(t *testing.T) {
 	if got := r.Error(); got != want+" (@bob:b.test)" {
 		t.Errorf("with a detail: got %q", got)
 	}
+}
+
+const (
+	elise = id.UserID("@el_is:e.test.org:8448") // joined with level 0
+	el    = id.UserID("@el_is:e.test")          // with whose ID that of elise begins; never was in the room
+)
+
+// TestWhoseStateKeyItIs: the row has the rule in most versions, and in those with
+// owned state.
+func TestWhoseStateKeyItIs(t *testing.T) {
+	const (
+		other  = eventauth.StateKeyOfOther
+		nobody = eventauth.StateKeyOfNobody
+		owned  = eventauth.StateKeyOwned
+	)
+	long := strings.Repeat("x", 255-len(string(elise)+"_"))
+	for _, row := range []struct {
+		sender       id.UserID
+		key          string
+		others, want eventauth.Rule
+	}{
+		// A user's own.
+		{elise, string(elise), 0, 0},
+		{elise, string(elise) + "_", other, 0},
+		{elise, string(elise) + "_DEVICE_m.call", other, 0},
+		{elise, string(elise) + "__", other, 0},
+		{elise, string(elise) + "_@bob:b.test", other, 0},
+		{elise, string(elise) + "_ \U0001F408\n", other, 0},
+		{elise, string(elise) + "_" + long, other, 0},
+
+		// What only looks like it.
+		{elise, string(el), other, owned},
+		{elise, string(el) + "_x", other, owned},
+		{elise, string(elise) + "0_x", other, owned}, // port 84480
+		{elise, "@el_is:e.test.org_x", other, owned}, // no port
+		{elise, "@el_is:e.test.org:8448.x", other, nobody},
+		{elise, string(elise) + ":x", other, nobody},
+		{elise, string(elise) + " _x", other, nobody},
+		{elise, string(elise) + "@x", other, nobody},
+		{elise, "@EL_IS:e.test.org:8448_x", other, owned},
+		{elise, "@el_is", other, nobody},
+		{elise, "@el", other, nobody},
+		{elise, "@", other, nobody},
+		{elise, "@_", other, nobody},
+		{elise, "@el_is:", other, nobody},
+		{elise, "@el_is:_e.test.org:8448", other, nobody},
+		{elise, "@:e.test.org_x", other, owned}, // a historical user ID
+		{elise, "@@el_is:e.test.org:8448_x", other, owned},
+		{elise, "@e:l_is", other, owned}, // that is @e:l
+
+		// Free ones.
+		{elise, "", 0, 0},
+		{elise, "_" + string(bob) + "_x", 0, 0},
+		{elise, " " + string(mod), 0, 0},
+		{elise, "bob:b.test_x", 0, 0},
+
+		// Others'.
+		{mod, string(bob), other, 0},
+		{mod, string(bob) + "_x", other, 0},
+		{mod, string(carol) + "_x", other, 0}, // who never was in the room
+		{mod, string(mod) + "_x", other, 0},
+		{mod, string(peer), other, owned},
+		{mod, string(peer) + "_x", other, owned},
+		{mod, string(alice), other, owned},
+		{mod, string(alice) + "_x", other, owned},
+		{mod, "@bob", other, nobody},
+		{alice, string(peer) + "_x", other, 0},
+		{alice, string(bob), other, 0},
+		{alice, "@bob:b_test", other, 0},          // that is @bob:b
+		{bob, string(elise) + "_x", other, owned}, // neither is above
+	} {
+		t.Run(fmt.Sprintf("%s sets %q", row.sender, row.key), func(t *testing.T) {
+			eachVersion(t, func(t *testing.T, rules *roomver.Rules) {
+				main := scene(t, rules)
+				main.Send(roomtest.Join(elise), levels(main, `{"state_default":0}`))
+				want := row.others
+				if rules.OwnedState {
+					want = row.want
+				}
+				wantVerdict(t, rules, judge(main, roomtest.State(row.sender, "m.custom", row.key, nil)), want)
+			})
+		})
+	}
+}
+
+// TestOwnedStateAmongTheOtherRules: what they refuse or allow is not asked of it.
+func TestOwnedStateAmongTheOtherRules(t *testing.T) {
+	for rules := range roomver.Known() {
+		if !rules.OwnedState {
+			continue
+		}
+		t.Run("version "+string(rules.Version), func(t *testing.T) {
+			main := scene(t, rules)
+			// The level that the type takes is asked for first.
+			wantVerdict(t, rules, judge(main, roomtest.State(bob, "m.custom", string(bob)+"_x", nil)), eventauth.RequiredLevel)
+			wantVerdict(t, rules, judge(main, roomtest.State(bob, "m.custom", "@", nil)), eventauth.RequiredLevel)
+			wantVerdict(t, rules, judge(main, roomtest.State(carol, "m.custom", string(carol)+"_x", nil)), eventauth.SenderNotJoined)
+			// Membership and third-party invites have rules of their own.
+			wantVerdict(t, rules, judge(main, roomtest.Member(mod, bob, event.MembershipJoin)), eventauth.JoinOther)
+			wantVerdict(t, rules, judge(main, roomtest.Member(bob, bob+"_x", event.MembershipJoin)), eventauth.JoinOther)
+			wantVerdict(t, rules, judge(main, roomtest.ThirdPartyInvite(bob, "@", identityServer)), 0)
+			// Of power levels with such a key the rules look at the content too.
+			main.Send(levels(main, `{"events":{"m.room.power_levels":0,"m.custom":0}}`))
+			wantVerdict(t, rules, judge(main, roomtest.State(bob, event.TypePowerLevels, string(bob)+"_x", `{"users":7}`)), eventauth.LevelsUsers)
+			// Who is above whom is a matter of the state.
+			theirs := roomtest.State(mod, "m.custom", string(bob)+"_x", nil)
+			wantVerdict(t, rules, judge(main, theirs), 0)
+			raised := main.Fork()
+			raised.Send(levels(main, `{"users_default":50}`))
+			wantVerdict(t, rules, judge(raised, theirs), eventauth.StateKeyOwned)
+			lowered := main.Fork()
+			lowered.Send(levels(main, `{"users":{"@mod:m.test":-1},"events":{"m.custom":-1}}`))
+			wantVerdict(t, rules, judge(lowered, theirs), eventauth.StateKeyOwned)
+			wantVerdict(t, rules, judge(lowered, roomtest.State(bob, "m.custom", string(mod)+"_x", nil)), 0)
+		})
+	}
+	t.Run("where nobody has set levels", func(t *testing.T) {
+		rules, _ := roomver.Lookup("org.matrix.msc3757.11")
+		main := roomtest.New(t, rules.Version).Create(alice, nil)
+		main.Send(roomtest.Join(alice), roomtest.JoinRules(alice, "public"), roomtest.Join(bob))
+		wantVerdict(t, rules, judge(main, roomtest.State(alice, "m.custom", string(bob)+"_x", nil)), 0)
+	})
 }

@@ -3,6 +3,8 @@ package eventauth_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"parley/internal/roomtest"
@@ -44,6 +46,9 @@ func FuzzCheck(f *testing.F) {
 		`{"users":{"@bob:b.test":99999999999999999999},"users_default":"-0"}`, `{"join_rule":null}`, `{"membership":"join"}`, `{}`)
 	f.Add(uint8(9), uint8(1), string(carol), `{"membership":"invite","third_party_invite":{"signed":{"mxid":"@carol:c.test","token":"token","signatures":{"a":{"ed25519:1":"AA"}}}}}`,
 		`{}`, `{"invite":1}`, `{"join_rule":"knock"}`, `{"membership":"leave"}`, `{"public_keys":[{},7,{"public_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`)
+	for _, key := range []string{"@bob:b.test_x", "@carol:c.test_", "@alice:a.test_x", "@:_", "@bob:b.test.x_@bob:b.test"} {
+		f.Add(uint8(12), uint8(0), key, `{}`, `{}`, `{"state_default":0,"users":{"@bob:b.test":5}}`, `{}`, `{"membership":"join"}`, `{}`)
+	}
 	f.Fuzz(func(t *testing.T, version, kind uint8, stateKey, content, create, levels, joinRules, member, invite string) {
 		var known []*roomver.Rules
 		for rules := range roomver.Known() {
@@ -95,7 +100,29 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 		eventauth.RedactionApplies(e, room.CreateEvent(), l)
+		if first == nil && e.Type() != event.TypeMember && e.Type() != event.TypeThirdPartyInvite && e.Type() != event.TypeAliases {
+			wantOwner(t, rules, e, l)
+		}
 	})
+}
+
+// leadingUser matches a state key that begins with something like a user ID.
+var leadingUser = regexp.MustCompile(`(?s)^(@[^:]*:[^_]*)(_.*)?$`)
+
+// wantOwner fails if an event that is allowed has a state key that is not its
+// sender's to set.
+func wantOwner(t *testing.T, rules *roomver.Rules, e *event.Event, l eventauth.Levels) {
+	t.Helper()
+	key, _ := e.StateKey()
+	if !strings.HasPrefix(key, "@") || key == string(e.Sender()) {
+		return
+	}
+	match := leadingUser.FindStringSubmatch(key)
+	if !rules.OwnedState || match == nil {
+		t.Errorf("%s may set the state key %q in version %s", e.Sender(), key, rules.Version)
+	} else if owner := id.UserID(match[1]); owner != e.Sender() && l.User(owner) >= l.User(e.Sender()) {
+		t.Errorf("%s may set the state key %q of %s, who is not below", e.Sender(), key, owner)
+	}
 }
 
 // createApart is the create event where auth events do not hold it.

@@ -5,7 +5,9 @@ import "parley/matrix/eventauth"
 // numbers has the number of each rule by room version, as the pages of the
 // specification show them: https://spec.matrix.org/v1.19/rooms/
 // It is written the other way round than the table of the package, from the
-// pages, so that neither can be wrong without the other.
+// pages, so that neither can be wrong without the other. A version of a proposal
+// has the numbers of the one that it changes where it has none of its own; "none"
+// stands for a rule that it takes away.
 var numbers = map[eventauth.Rule]string{
 	eventauth.CreateHasPrevEvents:         "1-12: 1.1",
 	eventauth.CreateRoomDomain:            "1-11: 1.2",
@@ -51,7 +53,9 @@ var numbers = map[eventauth.Rule]string{
 	eventauth.SenderNotJoined:             "1-5: 6, 6-11: 5, 12: 6",
 	eventauth.ThirdPartyInviteLevel:       "1-5: 7.1, 6-11: 6.1, 12: 7.1",
 	eventauth.RequiredLevel:               "1-5: 8, 6-11: 7, 12: 8",
-	eventauth.StateKeyOfOther:             "1-5: 9, 6-11: 8, 12: 9",
+	eventauth.StateKeyOfOther:             "org.matrix.msc3757: none, 1-5: 9, 6-11: 8, 12: 9",
+	eventauth.StateKeyOfNobody:            "org.matrix.msc3757: 8.1.1",
+	eventauth.StateKeyOwned:               "org.matrix.msc3757: 8.1.3",
 	eventauth.LevelsNotIntegers:           "10-11: 9.1, 12: 10.1",
 	eventauth.LevelsNotObjects:            "10-11: 9.2, 12: 10.2",
 	eventauth.LevelsUsers:                 "1-5: 10.1, 6-9: 9.1, 10-11: 9.3, 12: 10.3",

@@ -54,6 +54,8 @@ const (
 	ThirdPartyInviteLevel                       // the sender of a third-party invite is below the invite level
 	RequiredLevel                               // the sender is below the level that the event type requires
 	StateKeyOfOther                             // the state_key is a user other than the sender
+	StateKeyOfNobody                            // the state_key begins with an @ but not with a user ID
+	StateKeyOwned                               // the state_key is of another user, who is not below the sender
 	LevelsNotIntegers                           // a level is not an integer
 	LevelsNotObjects                            // events or notifications is not an object of integers
 	LevelsUsers                                 // users is not an object of user IDs and integers
@@ -70,7 +72,12 @@ const (
 // Number returns the number of the rule in the specification of the room
 // version, such as "5.2.3", or "" when the version has no such rule. Numbers
 // are as the specification's pages show them.
-func (r Rule) Number(rules *roomver.Rules) string { return ruleTable[r].numbers[rules.Auth] }
+func (r Rule) Number(rules *roomver.Rules) string {
+	if number, changed := ownedNumbers[r]; changed && rules.OwnedState {
+		return number
+	}
+	return ruleTable[r].numbers[rules.Auth]
+}
 
 // String returns the rule in words: what is so when it refuses.
 func (r Rule) String() string { return ruleTable[r].words }
@@ -172,6 +179,8 @@ var ruleTable = [...]struct {
 		[...]string{"8", "8", "7", "7", "7", "7", "7", "8"}},
 	StateKeyOfOther: {"the state_key is a user other than the sender",
 		[...]string{"9", "9", "8", "8", "8", "8", "8", "9"}},
+	StateKeyOfNobody: {words: "the state_key begins with an @ but not with a user ID"},
+	StateKeyOwned:    {words: "the state_key is of another user, who is not below the sender"},
 	LevelsNotIntegers: {"a level is not an integer",
 		[...]string{"", "", "", "", "", "9.1", "9.1", "10.1"}},
 	LevelsNotObjects: {"events or notifications is not an object of integers",
@@ -194,4 +203,13 @@ var ruleTable = [...]struct {
 		[...]string{"10.7.1", "10.7.1", "9.7.1", "9.7.1", "9.7.1", "9.9.1", "9.9.1", "10.10.1"}},
 	RedactionForbidden: {"a redaction is by a sender below the redact level and of an event of another domain",
 		[...]string{"11.3", "", "", "", "", "", "", ""}},
+}
+
+// ownedNumbers has the numbers that owned state puts in place of those of the
+// table. What MSC3757 says there of longer state keys has no rule here: package
+// event has one limit for all versions.
+var ownedNumbers = map[Rule]string{
+	StateKeyOfOther:  "",
+	StateKeyOfNobody: "8.1.1",
+	StateKeyOwned:    "8.1.3",
 }

@@ -140,6 +140,12 @@ var ruleRows = []ruleRow{
 	{eventauth.StateKeyOfOther,
 		specs(roomtest.State(mod, "m.custom", string(bob), nil)),
 		specs(roomtest.State(mod, "m.custom", string(mod), nil))},
+	{eventauth.StateKeyOfNobody,
+		specs(roomtest.State(mod, "m.custom", "@mod_m.test", nil)),
+		specs(roomtest.State(mod, "m.custom", "@mod:m.test_", nil))},
+	{eventauth.StateKeyOwned,
+		specs(roomtest.State(mod, "m.custom", "@peer:p.test_x", nil)),
+		specs(roomtest.State(mod, "m.custom", "@bob:b.test_x", nil))},
 
 	{eventauth.LevelsNotIntegers, setLevels(`{"ban":"50"}`), setLevels(`{"ban":50}`)},
 	{eventauth.LevelsNotObjects, setLevels(`{"events":{"m.custom":"50"}}`), setLevels(`{"events":{"m.custom":50}}`)},

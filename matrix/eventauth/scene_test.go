@@ -135,12 +135,19 @@ func wantVerdict(t *testing.T, rules *roomver.Rules, err error, rule eventauth.R
 // specNumber looks the number of a rule up in numbers; "" means that the room
 // version has no such rule.
 func specNumber(rule eventauth.Rule, rules *roomver.Rules) string {
-	version, err := strconv.Atoi(string(rules.Version))
+	proposal, base := "", string(rules.Version)
+	if i := strings.LastIndexByte(base, '.'); i >= 0 {
+		proposal, base = base[:i], base[i+1:]
+	}
+	version, err := strconv.Atoi(base)
 	if err != nil {
 		panic("the table of numbers is for versions that are numbers: " + err.Error())
 	}
 	for entry := range strings.SplitSeq(numbers[rule], ", ") {
 		versions, number, _ := strings.Cut(entry, ": ")
+		if versions == proposal {
+			return strings.TrimSuffix(number, "none")
+		}
 		first, last, isRange := strings.Cut(versions, "-")
 		if !isRange {
 			last = first

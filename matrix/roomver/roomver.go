@@ -21,6 +21,9 @@ const Default Version = "12"
 // package are shared and must not be modified.
 type Rules struct {
 	Version Version
+	// Unstable: the version is a proposal's, to be tried out. What its name
+	// stands for may change, and few servers know it.
+	Unstable bool
 
 	// StateRes is the algorithm that resolves conflicting states.
 	StateRes StateRes
@@ -66,6 +69,9 @@ type Rules struct {
 	// PrivilegedCreators: the sender of the create event and its
 	// additional_creators stand above all power levels.
 	PrivilegedCreators bool
+	// OwnedState: a state key that is a user ID, or begins with one and an
+	// underscore, is that user's and may be set by users above them too.
+	OwnedState bool
 
 	// Redaction is what redacting an event leaves of it.
 	Redaction Redaction
@@ -152,7 +158,8 @@ func Lookup(v Version) (*Rules, bool) {
 	return nil, false
 }
 
-// Known yields the rules of every version, oldest first.
+// Known yields the rules of every version: those of the specification, oldest
+// first, then those of proposals.
 func Known() iter.Seq[*Rules] {
 	return func(yield func(*Rules) bool) {
 		for i := range table {

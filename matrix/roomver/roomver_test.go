@@ -1,14 +1,22 @@
 package roomver
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 )
 
 func TestEveryStableVersionIsKnown(t *testing.T) {
-	var got []Version
+	var got, proposals []Version
 	for r := range Known() {
-		got = append(got, r.Version)
+		if r.Unstable {
+			proposals = append(proposals, r.Version)
+		} else {
+			got = append(got, r.Version)
+		}
+		if !r.Version.Valid() {
+			t.Errorf("%q has not the form of a version", r.Version)
+		}
 		if again, ok := Lookup(r.Version); !ok || again != r {
 			t.Errorf("Lookup(%q) gives other rules than Known", r.Version)
 		}
@@ -17,11 +25,14 @@ func TestEveryStableVersionIsKnown(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("known versions are %v, want %v", got, want)
 	}
+	if want := []Version{"org.matrix.msc3757.10", "org.matrix.msc3757.11"}; !slices.Equal(proposals, want) {
+		t.Errorf("versions of proposals are %v, want %v", proposals, want)
+	}
 	if _, ok := Lookup("13"); ok {
 		t.Error("version 13 is known")
 	}
-	if _, ok := Lookup(Default); !ok {
-		t.Error("the default version is unknown")
+	if r, ok := Lookup(Default); !ok || r.Unstable {
+		t.Error("the default version is unknown or to be tried out")
 	}
 }
 
@@ -56,6 +67,7 @@ func TestWhereEachRuleIsInForce(t *testing.T) {
 		{"stringy levels", func(r *Rules) bool { return r.Levels == LevelsStringy }, span(6, 9)},
 		{"strict levels", func(r *Rules) bool { return r.Levels == LevelsStrict }, span(10, 12)},
 		{"creator in content", func(r *Rules) bool { return r.CreatorInContent }, span(1, 10)},
+		{"owned state", func(r *Rules) bool { return r.OwnedState }, nil},
 		{"privileged creators", func(r *Rules) bool { return r.PrivilegedCreators }, span(12, 12)},
 		{"redaction keeps origin", keeps("origin"), span(1, 10)},
 		{"redaction keeps membership at the top", keeps("membership"), span(1, 10)},
@@ -78,7 +90,7 @@ func TestWhereEachRuleIsInForce(t *testing.T) {
 		t.Run(row.rule, func(t *testing.T) {
 			var got []Version
 			for r := range Known() {
-				if row.holds(r) {
+				if !r.Unstable && row.holds(r) {
 					got = append(got, r.Version)
 				}
 			}
@@ -86,6 +98,31 @@ func TestWhereEachRuleIsInForce(t *testing.T) {
 				t.Errorf("in force in %v, want %v", got, row.want)
 			}
 		})
+	}
+}
+
+// TestAProposalChangesNothingElse: its versions are those that they are named
+// after, but for what it proposes.
+func TestAProposalChangesNothingElse(t *testing.T) {
+	rows := []struct {
+		version, base Version
+		undo          func(*Rules)
+	}{
+		{"org.matrix.msc3757.10", "10", func(r *Rules) { r.OwnedState = false }},
+		{"org.matrix.msc3757.11", "11", func(r *Rules) { r.OwnedState = false }},
+	}
+	for _, row := range rows {
+		proposed, _ := Lookup(row.version)
+		base, _ := Lookup(row.base)
+		undone := *proposed
+		row.undo(&undone)
+		if reflect.DeepEqual(undone, *proposed) {
+			t.Errorf("version %s does not have what it proposes", row.version)
+		}
+		undone.Version, undone.Unstable = base.Version, false
+		if !reflect.DeepEqual(undone, *base) {
+			t.Errorf("version %s is %+v, want version %s otherwise: %+v", row.version, undone, row.base, *base)
+		}
 	}
 }
 

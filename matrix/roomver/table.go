@@ -7,9 +7,12 @@ const (
 	maxInt53 = 1<<53 - 1
 )
 
-// table is written as a history: each version is the one before it and what
+// table has the versions of the specification and behind them those of proposals.
+var table = withProposals(specified)
+
+// specified is written as a history: each version is the one before it and what
 // it changed.
-var table = history(
+var specified = history(
 	func(r *Rules) {
 		r.Version = "1"
 		r.StateRes = StateResV1
@@ -97,6 +100,22 @@ func history(changes ...func(*Rules)) []Rules {
 		versions = append(versions, r)
 	}
 	return versions
+}
+
+func withProposals(specified []Rules) []Rules {
+	return slices.Concat(specified, []Rules{
+		// https://github.com/matrix-org/matrix-spec-proposals/pull/3757
+		proposal("org.matrix.msc3757.10", specified, "10", func(r *Rules) { r.OwnedState = true }),
+		proposal("org.matrix.msc3757.11", specified, "11", func(r *Rules) { r.OwnedState = true }),
+	})
+}
+
+// proposal is a version of the specification with the change of a proposal.
+func proposal(name Version, specified []Rules, base Version, change func(*Rules)) Rules {
+	r := specified[slices.IndexFunc(specified, func(r Rules) bool { return r.Version == base })]
+	r.Version, r.Unstable = name, true
+	change(&r)
+	return r
 }
 
 var (
