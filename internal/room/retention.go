@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -216,7 +217,8 @@ func (r *live) unexpired(ctx context.Context, items []Item) ([]Item, error) {
 }
 
 // Prune has the histories of rooms purged in which messages have become too old,
-// each at most once a day.
+// each at most once a day. That one cannot be looked at keeps none from it: the error
+// has all of them.
 func (g *Engine) Prune(ctx context.Context) error {
 	if !g.retention.Enabled {
 		return nil
@@ -225,12 +227,16 @@ func (g *Engine) Prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, o := range rooms {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := g.prune(ctx, o); err != nil && !IsGone(err) {
-			return fmt.Errorf("pruning %s: %w", o.RoomID, err)
+			failed = append(failed, fmt.Errorf("pruning %s: %w", o.RoomID, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // prune looks at one room. That its messages are kept for ever is found out past

@@ -3,13 +3,17 @@ package room
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"parley/internal/statetrie"
+	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
+	"parley/matrix/id"
 )
 
 func TestForHowLongMessagesAreKept(t *testing.T) {
@@ -145,6 +149,38 @@ func TestOldMessagesAreHiddenAndThenRemoved(t *testing.T) {
 		check("three", "four")
 		if got := n.bodies(n.history(forever)); !slices.Equal(got, []string{"for ever"}) {
 			t.Errorf("in the other room: %q", got)
+		}
+		n.stop()
+		n.db.Close()
+	})
+}
+
+func TestARoomThatIsBrokenKeepsNoOtherFromBeingPruned(t *testing.T) {
+	location := filepath.Join(t.TempDir(), "parley.db")
+	synctest.Test(t, func(t *testing.T) {
+		o := soon
+		o.Retention.Enabled = true
+		n := start(t, storetest.Open(t, location), o)
+		broken, whole := n.create(NewRoom{Preset: PublicChat}), n.create(NewRoom{Preset: PublicChat})
+		for _, roomID := range []id.RoomID{broken, whole} {
+			n.send(roomID, message(alice, "old"))
+			n.send(roomID, state(alice, TypeRetention, "", `{"max_lifetime":7200000}`))
+		}
+		err := n.db.Update(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec("UPDATE rooms SET root = $1 WHERE room_id = $2", statetrie.Root{1}, broken)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.forgetAll()
+		time.Sleep(3 * time.Hour)
+		n.send(whole, message(alice, "new"))
+		if err := n.Prune(ctx); err == nil || !strings.Contains(err.Error(), string(broken)) {
+			t.Errorf("got %v", err)
+		}
+		if list, err := n.selectPurges(ctx, "ended = 0"); err != nil || len(list) != 1 || list[0].Room != whole {
+			t.Errorf("to be purged are %v, %v", list, err)
 		}
 		n.stop()
 		n.db.Close()
