@@ -587,7 +587,7 @@ fetched again when somebody wants it.`,
 Whether everybody may have files without logging in who knows what they are called, as before v1.11 of the specification.
 
 It is so for what is uploaded, or fetched from elsewhere, while this is on, and stays so for that when it is switched off.
-Servers and clients from before then need it.`,
+Servers and clients from before then need it. The icons in sso.providers are for everybody in any case.`,
 	},
 	{
 		name: "media.previews", preset: "true",

@@ -158,21 +158,31 @@ func TestPartsOfAFileCanBeHad(t *testing.T) {
 		for _, tt := range []struct {
 			of, want string
 			status   int
+			which    string
 		}{
-			{"bytes=0-1", "01", 206},
-			{"bytes=8-", "89", 206},
-			{"bytes=-3", "789", 206},
-			{"bytes=5-100", "56789", 206},
-			{"lines=1-2", "", 416},
-			{"bytes=10-", "", 416},
-			{"bytes=x", "", 416},
+			{"bytes=0-1", "01", 206, "bytes 0-1/10"},
+			{"bytes=8-", "89", 206, "bytes 8-9/10"},
+			{"bytes=-3", "789", 206, "bytes 7-9/10"},
+			{"bytes=5-100", "56789", 206, "bytes 5-9/10"},
+			{"lines=1-2", "", 416, ""},
+			{"bytes=10-", "", 416, "bytes */10"},
+			{"bytes=x", "", 416, ""},
 		} {
 			w := s.send("alice", authedDownload+at, "", "Range", tt.of)
-			if w.Code != tt.status || tt.status == 206 && w.Body.String() != tt.want {
-				t.Errorf("%s: got %d %s", tt.of, w.Code, w.Body)
+			if w.Code != tt.status || tt.status == 206 && w.Body.String() != tt.want || w.Header().Get("Content-Range") != tt.which {
+				t.Errorf("%s: got %d %v %s", tt.of, w.Code, w.Header(), w.Body)
 			}
-			if tt.status == 416 && (member(w, "errcode") != "M_INVALID_PARAM" || w.Header().Get("Content-Range") != "") {
+			if tt.status == 416 && (member(w, "errcode") != "M_INVALID_PARAM" || w.Header().Get("Content-Disposition") != "") {
 				t.Errorf("%s: got %v %s", tt.of, w.Header(), w.Body)
+			}
+		}
+		w := s.send("alice", authedDownload+at, "", "Range", "bytes=0-1,8-9")
+		if kind := w.Header().Get("Content-Type"); w.Code != 206 || !strings.HasPrefix(kind, "multipart/byteranges; boundary=") {
+			t.Errorf("two parts: got %d %v", w.Code, w.Header())
+		}
+		for _, part := range []string{"Content-Range: bytes 0-1/10\r\nContent-Type: text/plain\r\n\r\n01\r\n", "Content-Range: bytes 8-9/10\r\nContent-Type: text/plain\r\n\r\n89\r\n"} {
+			if !strings.Contains(w.Body.String(), part) {
+				t.Errorf("two parts: got %q", w.Body)
 			}
 		}
 	})

@@ -106,6 +106,26 @@ func (b *browser) logsIn(r hstest.Reply, prefix string) (user string) {
 	return v.Get("user_id").String()
 }
 
+// TestTheIconOfAProviderIsForEverybody who has not logged in yet, with clients from
+// before media needed an access token.
+func TestTheIconOfAProviderIsForEverybody(t *testing.T) {
+	b := newBrowser(t, "", "")
+	alice := b.Register("alice")
+	upload := func(content string) string {
+		return strings.TrimPrefix(alice.Raw("POST", "/_matrix/media/v3/upload", []byte(content)).Get("content_uri"), "mxc://")
+	}
+	icon, other := upload("GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02L\x01\x00;"), upload("something")
+	b.Config.SSO.Providers = config.Secret("[" + b.idp.Settings("one", `,"icon":"mxc://`+icon+`"`) + "]")
+	b.Restart()
+	for path, want := range map[string]int{
+		"download/" + icon: 200, "thumbnail/" + icon + "?width=1&height=1": 200, "download/" + other: 404,
+	} {
+		if r := b.visit("/_matrix/media/v3/" + path); r.Status != want {
+			t.Errorf("%s: got %d %s, want %d", path, r.Status, r.Body, want)
+		}
+	}
+}
+
 const redirectTo = client + "login/sso/redirect"
 
 func toOne(redirect string) string {

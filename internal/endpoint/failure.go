@@ -78,7 +78,7 @@ func (x *exchange) refuse(refusal *mxerr.Error, err error) {
 // answer writes an error, without escapes for HTML and therefore not by
 // its own MarshalJSON.
 func (x *exchange) answer(e *mxerr.Error) {
-	x.dropHeaders()
+	x.dropHeaders(e.Status)
 	body := make(map[string]any, len(e.Fields)+2)
 	maps.Copy(body, e.Fields)
 	if e.Code != "" {
@@ -98,11 +98,13 @@ func (x *exchange) answer(e *mxerr.Error) {
 
 // dropHeaders takes back what a handler said of a response that did not come
 // about.
-func (x *exchange) dropHeaders() {
+func (x *exchange) dropHeaders(status int) {
 	h := x.writer.Header()
-	for _, name := range [...]string{"Cache-Control", "Content-Disposition", "Content-Encoding",
-		"Content-Range", "Etag", "Last-Modified", "Location"} {
+	for _, name := range [...]string{"Cache-Control", "Content-Disposition", "Content-Encoding", "Etag", "Last-Modified", "Location"} {
 		delete(h, name)
+	}
+	if status != http.StatusRequestedRangeNotSatisfiable { // which has it to say how much there is
+		delete(h, "Content-Range")
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"image"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"parley/internal/store"
@@ -28,17 +30,23 @@ func photo(w, h int) *image.RGBA {
 func BenchmarkThumbnail(b *testing.B) {
 	for _, size := range []image.Point{{1000, 750}, {4000, 3000}} {
 		for _, kind := range []format{formatJPEG, formatPNG} {
-			content := encoded(b, photo(size.X, size.Y), kind)
+			path := filepath.Join(b.TempDir(), "photo")
+			if err := os.WriteFile(path, encoded(b, photo(size.X, size.Y), kind), 0o600); err != nil {
+				b.Fatal(err)
+			}
 			b.Run(fmt.Sprintf("%s/%dx%d", kind[len("image/"):], size.X, size.Y), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					r := bytes.NewReader(content)
-					p, err := examine(r)
-					if err == nil {
-						err = drawStill(io.Discard, r, &p, p.layout(Thumbnail{Width: 320, Height: 240}))
-					}
+					file, err := os.Open(path)
 					if err != nil {
 						b.Fatal(err)
+					}
+					p, err := examine(file)
+					if err == nil {
+						err = drawStill(io.Discard, file, &p, p.layout(Thumbnail{Width: 320, Height: 240}))
+					}
+					if closed := file.Close(); err != nil || closed != nil {
+						b.Fatal(err, closed)
 					}
 				}
 			})

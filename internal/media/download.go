@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"time"
 
 	"parley/matrix/id"
@@ -105,6 +106,9 @@ func (s *Store) open(ctx context.Context, r Request) (*Media, *File, error) {
 
 // settled returns media whose content is there.
 func (s *Store) settled(ctx context.Context, r Request) (*Media, error) {
+	if slices.Contains(s.o.Icons, r.URI) {
+		r.Public = false
+	}
 	came, leave := s.arrivals.expect(r.URI)
 	defer leave()
 	m, err := s.find(ctx, r.URI)

@@ -39,6 +39,9 @@ type Options struct {
 	Redirect bool
 	// Public lets everybody have what comes from now on without an access token.
 	Public bool
+	// Icons are what everybody may have all the same: what people see who have not logged
+	// in yet.
+	Icons []id.ContentURI
 	// Vips and FFmpeg are the programs that draw what nothing here decodes; empty: none.
 	Vips, FFmpeg string
 	// Previews says whether there are previews of pages of the web.

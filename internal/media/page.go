@@ -3,6 +3,7 @@ package media
 import (
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -127,10 +128,10 @@ func (p *page) readTag(t html.Token) {
 			note(p.plain, name, of("content"))
 		}
 	case atom.Link:
-		switch rel := strings.ToLower(of("rel")); {
-		case rel == "alternate" && of("type") == "application/json+oembed" && p.embed == "":
+		switch rel := strings.Fields(strings.ToLower(of("rel"))); {
+		case slices.Contains(rel, "alternate") && of("type") == "application/json+oembed" && p.embed == "":
 			p.embed = p.resolve(of("href"))
-		case rel == "image_src":
+		case slices.Contains(rel, "image_src"):
 			note(p.plain, "image_src", of("href"))
 		}
 	case atom.Img:

@@ -228,10 +228,10 @@ func (s *Store) embed(ctx context.Context, p *page) {
 	}
 	defer done()
 	var o struct {
-		Title, HTML string
-		Author      string `json:"author_name"`
-		Provider    string `json:"provider_name"`
-		Thumbnail   string `json:"thumbnail_url"`
+		Type, Title, HTML, URL string
+		Author                 string `json:"author_name"`
+		Provider               string `json:"provider_name"`
+		Thumbnail              string `json:"thumbnail_url"`
 	}
 	if json.NewDecoder(stream).Decode(&o) != nil {
 		return
@@ -243,5 +243,8 @@ func (s *Store) embed(ctx context.Context, p *page) {
 	p.add("og:title", title)
 	p.add("og:site_name", o.Provider)
 	p.add("og:image", o.Thumbnail)
+	if o.Type == "photo" {
+		p.add("og:image", o.URL)
+	}
 	p.add("og:description", textOf(o.HTML))
 }

@@ -97,6 +97,8 @@ func TestAPageSaysWhatItIs(t *testing.T) {
 		"b.test/p.png":     shows("image/png", picture),
 		"a.test/video":     shows("text/html", `<link rel="alternate" type="application/json+oembed" href="http://b.test/embed?x=1">`),
 		"b.test/embed":     shows("application/json", `{"version":"1.0","title":"A video","provider_name":"Videos","thumbnail_url":"http://b.test/p.png","html":"<blockquote>Look &amp; see<script>no()</script></blockquote>"}`),
+		"a.test/photo":     shows("text/html", `<link rel="alternate nofollow" type="application/json+oembed" href="http://b.test/photo">`),
+		"b.test/photo":     shows("application/json", `{"version":"1.0","type":"photo","title":"A photo","url":"http://b.test/p.png","width":64,"height":48}`),
 		"a.test/text":      shows("text/plain", "hello"),
 	}}
 	each(t, func(s *scene) {
@@ -111,6 +113,7 @@ func TestAPageSaysWhatItIs(t *testing.T) {
 			"/script":    `{"og:title":"x","og:url":"javascript:alert(1)"}`,
 			"/moved":     `{"og:image":M,"og:image:height":48,"og:image:type":"image/png","og:image:width":64,"og:title":"Moved"}`,
 			"/video":     `{"og:description":"Look & see","og:image":M,"og:image:height":48,"og:image:type":"image/png","og:image:width":64,"og:site_name":"Videos","og:title":"A video"}`,
+			"/photo":     `{"og:image":M,"og:image:height":48,"og:image:type":"image/png","og:image:width":64,"og:title":"A photo"}`,
 			"/p.png":     `{"og:image":M,"og:image:height":48,"og:image:type":"image/png","og:image:width":64}`,
 			"/text":      `{}`,
 		} {

@@ -61,32 +61,25 @@ func shrinkYCbCr(src *image.YCbCr, n, w, h int) image.Image {
 // shrinkPlane makes a plane of w by h means. The plane that it reads is of sw by sh,
 // each sample standing for so many pixels across and down.
 func shrinkPlane(dst []uint8, w, h int, src []uint8, stride, sw, sh, n, across, down int) {
-	sums := make([]uint32, w)
+	sums := newColumnSums(sw)
 	edges := make([]int, w+1)
 	for x := range edges {
-		edges[x] = x * n / across
+		edges[x] = min(x*n/across, sw)
 	}
 	for y := range h {
-		clear(sums)
 		top, bottom := min(y*n/down, sh-1), min((y+1)*n/down, sh)
 		bottom = max(bottom, top+1)
-		for sy := top; sy < bottom; sy++ {
-			row := src[sy*stride:][:sw]
-			for x := range sums {
-				left, right := min(edges[x], sw-1), min(edges[x+1], sw)
-				if right <= left {
-					right = left + 1
-				}
-				sum := uint32(0)
-				for _, v := range row[left:right] {
-					sum += uint32(v)
-				}
-				sums[x] += sum
+		columns := sums.of(src[top*stride:], stride, bottom-top)
+		for x := range w {
+			left, right := min(edges[x], sw-1), edges[x+1]
+			if right <= left {
+				right = left + 1
 			}
-		}
-		for x, sum := range sums {
-			left, right := min(edges[x], sw-1), min(edges[x+1], sw)
-			count := uint32(max(right-left, 1) * (bottom - top))
+			sum := uint32(0)
+			for _, v := range columns[left:right] {
+				sum += v
+			}
+			count := uint32((right - left) * (bottom - top))
 			dst[y*w+x] = uint8((sum + count/2) / count)
 		}
 	}

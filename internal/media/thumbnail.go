@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -343,17 +344,22 @@ func drawStill(out io.Writer, content source, p *picture, l layout) error {
 	return err
 }
 
+// readAhead is how many bytes of a file are read at a time to be decoded: the decoders
+// ask for so few that it is noticed.
+const readAhead = 64 << 10
+
 func decode(content source, p *picture) (image.Image, error) {
-	switch p.format {
-	case formatJPEG:
-		return jpeg.Decode(content)
-	case formatPNG:
-		return png.Decode(content)
-	case formatGIF:
-		return gif.Decode(content)
-	}
-	if len(p.frames.shots) > 0 {
+	if p.format == formatWebP && len(p.frames.shots) > 0 {
 		return p.decodeShot(content, &p.frames.shots[0])
 	}
-	return webp.Decode(content)
+	ahead := bufio.NewReaderSize(content, readAhead)
+	switch p.format {
+	case formatJPEG:
+		return jpeg.Decode(ahead)
+	case formatPNG:
+		return png.Decode(ahead)
+	case formatGIF:
+		return gif.Decode(ahead)
+	}
+	return webp.Decode(ahead)
 }

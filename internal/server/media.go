@@ -12,6 +12,7 @@ import (
 	"parley/internal/bucket"
 	"parley/internal/config"
 	"parley/internal/media"
+	"parley/matrix/id"
 )
 
 // mediaOptions are those of the settings.
@@ -24,6 +25,11 @@ func (p *parts) mediaOptions(c config.Config) (media.Options, error) {
 		Server: p.name, Dir: dir, MaxUpload: c.Media.MaxUpload, MaxRemote: c.Media.MaxRemote, UserQuota: c.Media.UserQuota,
 		CacheSize: c.Media.CacheSize, Public: c.Media.Public, Previews: c.Media.Previews, Servers: p.federation.servers, Web: p.outbound, Log: p.log,
 		Vips: c.Media.Vips, FFmpeg: c.Media.FFmpeg, ShelfSize: c.Bucket.ShelfSize, Redirect: c.Bucket.Redirect,
+	}
+	if p.sso != nil {
+		for _, provider := range p.sso.Providers() {
+			o.Icons = append(o.Icons, id.ContentURI(provider.Icon))
+		}
 	}
 	for _, program := range []*string{&o.Vips, &o.FFmpeg} {
 		if *program == "" {

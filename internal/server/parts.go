@@ -176,15 +176,15 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
+	if p.sso, err = newSSO(db, c, n); err != nil {
+		return p, err
+	}
 	files, err := p.mediaOptions(c)
 	if err != nil {
 		return p, err
 	}
 	p.media = media.New(db, files)
 	p.identity = identity.New(p.outbound, identity.Options{Trusted: c.Identity.Trusted.List(), Server: name, Key: key})
-	if p.sso, err = newSSO(db, c, n); err != nil {
-		return p, err
-	}
 	p.delayed = delay.New(db, p.journal, delay.Options{
 		MaxDelay: c.Delayed.MaxDelay, MaxScheduled: c.Delayed.MaxUser, Send: p.sendDelayed, Log: log,
 	})
