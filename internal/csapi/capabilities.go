@@ -66,7 +66,7 @@ type roomVersions struct {
 }
 
 // capabilities serves https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
-func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.Empty) (capabilitiesResponse, error) {
+func (s *Server) capabilities(ctx context.Context, c endpoint.Caller, _ endpoint.Empty) (capabilitiesResponse, error) {
 	versions := roomVersions{Default: roomver.Default, Available: map[roomver.Version]string{}}
 	for rules := range roomver.Known() {
 		versions.Available[rules.Version] = "stable"
@@ -74,19 +74,23 @@ func (s *Server) capabilities(_ context.Context, c endpoint.Caller, _ endpoint.E
 			versions.Available[rules.Version] = "unstable"
 		}
 	}
-	yes, fields := booleanCapability{true}, s.Settings.ProfileFields
+	confirms, err := s.canConfirm(ctx, c.UserID)
+	if err != nil {
+		return capabilitiesResponse{}, err
+	}
+	fields := s.Settings.ProfileFields
 	changeable := profileFields{Enabled: fields.Allowed == nil || len(fields.Allowed) > 0, Allowed: fields.Allowed}
 	if fields.Allowed == nil {
 		changeable.Disallowed = fields.Disallowed
 	}
 	resp := capabilitiesResponse{capabilities{
-		ChangePassword: yes,
+		ChangePassword: booleanCapability{confirms},
 		RoomVersions:   versions,
 		ProfileFields:  changeable,
 		SetDisplayname: booleanCapability{fields.mayChange(profile.Displayname)},
 		SetAvatarURL:   booleanCapability{fields.mayChange(profile.AvatarURL)},
 		ThreePID:       booleanCapability{s.Accounts.Supports(account.Email) || s.Accounts.Supports(account.MSISDN)},
-		GetLoginToken:  booleanCapability{s.Settings.LoginTokens},
+		GetLoginToken:  booleanCapability{s.Settings.LoginTokens && (confirms || c.AppService != "")},
 	}}
 	if s.PushGateway != nil {
 		resp.Capabilities.WebPush = &webPush{true, s.PushGateway.Key().Public()}

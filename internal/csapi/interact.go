@@ -63,6 +63,15 @@ func (s *Server) confirming(ctx context.Context, user id.UserID) ([]account.Flow
 	return flows, err
 }
 
+// canConfirm reports whether there is a flow that a user can go through.
+func (s *Server) canConfirm(ctx context.Context, user id.UserID) (bool, error) {
+	providers, err := s.providersOf(ctx, user)
+	if err != nil || len(providers) > 0 {
+		return err == nil, err
+	}
+	return s.Accounts.HasPassword(ctx, user)
+}
+
 // decode reads a body that is only known as a whole when a request has been
 // confirmed, since its first part may have come with an earlier one.
 func decode(body canonjson.Value, into any) error {

@@ -146,7 +146,7 @@ func (r *searchCriteria) groupsBy(key string) bool {
 const searchPrefix = "s1_"
 
 func formatSearchToken(recent bool, p search.Place, group, value string) string {
-	text := fmt.Sprintf("%t %d %d %d %d %s %s", recent, p.Rank, p.TS, p.Num, p.Count, group, value)
+	text := fmt.Sprintf("%t %d %d %d %d %d %d %s %s", recent, p.Rank, p.TS, p.Num, p.Behind.TS, p.Behind.Num, p.Count, group, value)
 	return searchPrefix + base64.RawURLEncoding.EncodeToString([]byte(text))
 }
 
@@ -158,16 +158,17 @@ func parseSearchToken(token string, q *search.Query) error {
 	if !ok || err != nil {
 		return refusal
 	}
-	parts := strings.SplitN(string(text), " ", 7)
-	if len(parts) != 7 {
+	parts := strings.SplitN(string(text), " ", 9)
+	if len(parts) != 9 {
 		return refusal
 	}
 	var recent bool
 	p := &q.After
-	if _, err := fmt.Sscan(strings.Join(parts[:5], " "), &recent, &p.Rank, &p.TS, &p.Num, &p.Count); err != nil || p.Num == 0 || recent != q.Recent {
+	_, err = fmt.Sscan(strings.Join(parts[:7], " "), &recent, &p.Rank, &p.TS, &p.Num, &p.Behind.TS, &p.Behind.Num, &p.Count)
+	if err != nil || p.Num == 0 && p.Behind.Num == 0 || recent != q.Recent {
 		return refusal
 	}
-	switch value := parts[6]; parts[5] {
+	switch value := parts[8]; parts[7] {
 	case "":
 	case groupRoom:
 		if q.Room, err = id.ParseRoomID(value); err != nil {

@@ -47,10 +47,23 @@ func (q Query) Group() (key, value string) {
 // A Place is where a result stands. The zero Place is before all.
 type Place struct {
 	Rank int64 // 0 if the latest come first
-	TS   int64
-	Num  stateres.Num
+	Moment
+	// Behind is where those began that are ranked together: behind this.
+	Behind Moment
 	// Count is how many results there were about, when the first page was made.
 	Count int64
+}
+
+// A Moment is where an event stands among those that come the latest first. The zero
+// Moment is before all.
+type Moment struct {
+	TS  int64
+	Num stateres.Num
+}
+
+// before reports whether a moment comes before an event.
+func (m Moment) before(ts int64, num stateres.Num) bool {
+	return m.Num == 0 || ts < m.TS || ts == m.TS && num < m.Num
 }
 
 // A Hit is an event that was found.
@@ -77,8 +90,8 @@ type Page struct {
 
 // What bounds the work of one request.
 const (
-	// mostRanked is how many of the latest results are ranked. What is older can be
-	// found by time.
+	// mostRanked is how many results are ranked together: the latest, and when those have
+	// been shown the ones before.
 	mostRanked = 500
 	// mostLooked is how many events are read, and mostCandidates of how many it is
 	// asked of which rooms they are.

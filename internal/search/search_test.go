@@ -257,6 +257,54 @@ func TestPagesAddUp(t *testing.T) {
 	})
 }
 
+// The best of the latest results come first, then those before these: no page is the last
+// while there are more.
+func TestMoreResultsThanAreRankedAtOnceComeInPages(t *testing.T) {
+	play(t, room.Options{}, func(s *scene) {
+		roomID := s.create()
+		defer s.follow()()
+		const all = mostRanked + 150
+		for i := range all {
+			s.sayAt(roomID, fmt.Sprint("word ", i), int64(1_000_000+i))
+		}
+		s.sayAt(roomID, "words", 1) // of the worst rank, and the oldest
+		s.settle()
+		q := s.query("word")
+		q.Recent, q.Limit = false, 200
+		got := make(map[string]int)
+		last := ""
+		for page := 0; ; page++ {
+			p, err := s.index.Find(s.ctx, q)
+			s.do(err)
+			for i, name := range s.said(p) {
+				got[name]++
+				last = name
+				if i > 0 && p.Hits[i].Rank > p.Hits[i-1].Rank {
+					t.Errorf("page %d has %d before %d", page, p.Hits[i-1].Rank, p.Hits[i].Rank)
+				}
+			}
+			if p.Count < all-50 || p.Count > all+50 {
+				t.Errorf("page %d: there are about %d results, want %d", page, p.Count, all+1)
+			}
+			if !p.More {
+				break
+			}
+			if page > 10 {
+				t.Fatal("there is no end")
+			}
+			q.After = p.Next
+		}
+		for name, n := range got {
+			if n > 1 {
+				t.Errorf("%q is there %d times", name, n)
+			}
+		}
+		if len(got) != all+1 || last != "words" {
+			t.Errorf("there are %d results, the last %q, want %d", len(got), last, all+1)
+		}
+	})
+}
+
 func TestTextsOfEvents(t *testing.T) {
 	rules, _ := roomver.Lookup("11")
 	for _, tt := range []struct{ name, kind, content, want string }{

@@ -26,7 +26,8 @@ type searcher struct {
 	hits []Hit
 
 	candidates, inRooms, looked int
-	last                        Place // of what was looked at last
+	begin                       Moment // behind which all is that is looked at
+	last                        Moment // of what was looked at last
 }
 
 // run finds as many hits as the page needs, as long as that does not get too long.
@@ -39,11 +40,13 @@ func (s *searcher) run(ctx context.Context) error {
 		}
 	}
 	wanted := mostRanked
+	s.begin = s.After.Behind
 	if s.Recent {
 		wanted = s.Limit + 1 // one more tells whether there is more
-		if s.After.Num != 0 {
-			query.Below = s.After.TS + 1
-		}
+		s.begin = s.After.Moment
+	}
+	if s.begin.Num != 0 {
+		query.Below = s.begin.TS + 1
 	}
 	s.hunt = s.texts.Find(query)
 	for len(s.hits) < wanted && s.looked < mostLooked {
@@ -98,17 +101,12 @@ func (s *searcher) fetch(ctx context.Context) error {
 		return err
 	}
 	for _, d := range docs {
-		if s.sees(d.room, d.place) && (!s.Recent || s.After.Num == 0 || earlier(d.ts, d.event, s.After.TS, s.After.Num)) {
+		if s.sees(d.room, d.place) && s.begin.before(d.ts, d.event) {
 			s.pool = append(s.pool, d)
 		}
 	}
 	slices.SortFunc(s.pool, func(a, b doc) int { return cmp.Or(cmp.Compare(b.ts, a.ts), cmp.Compare(b.event, a.event)) })
 	return nil
-}
-
-// earlier reports whether an event comes behind another when the latest come first.
-func earlier(ts int64, num stateres.Num, thanTS int64, thanNum stateres.Num) bool {
-	return ts < thanTS || ts == thanTS && num < thanNum
 }
 
 // see finds out what the user may see of the rooms of some candidates.
@@ -138,7 +136,7 @@ func (s *searcher) sees(num room.Num, place int64) bool {
 func (s *searcher) look(ctx context.Context, docs []doc) error {
 	s.looked += len(docs)
 	last := docs[len(docs)-1]
-	s.last = Place{TS: last.ts, Num: last.event}
+	s.last = Moment{last.ts, last.event}
 	var nums []stateres.Num
 	for _, d := range docs {
 		nums = append(nums, d.event)
@@ -234,30 +232,38 @@ func (s *searcher) page(ctx context.Context, page Page) (Page, error) {
 		slices.SortStableFunc(hits, func(a, b Hit) int { return cmp.Compare(b.Rank, a.Rank) })
 		if a := s.After; a.Num != 0 {
 			hits = slices.DeleteFunc(hits, func(h Hit) bool {
-				return h.Rank > a.Rank || h.Rank == a.Rank && !earlier(h.ts, h.Num, a.TS, a.Num)
+				return h.Rank > a.Rank || h.Rank == a.Rank && !a.before(h.ts, h.Num)
 			})
 		}
 	}
 	switch {
 	case len(hits) > s.Limit:
-		page.More, hits = true, hits[:s.Limit]
+		hits = hits[:s.Limit]
 		last := hits[s.Limit-1]
-		page.Next = Place{TS: last.ts, Num: last.Num}
+		page.More, page.Next = true, Place{Moment: Moment{last.ts, last.Num}}
 		if !s.Recent {
-			page.Next.Rank = last.Rank
+			page.Next.Rank, page.Next.Behind = last.Rank, s.begin
 		}
-	case s.Recent && s.ready() > 0: // there was too much to look at
-		page.More, page.Next = true, s.last
-	case s.Recent && !s.hunt.Done():
-		page.More, page.Next = true, Place{TS: s.hunt.Rest(), Num: math.MaxInt64}
+	case s.ready() > 0: // there was too much to look at
+		page.More, page.Next = true, s.behind(s.last)
+	case !s.hunt.Done():
+		page.More, page.Next = true, s.behind(Moment{s.hunt.Rest(), math.MaxInt64})
 	}
 	page.Hits = hits
 	var err error
-	if page.Count = s.After.Count; s.After.Num == 0 {
+	if page.Count = s.After.Count; s.After == (Place{}) {
 		page.Count, err = s.count(ctx)
 	}
 	page.Next.Count = page.Count
 	return page, err
+}
+
+// behind is the place from which to go on with what was not looked at.
+func (s *searcher) behind(m Moment) Place {
+	if s.Recent {
+		return Place{Moment: m}
+	}
+	return Place{Behind: m}
 }
 
 // count estimates how many results there are: of what was not looked at as large a part as
