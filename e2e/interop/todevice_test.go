@@ -17,7 +17,7 @@ type reader struct {
 	changed, left map[string]bool
 }
 
-// reads makes somebody a reader, who has seen what there was.
+// follows makes somebody a reader, who has seen what there was.
 func (u *user) follows() *reader {
 	u.t.Helper()
 	r := &reader{user: u}
@@ -59,7 +59,7 @@ func (r *reader) syncsOn() {
 	}
 }
 
-// hears waits for messages of somebody, each of which has to come once and in order.
+// isTold waits for messages of somebody, each of which has to come once and in order.
 func (r *reader) isTold(by *user, want ...string) {
 	r.t.Helper()
 	for i := range want {
@@ -97,6 +97,26 @@ func (u *user) tells(to *user, device, txn, body string) {
 	u.must("PUT", path("sendToDevice", "org.example.said", txn), object{"messages": object{
 		to.id: object{device: object{"body": body}},
 	}})
+}
+
+// tellsMany says many things to a reader, and returns them. Something may happen after
+// each.
+func (u *user) tellsMany(to *reader, n int, after func(i int)) (said []string) {
+	u.t.Helper()
+	for i := range n {
+		said = append(said, fmt.Sprint("are you there? ", i))
+		u.tells(to.user, to.device, fmt.Sprint("a", i), said[i])
+		after(i)
+	}
+	return said
+}
+
+// isToldAll waits until a reader was told all of that, and what is said then.
+func (r *reader) isToldAll(by *user, said []string) {
+	r.t.Helper()
+	r.isTold(by, slices.Clone(said)...)
+	by.tells(r.user, r.device, "last", "last")
+	r.isTold(by, "last")
 }
 
 // stir has either server hear of the other: Synapse looks for those that are back
@@ -137,18 +157,12 @@ func TestWhatIsSaidToADeviceComesOnceAfterServersWereAway(t *testing.T) {
 				alice.tells(bob.user, bob.device, "0", "before")
 				bob.isTold(alice, "before")
 				end(there, t)
-				var said []string
-				for i := range 150 {
-					said = append(said, fmt.Sprint("are you there? ", i))
-					alice.tells(bob.user, bob.device, fmt.Sprint("a", i), said[i])
-				}
+				said := alice.tellsMany(bob, 150, func(int) {})
 				end(here, t)
 				there.mustStart(t)
 				here.mustStart(t)
 				stir(room, alice, bob.user)
-				bob.isTold(alice, said...)
-				alice.tells(bob.user, bob.device, "last", "last")
-				bob.isTold(alice, "last")
+				bob.isToldAll(alice, said)
 				agree(t, room, alice, bob.user)
 			})
 		})
@@ -159,10 +173,7 @@ func TestAServerIsKilledWhileItIsToldThings(t *testing.T) {
 	eachWay(t, func(t *testing.T, here, there *server) {
 		room, alice, someone := together(t, here, there, object{})
 		bob := someone.follows()
-		var said []string
-		for i := range 90 {
-			said = append(said, fmt.Sprint("quick ", i))
-			alice.tells(bob.user, bob.device, fmt.Sprint("a", i), said[i])
+		said := alice.tellsMany(bob, 90, func(i int) {
 			switch i {
 			case 30:
 				there.kill(t)
@@ -171,11 +182,9 @@ func TestAServerIsKilledWhileItIsToldThings(t *testing.T) {
 				here.kill(t)
 				here.mustStart(t)
 			}
-		}
+		})
 		stir(room, alice, bob.user)
-		bob.isTold(alice, said...)
-		alice.tells(bob.user, bob.device, "last", "last")
-		bob.isTold(alice, "last")
+		bob.isToldAll(alice, said)
 		agree(t, room, alice, bob.user)
 	})
 }
@@ -189,14 +198,12 @@ func TestAServerThatHangsIsToldThingsOnce(t *testing.T) {
 		alice.tells(bob.user, bob.device, "0", "before")
 		bob.isTold(alice, "before")
 		there.hangs(t)
-		var told, said []string
-		for i := range 60 {
-			told = append(told, fmt.Sprint("do you hear me? ", i))
-			alice.tells(bob.user, bob.device, fmt.Sprint("a", i), told[i])
+		var said []string
+		told := alice.tellsMany(bob, 60, func(i int) {
 			if i%3 == 0 {
-				said = append(said, alice.says(room, told[i]))
+				said = append(said, alice.says(room, fmt.Sprint("do you hear me? ", i)))
 			}
-		}
+		})
 		for begin := time.Now(); time.Since(begin) < 40*time.Second; {
 			answer := alice.must("POST", path("keys", "query"), object{"device_keys": object{nobody.id: []string{}}, "timeout": 10000})
 			if len(answer.failures()) == 0 {
@@ -205,13 +212,11 @@ func TestAServerThatHangsIsToldThingsOnce(t *testing.T) {
 		}
 		there.goesOn(t)
 		stir(room, bob.user)
-		bob.isTold(alice, told...)
+		bob.isToldAll(alice, told)
 		bob.reads(room, said[0])
 		for _, e := range said {
 			bob.seesEvent(room, e)
 		}
-		alice.tells(bob.user, bob.device, "last", "last")
-		bob.isTold(alice, "last")
 		agree(t, room, alice, bob.user)
 	})
 }

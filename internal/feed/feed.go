@@ -108,7 +108,7 @@ func (f *Feed) Sync(ctx context.Context, q Request) (*Response, error) {
 }
 
 func (f *Feed) sync(ctx context.Context, q Request, since Token, knowing journal.Position) (*answer, error) {
-	w, err := f.watches.acquire(ctx, q.User)
+	w, err := f.watches.acquire(ctx, q.User, false)
 	if err != nil {
 		return nil, err
 	}

@@ -29,14 +29,14 @@ type roster struct {
 	order    []*standing // the room in which something happened last is first
 	about    personal
 	spaces   map[id.RoomID]space
-	facts    bool // all rooms had theirs read
 }
 
 // A standing is a room in a roster.
 type standing struct {
 	room.Standing
 	at journal.Position // by which it is ordered
-	// facts are read when a filter asks for them. stale: they may have changed.
+	// facts are known of rooms that the user is in, and of others when a filter asks for
+	// them. stale: they may have changed.
 	facts room.Facts
 	known bool
 	stale bool
@@ -154,6 +154,7 @@ func stand(one room.Standing) *standing {
 	s := &standing{Standing: one, at: one.Pos}
 	if s.is(event.MembershipJoin) {
 		s.at = max(one.Pos, one.Active)
+		s.facts, s.known = one.Facts, true
 	}
 	return s
 }
@@ -164,6 +165,13 @@ func (r *roster) read(ctx context.Context, f *Feed, w *watch, to journal.Positio
 	if err != nil {
 		return err
 	}
+	r.begin(list, to)
+	w.weighs(len(r.rooms))
+	return nil
+}
+
+// begin takes over all rooms, as they were read when the journal had got to a position.
+func (r *roster) begin(list []room.Standing, to journal.Position) {
 	if r.revision == 0 {
 		r.revision = rand.Uint64() // not one that another roster of the user had
 	}
@@ -176,11 +184,9 @@ func (r *roster) read(ctx context.Context, f *Feed, w *watch, to journal.Positio
 		r.order = append(r.order, s)
 	}
 	slices.SortFunc(r.order, compareStandings)
-	r.about, r.spaces, r.facts = personal{stale: true}, nil, false
+	r.about, r.spaces = personal{stale: true}, nil
 	r.upTo = to
 	r.revision++
-	w.weighs(len(r.rooms))
-	return nil
 }
 
 // watchRoom has a watch take over what the user is to a room at a position.

@@ -150,8 +150,7 @@ func (r *roster) hideInvites(ctx context.Context, f *Feed, w *watch) error {
 	return nil
 }
 
-// readFacts reads what rooms are: of all at once, then of those whose state has
-// changed.
+// readFacts reads what rooms are whose state has changed, or that the user is not in.
 func (r *roster) readFacts(ctx context.Context, f *Feed, user id.UserID) error {
 	var wanted []room.Num
 	for _, s := range r.order {
@@ -177,19 +176,18 @@ func (r *roster) readFacts(ctx context.Context, f *Feed, user id.UserID) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	var some []room.Num
-	if r.facts {
-		some = wanted
-	}
-	facts, err := f.Rooms.Facts(ctx, user, some...)
+	list, err := f.Rooms.Standings(ctx, user, wanted...)
 	if err != nil {
 		return err
+	}
+	facts := make(map[room.Num]room.Facts, len(list))
+	for _, one := range list {
+		facts[one.Room] = one.Facts
 	}
 	for _, num := range wanted {
 		s := r.rooms[num]
 		s.facts, s.known, s.stale = facts[num], true, false
 	}
-	r.facts = true
 	return nil
 }
 

@@ -146,7 +146,7 @@ func (f *Feed) Sliding(ctx context.Context, q *SlidingRequest) (*SlidingResponse
 	if err != nil {
 		return nil, err
 	}
-	w, err := f.watches.acquire(ctx, q.User)
+	w, err := f.watches.acquire(ctx, q.User, true)
 	if err != nil {
 		return nil, err
 	}

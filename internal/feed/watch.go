@@ -80,11 +80,12 @@ func newWatches(j *journal.Journal, rooms *room.Engine) *watches {
 	return &watches{journal: j, rooms: rooms, byUser: make(map[id.UserID]*watch), idle: list.New()}
 }
 
-// acquire returns the watch of a user, to be released.
-func (ws *watches) acquire(ctx context.Context, user id.UserID) (*watch, error) {
+// acquire returns the watch of a user, to be released. Whoever needs the roster, too,
+// spares reading the rooms twice by saying so.
+func (ws *watches) acquire(ctx context.Context, user id.UserID, rostered bool) (*watch, error) {
 	w, made := ws.use(user)
 	if made {
-		ws.fill(context.WithoutCancel(ctx), w)
+		ws.fill(context.WithoutCancel(ctx), w, rostered)
 	}
 	select {
 	case <-w.ready:
@@ -167,10 +168,10 @@ func (w *watch) prune() {
 
 // fill finds out which rooms a new watch is about. What changes meanwhile has an
 // entry in the user's scope, which is watched already.
-func (ws *watches) fill(ctx context.Context, w *watch) {
+func (ws *watches) fill(ctx context.Context, w *watch, rostered bool) {
 	defer close(w.ready)
 	w.upTo = ws.journal.Head()
-	rooms, err := ws.rooms.Rooms(ctx, w.user)
+	rooms, err := ws.list(ctx, w, rostered)
 	if err != nil {
 		w.err = err
 		return
@@ -181,6 +182,27 @@ func (ws *watches) fill(ctx context.Context, w *watch) {
 	if last > ws.journal.Head() {
 		_, w.err = w.sub.Wait(ctx, last-1, 0)
 	}
+}
+
+// list reads the rooms of a new watch, and begins its roster with them where that is
+// needed.
+func (ws *watches) list(ctx context.Context, w *watch, rostered bool) ([]room.Membership, error) {
+	if !rostered {
+		return ws.rooms.Rooms(ctx, w.user)
+	}
+	list, err := ws.rooms.Standings(ctx, w.user)
+	if err != nil {
+		return nil, err
+	}
+	w.roster.mu.Lock()
+	defer w.roster.mu.Unlock()
+	w.roster.begin(list, w.upTo)
+	w.weighs(len(list))
+	rooms := make([]room.Membership, len(list))
+	for i, one := range list {
+		rooms[i] = one.Membership
+	}
+	return rooms, nil
 }
 
 // begin takes over what the user is to rooms, and returns the position of the

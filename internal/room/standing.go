@@ -28,13 +28,23 @@ type Standing struct {
 	Membership
 	// Active is the position of the last event in the room, as far as it was news.
 	Active journal.Position
+	// Facts are what the room is at present: it is not asked whether the user may know.
+	Facts Facts
 	// Was and Removed are about a room that the user is not in any more and has not
 	// forgotten: the user was a member, and it was somebody else who ended that.
 	Was, Removed bool
 }
 
+// Facts are what a room is by a state of it.
+type Facts struct {
+	Root      statetrie.Root
+	RoomType  string // empty: an ordinary room
+	Encrypted bool
+}
+
 // Standings returns what a user is to rooms, as Rooms does, with what a list of them
-// needs: of some rooms, or without any of all.
+// needs: of some rooms, or without any of all. It is one query for all of that, since
+// who has many rooms waits for it.
 func (g *Engine) Standings(ctx context.Context, user id.UserID, rooms ...Num) ([]Standing, error) {
 	var list []Standing
 	err := g.db.View(ctx, func(tx *store.Tx) error {
@@ -45,15 +55,22 @@ func (g *Engine) Standings(ctx context.Context, user id.UserID, rooms ...Num) ([
 		}
 		gone := make(map[Num]int)
 		for row, err := range tx.Query(`
-			SELECT rooms.room_id, rooms.room, memberships.membership, memberships.pos, memberships.forgotten, rooms.pos
-			FROM memberships JOIN rooms ON rooms.room = memberships.room WHERE `+where, args...) {
+			SELECT rooms.room_id, rooms.room, memberships.membership, memberships.pos, memberships.forgotten, rooms.pos,
+				rooms.root, coalesce(summaries.room_type, ''), summaries.summary
+			FROM memberships JOIN rooms ON rooms.room = memberships.room LEFT JOIN summaries ON summaries.room = memberships.room
+			WHERE `+where, args...) {
 			if err != nil {
 				return err
 			}
 			var l Standing
-			if err := row.Scan(&l.RoomID, &l.Room, &l.Membership.Membership, &l.Pos, &l.Forgotten, &l.Active); err != nil {
+			var summary []byte
+			err := row.Scan(&l.RoomID, &l.Room, &l.Membership.Membership, &l.Pos, &l.Forgotten, &l.Active,
+				&l.Facts.Root, &l.Facts.RoomType, &summary)
+			if err != nil {
 				return err
 			}
+			// Within a string the quotation marks would have backslashes.
+			l.Facts.Encrypted = bytes.Contains(summary, []byte(`"encryption":"`))
 			if m := l.Membership.Membership; !l.Forgotten && (m == event.MembershipLeave || m == event.MembershipBan) {
 				gone[l.Room] = len(list)
 			}
@@ -94,46 +111,4 @@ func listGone(tx *store.Tx, user id.UserID, list []Standing, gone map[Num]int, w
 		}
 	}
 	return nil
-}
-
-// Facts are what a room is by a state of it.
-type Facts struct {
-	Root      statetrie.Root
-	RoomType  string // empty: an ordinary room
-	Encrypted bool
-}
-
-// Facts returns what rooms of a user are at present: of some, or without any of all.
-// It does not ask whether the user may know.
-func (g *Engine) Facts(ctx context.Context, user id.UserID, rooms ...Num) (map[Num]Facts, error) {
-	found := make(map[Num]Facts)
-	err := g.db.View(ctx, func(tx *store.Tx) error {
-		where, args := "memberships.user_id = $1", []any{user}
-		if len(rooms) > 0 {
-			in, arg := tx.In(2, rooms)
-			where, args = where+" AND memberships.room "+in, append(args, arg)
-		}
-		for row, err := range tx.Query(`
-			SELECT rooms.room, rooms.root, summaries.room_type, summaries.summary
-			FROM memberships JOIN rooms ON rooms.room = memberships.room JOIN summaries ON summaries.room = memberships.room
-			WHERE `+where, args...) {
-			if err != nil {
-				return err
-			}
-			var room Num
-			var f Facts
-			var summary []byte
-			if err := row.Scan(&room, &f.Root, &f.RoomType, &summary); err != nil {
-				return err
-			}
-			// Within a string the quotation marks would have backslashes.
-			f.Encrypted = bytes.Contains(summary, []byte(`"encryption":"`))
-			found[room] = f
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading what the rooms of %s are: %w", user, err)
-	}
-	return found, nil
 }
