@@ -22,9 +22,13 @@ import (
 // difference of two versions can be read.
 func Extract(dir string) ([]byte, error) {
 	x := &extractor{dir: dir, files: make(map[string]any), definitions: make(map[string]any)}
-	operations, err := x.operations("api/client-server")
-	if err != nil {
-		return nil, err
+	operations := make(map[string]any)
+	for _, api := range []string{"client-server", "server-server", "push-gateway"} {
+		of, err := x.operations("api/" + api)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(operations, of)
 	}
 	events, err := x.events("event-schemas/schema")
 	if err != nil {
