@@ -54,6 +54,30 @@ func (c *Checker) Check(r Response) []string {
 	return wrong
 }
 
+// Request returns what is wrong with a request that a server has made of an application
+// service or of a push gateway, a line for each thing. The path is escaped.
+func (c *Checker) Request(method, path string, body []byte) []string {
+	key := find(c.requests, method, path)
+	switch {
+	case key == "":
+		return []string{method + " " + path + " is no operation"}
+	case len(object(c.requests[key])) == 0:
+		if len(body) > 0 {
+			return []string{key + " has no body"}
+		}
+		return nil
+	}
+	v, err := decode(body)
+	if err != nil {
+		return []string{fmt.Sprintf("%s: the body is no JSON: %v: %.100s", key, err, body)}
+	}
+	wrong := c.validate(v, "requests", key)
+	for i, w := range wrong {
+		wrong[i] = key + ": " + w
+	}
+	return wrong
+}
+
 // begins reports whether a path begins in one of some ways.
 func begins(path string, ways ...string) bool {
 	return slices.ContainsFunc(ways, func(way string) bool { return strings.HasPrefix(path, way) })

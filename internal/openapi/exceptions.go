@@ -59,9 +59,10 @@ func passedOn(key string, status int, code mxerr.Code) bool {
 
 // elsewhere reports whether a refusal says that files cannot be kept at present by who
 // keeps them for this server, which is what the specification has status 502 for where
-// they are given out.
+// they are given out; or that who brings notifications to a device does not answer, so that
+// they are to be sent again.
 func elsewhere(key string, status int, code mxerr.Code) bool {
-	return strings.Contains(key, "/media/") && status == http.StatusBadGateway && code == mxerr.Unknown
+	return (strings.Contains(key, "/media/") || key == "POST /_matrix/push/v1/notify") && status == http.StatusBadGateway && code == mxerr.Unknown
 }
 
 // unsigned reports whether a refusal says to another server that its request is not signed
