@@ -17,6 +17,7 @@ import (
 	"parley/internal/appservice"
 	"parley/internal/config"
 	"parley/internal/hstest"
+	"parley/internal/openapi"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
@@ -29,6 +30,7 @@ type bridge struct {
 	*hstest.User // its sender
 	testing.TB
 	name string
+	spec func() *openapi.Checker
 
 	mu     sync.Mutex
 	txns   []txn
@@ -58,7 +60,7 @@ func scene(t *testing.T, play func(s *stage)) {
 // bridge is a bridge of the name, which is registered before there is a server.
 func (s *stage) bridge(name string, lines ...string) *bridge {
 	s.Helper()
-	b := &bridge{name: name, TB: s.TB}
+	b := &bridge{name: name, TB: s.TB, spec: sync.OnceValue(openapi.New)}
 	s.Site(name+".test", b)
 	b.register(s, lines...)
 	return b
@@ -100,6 +102,11 @@ func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if strings.HasPrefix(r.URL.Path, "/_matrix/app/v1/") {
+		for _, wrong := range b.spec().Request(r.Method, r.URL.EscapedPath(), body) {
+			b.Errorf("not as the specification has it: %s", wrong)
+		}
+	}
 	b.mu.Lock()
 	answer := b.answer
 	b.mu.Unlock()

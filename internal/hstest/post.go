@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parley/internal/memnet"
+	"parley/internal/openapi"
 	"parley/matrix/id"
 )
 
@@ -32,6 +33,8 @@ type post struct {
 	client *http.Client
 	// carried is told of each request that arrives.
 	carried func(to id.ServerName, r *http.Request)
+	// answered is told of what comes of it.
+	answered func(openapi.Response)
 	// busy is requests that are carried, and those that arrive a second time.
 	busy sync.WaitGroup
 }
@@ -51,6 +54,10 @@ func (w *World) Post(fate func(from, to id.ServerName, r *http.Request) Fate) {
 // Carried has f told of each request that arrives at a server. It is called before
 // there are servers; f is called from any goroutine.
 func (w *World) Carried(f func(to id.ServerName, r *http.Request)) { w.post.carried = f }
+
+// Answered has f told of each answer that a request gets which is carried. It is called
+// before there are servers; f is called from any goroutine.
+func (w *World) Answered(f func(openapi.Response)) { w.post.answered = f }
 
 // callerKey names the server that made a connection, in the context of its
 // requests.
@@ -128,5 +135,10 @@ func (p *post) deliver(ctx context.Context, r *http.Request, header http.Header,
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
+	if err == nil && p.answered != nil {
+		p.answered(openapi.Response{
+			Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Status: response.StatusCode, Header: response.Header, Body: answer,
+		})
+	}
 	return response.StatusCode, response.Header, answer, err
 }

@@ -29,14 +29,19 @@ type Response struct {
 // Check returns what is wrong with a response, a line for each thing. Of a request
 // that is for none of the operations it knows only how it is refused.
 func (c *Checker) Check(r Response) []string {
-	if isPage(r.Path) || !strings.HasPrefix(r.Path, "/_matrix/client/") && !strings.HasPrefix(r.Path, "/_matrix/media/") && !strings.HasPrefix(r.Path, "/.well-known/matrix/") {
+	var wrong []string
+	switch {
+	case isPage(r.Path):
+		return nil
+	case begins(r.Path, "/_matrix/client/", "/_matrix/media/", "/.well-known/matrix/"):
+		wrong = cors(r)
+	case !begins(r.Path, "/_matrix/federation/", "/_matrix/key/", "/_matrix/push/"):
 		return nil
 	}
 	if r.Method == http.MethodOptions || r.Method == http.MethodHead {
-		return cors(r)
+		return wrong
 	}
 	key := c.Operation(r.Method, r.Path)
-	wrong := cors(r)
 	switch {
 	case r.Status >= 400:
 		wrong = append(wrong, c.refusal(key, r)...)
@@ -47,6 +52,35 @@ func (c *Checker) Check(r Response) []string {
 		wrong[i] = fmt.Sprintf("%s: %d: %s", cmp.Or(key, r.Method+" "+r.Path), r.Status, w)
 	}
 	return wrong
+}
+
+// Request returns what is wrong with a request that a server has made of an application
+// service or of a push gateway, a line for each thing. The path is escaped.
+func (c *Checker) Request(method, path string, body []byte) []string {
+	key := find(c.requests, method, path)
+	switch {
+	case key == "":
+		return []string{method + " " + path + " is no operation"}
+	case len(object(c.requests[key])) == 0:
+		if len(body) > 0 {
+			return []string{key + " has no body"}
+		}
+		return nil
+	}
+	v, err := decode(body)
+	if err != nil {
+		return []string{fmt.Sprintf("%s: the body is no JSON: %v: %.100s", key, err, body)}
+	}
+	wrong := c.validate(v, "requests", key)
+	for i, w := range wrong {
+		wrong[i] = key + ": " + w
+	}
+	return wrong
+}
+
+// begins reports whether a path begins in one of some ways.
+func begins(path string, ways ...string) bool {
+	return slices.ContainsFunc(ways, func(way string) bool { return strings.HasPrefix(path, way) })
 }
 
 // cors returns what a browser would miss.
@@ -93,8 +127,11 @@ func (c *Checker) answer(key string, r Response) []string {
 		v = withoutEvents(v)
 	}
 	list := append(c.validate(v, "operations", key, status, jsonType), c.content(key, v)...)
+	list = slices.DeleteFunc(list, func(wrong string) bool {
+		return absent[key] != "" && strings.HasSuffix(wrong, "missing property '"+absent[key]+"'")
+	})
 	c.unknown(v, []map[string]any{object(kinds[jsonType])}, nil, func(at []string) {
-		if additional[key][at[len(at)-1]] == "" && !addedToEvents(at) {
+		if additional[key][at[len(at)-1]] == "" && !addedToEvents(at) && !ofWholeEvent(key, at) {
 			list = append(list, pointer(at)+": the specification does not know this member")
 		}
 	})
@@ -157,7 +194,7 @@ func (c *Checker) refusal(key string, r Response) []string {
 	switch {
 	case documented == nil:
 		if key != "" && !inParts(key, r.Status) && !common(r.Status, mxerr.Code(code)) && !passedOn(key, r.Status, mxerr.Code(code)) &&
-			!elsewhere(key, r.Status, mxerr.Code(code)) {
+			!elsewhere(key, r.Status, mxerr.Code(code)) && !unsigned(key, r.Status, mxerr.Code(code)) {
 			list = append(list, fmt.Sprintf("the status is not documented: %.200s", r.Body))
 		}
 	case r.Status != http.StatusUnauthorized && documented[jsonType] != nil:

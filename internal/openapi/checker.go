@@ -23,7 +23,9 @@ const resource = "mem:///extract.json"
 type Checker struct {
 	// operations are the statuses of each operation, and the types of what is
 	// answered with them.
-	operations  map[string]map[string]map[string]any
+	operations map[string]map[string]map[string]any
+	// requests are what servers ask others with.
+	requests    map[string]any
 	events      map[string]any
 	definitions map[string]any
 
@@ -41,7 +43,7 @@ func New() *Checker {
 	all := object(doc)
 	c := &Checker{
 		compiler: jsonschema.NewCompiler(), compiled: make(map[string]*jsonschema.Schema),
-		operations: make(map[string]map[string]map[string]any), events: object(all["events"]), definitions: object(all["definitions"]),
+		operations: make(map[string]map[string]map[string]any), requests: object(all["requests"]), events: object(all["events"]), definitions: object(all["definitions"]),
 	}
 	for key, statuses := range object(all["operations"]) {
 		c.operations[key] = make(map[string]map[string]any)
@@ -110,8 +112,14 @@ func (c *Checker) Operation(method, path string) string {
 	if rest, ok := strings.CutPrefix(path, "/_matrix/client/r0/"); ok {
 		path = "/_matrix/client/v3/" + rest // old clients use the old name of that
 	}
+	return find(c.operations, method, path)
+}
+
+// find returns the operation of a list that a request is for, the one with the fewest
+// wildcards, empty if there is none.
+func find[V any](operations map[string]V, method, path string) string {
 	best, literal := "", -1
-	for key := range c.operations {
+	for key := range operations {
 		m, pattern, _ := strings.Cut(key, " ")
 		if m != method {
 			continue

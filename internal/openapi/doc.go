@@ -1,7 +1,7 @@
 // Package openapi knows which responses the specification has for the operations
-// of the client-server API, and says what is wrong with one. Tests ask it about
-// every response that they get from a whole server (internal/hstest); what runs
-// does not contain it.
+// of the client-server, server-server and push gateway APIs, and says what is wrong
+// with one. Tests ask it about every response that they get from a whole server
+// (internal/hstest); what runs does not contain it.
 //
 // What it knows is in extract.json: for each operation its statuses, with the
 // schemas of the bodies, and for each type of event that of its content. That is

@@ -3,6 +3,7 @@ package openapi
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"parley/matrix/mxerr"
@@ -58,9 +59,17 @@ func passedOn(key string, status int, code mxerr.Code) bool {
 
 // elsewhere reports whether a refusal says that files cannot be kept at present by who
 // keeps them for this server, which is what the specification has status 502 for where
-// they are given out.
+// they are given out; or that who brings notifications to a device does not answer, so that
+// they are to be sent again.
 func elsewhere(key string, status int, code mxerr.Code) bool {
-	return strings.Contains(key, "/media/") && status == http.StatusBadGateway && code == mxerr.Unknown
+	return (strings.Contains(key, "/media/") || key == "POST /_matrix/push/v1/notify") && status == http.StatusBadGateway && code == mxerr.Unknown
+}
+
+// unsigned reports whether a refusal says to another server that its request is not signed
+// as it has to be, of which the specification says in words only that it fails.
+// https://spec.matrix.org/v1.19/server-server-api/#request-authentication
+func unsigned(key string, status int, code mxerr.Code) bool {
+	return strings.Contains(key, "/_matrix/federation/") && status == http.StatusUnauthorized && code == mxerr.Unauthorized
 }
 
 // inParts reports whether a status is that of HTTP for a request for a part of a
@@ -131,6 +140,9 @@ var additional = map[string]map[string]string{
 	"GET /_matrix/client/v3/initialSync": {
 		"receipts": "a client that begins here has no other way to learn of them",
 	},
+	"PUT /_matrix/federation/v2/send_join/{roomId}/{eventId}": {
+		"origin": "servers want it that are older than what the specification made of it",
+	},
 	"GET /_matrix/client/v3/rooms/{roomId}/initialSync": {
 		"receipts": "as above",
 		"presence": "as above",
@@ -147,6 +159,20 @@ var inEvents = map[string]string{
 // addedToEvents reports whether a member is one that the server adds to events.
 func addedToEvents(at []string) bool {
 	return len(at) > 1 && at[len(at)-2] == "unsigned" && inEvents[at[len(at)-1]] != ""
+}
+
+// absent are members that the schema of an operation wants and the answer lacks: an invite
+// is given back as its server has made it, and no version of rooms has an origin in events.
+var absent = map[string]string{
+	"PUT /_matrix/federation/v1/invite/{roomId}/{eventId}": "origin",
+	"PUT /_matrix/federation/v2/invite/{roomId}/{eventId}": "origin",
+}
+
+// ofWholeEvent reports whether a member is one of an event between servers, of which the
+// schemas have some: the rest depends on the version of the room.
+// https://spec.matrix.org/v1.19/rooms/
+func ofWholeEvent(key string, at []string) bool {
+	return strings.Contains(key, "/_matrix/federation/") && slices.Contains(at, "event")
 }
 
 // delays reports whether a request to send something asks that it be sent later, of

@@ -22,9 +22,19 @@ import (
 // difference of two versions can be read.
 func Extract(dir string) ([]byte, error) {
 	x := &extractor{dir: dir, files: make(map[string]any), definitions: make(map[string]any)}
-	operations, err := x.operations("api/client-server")
-	if err != nil {
-		return nil, err
+	operations := make(map[string]any)
+	for _, api := range []string{"client-server", "server-server", "push-gateway"} {
+		of, err := x.operations("api/" + api)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(operations, of)
+	}
+	requests := make(map[string]any)
+	for _, api := range []string{"application-service", "push-gateway"} {
+		if err := x.requests("api/"+api, requests); err != nil {
+			return nil, err
+		}
 	}
 	events, err := x.events("event-schemas/schema")
 	if err != nil {
@@ -33,6 +43,8 @@ func Extract(dir string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("{\n")
 	write(&b, "operations", operations)
+	b.WriteString(",\n")
+	write(&b, "requests", requests)
 	b.WriteString(",\n")
 	write(&b, "events", events)
 	b.WriteString(",\n")
@@ -123,41 +135,63 @@ func (x *extractor) behind(in string, v any) (map[string]any, string, error) {
 	return x.behind(file, to)
 }
 
-// operations are those of all files in a directory.
+// operations are the responses of those of all files in a directory.
 func (x *extractor) operations(dir string) (map[string]any, error) {
+	all := make(map[string]any)
+	err := x.each(dir, func(key, file string, op map[string]any) error {
+		responses, err := x.responses(file, object(op["responses"]))
+		if err == nil {
+			all[key] = either(object(all[key]), responses)
+		}
+		return err
+	})
+	return all, err
+}
+
+// requests adds the schemas of the bodies with which a server asks others, where they have
+// any.
+func (x *extractor) requests(dir string, all map[string]any) error {
+	return x.each(dir, func(key, file string, op map[string]any) error {
+		body, in, err := x.behind(file, op["requestBody"])
+		if err != nil {
+			return err
+		}
+		all[key], err = x.schema(in, object(object(object(body["content"])["application/json"])["schema"]))
+		return err
+	})
+}
+
+// each calls f for each operation of all files in a directory.
+func (x *extractor) each(dir string, f func(key, file string, op map[string]any) error) error {
 	names, err := filepath.Glob(filepath.Join(x.dir, filepath.FromSlash(dir), "*.yaml"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := make(map[string]any)
 	for _, name := range names {
 		file := path.Join(dir, filepath.Base(name))
 		content, err := x.file(file)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		base, err := basePath(object(content))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: %w", file, err)
 		}
 		paths := object(object(content)["paths"])
 		for _, p := range slices.Sorted(maps.Keys(paths)) {
-			item := paths[p]
-			for method, op := range object(item) {
+			for method, op := range object(paths[p]) {
 				if object(op)["responses"] == nil {
 					continue
 				}
-				responses, err := x.responses(file, object(object(op)["responses"]))
-				if err != nil {
-					return nil, fmt.Errorf("%s: %s %s: %w", file, method, p, err)
-				}
 				// A path that is there already has a space at its end.
 				key := strings.ToUpper(method) + " " + base + strings.TrimSpace(p)
-				all[key] = either(object(all[key]), responses)
+				if err := f(key, file, object(op)); err != nil {
+					return fmt.Errorf("%s: %s %s: %w", file, method, p, err)
+				}
 			}
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // either is what may be answered to an operation that is described twice.

@@ -38,7 +38,7 @@ func (c *Checker) unknown(v any, schemas []map[string]any, at []string, f func(a
 func (c *Checker) member(schemas []map[string]any, name string) (within []map[string]any, named, open bool) {
 	for _, s := range schemas {
 		properties, patterns := object(s["properties"]), object(s["patternProperties"])
-		named = named || properties != nil || patterns != nil
+		named = named || len(properties) > 0 || len(patterns) > 0 // events between servers have none by their schema
 		before := len(within)
 		within = add(within, properties[name])
 		for pattern, schema := range patterns {

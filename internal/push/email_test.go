@@ -18,7 +18,7 @@ func inMail(t *testing.T, play func(s *scene, box *mailtest.Box)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := hstest.New(t)
 		box := w.Postbox("smtp.test")
-		s := &scene{T: t, w: w, gateway: &gateway{t: t}}
+		s := &scene{T: t, w: w, gateway: newGateway(t)}
 		s.a = w.Server("a.test", hstest.Mail("smtp.test"), func(c *config.Config) { c.PublicURL = "https://matrix.a.test" })
 		s.alice, s.bob = s.a.Register("alice"), s.a.Register("bob")
 		s.room = s.create(s.alice, `{"preset":"public_chat","name":"Tour"}`)

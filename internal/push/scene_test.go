@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parley/internal/hstest"
+	"parley/internal/openapi"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
 )
@@ -19,10 +20,15 @@ import (
 // A gateway is a push gateway that notes what it is told, and answers as it is set to.
 type gateway struct {
 	t    *testing.T
+	spec func() *openapi.Checker
 	mu   sync.Mutex
 	told []canonjson.Value // the notifications
 	// answer, if not nil, answers in its place.
 	answer func(w http.ResponseWriter, r *http.Request)
+}
+
+func newGateway(t *testing.T) *gateway {
+	return &gateway{t: t, spec: sync.OnceValue(openapi.New)}
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -33,6 +39,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	value, err := canonjson.Canonical(body, canonjson.Lenient)
 	if err != nil || r.Method != "POST" || r.URL.Path != "/_matrix/push/v1/notify" || r.Header.Get("Content-Type") != "application/json" {
 		g.t.Errorf("got %s %s %v with %q, %v", r.Method, r.URL, r.Header, body, err)
+	}
+	for _, wrong := range g.spec().Request(r.Method, r.URL.EscapedPath(), body) {
+		g.t.Errorf("not as the specification has it: %s", wrong)
 	}
 	g.mu.Lock()
 	g.told = append(g.told, value.Get("notification"))
@@ -105,7 +114,7 @@ type scene struct {
 // messages make no sound.
 func in(t *testing.T, play func(s *scene)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scene{T: t, w: hstest.New(t), gateway: &gateway{t: t}}
+		s := &scene{T: t, w: hstest.New(t), gateway: newGateway(t)}
 		s.w.SecureSite("push.test", s.gateway)
 		s.a = s.w.Server("a.test")
 		s.alice, s.bob = s.a.Register("alice"), s.a.Register("bob")

@@ -118,6 +118,7 @@ func told(roomID id.RoomID, err error) error {
 }
 
 // complete makes of a template the event that a local user wants.
+// https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 func (g *Engine) complete(t remote.Template, roomID id.RoomID, d Draft) (*event.Event, error) {
 	rules, ok := roomver.Lookup(t.Version)
 	if !ok {
@@ -132,7 +133,8 @@ func (g *Engine) complete(t remote.Template, roomID id.RoomID, d Draft) (*event.
 	if authoriser := t.Event.Get("content").Get(authorisedVia); authoriser != nil {
 		content = content.With(authorisedVia, authoriser)
 	}
-	object := t.Event.With("content", content).With("origin_server_ts", canonjson.Value(fmt.Sprint(g.now().UnixMilli()))).Without("event_id")
+	object := t.Event.With("content", content).With("origin", canonjson.Text(string(g.server))).
+		With("origin_server_ts", canonjson.Value(fmt.Sprint(g.now().UnixMilli()))).Without("event_id")
 	eventID, err := g.newEventID(rules)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,11 @@ func (s *Server) make(ctx context.Context, c endpoint.Caller, req makeRequest, m
 		return makeResponse{}, mxerr.New(mxerr.Forbidden, "%s is not a user of %s", req.UserID, c.Server)
 	}
 	t, err := s.Rooms.Template(ctx, req.RoomID, req.UserID, membership, req.Versions)
-	return makeResponse{t.Version, t.Event}, err
+	if err != nil {
+		return makeResponse{}, err
+	}
+	// Events have had none for long, and templates have to have one.
+	return makeResponse{t.Version, t.Event.With("origin", canonjson.Text(string(s.Name)))}, nil
 }
 
 // A signedEvent is a request with an event that was made of a template.
