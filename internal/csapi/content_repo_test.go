@@ -1,6 +1,7 @@
 package csapi
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -204,6 +205,53 @@ func TestWhoMayNotUploadIsRefused(t *testing.T) {
 			t.Errorf("the limit is %s", w.Body)
 		}
 	}, func(o *media.Options) { o.UserQuota = 2000 })
+}
+
+// counted counts how much of a body was read.
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+// TestWhatIsRefusedIsReadAllTheSame, or else who sends all of it before reading an
+// answer would not get one; but nobody is awaited who sends very much, or who waits to
+// be told to go on.
+func TestWhatIsRefusedIsReadAllTheSame(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		const limit = 64 << 10
+		for _, tt := range []struct {
+			name         string
+			size         int
+			length       int64
+			call, expect string
+			read, status int
+		}{
+			{"too much", limit + 1000, limit + 1000, "POST upload", "", limit + 1000, 413},
+			{"too much, and it does not say so", limit + 1000, -1, "POST upload", "", limit + 1000, 413},
+			{"where nothing was created", 50_000, 50_000, "PUT upload/a.test/unknown", "", 50_000, 404},
+			{"without an end", 100 * limit, -1, "POST upload", "", 2*limit + 1, 413},
+			{"very much", 100 * limit, 100 * limit, "POST upload", "", 0, 413},
+			{"after being asked", limit + 1000, limit + 1000, "POST upload", "100-continue", 0, 413},
+		} {
+			method, path, _ := strings.Cut(tt.call, " ")
+			body := &counted{Reader: strings.NewReader(strings.Repeat("x", tt.size))}
+			r := httptest.NewRequest(method, "/_matrix/media/v3/"+path, body)
+			r.ContentLength = tt.length
+			r.Header.Set("Authorization", "Bearer alice")
+			r.Header.Set("Expect", tt.expect)
+			w := httptest.NewRecorder()
+			s.table.ServeHTTP(w, r)
+			if w.Code != tt.status || body.read != tt.read {
+				t.Errorf("%s: got %d %s and %d bytes were read, want %d and %d", tt.name, w.Code, w.Body, body.read, tt.status, tt.read)
+			}
+		}
+	})
 }
 
 func TestAFileIsUploadedLater(t *testing.T) {
