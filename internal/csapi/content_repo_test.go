@@ -1,6 +1,9 @@
 package csapi
 
 import (
+	"bytes"
+	"image"
+	"image/png"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -348,6 +351,39 @@ func TestWhereFilesAreMayFail(t *testing.T) {
 		s.expect("a thumbnail", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=1&height=1", ""), 502, "M_UNKNOWN")
 		s.expect("what was never there", s.send("alice", authedDownload+"a.test/unknown", ""), 404, "M_NOT_FOUND")
 	}, func(o *media.Options) { o.Bucket, o.ShelfSize = bucketOf(t, service), 4000 })
+}
+
+func TestThumbnailsAreOfWhatIsAskedFor(t *testing.T) {
+	const huge = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xea\x60\x00\x00\xea\x60\b\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04IDAT"
+	playContent(t, func(s *contentScene) {
+		var drawn bytes.Buffer
+		if err := png.Encode(&drawn, image.NewGray(image.Rect(0, 0, 1000, 500))); err != nil {
+			t.Fatal(err)
+		}
+		picture, bomb := s.upload("alice", drawn.String(), "image/png", "dark.png"), s.upload("alice", huge, "image/png", "bomb.png")
+		for query, want := range map[string]image.Point{
+			"width=32&height=32&method=crop":                 {32, 32},
+			"width=96&height=96&method=crop":                 {96, 96},
+			"width=320&height=240&method=scale":              {320, 160},
+			"width=640&height=480&animated=true":             {640, 320},
+			"width=800&height=600&method=scale&timeout_ms=0": {800, 400},
+			"width=2000&height=2000&animated=false":          {1000, 500}, // never larger than it is
+		} {
+			w := s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+picture+"?"+query, "")
+			m, err := png.Decode(w.Body)
+			if w.Code != 200 || err != nil || m.Bounds().Size() != want || w.Header().Get("Content-Disposition") != "inline; filename=thumbnail.png" {
+				t.Errorf("%s: got %d %v, %v", query, w.Code, w.Header(), err)
+			}
+		}
+		for query, code := range map[string]string{
+			"": "M_MISSING_PARAM", "width=1": "M_MISSING_PARAM", "height=1": "M_MISSING_PARAM", "width=0&height=1": "M_INVALID_PARAM", "width=-1&height=1": "M_INVALID_PARAM",
+			"width=1.5&height=1": "M_INVALID_PARAM", "width=99999999999&height=1": "M_INVALID_PARAM", "width=1&height=1&method=stretch": "M_INVALID_PARAM",
+			"width=1&height=1&animated=yes": "M_INVALID_PARAM", "width=1&height=1&timeout_ms=soon": "M_INVALID_PARAM",
+		} {
+			s.expect(query, s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+picture+"?"+query, ""), 400, code)
+		}
+		s.expect("of very many pixels", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+bomb+"?width=32&height=32", ""), 413, "M_TOO_LARGE")
+	})
 }
 
 func TestURIsThatAreNoneNameNothing(t *testing.T) {
