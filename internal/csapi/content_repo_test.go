@@ -1,6 +1,10 @@
 package csapi
 
 import (
+	"bytes"
+	"image"
+	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -206,6 +210,53 @@ func TestWhoMayNotUploadIsRefused(t *testing.T) {
 	}, func(o *media.Options) { o.UserQuota = 2000 })
 }
 
+// counted counts how much of a body was read.
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+// TestWhatIsRefusedIsReadAllTheSame, or else who sends all of it before reading an
+// answer would not get one; but nobody is awaited who sends very much, or who waits to
+// be told to go on.
+func TestWhatIsRefusedIsReadAllTheSame(t *testing.T) {
+	playContent(t, func(s *contentScene) {
+		const limit = 64 << 10
+		for _, tt := range []struct {
+			name         string
+			size         int
+			length       int64
+			call, expect string
+			read, status int
+		}{
+			{"too much", limit + 1000, limit + 1000, "POST upload", "", limit + 1000, 413},
+			{"too much, and it does not say so", limit + 1000, -1, "POST upload", "", limit + 1000, 413},
+			{"where nothing was created", 50_000, 50_000, "PUT upload/a.test/unknown", "", 50_000, 404},
+			{"without an end", 100 * limit, -1, "POST upload", "", 2*limit + 1, 413},
+			{"very much", 100 * limit, 100 * limit, "POST upload", "", 0, 413},
+			{"after being asked", limit + 1000, limit + 1000, "POST upload", "100-continue", 0, 413},
+		} {
+			method, path, _ := strings.Cut(tt.call, " ")
+			body := &counted{Reader: strings.NewReader(strings.Repeat("x", tt.size))}
+			r := httptest.NewRequest(method, "/_matrix/media/v3/"+path, body)
+			r.ContentLength = tt.length
+			r.Header.Set("Authorization", "Bearer alice")
+			r.Header.Set("Expect", tt.expect)
+			w := httptest.NewRecorder()
+			s.table.ServeHTTP(w, r)
+			if w.Code != tt.status || body.read != tt.read {
+				t.Errorf("%s: got %d %s and %d bytes were read, want %d and %d", tt.name, w.Code, w.Body, body.read, tt.status, tt.read)
+			}
+		}
+	})
+}
+
 func TestAFileIsUploadedLater(t *testing.T) {
 	playContent(t, func(s *contentScene) {
 		created := s.send("alice", "POST /_matrix/media/v1/create", "")
@@ -300,6 +351,39 @@ func TestWhereFilesAreMayFail(t *testing.T) {
 		s.expect("a thumbnail", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+at+"?width=1&height=1", ""), 502, "M_UNKNOWN")
 		s.expect("what was never there", s.send("alice", authedDownload+"a.test/unknown", ""), 404, "M_NOT_FOUND")
 	}, func(o *media.Options) { o.Bucket, o.ShelfSize = bucketOf(t, service), 4000 })
+}
+
+func TestThumbnailsAreOfWhatIsAskedFor(t *testing.T) {
+	const huge = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xea\x60\x00\x00\xea\x60\b\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04IDAT"
+	playContent(t, func(s *contentScene) {
+		var drawn bytes.Buffer
+		if err := png.Encode(&drawn, image.NewGray(image.Rect(0, 0, 1000, 500))); err != nil {
+			t.Fatal(err)
+		}
+		picture, bomb := s.upload("alice", drawn.String(), "image/png", "dark.png"), s.upload("alice", huge, "image/png", "bomb.png")
+		for query, want := range map[string]image.Point{
+			"width=32&height=32&method=crop":                 {32, 32},
+			"width=96&height=96&method=crop":                 {96, 96},
+			"width=320&height=240&method=scale":              {320, 160},
+			"width=640&height=480&animated=true":             {640, 320},
+			"width=800&height=600&method=scale&timeout_ms=0": {800, 400},
+			"width=2000&height=2000&animated=false":          {1000, 500}, // never larger than it is
+		} {
+			w := s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+picture+"?"+query, "")
+			m, err := png.Decode(w.Body)
+			if w.Code != 200 || err != nil || m.Bounds().Size() != want || w.Header().Get("Content-Disposition") != "inline; filename=thumbnail.png" {
+				t.Errorf("%s: got %d %v, %v", query, w.Code, w.Header(), err)
+			}
+		}
+		for query, code := range map[string]string{
+			"": "M_MISSING_PARAM", "width=1": "M_MISSING_PARAM", "height=1": "M_MISSING_PARAM", "width=0&height=1": "M_INVALID_PARAM", "width=-1&height=1": "M_INVALID_PARAM",
+			"width=1.5&height=1": "M_INVALID_PARAM", "width=99999999999&height=1": "M_INVALID_PARAM", "width=1&height=1&method=stretch": "M_INVALID_PARAM",
+			"width=1&height=1&animated=yes": "M_INVALID_PARAM", "width=1&height=1&timeout_ms=soon": "M_INVALID_PARAM",
+		} {
+			s.expect(query, s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+picture+"?"+query, ""), 400, code)
+		}
+		s.expect("of very many pixels", s.send("alice", "GET /_matrix/client/v1/media/thumbnail/"+bomb+"?width=32&height=32", ""), 413, "M_TOO_LARGE")
+	})
 }
 
 func TestURIsThatAreNoneNameNothing(t *testing.T) {

@@ -307,6 +307,7 @@ func TestPicturesOfFilesElsewhereAreDrawnHere(t *testing.T) {
 			t.Fatal(err)
 		}
 		uri, lie := bob.Upload(picture.Bytes(), "image/png", ""), bob.Upload([]byte("<svg>"), "image/png", "")
+		bomb := bob.Upload([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xea\x60\x00\x00\xea\x60\b\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04IDAT"), "image/png", "")
 		for range 2 {
 			r := alice.Download(uri, "width=100&height=100")
 			m, err := png.Decode(bytes.NewReader(r.Body))
@@ -315,6 +316,9 @@ func TestPicturesOfFilesElsewhereAreDrawnHere(t *testing.T) {
 			}
 			if r := alice.Download(lie, "width=100&height=100"); r.Status != 400 || r.Get("errcode") != "M_UNKNOWN" {
 				t.Errorf("of what is no image: %d %s", r.Status, r.Body)
+			}
+			if r := alice.Download(bomb, "width=100&height=100"); r.Status != 502 || r.Get("errcode") != "M_TOO_LARGE" {
+				t.Errorf("of very many pixels: %d %s", r.Status, r.Body)
 			}
 			b.Kill()
 			b.Start()

@@ -100,7 +100,7 @@ func insert(tx *store.Tx, m Media) error {
 		INSERT INTO media (server, media_id, user_id, hash, size, type, name, created, used, expires, public, cached, protected)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, false)
 		ON CONFLICT (server, media_id) DO UPDATE SET hash = excluded.hash, size = excluded.size, type = excluded.type,
-			name = excluded.name, created = excluded.created, used = excluded.used`,
+			name = excluded.name, created = excluded.created, used = excluded.used, public = excluded.public`,
 		m.URI.Server(), m.URI.MediaID(), m.User, hash, m.Size, m.Type, m.Name, m.Created.UnixMilli(), expires, m.Public, m.Cached)
 	return err
 }

@@ -214,6 +214,31 @@ func TestContentCanComeLater(t *testing.T) {
 	})
 }
 
+// TestWhatCameBeforeTheFreezeStaysPublic and nothing else: what counts is when the
+// content came, not when its URI was made.
+func TestWhatCameBeforeTheFreezeStaysPublic(t *testing.T) {
+	each(t, func(before *scene) {
+		u := before.upload("@alice:a.test", "before")
+		awaited, _, err := before.Create(t.Context(), "@alice:a.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newScene(t, before.db, before.o.Dir)
+		if err := s.Fill(t.Context(), "@alice:a.test", awaited, Upload{Length: -1}, strings.NewReader("afterwards")); err != nil {
+			t.Fatal(err)
+		}
+		for u, want := range map[id.ContentURI]string{u: "<nil>", awaited: "M_NOT_FOUND", s.upload("@alice:a.test", "before"): "M_NOT_FOUND"} {
+			f, err := s.Open(t.Context(), Request{URI: u, Public: true})
+			if err == nil {
+				f.Close()
+			}
+			if got := codeOf(err); got != want {
+				t.Errorf("%s: got %s, want %s", u, got, want)
+			}
+		}
+	}, func(o *Options) { o.Public = true })
+}
+
 func TestUploadsAtTheSameTimeToOneURIGiveItOneContent(t *testing.T) {
 	each(t, func(s *scene) {
 		u, _, err := s.Create(t.Context(), "@alice:a.test")

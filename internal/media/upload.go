@@ -178,9 +178,9 @@ func (s *Store) Fill(ctx context.Context, user id.UserID, u id.ContentURI, up Up
 				return err
 			}
 			n, err := tx.Exec(`
-				UPDATE media SET hash = $1, size = $2, type = $3, name = $4, used = $5, expires = 0
-				WHERE server = $6 AND media_id = $7 AND hash IS NULL`,
-				m.Hash[:], m.Size, m.Type, m.Name, m.Created.UnixMilli(), u.Server(), u.MediaID())
+				UPDATE media SET hash = $1, size = $2, type = $3, name = $4, used = $5, public = $6, expires = 0
+				WHERE server = $7 AND media_id = $8 AND hash IS NULL`,
+				m.Hash[:], m.Size, m.Type, m.Name, m.Created.UnixMilli(), m.Public, u.Server(), u.MediaID())
 			if err == nil && n == 0 {
 				err = overwritten(u)
 			}

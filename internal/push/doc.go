@@ -17,7 +17,8 @@
 //
 // A pusher whose gateway refuses waits, twice as long each time; a gateway that cannot
 // be reached is left alone, with all of its pushers, and then tried with one request.
-// The number of requests is bounded, for a gateway and altogether.
+// The number of requests is bounded, for a gateway, for all that have not answered
+// lately, and altogether.
 //
 // How much is unread goes along with each event, and alone when a user reads
 // something. It is counted once for a user, and then for the rooms where something

@@ -16,6 +16,7 @@ type outlet struct {
 	ready    []*target // that have something to send, in the order in which they take their turns
 	active   int       // how many requests are under way
 	failures int       // how often it could not be reached, in a row
+	answered bool      // it was reached the last time
 	retry    time.Time
 	timer    *time.Timer // until it is tried again
 }
@@ -23,9 +24,13 @@ type outlet struct {
 // PerGateway is how many requests to one gateway there are at once.
 const PerGateway = 32
 
-// mostAtOnce is how many there are to all together. What hangs takes nothing from
-// others.
-const mostAtOnce = 256
+// mostAtOnce is how many there are to all together, and mostDoubtful to those of which
+// it is not known that they answer: what hangs takes nothing from others, however much
+// of it there is.
+const (
+	mostAtOnce   = 256
+	mostDoubtful = 128
+)
 
 // For how long a gateway is left alone that cannot be reached, and a pusher for which
 // it refuses to do anything: twice as long after each failure, but not so long that
@@ -105,7 +110,7 @@ func (s *Sender) pump(g *outlet) {
 		}
 	}
 	for len(g.ready) > 0 && g.active < most {
-		if s.active >= mostAtOnce {
+		if !s.mayAsk(g) {
 			s.starved[g] = true
 			return
 		}
@@ -113,11 +118,20 @@ func (s *Sender) pump(g *outlet) {
 		if g.ready = g.ready[1:]; t.gone {
 			continue
 		}
-		t.ready, t.running = false, true
+		t.ready, t.running, t.doubtful = false, true, !g.answered
 		g.active++
 		s.active++
+		if t.doubtful {
+			s.doubtful++
+		}
 		s.sending.Go(func() { s.turn(s.ctx, t) })
 	}
+}
+
+// mayAsk reports whether there may be one more request, to a gateway. The caller holds
+// mu.
+func (s *Sender) mayAsk(g *outlet) bool {
+	return s.active < mostAtOnce && (g.answered || s.doubtful < mostDoubtful)
 }
 
 func (s *Sender) tryAgain(g *outlet) {
@@ -133,20 +147,23 @@ func (s *Sender) leave(t *target) {
 	t.running = false
 	g.active--
 	s.active--
+	if t.doubtful {
+		s.doubtful--
+	}
 	s.wake(t)
 	s.pump(g)
 	for other := range s.starved {
-		if s.active >= mostAtOnce {
-			break
+		if s.mayAsk(other) {
+			delete(s.starved, other)
+			s.pump(other)
 		}
-		delete(s.starved, other)
-		s.pump(other)
 	}
 }
 
 // unreached takes in that a gateway could not be reached. Of many attempts at once
 // only one counts. The caller holds mu.
 func (s *Sender) unreached(g *outlet, began time.Time) {
+	g.answered = false
 	if began.Before(g.retry) {
 		return
 	}

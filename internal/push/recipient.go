@@ -44,6 +44,7 @@ type target struct {
 	clearing *time.Timer // until that is looked at
 	told     totals      // which numbers it knows
 	running  bool        // it is being sent to
+	doubtful bool        // and it was not known whether its gateway answers
 	ready    bool        // it waits for its gateway
 	ripe     bool        // what is to be said by mail has waited for long enough
 	greets   bool        // the device is to be sent what it shows that it gets things by

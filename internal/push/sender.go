@@ -86,9 +86,12 @@ type Sender struct {
 	outlets map[string]*outlet
 	starved map[*outlet]bool // that have something to send, and all of the connections are in use
 	active  int              // how many requests are under way
-	pending map[*target]bool // that have not got everything
-	reached journal.Position // up to where what happened is in the queues
-	sending sync.WaitGroup
+	// doubtful is how many of these are to gateways of which it is not known that they
+	// answer.
+	doubtful int
+	pending  map[*target]bool // that have not got everything
+	reached  journal.Position // up to where what happened is in the queues
+	sending  sync.WaitGroup
 }
 
 const (

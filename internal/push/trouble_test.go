@@ -126,19 +126,51 @@ func TestARejectedPushkeyIsRemoved(t *testing.T) {
 	})
 }
 
-func TestAGatewayThatHangsDelaysNobodyElse(t *testing.T) {
-	in(t, func(s *scene) {
-		hangs := make(chan struct{})
-		s.w.SecureSite("hangs.test", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+// hanging makes gateways that never answer, hangs0.test and so on.
+func (s *scene) hanging(n int) {
+	s.Helper()
+	over := make(chan struct{})
+	s.Cleanup(func() { close(over) })
+	for i := range n {
+		s.w.SecureSite(fmt.Sprintf("hangs%d.test", i), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			select {
-			case <-hangs:
+			case <-over:
 			case <-r.Context().Done():
 			}
 		}))
-		defer close(hangs)
+	}
+}
+
+// TestVeryManyGatewaysThatHangDelayNobodyElse who was told something before, though
+// there are more requests to them than there may be at once.
+func TestVeryManyGatewaysThatHangDelayNobodyElse(t *testing.T) {
+	in(t, func(s *scene) {
+		s.phone(s.bob, "bob")
+		s.say(s.alice, "before")
+		s.want("bob 1 before")
+		const gateways, users = 10, 4
+		s.hanging(gateways)
+		for i := range users {
+			u := s.a.Register(fmt.Sprint("crowd", i))
+			u.Must("POST", "/_matrix/client/v3/join/"+string(s.room), nil)
+			for k := range 90 {
+				s.phone(u, fmt.Sprintf("%d-%d", i, k), fmt.Sprintf(`{"url":"https://hangs%d.test/_matrix/push/v1/notify"}`, k%gateways))
+			}
+		}
+		s.take()
+		for i := range 3 {
+			s.say(s.alice, fmt.Sprint("m", i))
+			s.want(fmt.Sprintf("bob %d m%d", i+2, i))
+		}
+	})
+}
+
+func TestAGatewayThatHangsDelaysNobodyElse(t *testing.T) {
+	in(t, func(s *scene) {
+		s.hanging(1)
 		for i := range 40 {
-			s.phone(s.bob, fmt.Sprint("hangs", i), `{"url":"https://hangs.test/_matrix/push/v1/notify"}`)
+			s.phone(s.bob, fmt.Sprint("hangs", i), `{"url":"https://hangs0.test/_matrix/push/v1/notify"}`)
 		}
 		s.phone(s.bob, "bob")
 		for i := range 3 {

@@ -39,12 +39,12 @@ func (s *Sender) turn(ctx context.Context, t *target) {
 	refused := (*gateway.Refused)(nil)
 	switch {
 	case err == nil && sent:
-		t.failures, t.outlet.failures = 0, 0
+		t.failures, t.outlet.failures, t.outlet.answered = 0, 0, true
 		t.sent, t.trouble = time.Now(), ""
 	case err == nil || ctx.Err() != nil:
 	case errors.As(err, &refused):
 		s.counters.refused.Add(1)
-		t.outlet.failures = 0
+		t.outlet.failures, t.outlet.answered = 0, true
 		s.refused(t, refused.Pause)
 	case errors.Is(err, errFault):
 		s.Log.Error("pushing", "user", t.User, "err", err)
