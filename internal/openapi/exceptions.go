@@ -161,6 +161,7 @@ var proposed = map[string]string{
 	"M_EXPIRED_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_UNKNOWN_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_CONCURRENT_WRITE":                              "MSC4108, MSC4388",
+	"IO_ELEMENT_MSC4388_CONCURRENT_WRITE":             "MSC4388",
 }
 
 // confirmed are the operations that a user may have to confirm by their
