@@ -151,7 +151,7 @@ func addedToEvents(at []string) bool {
 
 // delays reports whether a request to send something asks that it be sent later, of
 // which the answer is another one: MSC4140.
-func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4140.delay=") }
+func delays(query string) bool { return strings.Contains(query, "delay=") }
 
 // proposed are the codes of what the specification does not have yet, with the
 // proposal.
