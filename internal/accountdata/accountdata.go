@@ -72,8 +72,9 @@ type Data struct {
 	Content canonjson.Value
 }
 
-// Put sets account data of a user, of a room or, if that is empty, of none. What
-// only the server sets is refused with M_BAD_JSON and status 405; a content that
+// Put sets account data of a user, of a room or, if that is empty, of none. To make it
+// empty is to delete it, and clients are told so even if there was nothing. What only
+// the server sets is refused with M_BAD_JSON and status 405; a content that
 // is no object with M_BAD_JSON; a bad type with M_INVALID_PARAM; what would be more
 // than a user may have with M_TOO_LARGE.
 func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataType string, content canonjson.Value) error {
@@ -86,6 +87,9 @@ func (s *Store) Put(ctx context.Context, user id.UserID, room id.RoomID, dataTyp
 	p := place{user, room, dataType}
 	if err := s.checkTotal(ctx, p, content); err != nil {
 		return err
+	}
+	if string(content) == "{}" {
+		content = canonjson.Value(deleted)
 	}
 	if _, err := s.journal.Append(ctx, s.change(p, content, nil)); err != nil {
 		return fmt.Errorf("storing %s: %w", p, err)

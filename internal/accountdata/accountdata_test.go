@@ -200,7 +200,7 @@ func TestManyRoomsAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, n *node) {
 		var wg sync.WaitGroup
 		for i := range 1000 {
-			wg.Go(func() { n.put(alice, id.RoomID(fmt.Sprintf("!%d:a.test", i)), FullyRead+".of.mine", `{}`) })
+			wg.Go(func() { n.put(alice, id.RoomID(fmt.Sprintf("!%d:a.test", i)), FullyRead+".of.mine", `{"a":1}`) })
 		}
 		wg.Wait()
 		for name, read := range map[string]func() ([]Data, error){

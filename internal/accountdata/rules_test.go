@@ -139,7 +139,7 @@ func TestAnEditThatFailsChangesNothing(t *testing.T) {
 
 func TestRulesAreNewsWhenTheyChange(t *testing.T) {
 	each(t, func(t *testing.T, n *node) {
-		p1 := n.put(alice, "", "m.one", `{}`)
+		p1 := n.put(alice, "", "m.one", `{"a":1}`)
 		n.addRule(alice, "mine")
 		p2 := n.journal.Head()
 		list, err := n.Since(ctx, alice, p1, p2)
@@ -147,9 +147,9 @@ func TestRulesAreNewsWhenTheyChange(t *testing.T) {
 		list, err = n.Since(ctx, alice, p2, p2)
 		n.want("afterwards", show(list, err), "")
 		list, err = n.Since(ctx, alice, 0, p1)
-		n.want("before", show(list, err), " m.one {}\n")
+		n.want("before", show(list, err), " m.one {\"a\":1}\n")
 		list, err = n.All(ctx, alice, p1)
-		n.want("all before", show(list, err), " m.one {}\n m.push_rules rules\n")
+		n.want("all before", show(list, err), " m.one {\"a\":1}\n m.push_rules rules\n")
 		list, err = n.All(ctx, bob, p2)
 		n.want("all of somebody else", show(list, err), " m.push_rules rules\n")
 	})

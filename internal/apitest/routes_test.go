@@ -58,6 +58,7 @@ var beyond = map[string]string{
 	"GET /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":            "as above",
 	"DELETE /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device":         "as above",
 	"POST /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{}/events": "as above",
+	"GET /_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{}/events":  "as above",
 
 	"PUT /_matrix/client/v3/rooms/{}/delayed_event/{}/{}":                          "calls have people leave in this way whose client is gone, MSC4140",
 	"GET /_matrix/client/v1/delayed_events":                                        "as above",

@@ -233,6 +233,12 @@ func TestAServiceSaysWhenAnEventWasSent(t *testing.T) {
 		if got := time(text(sent, "event_id")); got != 3000 {
 			t.Errorf("a join is of %d", got)
 		}
+		later := irc.Must("PUT", path("rooms", in, "delayed_event", "m.room.message", "1")+"?ts=4000", `{"delay_ms":60000,"content":{"body":"later"}}`)
+		delayed := "/_matrix/client/v1/delayed_events/" + text(later, "delay_id")
+		irc.Must("POST", delayed+"/send", `{}`)
+		if got := time(text(irc.Must("GET", delayed, nil), "event_id")); got != 4000 {
+			t.Errorf("a delayed message is of %d", got)
+		}
 		sent = alice.Must("PUT", send+"/1?ts=1000", `{"body":"now","msgtype":"m.text"}`)
 		if got := time(text(sent, "event_id")); got < 1e11 {
 			t.Errorf("a message of a person is of %d", got)

@@ -38,9 +38,24 @@ func TestDeletedAccountDataIsGoneForAllClients(t *testing.T) {
 		if got := string(alice.Must("GET", sync, nil)); strings.Contains(got, "org.test") {
 			t.Errorf("who begins anew is told %s", got)
 		}
-		alice.Must("PUT", stable+user+"account_data/org.test", `{}`)
-		if got := alice.Must("GET", stable+user+"account_data/org.test", nil); string(got) != `{}` {
-			t.Errorf("what is empty is %s", got)
+		// To make it empty is to delete it, of whatever was there before.
+		since = alice.Must("GET", sync, nil).Get("next_batch").String()
+		for _, at := range []string{user, inRoom} {
+			alice.Must("PUT", stable+at+"account_data/org.test", `{"a":2}`)
+			alice.Must("PUT", stable+at+"account_data/org.test", `{}`)
+			alice.Must("PUT", stable+at+"account_data/org.new", `{}`)
+			for _, kind := range []string{"org.test", "org.new"} {
+				if status, got := alice.Do("GET", stable+at+"account_data/"+kind, nil); status != 404 || !got.Get("errcode").Is("M_NOT_FOUND") {
+					t.Errorf("%s, which is empty, is %d %s", kind, status, got)
+				}
+			}
+		}
+		got := string(alice.Must("GET", sync+"?since="+url.QueryEscape(since), nil))
+		if strings.Count(got, `{"content":{},"type":"org.test"}`) != 2 || strings.Count(got, `{"content":{},"type":"org.new"}`) != 2 {
+			t.Errorf("who waits to be told that it is empty is told %s", got)
+		}
+		if got := string(alice.Must("GET", sync, nil)); strings.Contains(got, "org.test") || strings.Contains(got, "org.new") {
+			t.Errorf("who begins anew is told %s", got)
 		}
 		mallory := a.Register("mallory")
 		if status, got := mallory.Do("DELETE", proposed+user+"account_data/org.test", nil); status != 403 {

@@ -25,6 +25,7 @@ func (s *Server) dehydratedRoutes() []endpoint.Route {
 		endpoint.On("GET "+path, endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.dehydrated),
 		endpoint.On("DELETE "+path, endpoint.Policy{Auth: endpoint.User, Class: classWrite}, s.deleteDehydrated),
 		endpoint.On("POST "+path+"/{deviceID}/events", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.dehydratedEvents),
+		endpoint.On("GET "+path+"/{deviceID}/events", endpoint.Policy{Auth: endpoint.User, Class: classRead}, s.dehydratedPage),
 	}
 }
 
@@ -108,7 +109,7 @@ type dehydratedEventsRequest struct {
 
 type dehydratedEventsResponse struct {
 	Events []canonjson.Value `json:"events"`
-	Next   string            `json:"next_batch"`
+	Next   string            `json:"next_batch,omitempty"`
 }
 
 // mostDehydrated is how many messages an answer has.
@@ -119,23 +120,49 @@ const mostDehydrated = 100
 const dehydratedPrefix = "d1_"
 
 // dehydratedEvents returns what was sent to the dehydrated device. It stays there:
-// whoever is interrupted begins again.
+// whoever is interrupted begins again. Clients go on until nothing comes any more.
 func (s *Server) dehydratedEvents(ctx context.Context, c endpoint.Caller, req dehydratedEventsRequest) (dehydratedEventsResponse, error) {
+	events, next, err := s.sentTo(ctx, c, req.Device, req.From)
+	return dehydratedEventsResponse{events, dehydratedPrefix + strconv.FormatInt(int64(next), 10)}, err
+}
+
+type dehydratedPageRequest struct {
+	Device id.DeviceID `path:"deviceID"`
+	From   string      `query:"from"`
+}
+
+// dehydratedPage is dehydratedEvents as it is proposed now: there is a next page only
+// if there is something in it.
+func (s *Server) dehydratedPage(ctx context.Context, c endpoint.Caller, req dehydratedPageRequest) (dehydratedEventsResponse, error) {
+	events, next, err := s.sentTo(ctx, c, req.Device, req.From)
+	if err != nil || len(events) < mostDehydrated {
+		return dehydratedEventsResponse{Events: events}, err
+	}
+	more, _, err := s.Inbox(ctx, c.UserID, req.Device, next, 1)
+	if err != nil || len(more) == 0 {
+		return dehydratedEventsResponse{Events: events}, err
+	}
+	return dehydratedEventsResponse{events, dehydratedPrefix + strconv.FormatInt(int64(next), 10)}, nil
+}
+
+// sentTo returns what was sent to a device behind a token, if that is the dehydrated
+// one of the caller, and up to where.
+func (s *Server) sentTo(ctx context.Context, c endpoint.Caller, device id.DeviceID, from string) ([]canonjson.Value, journal.Position, error) {
 	after := int64(0)
-	if req.From != "" {
+	if from != "" {
 		var err error
-		text, ok := strings.CutPrefix(req.From, dehydratedPrefix)
+		text, ok := strings.CutPrefix(from, dehydratedPrefix)
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || !ok || after < 0 {
-			return dehydratedEventsResponse{}, mxerr.New(mxerr.InvalidParam, "next_batch is not one that was given out")
+			return nil, 0, mxerr.New(mxerr.InvalidParam, "The token is not one that was given out")
 		}
 	}
 	d, err := s.Keys.Dehydrated(ctx, c.UserID)
-	if errors.Is(err, mxerr.NotFound) || err == nil && d.Device != req.Device {
+	if errors.Is(err, mxerr.NotFound) || err == nil && d.Device != device {
 		err = mxerr.New(mxerr.Forbidden, "This is not your dehydrated device")
 	}
 	if err != nil {
-		return dehydratedEventsResponse{}, err
+		return nil, 0, err
 	}
 	events, next, err := s.Inbox(ctx, c.UserID, d.Device, journal.Position(after), mostDehydrated)
-	return dehydratedEventsResponse{append([]canonjson.Value{}, events...), dehydratedPrefix + strconv.FormatInt(int64(next), 10)}, err
+	return append([]canonjson.Value{}, events...), next, err
 }

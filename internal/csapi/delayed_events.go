@@ -42,10 +42,20 @@ func (s *Server) delayedRoutes() []endpoint.Route {
 	return routes
 }
 
-// delayParam asks to send later. To ignore it would be wrong: it is what a client
-// sends that wants to be taken out of a call when it is gone.
+// delayParam asks to send later, by the name that clients use, or by the one that it was
+// to have. To ignore it would be wrong: it is what a client sends that wants to be taken
+// out of a call when it is gone.
 type delayParam struct {
-	Delay *int64 `query:"org.matrix.msc4140.delay"`
+	Delay  *int64 `query:"org.matrix.msc4140.delay"`
+	Stable *int64 `query:"delay"`
+}
+
+// ms returns for how many milliseconds to wait, nil for who does not ask for that.
+func (p delayParam) ms() *int64 {
+	if p.Delay != nil {
+		return p.Delay
+	}
+	return p.Stable
 }
 
 // stickyParam makes an event sticky.
@@ -69,6 +79,7 @@ type delayEventRequest struct {
 	StateKey *string         `json:"state_key"`
 	Content  canonjson.Value `json:"content" required:"true"`
 	stickyParam
+	timeParam
 }
 
 type delayResponse struct {
@@ -77,17 +88,21 @@ type delayResponse struct {
 
 // delayEvent schedules an event.
 func (s *Server) delayEvent(ctx context.Context, c endpoint.Caller, req delayEventRequest) (delayResponse, error) {
-	e := delay.Event{Room: req.RoomID, Type: req.Type, StateKey: req.StateKey, Content: req.Content, Sticky: req.Sticky}
 	if err := req.check(); err != nil {
 		return delayResponse{}, err
 	}
+	at, err := req.at(c)
+	if err != nil {
+		return delayResponse{}, err
+	}
+	e := delay.Event{Room: req.RoomID, Type: req.Type, StateKey: req.StateKey, Content: req.Content, Sticky: req.Sticky, Time: at}
 	delayID, err := s.schedule(ctx, c, req.Delay, e, req.TxnID)
 	return delayResponse{delayID}, err
 }
 
 // sendLater schedules what the usual requests were to send.
-func (s *Server) sendLater(ctx context.Context, c endpoint.Caller, d delayParam, e delay.Event, txnID string) (eventResponse, error) {
-	delayID, err := s.schedule(ctx, c, *d.Delay, e, txnID)
+func (s *Server) sendLater(ctx context.Context, c endpoint.Caller, ms int64, e delay.Event, txnID string) (eventResponse, error) {
+	delayID, err := s.schedule(ctx, c, ms, e, txnID)
 	refusal := (*mxerr.Error)(nil)
 	if errors.As(err, &refusal) {
 		// As it was in the first drafts, by which clients find a delay that is allowed.

@@ -73,6 +73,19 @@ func TestWhatAsksForADelayIsSentLater(t *testing.T) {
 			t.Errorf("sent at once: %s", sent)
 		}
 
+		// By the name that the parameter was to have, and where there is no such thing.
+		named := alice.Must("PUT", r+"/send/org.test.d/1?delay=3600000", `{}`).Get("delay_id").String()
+		alice.Must("POST", stableDelays+"/"+named+"/cancel", nil)
+		spoken := alice.Must("PUT", r+"/send/org.test.e/1", `{"n":4}`).Get("event_id").String()
+		for _, parameter := range []string{"delay", "org.matrix.msc4140.delay"} {
+			if status, got := alice.Do("PUT", r+"/redact/"+url.PathEscape(spoken)+"/1?"+parameter+"=3600000", `{}`); status != 400 || !got.Get("errcode").Is("M_INVALID_PARAM") {
+				t.Errorf("a redaction with %s: %d %s", parameter, status, got)
+			}
+		}
+		if got := told(bob, r, "org.test.e"); len(told(bob, r, "org.test.d")) != 0 || string(got[0].Get("content")) != `{"n":4}` {
+			t.Errorf("done at once: %s", got)
+		}
+
 		list := alice.Must("GET", stableDelays, nil).Get("delayed_events")
 		var shown []string
 		for e := range list.Elements() {

@@ -32,16 +32,19 @@ func (s *Server) rendezvousRoutes() []endpoint.Route {
 		endpoint.Stream("PUT"+before+"/{rendezvousID}", plain, s.writePlain),
 		endpoint.Stream("DELETE"+before+"/{rendezvousID}", plain, s.partPlain),
 	}
-	for _, at := range []string{" /_matrix/client/v1/rendezvous", " /_matrix/client/unstable/io.element.msc4388/rendezvous"} {
+	const stable, proposed = " /_matrix/client/v1/rendezvous", " /_matrix/client/unstable/io.element.msc4388/rendezvous"
+	for _, at := range []string{stable, proposed} {
 		routes = append(routes,
 			endpoint.On("GET"+at, create, s.mayMeet),
 			endpoint.On("POST"+at, create, s.meet),
 			endpoint.On("GET"+at+"/{rendezvousID}", use, s.readMeeting),
-			endpoint.On("PUT"+at+"/{rendezvousID}", use, s.writeMeeting),
 			endpoint.On("DELETE"+at+"/{rendezvousID}", use, s.part),
 		)
 	}
-	return routes
+	return append(routes,
+		endpoint.On("PUT"+stable+"/{rendezvousID}", use, s.writeMeeting),
+		endpoint.On("PUT"+proposed+"/{rendezvousID}", use, s.writeMeetingProposed),
+	)
 }
 
 // admits says whether somebody may begin a session.
@@ -119,6 +122,17 @@ type writeMeetingRequest struct {
 func (s *Server) writeMeeting(_ context.Context, _ endpoint.Caller, req writeMeetingRequest) (endpoint.Reply[meeting], error) {
 	n, err := s.Rendezvous.Put(req.ID, req.Token, req.Data, true)
 	return noStore(meeting{Token: n.Token}), err
+}
+
+// proposedConcurrentWrite is [rendezvous.ConcurrentWrite] until the proposal is accepted.
+const proposedConcurrentWrite mxerr.Code = "IO_ELEMENT_MSC4388_CONCURRENT_WRITE"
+
+func (s *Server) writeMeetingProposed(ctx context.Context, c endpoint.Caller, req writeMeetingRequest) (endpoint.Reply[meeting], error) {
+	reply, err := s.writeMeeting(ctx, c, req)
+	if errors.Is(err, rendezvous.ConcurrentWrite) {
+		err = mxerr.New(proposedConcurrentWrite, "Something else was written meanwhile").WithStatus(409)
+	}
+	return reply, err
 }
 
 type partRequest struct {

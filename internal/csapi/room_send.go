@@ -50,12 +50,12 @@ func (s *Server) send(ctx context.Context, c endpoint.Caller, req sendRequest) (
 	if err := s.maySay(ctx, c, req); err != nil {
 		return eventResponse{}, err
 	}
-	if req.Delay != nil {
-		return s.sendLater(ctx, c, req.delayParam, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content, Sticky: req.Sticky}, req.TxnID)
-	}
 	at, err := req.at(c)
 	if err != nil {
 		return eventResponse{}, err
+	}
+	if ms := req.ms(); ms != nil {
+		return s.sendLater(ctx, c, *ms, delay.Event{Room: req.RoomID, Type: req.Type, Content: req.Content, Sticky: req.Sticky, Time: at}, req.TxnID)
 	}
 	d := room.Draft{
 		Type: req.Type, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
@@ -127,9 +127,13 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 	if err := req.check(); err != nil {
 		return eventResponse{}, err
 	}
-	if req.Delay != nil {
-		return s.sendLater(ctx, c, req.delayParam, delay.Event{
-			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky,
+	at, err := req.at(c)
+	if err != nil {
+		return eventResponse{}, err
+	}
+	if ms := req.ms(); ms != nil {
+		return s.sendLater(ctx, c, *ms, delay.Event{
+			Room: req.RoomID, Type: req.Type, StateKey: &req.StateKey, Content: req.Content, Sticky: req.Sticky, Time: at,
 		}, "")
 	}
 	becomes := "" // what the caller wants to be in the room
@@ -153,10 +157,6 @@ func (s *Server) sendState(ctx context.Context, c endpoint.Caller, req sendState
 			return eventResponse{}, err
 		}
 	}
-	at, err := req.at(c)
-	if err != nil {
-		return eventResponse{}, err
-	}
 	return s.post(ctx, c, req.RoomID, room.Draft{
 		Type: req.Type, StateKey: &req.StateKey, Sender: c.UserID, Content: req.Content, Sticky: req.Sticky, Time: at,
 	})
@@ -166,11 +166,15 @@ type redactRequest struct {
 	RoomID  id.RoomID  `path:"roomID"`
 	EventID id.EventID `path:"eventID"`
 	TxnID   string     `path:"txnID"`
+	delayParam
 	reason
 }
 
 // redact serves https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
 func (s *Server) redact(ctx context.Context, c endpoint.Caller, req redactRequest) (eventResponse, error) {
+	if req.ms() != nil {
+		return eventResponse{}, mxerr.New(mxerr.InvalidParam, "What is to be redacted later is scheduled as an event of type %s", event.TypeRedaction)
+	}
 	if err := s.mustBeJoined(ctx, c, req.RoomID); err != nil {
 		return eventResponse{}, err
 	}

@@ -26,6 +26,7 @@ type Event struct {
 	StateKey *string // nil for one that is not state
 	Content  canonjson.Value
 	Sticky   int64 // for how many milliseconds it is to be sticky, 0 if it is not
+	Time     int64 // when it is said to have been sent, in milliseconds since 1970, 0 for when it is
 	Delay    time.Duration
 	// Begun is when it was scheduled or last restarted, in milliseconds since 1970,
 	// and Due when it is to be sent.
@@ -121,14 +122,14 @@ type (
 var insertEvents = &store.Insert{Table: "delayed_events", Columns: []store.Column{
 	{Name: "delay_id", Type: store.Text}, {Name: "user_id", Type: store.Text}, {Name: "device_id", Type: store.Text},
 	{Name: "txn_id", Type: store.Text}, {Name: "room_id", Type: store.Text}, {Name: "type", Type: store.Text},
-	{Name: "is_state", Type: store.Bool}, {Name: "state_key", Type: store.Text}, {Name: "content", Type: store.Blob}, {Name: "sticky", Type: store.Int}, {Name: "delay", Type: store.Int},
+	{Name: "is_state", Type: store.Bool}, {Name: "state_key", Type: store.Text}, {Name: "content", Type: store.Blob}, {Name: "sticky", Type: store.Int}, {Name: "ts", Type: store.Int}, {Name: "delay", Type: store.Int},
 	{Name: "begun", Type: store.Int}, {Name: "due", Type: store.Int},
 }}
 
 // Schedule has an event sent after its delay, and returns the ID of the delay when
-// that is durable. Only User, Room, Type, StateKey, Content, Sticky and Delay are
-// read. A request that is repeated is answered with the ID of then. What is refused for
-// a limit is a *mxerr.Error with ErrTooLong or ErrTooMany.
+// that is durable. Only User, Room, Type, StateKey, Content, Sticky, Time and
+// Delay are read. A request that is repeated is answered with the ID of then. What is
+// refused for a limit is a *mxerr.Error with ErrTooLong or ErrTooMany.
 func (s *Store) Schedule(ctx context.Context, e Event, txn Transaction) (delayID string, err error) {
 	if err := s.check(e); err != nil {
 		return "", err
@@ -150,7 +151,7 @@ func (s *Store) Schedule(ctx context.Context, e Event, txn Transaction) (delayID
 		b.Remember(countKey{e.User}, scheduled+1)
 		b.Remember(key, e.ID)
 		b.Insert(insertEvents, e.ID, e.User, string(txn.Device), optional(txn.ID), e.Room, e.Type,
-			e.StateKey != nil, text(e.StateKey), []byte(e.Content), e.Sticky, e.Delay.Milliseconds(), e.Begun, e.Due)
+			e.StateKey != nil, text(e.StateKey), []byte(e.Content), e.Sticky, e.Time, e.Delay.Milliseconds(), e.Begun, e.Due)
 		return nil
 	})
 	if err != nil {
@@ -216,14 +217,14 @@ func text(s *string) string {
 	return *s
 }
 
-const columns = "delay_id, user_id, room_id, type, is_state, state_key, content, sticky, delay, begun, due, finalised, event_id, error"
+const columns = "delay_id, user_id, room_id, type, is_state, state_key, content, sticky, ts, delay, begun, due, finalised, event_id, error"
 
 // scan reads columns.
 func scan(from func(...any) error) (e Event, err error) {
 	var delay int64
 	var isState bool
 	var stateKey string
-	err = from(&e.ID, &e.User, &e.Room, &e.Type, &isState, &stateKey, (*[]byte)(&e.Content), &e.Sticky, &delay, &e.Begun, &e.Due,
+	err = from(&e.ID, &e.User, &e.Room, &e.Type, &isState, &stateKey, (*[]byte)(&e.Content), &e.Sticky, &e.Time, &delay, &e.Begun, &e.Due,
 		&e.Finalised, &e.EventID, (*[]byte)(&e.Error))
 	e.Delay = time.Duration(delay) * time.Millisecond
 	if isState {

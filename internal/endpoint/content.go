@@ -59,7 +59,7 @@ func (x *exchange) parseContent() (canonjson.Value, error) {
 func (x *exchange) readBody() ([]byte, error) {
 	length, limit := x.request.ContentLength, x.lookup.route.BodyLimit
 	if length > limit {
-		x.writer.Header().Set("Connection", "close") // rather than read what is refused
+		x.discard(length)
 		return nil, tooLarge(limit)
 	}
 	x.limitBody()
@@ -72,6 +72,21 @@ func (x *exchange) readBody() ([]byte, error) {
 		return nil, x.readError(err)
 	}
 	return buf.Bytes(), nil
+}
+
+// mostDiscarded is up to which length a body that is refused is read all the same: a
+// client that looks for an answer only when it has sent everything finds the connection
+// broken otherwise, and nobody knows why.
+const mostDiscarded = 8 << 20
+
+// discard reads a body that is refused for its length, or has the connection end.
+func (x *exchange) discard(length int64) {
+	if length <= mostDiscarded {
+		if _, err := io.Copy(io.Discard, x.request.Body); err == nil {
+			return
+		}
+	}
+	x.writer.Header().Set("Connection", "close")
 }
 
 // limitBody makes reading of the body end at the route's limit.

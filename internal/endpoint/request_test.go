@@ -1,10 +1,12 @@
 package endpoint
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -284,6 +286,37 @@ func TestBodyOfUnknownLength(t *testing.T) {
 				t.Errorf("got %d %s", w.Code, w.Body)
 			}
 		})
+	}
+}
+
+// TestWhoSendsTooMuchIsToldSo: many clients look for an answer when they have sent all.
+func TestWhoSendsTooMuchIsToldSo(t *testing.T) {
+	server := httptest.NewServer(New(quietly(t), []Route{On("PUT /a", Policy{Auth: None, BodyLimit: 100}, func(context.Context, Caller, struct {
+		A string `json:"a"`
+	}) (Empty, error) {
+		return Empty{}, nil
+	})}))
+	defer server.Close()
+	for _, row := range []struct {
+		name   string
+		length int
+		sent   int // of the body, before the answer is looked for
+	}{
+		{"a little more", 101, 101}, {"a lot more", mostDiscarded, mostDiscarded}, {"much more than anybody reads", 1 << 40, 0},
+	} {
+		tcp, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tcp.Close()
+		_, err = fmt.Fprintf(tcp, "PUT /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n%s", row.length, strings.Repeat(" ", row.sent))
+		if err != nil {
+			t.Fatalf("%s: sending: %v", row.name, err)
+		}
+		r, err := http.ReadResponse(bufio.NewReader(tcp), nil)
+		if err != nil || r.StatusCode != 413 {
+			t.Errorf("%s: got %+v, %v", row.name, r, err)
+		}
 	}
 }
 

@@ -306,8 +306,10 @@ func (d *slidingDecoder) wish(v canonjson.Value) (w wish) {
 		d.wrong("A list or a subscription", "an object")
 		return w
 	}
-	if d.form == SlidingMerged && d.get(v, "timeline_limit") == nil && d.err == nil {
-		d.err = mxerr.New(mxerr.MissingParam, "timeline_limit is missing")
+	for _, name := range []string{"timeline_limit", "required_state"} {
+		if d.form == SlidingMerged && d.get(v, name) == nil && d.err == nil {
+			d.err = mxerr.New(mxerr.MissingParam, "%s is missing", name)
+		}
 	}
 	w.limit = int(min(d.count(v, "timeline_limit", defaultTimeline), mostTimeline))
 	var asked want

@@ -37,7 +37,7 @@ func TestSlidingRequestsOutOfBoundsAreRefused(t *testing.T) {
 		{"a limit below zero", `{"lists":{"a":{"timeline_limit":-1,"required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":-1}}}`, mxerr.BadJSON},
 		{"a limit that is no integer", `{"lists":{"a":{"timeline_limit":"1","required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":1.5}}}`, mxerr.BadJSON},
 		{"a huge limit is cut", `{"lists":{"a":{"timeline_limit":9007199254740991,"required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":100000}}}`, ""},
-		{"without a state", `{"lists":{"a":{"timeline_limit":1}}}`, ``, mxerr.BadJSON},
+		{"without a state", `{"lists":{"a":{"timeline_limit":1}}}`, ``, mxerr.MissingParam},
 		{"100 lists", `{"lists":{` + many(100, `"l%d":{`+one+`}`) + `}}`, `{"lists":{` + many(100, `"l%d":{}`) + `}}`, ""},
 		{"101 lists", `{"lists":{` + many(101, `"l%d":{`+one+`}`) + `}}`, `{"lists":{` + many(101, `"l%d":{}`) + `}}`, mxerr.InvalidParam},
 		{"100 subscriptions", `{"room_subscriptions":{` + many(100, `"!r%d:a.test":{`+one+`}`) + `}}`, `{"room_subscriptions":{` + many(1000, `"!r%d:a.test":{}`) + `}}`, ""},

@@ -2,6 +2,7 @@ package hstest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,6 +236,32 @@ func TestADehydratedDeviceStandsInForOthers(t *testing.T) {
 	expect("more events", status("POST", dehydratedPath+"/SECOND/events", map[string]string{"next_batch": next}), 200)
 	expect("events behind nonsense", status("POST", dehydratedPath+"/SECOND/events", `{"next_batch":"x"}`), 400)
 	expect("events of the first", status("POST", dehydratedPath+"/FIRST/events", `{}`), 403)
+	expect("the same as it is proposed now", string(alice.Must("GET", dehydratedPath+"/SECOND/events", nil)), `{"events":[]}`)
+	expect("of the first", status("GET", dehydratedPath+"/FIRST/events", nil), 403)
+	expect("behind nonsense", status("GET", dehydratedPath+"/SECOND/events?from=x", nil), 400)
+	const many = 201 // two more pages after the first
+	for i := range many {
+		bob.Must("PUT", fmt.Sprintf("/_matrix/client/v3/sendToDevice/m.test/%d", i), fmt.Sprintf(`{"messages":{%q:{"SECOND":{"n":%d}}}}`, alice.ID, i))
+	}
+	for range 2 { // whoever is interrupted begins again
+		var pages, got []int
+		for from := ""; ; {
+			page := alice.Must("GET", dehydratedPath+"/SECOND/events"+from, nil)
+			for e := range page.Get("events").Elements() {
+				n, _ := e.Get("content").Get("n").Int()
+				got = append(got, int(n))
+			}
+			pages = append(pages, len(got))
+			next, more := page.Get("next_batch").Text()
+			if from = "?from=" + next; !more {
+				break
+			}
+		}
+		expect("pages", pages, []int{100, 200, 201})
+		if !slices.IsSorted(got) {
+			t.Errorf("events come as %d", got)
+		}
+	}
 	for what, body := range map[string]string{
 		"nothing":        `{}`,
 		"no keys":        `{"device_id":"X","device_data":{"algorithm":"x"}}`,

@@ -177,7 +177,7 @@ func ofWholeEvent(key string, at []string) bool {
 
 // delays reports whether a request to send something asks that it be sent later, of
 // which the answer is another one: MSC4140.
-func delays(query string) bool { return strings.Contains(query, "org.matrix.msc4140.delay=") }
+func delays(query string) bool { return strings.Contains(query, "delay=") }
 
 // proposed are the codes of what the specification does not have yet, with the
 // proposal.
@@ -187,6 +187,7 @@ var proposed = map[string]string{
 	"M_EXPIRED_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_UNKNOWN_ACTIVATION_TOKEN":                      "MSC4174",
 	"M_CONCURRENT_WRITE":                              "MSC4108, MSC4388",
+	"IO_ELEMENT_MSC4388_CONCURRENT_WRITE":             "MSC4388",
 }
 
 // confirmed are the operations that a user may have to confirm by their

@@ -12,6 +12,7 @@ CREATE TABLE delayed_events (
 	state_key  text   NOT NULL,
 	content    bytea  NOT NULL,
 	sticky     bigint NOT NULL, -- for how many milliseconds it is to be sticky; 0: it is not
+	ts         bigint NOT NULL, -- when it is said to have been sent; 0: when it is
 	delay      bigint NOT NULL, -- milliseconds
 	begun      bigint NOT NULL, -- milliseconds since 1970, as all times
 	due        bigint NOT NULL,

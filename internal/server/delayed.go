@@ -27,7 +27,7 @@ func (p *parts) sendDelayed(ctx context.Context, e delay.Event, along func(*jour
 		return "", mxerr.New(mxerr.UserSuspended, "Your account is suspended")
 	}
 	d := room.Draft{
-		Type: e.Type, StateKey: e.StateKey, Sender: e.User, Content: e.Content, Sticky: e.Sticky,
+		Type: e.Type, StateKey: e.StateKey, Sender: e.User, Content: e.Content, Sticky: e.Sticky, Time: e.Time,
 		Transaction: room.Delayed(e.ID), Along: along,
 	}
 	if e.Type == event.TypeRedaction && e.StateKey == nil {
