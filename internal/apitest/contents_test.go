@@ -37,7 +37,7 @@ func TestEventsOfNewRoomsAreAsTheSpecificationHasThem(t *testing.T) {
 			}
 		}
 	}
-	if n != 12 {
+	if n != 14 {
 		t.Errorf("rooms of %d versions were looked into", n)
 	}
 }

@@ -173,9 +173,11 @@ func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error 
 // of the own member events behind it. A client that has what was before the last
 // answer is told the rest. Others, that knew of an invite or of less, get
 // everything. Of a room that the user has forgotten it is the own member events.
+//
+// Waiting before a room that this server is not in leaves no event once that is over:
+// then the last one is that before it, if there is one.
 func (a *answer) gone(ctx context.Context, n *news, was string) error {
-	place := n.sight.Memberships[len(n.sight.Memberships)-1].Place
-	own, ok, err := a.Rooms.Own(ctx, n.id, a.q.User, place)
+	own, ok, err := a.lastOwn(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -228,6 +230,16 @@ func (a *answer) gone(ctx context.Context, n *news, was string) error {
 	dst := a.appendState([]byte(`{`), state)
 	a.leave = append(a.leave, section{n.id, append(t.append(dst, events), '}')})
 	return nil
+}
+
+// lastOwn returns the user's last member event that is an event of the room.
+func (a *answer) lastOwn(ctx context.Context, n *news) (own room.Item, ok bool, err error) {
+	for _, m := range slices.Backward(n.sight.Memberships) {
+		if !m.Outside {
+			return a.Rooms.Own(ctx, n.id, a.q.User, m.Place)
+		}
+	}
+	return room.Item{}, false, nil
 }
 
 // toldOfGone returns where the events begin that a client was not told of, and
