@@ -173,7 +173,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		All: c.Users.All, Log: log,
 	})
 	p.directory = users
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
+	p.profiles = profile.New(profile.Parts{
+		DB: db, Journal: p.journal, Changed: users.Note, Log: log,
+		Rooms: profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember, Scopes: room.JoinedScopes, Sharers: p.rooms.Sharers},
+	})
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	if p.sso, err = newSSO(db, c, n); err != nil {
