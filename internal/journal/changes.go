@@ -93,19 +93,11 @@ func (c *UserChanges) stored(ctx context.Context, user id.UserID, after, upTo Po
 	if err != nil {
 		return nil, err
 	}
-	own := slices.Contains(users, user)
-	var sharers []id.UserID
-	for some := range slices.Chunk(users, 1000) {
-		found, err := c.Sharers(ctx, user, some)
-		if err != nil {
-			return nil, err
-		}
-		sharers = append(sharers, found...)
-	}
-	if own && !slices.Contains(sharers, user) {
+	sharers, err := c.Sharers(ctx, user, users)
+	if err == nil && slices.Contains(users, user) && !slices.Contains(sharers, user) {
 		sharers = append(sharers, user)
 	}
-	return sharers, nil
+	return sharers, err
 }
 
 // foreign takes in that another node has changed users.

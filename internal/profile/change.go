@@ -114,27 +114,28 @@ func tidy(tx *store.Tx, user id.UserID) error {
 	return tx.Queue("DELETE FROM profile_fields WHERE user_id = $1 AND value IS NULL AND pos <= (SELECT floor FROM journal_head)", user)
 }
 
-// A Field is what has become of a field of a user's profile.
+// A Field is what has become of a field of a user's profile, and at which position of
+// the journal, 0 if the profile began with it.
 type Field struct {
 	User  id.UserID
 	Name  string
 	Value canonjson.Value // nil: it was removed
+	Pos   journal.Position
 }
 
-// Always is before what profiles had from their beginning.
+// Always is before what profiles began with.
 const Always journal.Position = -1
 
-// Fields returns the fields of some users that were changed last behind one position of
-// the journal, and not behind another. Those that were removed are forgotten in the end,
-// but not while the journal has what is behind the first one. Of names only these; nil:
-// all.
-func (k *Keeper) Fields(ctx context.Context, users []id.UserID, names []string, after, upTo journal.Position) (fields []Field, err error) {
+// Fields returns the fields of some users that were changed last behind a position of
+// the journal. Those that were removed are forgotten in the end, but not while the
+// journal has what is behind the position. Of names only these; nil: all.
+func (k *Keeper) Fields(ctx context.Context, users []id.UserID, names []string, after journal.Position) (fields []Field, err error) {
 	for some := range slices.Chunk(users, 1000) {
 		err := k.DB.View(ctx, func(tx *store.Tx) error {
-			in, list := tx.In(3, some)
-			query, args := "SELECT user_id, field, value FROM profile_fields WHERE pos > $1 AND pos <= $2 AND user_id "+in, []any{after, upTo, list}
+			in, list := tx.In(2, some)
+			query, args := "SELECT user_id, field, value, pos FROM profile_fields WHERE pos > $1 AND user_id "+in, []any{after, list}
 			if names != nil {
-				in, list := tx.In(4, names)
+				in, list := tx.In(3, possible(names))
 				query, args = query+" AND field "+in, append(args, list)
 			}
 			for row, err := range tx.Query(query, args...) {
@@ -143,7 +144,7 @@ func (k *Keeper) Fields(ctx context.Context, users []id.UserID, names []string, 
 				}
 				var f Field
 				var value []byte
-				if err := row.Scan(&f.User, &f.Name, &value); err != nil {
+				if err := row.Scan(&f.User, &f.Name, &value, &f.Pos); err != nil {
 					return err
 				}
 				f.Value = value
@@ -156,6 +157,25 @@ func (k *Keeper) Fields(ctx context.Context, users []id.UserID, names []string, 
 		}
 	}
 	return fields, nil
+}
+
+// Having returns the users in whose profiles one of some fields is.
+func (k *Keeper) Having(ctx context.Context, names []string) (users []id.UserID, err error) {
+	err = k.DB.View(ctx, func(tx *store.Tx) error {
+		in, list := tx.In(1, possible(names))
+		users, err = store.List[id.UserID](tx, "SELECT DISTINCT user_id FROM profile_fields WHERE value IS NOT NULL AND field "+in, list)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading who has fields in a profile: %w", err)
+	}
+	return users, nil
+}
+
+// possible returns those of some names that a field may have, and the database knows
+// what to do with.
+func possible(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return checkKey(name) != nil })
 }
 
 // Since returns the users whose profiles have changed behind one position of the

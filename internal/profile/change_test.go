@@ -19,10 +19,11 @@ import (
 // found returns what fields of users are found between two positions, in brief.
 func found(t *testing.T, k *Keeper, names []string, after, upTo journal.Position, users ...id.UserID) string {
 	t.Helper()
-	fields, err := k.Fields(ctx, users, names, after, upTo)
+	fields, err := k.Fields(ctx, users, names, after)
 	if err != nil {
 		t.Fatal(err)
 	}
+	fields = slices.DeleteFunc(fields, func(f Field) bool { return f.Pos > upTo })
 	slices.SortFunc(fields, func(a, b Field) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Name, b.Name)) })
 	var parts []string
 	for _, f := range fields {
@@ -69,7 +70,7 @@ func TestFieldsAreFoundByTheirLastChange(t *testing.T) {
 		}{
 			{"everything", nil, Always, 6, `alice displayname "alice", alice m.tz "CET", alice org.test.a gone, alice org.test.b null, bob displayname "Bob"`},
 			{"what came with the account is no change", nil, 0, 6, `alice m.tz "CET", alice org.test.a gone, alice org.test.b null, bob displayname "Bob"`},
-			{"some fields", []string{"m.tz", "org.test.a", "org.test.c"}, Always, 6, `alice m.tz "CET", alice org.test.a gone`},
+			{"some fields", []string{"m.tz", "org.test.a", "org.test.c", "\x00"}, Always, 6, `alice m.tz "CET", alice org.test.a gone`},
 			{"no field", []string{}, Always, 6, ``},
 			{"behind a change", nil, 4, 6, `alice org.test.a gone, alice org.test.b null`},
 			{"what is changed again later is found there", nil, Always, 4, `alice displayname "alice", alice m.tz "CET", bob displayname "Bob"`},
@@ -77,6 +78,12 @@ func TestFieldsAreFoundByTheirLastChange(t *testing.T) {
 		} {
 			if got := found(t, k, tt.names, tt.after, tt.upTo, alice, bob); got != tt.want {
 				t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+			}
+		}
+		for name, want := range map[string]string{"m.tz": "[@alice:a.test]", Displayname: "[@alice:a.test @bob:a.test]", "org.test.a": "[]", "\x00": "[]"} {
+			users, err := k.Having(ctx, []string{name})
+			if slices.Sort(users); err != nil || fmt.Sprint(users) != want {
+				t.Errorf("%q: %v, %v", name, users, err)
 			}
 		}
 		if err := k.Clear(ctx, alice); err != nil {

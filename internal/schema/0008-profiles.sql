@@ -15,6 +15,7 @@ CREATE TABLE profile_fields (
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 CREATE INDEX profile_fields_by_pos ON profile_fields (pos);
+CREATE INDEX profile_fields_by_field ON profile_fields (field, user_id) WHERE value IS NOT NULL;
 
 -- Whose member events in the rooms they are in are not what the profile says
 -- yet.
