@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
+	"parley/internal/journal"
 	"parley/internal/openapi"
 	"parley/internal/profile"
 	"parley/internal/store"
@@ -39,10 +41,29 @@ func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *ac
 	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
-	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profile.New(db, profile.Rooms{}, nil, nil)})
+	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profilesOf(t, db)})
 	scene := &accountScene{a, t, nil, s.Profiles, db}
 	scene.serve(s)
 	return scene
+}
+
+// profilesOf returns the profiles in a database, of users who are in no rooms.
+func profilesOf(t *testing.T, db *store.DB) *profile.Keeper {
+	j, err := journal.Open(t.Context(), db, func() string { return "epoch" }, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := profile.New(profile.Parts{DB: db, Journal: j, Rooms: profile.Rooms{
+		Scopes: func(*store.Tx, id.UserID) ([]journal.Scope, error) { return nil, nil },
+	}})
+	running, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { j.Run(running) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return k
 }
 
 // serve has the routes of accounts of a server answer.

@@ -117,8 +117,10 @@ func playSocial(t *testing.T, f func(s *socialScene)) {
 			Receipts: receipt.New(db, j, locateIn(rooms)),
 			Typing:   typing,
 			Presence: ephemeral.NewPresence(typing, j, ephemeral.PresenceOptions{}),
-			Profiles: profile.New(db, profile.Rooms{Joined: rooms.Joined, Update: rooms.UpdateMember}, nil, nil),
-			Filters:  filter.NewStore(db),
+			Profiles: profile.New(profile.Parts{DB: db, Journal: j, Rooms: profile.Rooms{
+				Joined: rooms.Joined, Update: rooms.UpdateMember, Scopes: room.JoinedScopes, Sharers: rooms.Sharers,
+			}}),
+			Filters: filter.NewStore(db),
 		})}
 		s.Feed = feed.New(feed.Parts{Journal: j, Rooms: rooms, AccountData: s.AccountData, Receipts: s.Receipts, Board: s.Typing})
 		s.Services = appservice.New(appservice.Parts{Server: "a.test", Aliases: s.Aliases})

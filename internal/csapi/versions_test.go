@@ -91,6 +91,12 @@ var can = map[string]func(f *flagged) bool{
 	"org.matrix.msc4222": func(f *flagged) bool {
 		return f.has("GET", "/_matrix/client/v3/sync?org.matrix.msc4222.use_state_after=true", "", "org.matrix.msc4222.state_after")
 	},
+	"org.matrix.msc4262": func(f *flagged) bool {
+		return f.has("POST", "/_matrix/client/v4/sync", `{"conn_id":"profiles","extensions":{"org.matrix.msc4262.profiles":{"enabled":true,"fields":["displayname"]}}}`, `"updated":{"displayname":"alice"}`)
+	},
+	"org.matrix.msc4429": func(f *flagged) bool {
+		return f.has("GET", "/_matrix/client/v3/sync?filter="+url.QueryEscape(`{"org.matrix.msc4429.profile_fields":{"ids":["displayname"]}}`), "", `"profile_updates":{"displayname":"bob"}`)
+	},
 	"org.matrix.msc4306": func(f *flagged) bool {
 		return f.has("GET", "/_matrix/client/v3/pushrules/", "", "unsubscribed_thread") &&
 			f.has("PUT", "/_matrix/client/unstable/io.element.msc4306/rooms/"+url.PathEscape(f.roomID)+"/thread/"+url.PathEscape(f.said)+"/subscription", `{}`, "") &&

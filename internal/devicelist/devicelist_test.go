@@ -307,23 +307,6 @@ func TestAChangeIsOneEntryAndConcernsWhoSharesARoom(t *testing.T) {
 	})
 }
 
-func TestWhatIsKeptInMemoryIsBounded(t *testing.T) {
-	var r recent
-	rooms := make([]journal.Scope, 1000)
-	for i := range 10_000 {
-		r.add(change{journal.Position(i + 1), alice, rooms})
-	}
-	if r.weight > mostRecent || len(r.changes) > mostRecent/1000 {
-		t.Errorf("%d changes weigh %d", len(r.changes), r.weight)
-	}
-	if _, ok := r.between(0, 10); ok {
-		t.Error("it knows what it has forgotten")
-	}
-	if list, ok := r.between(9990, 9999); !ok || len(list) != 9 || list[0].pos != 9991 {
-		t.Errorf("got %d changes, %v", len(list), ok)
-	}
-}
-
 // publishes returns what servers get of what has changed up to now.
 func (h *house) publishes(from journal.Position) (said []string) {
 	h.t.Helper()

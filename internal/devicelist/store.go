@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +64,7 @@ type Rooms struct {
 // concurrent use.
 type Store struct {
 	Parts
-	recent recent
+	lists *journal.UserChanges
 	// seen has changes of other servers that were taken in lately.
 	seen *cache.Cache[seen, struct{}]
 
@@ -97,8 +96,9 @@ func New(p Parts) *Store {
 		Parts: p, seen: cache.New[seen](seenMemory, func(struct{}) int { return 150 }),
 		lines: make(map[id.ServerName]*line), flights: make(map[id.UserID]*flight),
 	}
-	s.recent.start = p.Journal.Head()
-	p.Journal.OnForeign(s.foreign)
+	s.lists = p.Journal.UserChanges(journal.UserChangesParts{
+		Kind: journal.KindDeviceList, Rooms: p.Rooms.Scopes, Between: s.ChangedBetween, Sharers: p.Rooms.Sharers,
+	})
 	return s
 }
 
@@ -115,25 +115,11 @@ func (s *Store) Changed(b *journal.Batch, user id.UserID) { s.change(b, user) }
 
 // change is Changed, and returns the position of the change.
 func (s *Store) change(b *journal.Batch, user id.UserID) journal.Position {
-	if pos, ok := b.Memo(changed{user}); ok {
-		return pos.(journal.Position) // whoever is told is told of both at once
-	}
-	var rooms []journal.Scope
-	err := b.Read(func(tx *store.Tx) (err error) {
-		rooms, err = s.Rooms.Scopes(tx, user)
-		return err
-	})
-	if err != nil {
-		b.Write(new(int), func(*store.Tx) error { return err })
-	}
 	ref := int64(0)
 	if user.Server() == s.Server {
 		ref = refLocal
 	}
-	pos := b.Append(journal.SharersScope(user), journal.KindDeviceList, ref)
-	b.Remember(changed{user}, pos)
-	b.Tell(pos, journal.UserScope(user))
-	b.Tell(pos, rooms...)
+	pos := s.lists.Append(b, user, ref)
 	b.Write(changed{user}, func(tx *store.Tx) error {
 		err := tx.Queue(`
 			INSERT INTO device_lists (user_id, pos, stream) VALUES ($1, $2, $3)
@@ -143,7 +129,6 @@ func (s *Store) change(b *journal.Batch, user id.UserID) journal.Position {
 		}
 		return nil
 	})
-	b.Durable(func() { s.recent.add(change{pos, user, rooms}) })
 	return pos
 }
 
@@ -165,89 +150,12 @@ func (s *Store) Change(ctx context.Context, user id.UserID, concerns func(*store
 	return err
 }
 
-// A change is one of a user's devices, and in which rooms the user was.
-type change struct {
-	pos   journal.Position
-	user  id.UserID
-	rooms []journal.Scope
-}
-
-// recent is the last changes.
-type recent struct {
-	mu      sync.Mutex
-	start   journal.Position // all that is behind it is there
-	changes []change         // in order
-	weight  int
-}
-
-// mostRecent bounds the changes that are kept in memory: each weighs ten, and one
-// for each room.
-const mostRecent = 500_000
-
-func (c change) weight() int { return 10 + len(c.rooms) }
-
-func (r *recent) add(c change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, c)
-	r.weight += c.weight()
-	for r.weight > mostRecent {
-		r.start = r.changes[0].pos
-		r.weight -= r.changes[0].weight()
-		r.changes = r.changes[1:]
-	}
-}
-
-// forget drops what is there, because there is more up to a position.
-func (r *recent) forget(upTo journal.Position) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.start = max(r.start, upTo)
-	r.changes = slices.DeleteFunc(r.changes, func(c change) bool { return c.pos <= r.start })
-	r.weight = 0
-	for _, c := range r.changes {
-		r.weight += c.weight()
-	}
-}
-
-// between returns the changes behind one position up to another; ok is false if it
-// does not have all.
-func (r *recent) between(after, upTo journal.Position) (list []change, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if after < r.start {
-		return nil, false
-	}
-	first, _ := slices.BinarySearchFunc(r.changes, after+1, func(c change, pos journal.Position) int { return int(c.pos - pos) })
-	last, _ := slices.BinarySearchFunc(r.changes, upTo+1, func(c change, pos journal.Position) int { return int(c.pos - pos) })
-	return r.changes[first:last:last], true
-}
-
-// foreign takes in that another node has changed lists.
-func (s *Store) foreign(entries []journal.Entry) {
-	for _, e := range entries {
-		if e.Kind == journal.KindDeviceList {
-			s.recent.forget(e.Pos)
-		}
-	}
-}
-
 // Since returns the users whose devices have changed behind one position of the
 // journal up to another, of those who share a room with a user, and the user. In
 // tells whether the user is in a room, of which only its scope is known. Whoever
 // came to share a room with the user since then need not be among them.
 func (s *Store) Since(ctx context.Context, user id.UserID, in func(journal.Scope) bool, after, upTo journal.Position) ([]id.UserID, error) {
-	list, ok := s.recent.between(after, upTo)
-	if !ok {
-		return s.stored(ctx, user, after, upTo)
-	}
-	var users []id.UserID
-	for _, c := range list {
-		if c.user == user || slices.ContainsFunc(c.rooms, in) {
-			users = append(users, c.user)
-		}
-	}
-	return users, nil
+	return s.lists.Since(ctx, user, in, after, upTo)
 }
 
 // ChangedBetween returns all users whose devices have changed last behind one position of the
@@ -261,25 +169,4 @@ func (s *Store) ChangedBetween(ctx context.Context, after, upTo journal.Position
 		return nil, fmt.Errorf("reading whose devices have changed from %d to %d: %w", after, upTo, err)
 	}
 	return users, nil
-}
-
-// stored is Since by what the database has.
-func (s *Store) stored(ctx context.Context, user id.UserID, after, upTo journal.Position) ([]id.UserID, error) {
-	users, err := s.ChangedBetween(ctx, after, upTo)
-	if err != nil {
-		return nil, err
-	}
-	own := slices.Contains(users, user)
-	var sharers []id.UserID
-	for some := range slices.Chunk(users, 1000) {
-		found, err := s.Rooms.Sharers(ctx, user, some)
-		if err != nil {
-			return nil, err
-		}
-		sharers = append(sharers, found...)
-	}
-	if own && !slices.Contains(sharers, user) {
-		sharers = append(sharers, user)
-	}
-	return sharers, nil
 }

@@ -130,9 +130,11 @@ func (a *answer) everything(ctx context.Context) error {
 	}
 	a.sortData(data)
 	if a.q.Since != "" && a.DeviceLists != nil {
-		a.Response.devices, err = a.allDevices(ctx, a.q.User)
+		if a.Response.devices, err = a.allDevices(ctx, a.q.User); err != nil {
+			return err
+		}
 	}
-	return err
+	return a.tellAllProfiles(ctx)
 }
 
 // missed reports whether the user has left a room that a client may know of which
@@ -189,7 +191,11 @@ func (a *answer) changes(ctx context.Context) error {
 		}
 	}
 	a.watch.knows(a.now.Pos)
-	if err := a.tellDeviceLists(ctx, entries); err != nil {
+	l := a.lister(entries)
+	if err := a.tellDeviceLists(ctx, l); err != nil {
+		return err
+	}
+	if err := a.tellProfiles(ctx, l); err != nil {
 		return err
 	}
 	accountData, recount := false, false

@@ -46,17 +46,22 @@ func (d *DeviceLists) addChanged(users []id.UserID) {
 
 // tellDeviceLists tells whose devices are news. A client of which it is not known
 // what it knows has to ask for everybody's.
-func (a *answer) tellDeviceLists(ctx context.Context, entries []journal.Entry) (err error) {
+func (a *answer) tellDeviceLists(ctx context.Context, l *lister) (err error) {
 	if a.DeviceLists == nil || a.q.stream {
 		return nil
 	}
+	a.Response.devices, err = l.devices(ctx)
+	return err
+}
+
+// lister returns what finds whose devices or profiles are news, by the entries that
+// concern the user.
+func (a *answer) lister(entries []journal.Entry) *lister {
 	in := func(s journal.Scope) bool {
 		_, in := a.watch.room(room.Num(s.Number()), a.now.Pos, a.now.Pos)
 		return in
 	}
-	l := &lister{Feed: a.Feed, user: a.q.User, in: in, before: a.before, from: a.since.Pos, to: a.now.Pos}
-	a.Response.devices, err = l.lists(ctx, entries)
-	return err
+	return &lister{Feed: a.Feed, user: a.q.User, in: in, before: a.before, entries: entries, from: a.since.Pos, to: a.now.Pos}
 }
 
 // before returns a room as it was at the last answer.
@@ -74,7 +79,9 @@ func (a *answer) before(ctx context.Context, roomID id.RoomID) (room.Moment, err
 	return m, err
 }
 
-// A lister finds whose devices are news for a user between two positions.
+// A lister finds whose devices or profiles are news for a user between two positions:
+// of who shares a room with the user and has changed something, or did not share one
+// before.
 type lister struct {
 	*Feed
 	user id.UserID
@@ -83,42 +90,69 @@ type lister struct {
 	// before returns a room as it was at the first one.
 	before   func(context.Context, id.RoomID) (room.Moment, error)
 	from, to journal.Position
+	entries  []journal.Entry // that concern the user
 
-	changed, left map[id.UserID]bool
-	moved         bool // somebody may have come or gone
+	looked bool // for what follows
+	// came are those who came into rooms in which the user was, and entered are those in
+	// rooms that the user came into. They may have shared another room all the time.
+	came, entered map[id.UserID]bool
+	left          map[id.UserID]bool // rooms of the user
+	moved         bool               // somebody may have come or gone
 }
 
-// lists finds whose devices are news, of which there are the entries that concern
-// the user. If nobody came or went, and nothing changed, that costs no query. It may
-// name more users than it has to as changed: they are asked for once more. Who is
-// named as left shares no room at present.
-func (l *lister) lists(ctx context.Context, entries []journal.Entry) (DeviceLists, error) {
+// devices finds whose devices are news. If nobody came or went, and nothing changed,
+// that costs no query. It may name more users than it has to as changed: they are asked
+// for once more. Who is named as left shares no room at present.
+func (l *lister) devices(ctx context.Context) (DeviceLists, error) {
 	users, err := l.DeviceLists.Since(ctx, l.user, l.in, l.from, l.to)
 	if err != nil {
 		return DeviceLists{}, err
 	}
-	l.changed, l.left = make(map[id.UserID]bool), make(map[id.UserID]bool)
-	note(l.changed, users)
-	if err := l.moves(ctx, entries); err != nil {
+	changed, left, err := l.sort(ctx, users)
+	if err != nil {
 		return DeviceLists{}, err
 	}
+	return DeviceLists{slices.Sorted(maps.Keys(changed)), slices.Sorted(maps.Keys(left))}, nil
+}
+
+// sort returns those who came to share a room with the user, or have changed and share
+// one, and those who may have shared one and do not any more.
+func (l *lister) sort(ctx context.Context, users []id.UserID) (changed, left map[id.UserID]bool, err error) {
+	if err := l.look(ctx); err != nil {
+		return nil, nil, err
+	}
+	changed, left = make(map[id.UserID]bool), make(map[id.UserID]bool)
+	note(changed, users)
+	maps.Copy(changed, l.came)
+	maps.Copy(changed, l.entered)
+	maps.Copy(left, l.left)
 	if l.moved {
 		// Who has changed something may have come and gone.
-		note(l.left, users)
+		note(left, users)
 	}
-	if delete(l.left, l.user); len(l.left) > 0 {
-		still, err := l.Rooms.Sharers(ctx, l.user, slices.Collect(maps.Keys(l.left)))
+	if delete(left, l.user); len(left) > 0 {
+		still, err := l.Rooms.Sharers(ctx, l.user, slices.Collect(maps.Keys(left)))
 		if err != nil {
-			return DeviceLists{}, err
+			return nil, nil, err
 		}
 		for _, u := range still {
-			delete(l.left, u)
+			delete(left, u)
 		}
 	}
-	for u := range l.left {
-		delete(l.changed, u)
+	for u := range left {
+		delete(changed, u)
 	}
-	return DeviceLists{slices.Sorted(maps.Keys(l.changed)), slices.Sorted(maps.Keys(l.left))}, nil
+	return changed, left, nil
+}
+
+// look finds who came and went, once.
+func (l *lister) look(ctx context.Context) error {
+	if l.looked {
+		return nil
+	}
+	l.looked = true
+	l.came, l.entered, l.left = make(map[id.UserID]bool), make(map[id.UserID]bool), make(map[id.UserID]bool)
+	return l.moves(ctx)
 }
 
 func note(set map[id.UserID]bool, users []id.UserID) {
@@ -128,7 +162,7 @@ func note(set map[id.UserID]bool, users []id.UserID) {
 }
 
 // moves finds who has come into rooms of the user, or left them.
-func (l *lister) moves(ctx context.Context, entries []journal.Entry) error {
+func (l *lister) moves(ctx context.Context) error {
 	var seen map[room.Num]bool
 	see := func(num room.Num) (again bool) {
 		if seen == nil {
@@ -137,23 +171,23 @@ func (l *lister) moves(ctx context.Context, entries []journal.Entry) error {
 		again, seen[num] = seen[num], true
 		return again
 	}
-	for _, e := range entries { // first where the user was not all the time
+	for _, e := range l.entries { // first where the user was not all the time
 		if e.Kind == journal.KindMembership && !see(room.Num(e.Ref)) {
 			if err := l.ownMove(ctx, room.Num(e.Ref)); err != nil {
 				return err
 			}
 		}
 	}
-	for _, e := range entries { // then where everybody is news
+	for _, e := range l.entries { // then where everybody is news
 		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindWhole && !see(num) && l.in(e.Scope) {
 			members, err := l.Rooms.NewSharers(ctx, l.user, num, l.from)
 			if err != nil {
 				return err
 			}
-			note(l.changed, members)
+			note(l.entered, members)
 		}
 	}
-	for _, e := range entries {
+	for _, e := range l.entries {
 		if num := room.Num(e.Scope.Number()); e.Kind == journal.KindEvent && !see(num) && l.in(e.Scope) {
 			if err := l.othersMoves(ctx, num); err != nil {
 				return err
@@ -180,7 +214,7 @@ func (l *lister) othersMoves(ctx context.Context, num room.Num) error {
 	}
 	l.moved = l.moved || before.Root != after.Root
 	came, left, err := l.Rooms.Moved(ctx, num, before.Root, after.Root, l.from, l.to)
-	note(l.changed, came)
+	note(l.came, came)
 	note(l.left, left)
 	return unlessPurged(err)
 }
@@ -204,7 +238,7 @@ func (l *lister) ownMove(ctx context.Context, num room.Num) error {
 		return l.othersMoves(ctx, num)
 	case is:
 		users, err = l.Rooms.NewSharers(ctx, l.user, num, l.from)
-		note(l.changed, users)
+		note(l.entered, users)
 	case was:
 		users, err = l.Rooms.LostSharers(ctx, l.user, num, l.from)
 		note(l.left, users)
@@ -252,10 +286,10 @@ func (f *Feed) DeviceChanges(ctx context.Context, user id.UserID, from, to strin
 		return DeviceLists{}, err
 	}
 	in := func(s journal.Scope) bool { return slices.Contains(scopes, s) }
-	l := &lister{Feed: f, user: user, in: in, from: since.Pos, to: now, before: func(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
+	l := &lister{Feed: f, user: user, in: in, entries: entries, from: since.Pos, to: now, before: func(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
 		return f.Rooms.Before(ctx, roomID, since.Pos)
 	}}
-	return l.lists(ctx, entries)
+	return l.devices(ctx)
 }
 
 // allDevices is whose devices are news for a client of which it is not known what it

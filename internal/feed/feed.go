@@ -11,6 +11,7 @@ import (
 	"parley/internal/ephemeral"
 	"parley/internal/filter"
 	"parley/internal/journal"
+	"parley/internal/profile"
 	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/store"
@@ -36,6 +37,8 @@ type Parts struct {
 	ToDevice *todevice.Store
 	// DeviceLists is nil if nobody is to know of changes of devices.
 	DeviceLists *devicelist.Store
+	// Profiles is nil if nobody is to be told of fields of profiles.
+	Profiles *profile.Keeper
 	// Subscriptions is nil if nobody subscribes to threads. ThreadRules says that there
 	// are push rules about that.
 	Subscriptions *subscription.Store
@@ -132,7 +135,7 @@ func (f *Feed) sync(ctx context.Context, q Request, since Token, knowing journal
 		}
 		if a.empty() && since != (Token{}) && !q.FullState && q.Timeout > 0 {
 			turn = f.turns.new()
-			if f.news(wait, turn, w, a.now.Pos, pokes) {
+			if f.news(wait, turn, w, a.now.Pos, pokes, q.deaf()...) {
 				since, knowing = a.now, a.now.Pos // there was nothing before it
 				continue
 			}
@@ -171,10 +174,18 @@ func (f *Feed) Now() Token {
 	return Token{Epoch: f.Journal.Epoch(), Board: f.Board.Epoch(), Seq: f.Board.Seq(), Pos: f.Journal.Head()}
 }
 
-// news waits until there is something new and it is the turn of the request, or
-// reports false when nobody waits any longer.
-func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Position, pokes uint64) bool {
-	cancel, already := w.sub.Notify(after, pokes, turn.queue)
+// deaf returns of what the request is not woken.
+func (q *Request) deaf() []journal.Kind {
+	if len(q.Filter.ProfileFields) == 0 {
+		return []journal.Kind{journal.KindProfile}
+	}
+	return nil
+}
+
+// news waits until there is something new, of another kind than the deaf ones, and it is
+// the turn of the request, or reports false when nobody waits any longer.
+func (f *Feed) news(wait context.Context, turn *turn, w *watch, after journal.Position, pokes uint64, deaf ...journal.Kind) bool {
+	cancel, already := w.sub.Notify(after, pokes, turn.queue, deaf...)
 	if already {
 		turn.queue()
 	}

@@ -21,6 +21,7 @@ type Response struct {
 	devices     DeviceLists
 	counts      *e2ee.Counts // nil if there is no device to be told
 	keysCounted bool         // they are news
+	profiles    profiles
 }
 
 // A section is what is told of one room.
@@ -31,7 +32,7 @@ type section struct {
 
 // empty reports whether there is nothing to tell.
 func (r *Response) empty() bool {
-	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice)+len(r.devices.Changed)+len(r.devices.Left) == 0 &&
+	return len(r.accountData)+len(r.presence)+len(r.join)+len(r.invite)+len(r.knock)+len(r.leave)+len(r.toDevice)+len(r.devices.Changed)+len(r.devices.Left)+len(r.profiles) == 0 &&
 		!r.keysCounted
 }
 
@@ -48,6 +49,9 @@ func (r *Response) AppendJSON(dst []byte) []byte {
 		dst = appendKeyCounts(dst, r.counts)
 	}
 	dst = canonjson.AppendString(append(dst, `"next_batch":`...), r.Next.String())
+	if len(r.profiles) > 0 {
+		dst = append(append(dst, `,"`+profilesSection+`":`...), r.profiles.updates()...)
+	}
 	if len(r.presence) > 0 {
 		dst = appendEvents(append(dst, `,"presence":`...), r.presence)
 	}

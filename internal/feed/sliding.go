@@ -33,8 +33,10 @@ type SlidingRequest struct {
 	lists         []slidingList
 	subscriptions map[id.RoomID]wish
 
-	accountData, receipts, typing scope
-	toDevice, sticky              struct {
+	accountData, receipts, typing, profiles scope
+	// profileFields are those of which the extension is to tell; nil: all.
+	profileFields    []string
+	toDevice, sticky struct {
 		on    bool
 		since string
 		limit int
@@ -171,13 +173,24 @@ func (f *Feed) Sliding(ctx context.Context, q *SlidingRequest) (*SlidingResponse
 		}
 		if a.response.empty() && q.Pos != "" && q.Timeout > 0 {
 			turn = f.turns.new()
-			if f.news(wait, turn, w, a.now.Pos, pokes) {
+			if f.news(wait, turn, w, a.now.Pos, pokes, q.deaf()...) {
 				since = a.now // what was not told before it stands in what the answer adds
 				continue
 			}
 		}
 		return f.settle(ctx, s, a)
 	}
+}
+
+// deaf returns of what the request is not woken.
+func (q *SlidingRequest) deaf() (kinds []journal.Kind) {
+	if !q.profiles.on {
+		kinds = append(kinds, journal.KindProfile)
+	}
+	if !q.e2ee {
+		kinds = append(kinds, journal.KindDeviceList)
+	}
+	return kinds
 }
 
 // takeMail takes in that a device has what was sent to it, and returns up to where.
@@ -241,7 +254,8 @@ func (q *SlidingRequest) params() string {
 	}
 	slices.Sort(rooms)
 	part(rooms...)
-	for _, s := range []scope{q.accountData, q.receipts, q.typing} {
+	part(q.following())
+	for _, s := range []scope{q.accountData, q.receipts, q.typing, q.profiles} {
 		part(strconv.FormatBool(s.on), strconv.FormatBool(s.allLists), strconv.FormatBool(s.allRooms))
 		part(s.lists...)
 		for _, roomID := range s.rooms {
@@ -309,7 +323,7 @@ func (f *Feed) settle(ctx context.Context, s *slide, a *slidingAnswer) (*Sliding
 		return nil, errUnknownPos() // the client has gone on meanwhile, by another request
 	}
 	next := pos{version: c.version, answer: rand.Uint32(), token: a.now}
-	if len(s.adds.rooms) > 0 || len(s.adds.wants) > 0 || c.version == 0 {
+	if !s.adds.empty() || c.version == 0 {
 		k, err := c.bear(s.adds)
 		if err == nil {
 			err = f.connections.save(ctx, c, k)
@@ -323,7 +337,7 @@ func (f *Feed) settle(ctx context.Context, s *slide, a *slidingAnswer) (*Sliding
 		return nil, err
 	}
 	f.connections.weigh(c.key, len(c.told.rooms)+len(s.adds.rooms))
-	c.memory.answered(remembered{answer: next.answer, told: a.told, flushed: a.flushed, shown: a.shown()})
+	c.memory.answered(remembered{answer: next.answer, told: a.told, flushed: a.flushed, shown: a.shown(), profiled: a.profiled})
 	if a.settled.params != "" {
 		c.settled = a.settled
 		c.settled.version = next.version

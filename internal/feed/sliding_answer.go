@@ -24,6 +24,11 @@ type slidingAnswer struct {
 	matches map[room.Num]*match
 	changes map[room.Num]*change
 	entries []journal.Entry // behind the token
+	finder  *lister
+	// met are those of whom the client is told in rooms whose members it loads lazily.
+	met map[id.UserID]bool
+	// profiled is what the client is told whose profiles it has.
+	profiled profiled
 	// data: something of the account data is new. rules: push rules are. typed: who
 	// is typing may have changed somewhere. subscribed: which threads the user wants
 	// to hear of has.
@@ -145,10 +150,13 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	}
 	a.response.txnID = a.req.TxnID
 	a.settled = settled{version: a.from.version, params: a.params, revision: a.roster.revision}
-	if quiet && !a.stickyBehind() && len(a.adds.rooms) == 0 && a.conn.settled.same(a.settled) {
+	if quiet && !a.stickyBehind() && a.adds.empty() && a.conn.settled.same(a.settled) {
 		a.quiet = true
 		a.settled.counts = a.conn.settled.counts
 		a.list()
+		if err := a.extendProfiles(ctx); err != nil {
+			return err
+		}
 		return a.extendDevice(ctx)
 	}
 	if err := a.match(ctx); err != nil {
@@ -163,6 +171,9 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	}
 	a.leaveBehind()
 	if err := a.extend(ctx); err != nil {
+		return err
+	}
+	if err := a.extendProfiles(ctx); err != nil {
 		return err
 	}
 	a.list()
@@ -225,6 +236,7 @@ func (a *slidingAnswer) moves(ctx context.Context, num room.Num) error {
 		return nil
 	}
 	c.moved = true
+	a.forgetProfiles(num) // of whom the user meets there
 	roomID, err := a.Rooms.RoomID(ctx, num)
 	if err != nil {
 		return err

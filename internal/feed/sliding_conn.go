@@ -220,8 +220,11 @@ type memory struct {
 	has  members
 	size int
 	// shown are the rooms that the answer was about.
-	shown   map[room.Num]bool
-	answers []remembered
+	shown map[room.Num]bool
+	// profiles are of whom the client has the profile, in rooms whose members it loads
+	// lazily.
+	profiles map[id.UserID]bool
+	answers  []remembered
 }
 
 type remembered struct {
@@ -230,6 +233,14 @@ type remembered struct {
 	// flushed are rooms of which the client has forgotten before what it had.
 	flushed []room.Num
 	shown   map[room.Num]bool
+	profiled
+}
+
+// profiled is of whom a client gets the profile as a whole, other than with all members of
+// a room, and whose it forgets. anew: what it had before does not count.
+type profiled struct {
+	anew       bool
+	told, gone []id.UserID
 }
 
 const mostToldMembers = 10_000
@@ -241,7 +252,7 @@ func (m *memory) came(answer uint32) {
 	}
 	got := slices.IndexFunc(m.answers, func(r remembered) bool { return r.answer == answer })
 	if got < 0 || m.size > mostToldMembers {
-		m.has, m.size, m.shown = make(members), 0, nil
+		m.has, m.size, m.shown, m.profiles = make(members), 0, nil, make(map[id.UserID]bool)
 	}
 	if got >= 0 {
 		r := m.answers[got]
@@ -255,8 +266,23 @@ func (m *memory) came(answer uint32) {
 			}
 		}
 		m.shown = r.shown
+		m.have(r.profiled)
 	}
 	m.at, m.answers = answer, nil
+}
+
+// have takes in whose profiles a client has got.
+func (m *memory) have(p profiled) {
+	if p.anew {
+		clear(m.profiles)
+	}
+	for _, user := range p.gone {
+		delete(m.profiles, user)
+	}
+	for _, user := range p.told {
+		m.profiles[user] = true
+		m.size++
+	}
 }
 
 func (m *memory) answered(r remembered) {

@@ -260,6 +260,14 @@ func listOf(values []canonjson.Value) canonjson.Value {
 	return append(dst, ']')
 }
 
+// lister returns what finds whose devices and profiles are news, which is made once.
+func (a *slidingAnswer) lister() *lister {
+	if a.finder == nil {
+		a.finder = a.answer.lister(a.entries)
+	}
+	return a.finder
+}
+
 // extendDevice adds what extensions tell of the device.
 func (a *slidingAnswer) extendDevice(ctx context.Context) error {
 	if a.req.Device == "" {
@@ -327,15 +335,7 @@ func (a *slidingAnswer) extendKeys(ctx context.Context) (err error) {
 	}
 	var lists DeviceLists
 	if a.DeviceLists != nil && !a.initial() {
-		in := func(s journal.Scope) bool {
-			_, in := a.watch.room(room.Num(s.Number()), a.now.Pos, a.now.Pos)
-			return in
-		}
-		before := func(ctx context.Context, roomID id.RoomID) (room.Moment, error) {
-			return a.Rooms.Before(ctx, roomID, a.since.Pos)
-		}
-		l := &lister{Feed: a.Feed, user: a.req.User, in: in, before: before, from: a.since.Pos, to: a.now.Pos}
-		if lists, err = l.lists(ctx, a.entries); err != nil {
+		if lists, err = a.lister().devices(ctx); err != nil {
 			return err
 		}
 	}

@@ -420,6 +420,8 @@ func (d *slidingDecoder) extensions(q *SlidingRequest, body canonjson.Value) {
 		return s
 	}
 	q.accountData, q.receipts, q.typing = scoped("account_data"), scoped("receipts"), scoped("typing")
+	q.profiles = scoped(profilesExtension)
+	q.profileFields, _ = d.texts(d.get(all, profilesExtension), "fields", false)
 	if d.form == SlidingMerged && !q.typing.on {
 		// https://github.com/matrix-org/matrix-spec-proposals/pull/4508: until it is merged.
 		q.typing = scoped("org.matrix.msc4508.typing")

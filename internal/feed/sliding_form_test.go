@@ -34,6 +34,8 @@ func TestSlidingRequestsOutOfBoundsAreRefused(t *testing.T) {
 		{"lists that are no object", `{"lists":[]}`, `{"lists":"x"}`, mxerr.BadJSON},
 		{"a list that is no object", `{"lists":{"a":[]}}`, `{"lists":{"a":1}}`, mxerr.BadJSON},
 		{"without a limit", `{"lists":{"a":{"required_state":{}}}}`, ``, mxerr.MissingParam},
+		{"fields of profiles", `{"extensions":{"org.matrix.msc4262.profiles":{"enabled":true,"fields":["m.tz"]}}}`, `{"extensions":{"org.matrix.msc4262.profiles":{"enabled":true,"fields":null,"rooms":[],"lists":["*"]}}}`, ""},
+		{"fields of profiles that are no list", `{"extensions":{"org.matrix.msc4262.profiles":{"fields":"m.tz"}}}`, `{"extensions":{"org.matrix.msc4262.profiles":{"enabled":true,"fields":[1]}}}`, mxerr.BadJSON},
 		{"a limit below zero", `{"lists":{"a":{"timeline_limit":-1,"required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":-1}}}`, mxerr.BadJSON},
 		{"a limit that is no integer", `{"lists":{"a":{"timeline_limit":"1","required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":1.5}}}`, mxerr.BadJSON},
 		{"a huge limit is cut", `{"lists":{"a":{"timeline_limit":9007199254740991,"required_state":{}}}}`, `{"lists":{"a":{"timeline_limit":100000}}}`, ""},

@@ -362,6 +362,7 @@ func (r *slidingRoom) heroes(ctx context.Context) (heroes []canonjson.Value, err
 			o = o.text("displayname", name)
 		}
 		heroes = append(heroes, o.text("user_id", string(user)).end())
+		r.meet(user)
 	}
 	return heroes, nil
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"parley/internal/journal"
@@ -174,6 +175,7 @@ func (r *slidingRoom) note(is string, depth int) {
 		s.wants = r.wantsIndex(r.m.wants)
 	}
 	s.history, s.membership, s.direct, s.depth = reachAll, membershipOf(is), r.direct(), depth
+	s.profiles = s.profiles && !r.fresh && is == event.MembershipJoin
 	r.put(r.num, s)
 }
 
@@ -436,4 +438,12 @@ func (r *slidingRoom) remember() {
 		shown.events[it.Event.ID()] = true
 	}
 	r.timelines[r.num] = shown
+	for _, it := range r.timeline.items {
+		r.meet(it.Event.Sender())
+	}
+	for _, it := range slices.Concat(r.timeline.items, r.state.items) {
+		if t, ok := it.Event.Tuple(); ok && t.Type == event.TypeMember {
+			r.meet(id.UserID(t.StateKey))
+		}
+	}
 }

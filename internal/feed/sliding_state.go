@@ -49,6 +49,8 @@ type sent struct {
 	wants int
 	// depth is how many of the last events the client has at least.
 	depth int
+	// profiles says that the client was told of the profiles of all members.
+	profiles bool
 }
 
 // wholeDepth says that the client has all events that it may see.
@@ -73,28 +75,48 @@ type told struct {
 	rooms map[room.Num]sent
 	// wants are the texts that rooms refer to. It only grows.
 	wants []string
+	// profiles says of which fields of profiles the client is told, empty for none. In
+	// what is added, nil: it is as before.
+	profiles *string
 }
 
-func (t *told) clone() *told { return &told{rooms: maps.Clone(t.rooms), wants: slices.Clip(t.wants)} }
+// empty reports whether nothing is added.
+func (t *told) empty() bool { return len(t.rooms)+len(t.wants) == 0 && t.profiles == nil }
+
+func (t *told) clone() *told {
+	return &told{rooms: maps.Clone(t.rooms), wants: slices.Clip(t.wants), profiles: t.profiles}
+}
 
 // add takes in what was told later.
 func (t *told) add(change *told) {
 	maps.Copy(t.rooms, change.rooms)
 	t.wants = append(t.wants, change.wants...)
+	if change.profiles != nil {
+		t.profiles = change.profiles
+	}
 }
 
 // encode returns it as it is stored: some bytes per room.
 func (t *told) encode() []byte {
+	text := func(dst []byte, s string) []byte { return append(binary.AppendUvarint(dst, uint64(len(s))), s...) }
 	dst := binary.AppendUvarint(nil, uint64(len(t.wants)))
-	for _, text := range t.wants {
-		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+	for _, s := range t.wants {
+		dst = text(dst, s)
+	}
+	if t.profiles == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = text(append(dst, 1), *t.profiles)
 	}
 	last := room.Num(0)
 	for _, num := range slices.Sorted(maps.Keys(t.rooms)) {
 		s := t.rooms[num]
-		flags := uint64(s.membership) << 1
+		flags := uint64(s.membership) << 2
 		if s.direct {
 			flags |= 1
+		}
+		if s.profiles {
+			flags |= 2
 		}
 		for _, n := range [...]uint64{uint64(num - last), uint64(s.history), uint64(s.data), uint64(s.receipts), flags, uint64(s.wants), uint64(s.depth)} {
 			dst = binary.AppendUvarint(dst, n)
@@ -119,12 +141,20 @@ func decodeTold(b []byte) (*told, error) {
 		b = b[size:]
 		return n
 	}
-	for count := next(); ok && count > 0; count-- {
-		size := next()
-		if size > uint64(len(b)) {
-			return nil, errTold
+	text := func() (s string) {
+		if size := next(); size > uint64(len(b)) {
+			ok, b = false, nil
+		} else {
+			s, b = string(b[:size]), b[size:]
 		}
-		t.wants, b = append(t.wants, string(b[:size])), b[size:]
+		return s
+	}
+	for count := next(); ok && count > 0; count-- {
+		t.wants = append(t.wants, text())
+	}
+	if next() != 0 {
+		s := text()
+		t.profiles = &s
 	}
 	num := room.Num(0)
 	for ok && len(b) > 0 {
@@ -132,10 +162,11 @@ func decodeTold(b []byte) (*told, error) {
 		s := sent{history: reach(next()), data: reach(next()), receipts: reach(next())}
 		flags := next()
 		s.wants, s.depth = int(next()), int(next())
-		if s.direct = flags&1 != 0; flags>>1 >= uint64(len(memberships)) {
+		s.direct, s.profiles = flags&1 != 0, flags&2 != 0
+		if flags>>2 >= uint64(len(memberships)) {
 			return nil, errTold
 		}
-		s.membership = membership(flags >> 1)
+		s.membership = membership(flags >> 2)
 		t.rooms[num] = s
 	}
 	if !ok {
@@ -146,7 +177,7 @@ func decodeTold(b []byte) (*told, error) {
 
 // compact returns the same with only those wants that rooms refer to.
 func (t *told) compact() *told {
-	c, index := &told{rooms: make(map[room.Num]sent, len(t.rooms))}, make(map[int]int)
+	c, index := &told{rooms: make(map[room.Num]sent, len(t.rooms)), profiles: t.profiles}, make(map[int]int)
 	for _, num := range slices.Sorted(maps.Keys(t.rooms)) {
 		s := t.rooms[num]
 		i, ok := index[s.wants]

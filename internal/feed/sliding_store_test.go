@@ -21,25 +21,37 @@ import (
 
 func someTold(t *rapid.T) *told {
 	some := &told{rooms: make(map[room.Num]sent), wants: rapid.SliceOfN(rapid.StringN(0, 20, 40), 1, 4).Draw(t, "wants")}
+	if rapid.Bool().Draw(t, "follows profiles") {
+		text := rapid.StringN(0, 20, 40).Draw(t, "profiles")
+		some.profiles = &text
+	}
 	reaches := rapid.SampledFrom([]reach{reachAll, reachTo(1), reachTo(1 << 40)})
 	for range rapid.IntRange(0, 20).Draw(t, "rooms") {
 		some.rooms[room.Num(rapid.Int64Range(1, 1<<40).Draw(t, "room"))] = sent{
 			history: reaches.Draw(t, "history"), data: reaches.Draw(t, "data"), receipts: reachNone,
-			membership: membership(rapid.IntRange(0, len(memberships)-1).Draw(t, "membership")), direct: rapid.Bool().Draw(t, "direct"),
+			membership: membership(rapid.IntRange(0, len(memberships)-1).Draw(t, "membership")), direct: rapid.Bool().Draw(t, "direct"), profiles: rapid.Bool().Draw(t, "has profiles"),
 			wants: rapid.IntRange(0, len(some.wants)-1).Draw(t, "want"), depth: rapid.SampledFrom([]int{0, 20, wholeDepth}).Draw(t, "depth"),
 		}
 	}
 	return some
 }
 
+func same(a, b *told) bool {
+	follows := a.profiles == b.profiles || a.profiles != nil && b.profiles != nil && *a.profiles == *b.profiles
+	return follows && maps.Equal(a.rooms, b.rooms) && slices.Equal(a.wants, b.wants)
+}
+
 func TestWhatWasToldIsReadAsItWasStored(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		some := someTold(t)
 		got, err := decodeTold(some.encode())
-		if err != nil || !maps.Equal(got.rooms, some.rooms) || !slices.Equal(got.wants, some.wants) {
+		if err != nil || !same(got, some) {
 			t.Fatalf("got %v, %v, want %v", got, err, some)
 		}
 		compact := some.compact()
+		if compact.profiles != some.profiles {
+			t.Fatalf("compacted %v to %v", some, compact)
+		}
 		for num, s := range some.rooms {
 			if c := compact.rooms[num]; compact.wants[c.wants] != some.wants[s.wants] {
 				t.Fatalf("compacted %v to %v", s, c)
@@ -56,7 +68,7 @@ func FuzzDecodeTold(f *testing.F) {
 			return
 		}
 		again, err := decodeTold(got.encode())
-		if err != nil || !maps.Equal(again.rooms, got.rooms) || !slices.Equal(again.wants, got.wants) || !bytes.Equal(again.encode(), got.encode()) {
+		if err != nil || !same(again, got) || !bytes.Equal(again.encode(), got.encode()) {
 			t.Fatalf("got %v, then %v, %v", got, again, err)
 		}
 	})

@@ -9,7 +9,8 @@
 //
 // A list that is not there includes everything, an empty one nothing, and what is
 // on a not_ list is out, whatever else includes it. A member that is null is not
-// there; members that are not known are ignored. In types a * stands for any run of
+// there; members that are not known are ignored. Fields of profiles are told of only if
+// they are named. In types a * stands for any run of
 // characters, and everything else for itself: ? is not a wildcard, and case counts.
 //
 // What the specification leaves open, or what is done in a more friendly way:

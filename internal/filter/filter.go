@@ -33,6 +33,10 @@ type Filter struct {
 	AccountData EventFilter // not of rooms
 	Presence    EventFilter
 	Room        RoomFilter
+	// ProfileFields are those of which the client wants to be told, none unless it
+	// says so.
+	// https://github.com/matrix-org/matrix-spec-proposals/pull/4429
+	ProfileFields []string
 }
 
 // RoomFilter says which rooms a client wants to see, and what of them.

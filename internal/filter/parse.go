@@ -21,6 +21,8 @@ func Parse(definition canonjson.Value) (*Filter, error) {
 		AccountData: p.events(p.object(top, "account_data")),
 		Presence:    p.events(p.object(top, "presence")),
 		Room:        p.room(p.object(top, "room")),
+
+		ProfileFields: p.texts(p.object(top, "org.matrix.msc4429.profile_fields"), "ids"),
 	}
 	if p.err != nil {
 		return nil, p.err

@@ -69,6 +69,8 @@ func TestBadFiltersAreRefused(t *testing.T) {
 		{"the format is one of two", `{"event_format":"html"}`, mxerr.BadJSON, "event_format has to be client or federation"},
 		{"the format is a string", `{"event_format":1}`, mxerr.BadJSON, "event_format"},
 		{"fields are an array", `{"event_fields":{"content":true}}`, mxerr.BadJSON, "event_fields"},
+		{"profile fields are in an object", `{"org.matrix.msc4429.profile_fields":["m.status"]}`, mxerr.BadJSON, "profile_fields has to be an object"},
+		{"profile fields are strings", `{"org.matrix.msc4429.profile_fields":{"ids":["m.status",1]}}`, mxerr.BadJSON, "profile_fields.ids[1]"},
 		{"a path has not too many names", `{"event_fields":["` + strings.Repeat("a.", MaxNames) + `a"]}`, mxerr.BadJSON, "event_fields"},
 		{"a list is not too long", `{"presence":{"types":` + list(MaxList+1, "t%d") + `}}`, mxerr.BadJSON, "presence.types has more than"},
 		{"there are not too many wildcards", `{"presence":{"types":` + list(MaxStars/2+1, "*t%d*") + `}}`, mxerr.BadJSON, "presence.types has more than"},
@@ -190,4 +192,17 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("parsed again: %v", err)
 		}
 	})
+}
+
+// TestProfileFieldsAreAskedFor: whoever does not is told of none.
+func TestProfileFieldsAreAskedFor(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: "[]", `{"org.matrix.msc4429.profile_fields":{}}`: "[]", `{"org.matrix.msc4429.profile_fields":null}`: "[]",
+		`{"org.matrix.msc4429.profile_fields":{"ids":[]}}`: "[]", `{"profile_fields":{"ids":["m.status"]}}`: "[]",
+		`{"org.matrix.msc4429.profile_fields":{"ids":["m.status","displayname"]}}`: "[m.status displayname]",
+	} {
+		if got := fmt.Sprint(parse(t, text).ProfileFields); got != want {
+			t.Errorf("%s asks for %s", text, got)
+		}
+	}
 }

@@ -79,6 +79,7 @@ const (
 	KindSignature    Kind = 31 // scope user, who has signed a key; the rows have the position (e2ee)
 	KindToDevice     Kind = 20 // scope user; the rows have the position (todevice)
 	KindDeviceList   Kind = 22 // scope sharers; the rows have the position, ref is 1 for a local user (devicelist)
+	KindProfile      Kind = 23 // scope sharers; the rows have the position (profile)
 	KindSubscription Kind = 32 // scope user; ref: the number of the room; the rows have the position (subscription)
 	KindSticky       Kind = 35 // scope room; ref: an event that clients are told of after all, as it is sticky (room)
 	KindPusher       Kind = 33 // scope pushers, of which something has changed (push)

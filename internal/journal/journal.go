@@ -201,23 +201,26 @@ func (j *Journal) tell() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	concerned := make(map[*Subscription]struct{})
-	tell := func(scope Scope, pos Position) {
+	tell := func(scope Scope, e Entry) {
 		for s := range j.subs[scope] {
-			s.last = pos
+			s.hears(e)
 			concerned[s] = struct{}{}
 		}
 	}
 	for _, e := range j.untold {
-		tell(e.Scope, e.Pos)
+		for s := range j.subs[e.Scope] {
+			s.last = e.Pos
+			concerned[s] = struct{}{}
+		}
 		scopes, known := j.tells[e.Pos]
 		if !known && e.Scope.Kind() == ScopeSharers {
 			// Another node knows who shares a room with the user.
 			for scope := range j.subs {
-				tell(scope, e.Pos)
+				tell(scope, e)
 			}
 		}
 		for _, scope := range scopes {
-			tell(scope, e.Pos)
+			tell(scope, e)
 		}
 		delete(j.tells, e.Pos)
 	}

@@ -15,8 +15,15 @@ type Subscription struct {
 	// Guarded by the journal's mu:
 	scopes  map[Scope]struct{}
 	last    Position  // of the last entry that concerns it, as far as the window knows
+	told    []telling // of what is in none of its scopes
 	pokes   uint64    // how often it was poked
 	waiting []*notice // to be called when last or pokes move
+}
+
+// A telling is the last entry of a kind that a subscription was told of by Batch.Tell.
+type telling struct {
+	kind Kind
+	pos  Position
 }
 
 // Subscribe begins to watch scopes. Close ends it.
@@ -129,21 +136,23 @@ func (s *Subscription) Pokes() uint64 {
 type notice struct {
 	after Position
 	pokes uint64
+	deaf  []Kind
 	tell  func()
 }
 
 // Notify calls tell, once, as soon as there may be an entry in one of the scopes
 // behind a position, or the subscription was poked more often than so many times.
 // If that is so already, or the position lies behind the window, it reports so
-// and does not call tell. A scope that is added meanwhile counts from then on.
+// and does not call tell. A scope that is added meanwhile counts from then on. What is
+// told by [Batch.Tell] does not count if it is of one of the kinds deaf.
 //
 // The journal is locked during the call, so tell must not block, and must not
 // call anything of the journal. It is not called any more when cancel has
 // returned.
-func (s *Subscription) Notify(after Position, pokes uint64, tell func()) (cancel func(), news bool) {
+func (s *Subscription) Notify(after Position, pokes uint64, tell func(), deaf ...Kind) (cancel func(), news bool) {
 	s.j.mu.Lock()
 	defer s.j.mu.Unlock()
-	n := &notice{after, pokes, tell}
+	n := &notice{after, pokes, deaf, tell}
 	if s.news(n) {
 		return func() {}, true
 	}
@@ -156,7 +165,19 @@ func (s *Subscription) Notify(after Position, pokes uint64, tell func()) (cancel
 }
 
 func (s *Subscription) news(n *notice) bool {
-	return s.last > n.after || s.pokes > n.pokes || !s.j.window.holds(n.after)
+	return s.last > n.after || s.pokes > n.pokes || !s.j.window.holds(n.after) || slices.ContainsFunc(s.told, func(t telling) bool {
+		return t.pos > n.after && !slices.Contains(n.deaf, t.kind)
+	})
+}
+
+// hears takes in an entry of which it is told. The caller holds the journal's mu.
+func (s *Subscription) hears(e Entry) {
+	i := slices.IndexFunc(s.told, func(t telling) bool { return t.kind == e.Kind })
+	if i < 0 {
+		i = len(s.told)
+		s.told = append(s.told, telling{kind: e.Kind})
+	}
+	s.told[i].pos = e.Pos
 }
 
 // signal tells those who wait for what has come. The caller holds the journal's

@@ -213,6 +213,7 @@ func (s *Snapshot) checkPositions(tx *store.Tx) error {
 		{"account_data", "SELECT pos FROM account_data", journal.KindAccountData},
 		{"sticky", "SELECT pos FROM sticky WHERE pos IS NOT NULL AND event NOT IN (SELECT event FROM events WHERE pos IS NOT NULL)", journal.KindSticky},
 		{"thread_subscriptions", "SELECT pos FROM thread_subscriptions", journal.KindSubscription},
+		{"profile_fields", "SELECT pos FROM profile_fields", journal.KindProfile},
 		{"push_rules", "SELECT pos FROM push_rules", journal.KindAccountData},
 		{"memberships", "SELECT pos FROM memberships", journal.KindEvent},
 		{"sights", "SELECT pos FROM sights", journal.KindEvent},

@@ -122,6 +122,7 @@ func cut(query string) bool {
 var additional = map[string]map[string]string{
 	"GET /_matrix/client/v3/sync": {
 		"msc4354_sticky":                 "events that are sticky, MSC4354",
+		"org.matrix.msc4429.users":       "fields of profiles, MSC4429",
 		"org.matrix.msc4222.state_after": "clients ask for it that do not know yet that the specification has it",
 
 		"device_unused_fallback_key_types": "the specification has it in prose only",

@@ -10,10 +10,10 @@ import (
 
 // Avatars returns the pictures of local users.
 func (k *Keeper) Avatars(ctx context.Context) (uris []string, err error) {
-	err = k.db.View(ctx, func(tx *store.Tx) error {
-		profiles, err := store.List[[]byte](tx, "SELECT fields FROM profiles")
-		for _, fields := range profiles {
-			if u, ok := canonjson.Value(fields).Get(AvatarURL).Text(); ok && u != "" {
+	err = k.DB.View(ctx, func(tx *store.Tx) error {
+		values, err := store.List[[]byte](tx, "SELECT value FROM profile_fields WHERE field = $1 AND value IS NOT NULL", AvatarURL)
+		for _, value := range values {
+			if u, ok := canonjson.Value(value).Text(); ok && u != "" {
 				uris = append(uris, u)
 			}
 		}

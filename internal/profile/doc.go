@@ -11,7 +11,12 @@
 // that know already are not changed. In the end each has the profile of the last
 // change. Several changes at once may be told as one.
 //
-// There is no entry in the journal for a profile; the member events are the news.
+// # Clients that ask for fields
+//
+// Those can be told of any field, by /sync: a change is one entry of the journal,
+// whoever shares a room with the user ([journal.UserChanges]), and each field has the
+// position of its last change, also one that was removed, as long as the journal
+// reaches back to that. Member events are told in their own way, beside that.
 //
 // # Who joins
 //

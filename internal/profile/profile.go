@@ -2,13 +2,13 @@ package profile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"unicode/utf8"
 
 	"parley/internal/errand"
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -45,43 +45,75 @@ type Rooms struct {
 	// if the user has left the room. A *mxerr.Error says that the room refuses
 	// it, and that trying again would not help.
 	Update func(ctx context.Context, room id.RoomID, user id.UserID, set func(content canonjson.Value) canonjson.Value) error
+	// Scopes returns those of the rooms that a user is in.
+	Scopes func(tx *store.Tx, user id.UserID) ([]journal.Scope, error)
+	// Sharers returns those of some users who share a room with a user.
+	Sharers func(ctx context.Context, user id.UserID, among []id.UserID) ([]id.UserID, error)
+}
+
+// Parts are what profiles stand on.
+type Parts struct {
+	DB      *store.DB
+	Journal *journal.Journal
+	Rooms   Rooms
+	// Changed joins the transaction that changes how a user is called or looks; nil:
+	// nothing does.
+	Changed func(*store.Tx, id.UserID) error
+	// Log gets what keeps rooms from being told; nil: nobody does.
+	Log *slog.Logger
 }
 
 // Keeper keeps the profiles of local users. It is safe for concurrent use.
 type Keeper struct {
-	db    *store.DB
-	rooms Rooms
-	// changed joins the transaction of a change.
-	changed func(*store.Tx, id.UserID) error
-	log     *slog.Logger
+	Parts
+	changes *journal.UserChanges
 	queue   *errand.Queue[id.UserID]
 	holds   holds
 }
 
-// New returns the profiles in a database. Run tells rooms of their changes. Changed joins
-// the transaction that changes how a user is called or looks; nil: nothing does. The log
-// gets what keeps rooms from being told; nil: nobody does.
-func New(db *store.DB, rooms Rooms, changed func(*store.Tx, id.UserID) error, log *slog.Logger) *Keeper {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// New returns the profiles in a database. It must be called before the journal runs.
+// Run tells rooms of changes.
+func New(p Parts) *Keeper {
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
 	}
-	if changed == nil {
-		changed = func(*store.Tx, id.UserID) error { return nil }
+	if p.Changed == nil {
+		p.Changed = func(*store.Tx, id.UserID) error { return nil }
 	}
-	return &Keeper{db: db, rooms: rooms, changed: changed, log: log, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
+	k := &Keeper{Parts: p, queue: errand.New[id.UserID](), holds: holds{users: make(map[id.UserID]*hold)}}
+	k.changes = p.Journal.UserChanges(journal.UserChangesParts{
+		Kind: journal.KindProfile, Rooms: p.Rooms.Scopes, Between: k.changedBetween, Sharers: p.Rooms.Sharers,
+	})
+	return k
 }
 
 // Get returns the fields of a user's profile, an empty object for a user who has
 // none. Whether there is such a user it does not know.
-func (k *Keeper) Get(ctx context.Context, user id.UserID) (canonjson.Value, error) {
-	fields := canonjson.Value("{}")
-	err := k.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Row("SELECT fields FROM profiles WHERE user_id = $1", user).Scan((*[]byte)(&fields))
+func (k *Keeper) Get(ctx context.Context, user id.UserID) (fields canonjson.Value, err error) {
+	err = k.DB.View(ctx, func(tx *store.Tx) error {
+		fields, err = read(tx, user)
+		return err
 	})
-	if err != nil && !errors.Is(err, store.ErrNoRows) {
+	if err != nil {
 		return nil, fmt.Errorf("reading the profile of %s: %w", user, err)
 	}
 	return fields, nil
+}
+
+func read(tx *store.Tx, user id.UserID) (canonjson.Value, error) {
+	values := make(map[string]canonjson.Value)
+	for row, err := range tx.Query("SELECT field, value FROM profile_fields WHERE user_id = $1 AND value IS NOT NULL", user) {
+		if err != nil {
+			return nil, err
+		}
+		var field string
+		var value []byte
+		if err := row.Scan(&field, &value); err != nil {
+			return nil, err
+		}
+		values[field] = value
+	}
+	return canonjson.ObjectOf(values), nil
 }
 
 // Member returns the content of a member event with what a profile has to say in
@@ -119,7 +151,7 @@ func (k *Keeper) Set(ctx context.Context, user id.UserID, key string, value cano
 	if (key == Displayname || key == AvatarURL) && value.Is("") {
 		return k.Delete(ctx, user, key)
 	}
-	return k.change(ctx, user, key, func(fields canonjson.Value) canonjson.Value { return fields.With(key, value) })
+	return k.change(ctx, user, func(fields canonjson.Value) canonjson.Value { return fields.With(key, value) })
 }
 
 // Delete removes a field from a user's profile, if it is there.
@@ -127,21 +159,25 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return k.change(ctx, user, key, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
+	return k.change(ctx, user, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
 }
 
 // Begin gives a user who is new a displayname, in the transaction that makes the
 // account. There is nobody to be told.
 func Begin(tx *store.Tx, user id.UserID, displayname string) error {
-	_, err := tx.Exec(`
-		INSERT INTO profiles (user_id, fields, changed) VALUES ($1, $2, 0)
-		ON CONFLICT (user_id) DO NOTHING`, user, []byte(canonjson.Value("{}").With(Displayname, canonjson.Text(displayname))))
+	_, err := tx.Exec("INSERT INTO profiles (user_id, changed) VALUES ($1, 0) ON CONFLICT (user_id) DO NOTHING", user)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`
+		INSERT INTO profile_fields (user_id, field, value, pos) VALUES ($1, $2, $3, 0)
+		ON CONFLICT (user_id, field) DO NOTHING`, user, Displayname, []byte(canonjson.Text(displayname)))
 	return err
 }
 
 // Clear removes all fields from a user's profile.
 func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
-	return k.change(ctx, user, Displayname, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })
+	return k.change(ctx, user, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })
 }
 
 // checkKey refuses what cannot be the name of a field.
@@ -176,54 +212,14 @@ func checkValue(key string, value canonjson.Value) error {
 	return nil
 }
 
-// change changes a profile, and notes that the rooms have to be told if the key
-// is of their concern.
-func (k *Keeper) change(ctx context.Context, user id.UserID, key string, edit func(canonjson.Value) canonjson.Value) error {
-	telling := false
-	err := k.db.Update(ctx, func(tx *store.Tx) error {
-		changed, fields, err := lock(tx, user)
-		if err != nil {
-			return err
-		}
-		edited := edit(fields)
-		switch {
-		case string(edited) == string(fields):
-			return nil
-		case len(edited) > maxProfile && len(edited) > len(fields):
-			return mxerr.New(mxerr.ProfileTooLarge, "A profile may have %d bytes", maxProfile)
-		}
-		if _, err := tx.Exec("UPDATE profiles SET fields = $2 WHERE user_id = $1", user, edited); err != nil {
-			return err
-		}
-		telling = key == Displayname || key == AvatarURL
-		if !telling {
-			return nil
-		}
-		if err := k.changed(tx, user); err != nil {
-			return err
-		}
-		return note(tx, user, changed)
-	})
-	if telling {
-		// Whoever comes too soon, or in vain because the outcome is unknown,
-		// finds out from the database.
-		k.queue.Add(user)
-	}
-	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
-		return fmt.Errorf("changing the profile of %s: %w", user, err)
-	}
-	return err
-}
-
 // Retell has the rooms of a user told what the profile says, though it has not
 // changed.
 func (k *Keeper) Retell(ctx context.Context, user id.UserID) error {
-	err := k.db.Update(ctx, func(tx *store.Tx) error {
-		changed, _, err := lock(tx, user)
-		if err != nil {
+	err := k.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := count(tx, user); err != nil {
 			return err
 		}
-		return note(tx, user, changed)
+		return note(tx, user)
 	})
 	k.queue.Add(user)
 	if err != nil {
@@ -242,24 +238,17 @@ func (k *Keeper) RetellUnless(ctx context.Context, user id.UserID, said canonjso
 	return k.Retell(ctx, user)
 }
 
-// lock locks the row of a profile until the transaction ends, and numbers the
-// change that is about to be made.
-func lock(tx *store.Tx, user id.UserID) (changed int64, fields canonjson.Value, err error) {
-	_, err = tx.Exec(`
-		INSERT INTO profiles (user_id, fields, changed) VALUES ($1, $2, 0)
-		ON CONFLICT (user_id) DO NOTHING`, user, []byte("{}"))
-	if err != nil {
-		return 0, nil, err
-	}
-	err = tx.Row("UPDATE profiles SET changed = changed + 1 WHERE user_id = $1 RETURNING changed, fields", user).
-		Scan(&changed, (*[]byte)(&fields))
-	return changed, fields, err
+// count counts a change of a profile.
+func count(tx *store.Tx, user id.UserID) error {
+	return tx.Queue(`
+		INSERT INTO profiles (user_id, changed) VALUES ($1, 1)
+		ON CONFLICT (user_id) DO UPDATE SET changed = profiles.changed + 1`, user)
 }
 
-// note notes that the rooms of a user have to be told of a change.
-func note(tx *store.Tx, user id.UserID, changed int64) error {
-	_, err := tx.Exec(`
-		INSERT INTO profile_updates (user_id, changed) VALUES ($1, $2)
-		ON CONFLICT (user_id) DO UPDATE SET changed = excluded.changed`, user, changed)
-	return err
+// note notes that the rooms of a user have to be told of the last change that was
+// counted.
+func note(tx *store.Tx, user id.UserID) error {
+	return tx.Queue(`
+		INSERT INTO profile_updates (user_id, changed) SELECT user_id, changed FROM profiles WHERE user_id = $1
+		ON CONFLICT (user_id) DO UPDATE SET changed = excluded.changed`, user)
 }

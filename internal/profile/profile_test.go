@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
@@ -24,11 +25,38 @@ const (
 	bob   id.UserID = "@bob:a.test"
 )
 
+// keep returns the profiles in a database, whose journal runs until the test ends.
+func keep(t *testing.T, db *store.DB, r Rooms) *Keeper {
+	k, _ := keepUntil(t, db, r)
+	return k
+}
+
+// keepUntil is keep for a test that ends the journal itself.
+func keepUntil(t *testing.T, db *store.DB, r Rooms) (k *Keeper, stop func()) {
+	j, err := journal.Open(ctx, db, func() string { return "epoch" }, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Scopes == nil {
+		r.Scopes = func(*store.Tx, id.UserID) ([]journal.Scope, error) { return nil, nil }
+	}
+	k = New(Parts{DB: db, Journal: j, Rooms: r})
+	running, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { j.Run(running) })
+	stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	t.Cleanup(stop)
+	return k, stop
+}
+
 func text(s string) canonjson.Value { return canonjson.Text(s) }
 
 func TestAProfileHasLimits(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil, nil)
+		k := keep(t, db, Rooms{})
 		for _, tt := range []struct {
 			name, key string
 			value     canonjson.Value
@@ -73,7 +101,7 @@ func TestAProfileHasLimits(t *testing.T) {
 
 func TestFieldsComeAndGo(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil, nil)
+		k := keep(t, db, Rooms{})
 		for _, step := range []struct {
 			name string
 			do   func() error
@@ -115,7 +143,7 @@ func TestAMemberShowsTheProfile(t *testing.T) {
 // TestChangesAtTheSameTime: none of the fields that several set at once is lost.
 func TestChangesAtTheSameTime(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		k := New(db, Rooms{}, nil, nil)
+		k := keep(t, db, Rooms{})
 		var wg sync.WaitGroup
 		want := make(map[string]bool)
 		for i := range 8 {

@@ -23,12 +23,12 @@ const (
 // from before, then of each change. It must run once.
 func (k *Keeper) Run(ctx context.Context) {
 	k.queue.Run(ctx, errand.Work[id.UserID]{
-		What: "telling rooms of a profile", Recall: k.noted, Do: k.tell, AtOnce: usersAtOnce, Log: k.log,
+		What: "telling rooms of a profile", Recall: k.noted, Do: k.tell, AtOnce: usersAtOnce, Log: k.Log,
 	})
 }
 
 func (k *Keeper) noted(ctx context.Context) (users []id.UserID, err error) {
-	err = k.db.View(ctx, func(tx *store.Tx) error {
+	err = k.DB.View(ctx, func(tx *store.Tx) error {
 		users, err = store.List[id.UserID](tx, "SELECT user_id FROM profile_updates ORDER BY user_id")
 		return err
 	})
@@ -47,7 +47,7 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 	}
 	// Who is held from now on reads this change or a later one.
 	held := k.holds.owe(user)
-	rooms, err := k.rooms.Joined(ctx, user)
+	rooms, err := k.Rooms.Joined(ctx, user)
 	if err != nil {
 		return fmt.Errorf("looking for the rooms of %s: %w", user, err)
 	}
@@ -55,7 +55,7 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 		return err
 	}
 	again := false
-	err = k.db.Update(ctx, func(tx *store.Tx) (err error) {
+	err = k.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		again, err = told(tx, user, changed)
 		return err
 	})
@@ -71,7 +71,7 @@ func (k *Keeper) tell(ctx context.Context, user id.UserID) error {
 // noteOf returns which change of a user is the last, and whether something has
 // to be told.
 func (k *Keeper) noteOf(ctx context.Context, user id.UserID) (changed int64, noted bool, err error) {
-	err = k.db.View(ctx, func(tx *store.Tx) error {
+	err = k.DB.View(ctx, func(tx *store.Tx) error {
 		return tx.Row(`
 			SELECT profiles.changed FROM profiles JOIN profile_updates ON profile_updates.user_id = profiles.user_id
 			WHERE profiles.user_id = $1`, user).Scan(&changed)
@@ -95,7 +95,7 @@ func told(tx *store.Tx, user id.UserID, when int64) (again bool, err error) {
 		return false, err
 	}
 	if changed != when {
-		return true, note(tx, user, changed)
+		return true, note(tx, user)
 	}
 	// A change that is committed at this moment has a note of its own.
 	_, err = tx.Exec("DELETE FROM profile_updates WHERE user_id = $1 AND changed <= $2", user, when)
@@ -137,9 +137,9 @@ func (k *Keeper) tellRoom(ctx context.Context, user id.UserID, room id.RoomID) e
 	if err != nil {
 		return err
 	}
-	err = k.rooms.Update(ctx, room, user, func(content canonjson.Value) canonjson.Value { return Member(content, fields) })
+	err = k.Rooms.Update(ctx, room, user, func(content canonjson.Value) canonjson.Value { return Member(content, fields) })
 	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
-		k.log.InfoContext(ctx, "a room does not take a changed profile", "user", user, "room", room, "err", err)
+		k.Log.InfoContext(ctx, "a room does not take a changed profile", "user", user, "room", room, "err", err)
 		return nil
 	}
 	if err != nil {

@@ -120,13 +120,14 @@ func playAt(t *testing.T, f func(t *testing.T, location string)) {
 
 // run runs a keeper until the function it returns is called.
 func run(t *testing.T, db *store.DB, r *rooms) (k *Keeper, stop func()) {
-	k = New(db, Rooms{Joined: r.Joined, Update: r.Update}, nil, nil)
+	k, end := keepUntil(t, db, Rooms{Joined: r.Joined, Update: r.Update})
 	running, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { k.Run(running) })
 	stop = func() {
 		cancel()
 		wg.Wait()
+		end()
 	}
 	t.Cleanup(stop)
 	return k, stop
@@ -308,7 +309,7 @@ func TestFaultsOnTheWay(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			db := storetest.Open(t, location)
 			var mu sync.Mutex
-			random, failing := rand.New(rand.NewPCG(seed, 1)), true
+			random, failing := rand.New(rand.NewPCG(seed, 1)), false
 			fails := func(oneIn int) bool {
 				mu.Lock()
 				defer mu.Unlock()
@@ -328,6 +329,9 @@ func TestFaultsOnTheWay(t *testing.T) {
 				return nil
 			}
 			k, stop := run(t, db, r)
+			mu.Lock()
+			failing = true
+			mu.Unlock()
 			for i := range 40 {
 				err := k.Set(ctx, alice, Displayname, text(fmt.Sprint("Alice ", i)))
 				if err != nil && !errors.Is(err, errBroken) {

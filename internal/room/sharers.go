@@ -52,22 +52,25 @@ func (g *Engine) KnownSince(tx *store.Tx, users []id.UserID) (map[id.UserID]jour
 
 // Sharers returns those of some users who share a room with a user.
 func (g *Engine) Sharers(ctx context.Context, user id.UserID, among []id.UserID) (sharers []id.UserID, err error) {
-	if len(among) == 0 {
-		return nil, nil
-	}
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		in, list := tx.In(3, among)
-		sharers, err = store.List[id.UserID](tx, `
-			SELECT DISTINCT others.user_id FROM memberships others
-			JOIN memberships mine ON mine.room = others.room AND mine.user_id = $1 AND mine.membership = $2
-			WHERE others.membership = $2 AND others.user_id `+in, user, event.MembershipJoin, list)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for those of %d users who share a room with %s: %w", len(among), user, err)
+	for some := range slices.Chunk(among, sharersAtOnce) {
+		err = g.db.View(ctx, func(tx *store.Tx) error {
+			in, list := tx.In(3, some)
+			found, err := store.List[id.UserID](tx, `
+				SELECT DISTINCT others.user_id FROM memberships others
+				JOIN memberships mine ON mine.room = others.room AND mine.user_id = $1 AND mine.membership = $2
+				WHERE others.membership = $2 AND others.user_id `+in, user, event.MembershipJoin, list)
+			sharers = append(sharers, found...)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("looking for those of %d users who share a room with %s: %w", len(some), user, err)
+		}
 	}
 	return sharers, nil
 }
+
+// sharersAtOnce is how many users one query is about.
+const sharersAtOnce = 1000
 
 // AllSharers returns everybody who shares a room with a user.
 func (g *Engine) AllSharers(ctx context.Context, user id.UserID) (sharers []id.UserID, err error) {

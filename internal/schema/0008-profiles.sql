@@ -2,10 +2,20 @@
 
 CREATE TABLE profiles (
 	user_id     text    NOT NULL PRIMARY KEY,
-	fields      bytea   NOT NULL, -- a JSON object: displayname, avatar_url
 	changed     bigint  NOT NULL  -- counts the changes
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+CREATE TABLE profile_fields (
+	user_id     text    NOT NULL,
+	field       text    NOT NULL, -- displayname, avatar_url, m.tz
+	value       bytea,            -- JSON; NULL: it was removed
+	pos         bigint  NOT NULL, -- of the last change, in the journal; 0: it came with the account
+	PRIMARY KEY (user_id, field)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+CREATE INDEX profile_fields_by_pos ON profile_fields (pos);
+CREATE INDEX profile_fields_by_field ON profile_fields (field, user_id) WHERE value IS NOT NULL;
 
 -- Whose member events in the rooms they are in are not what the profile says
 -- yet.

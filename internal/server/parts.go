@@ -173,7 +173,10 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		All: c.Users.All, Log: log,
 	})
 	p.directory = users
-	p.profiles = profile.New(db, profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember}, users.Note, log)
+	p.profiles = profile.New(profile.Parts{
+		DB: db, Journal: p.journal, Changed: users.Note, Log: log,
+		Rooms: profile.Rooms{Joined: p.rooms.Joined, Update: p.rooms.UpdateMember, Scopes: room.JoinedScopes, Sharers: p.rooms.Sharers},
+	})
 	p.aliases = alias.New(db, name)
 	p.outbound = remote.New(n.outbound(c))
 	if p.sso, err = newSSO(db, c, n); err != nil {
@@ -208,7 +211,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 	}
 	p.feed = feed.New(feed.Parts{
 		Journal: p.journal, Rooms: p.rooms, AccountData: p.data, Receipts: p.receipts, Board: p.typing, Presence: p.presence,
-		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, DB: db,
+		Erased: p.accounts.Erased, Keys: p.keys, ToDevice: p.toDevice, DeviceLists: p.devices, Profiles: p.profiles, DB: db,
 		Subscriptions: p.threads, ThreadRules: proposed.Threads,
 	})
 	if p.services, err = p.appServices(ctx, db, o, n); err != nil {
@@ -365,9 +368,11 @@ func clientSettings(c config.Config) (csapi.Settings, error) {
 			"org.matrix.msc4140":               c.Delayed.MaxUser > 0,
 			"org.matrix.msc4140.stable":        c.Delayed.MaxUser > 0,
 			"org.matrix.msc4222":               true,
+			"org.matrix.msc4262":               true,
 			"org.matrix.msc4306":               c.Threads.Subscriptions,
 			"org.matrix.msc4354":               true,
 			"org.matrix.msc4380":               true,
+			"org.matrix.msc4429":               true,
 			"org.matrix.simplified_msc3575":    true,
 
 			"uk.half-shot.msc2666.query_mutual_rooms": true,

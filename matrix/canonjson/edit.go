@@ -1,6 +1,7 @@
 package canonjson
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -85,6 +86,15 @@ func ArrayOf(values []Value) Value {
 		out = append(out, v...)
 	}
 	return append(out, ']')
+}
+
+// ObjectOf returns an object of members. Their names must be valid UTF-8.
+func ObjectOf(members map[string]Value) Value {
+	out := []byte{'{'}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		out = appendMember(out, Text(name), members[name])
+	}
+	return append(out, '}')
 }
 
 // Integer returns n as canonical JSON, which has no numbers beyond [MaxInt]: n must

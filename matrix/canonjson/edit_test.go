@@ -28,3 +28,18 @@ func TestArraysOfValues(t *testing.T) {
 		}
 	}
 }
+
+func TestObjectsOfMembers(t *testing.T) {
+	for _, tt := range []struct {
+		members map[string]Value
+		want    string
+	}{
+		{nil, "{}"},
+		{map[string]Value{"b": Integer(1), "a": Value("{}"), "": Value("null")}, `{"":null,"a":{},"b":1}`},
+		{map[string]Value{"\uffee": Integer(1), "\U0001f600": Integer(2), "\"\n": Integer(3)}, "{\"\\\"\\n\":3,\"\uffee\":1,\"\U0001f600\":2}"},
+	} {
+		if v := ObjectOf(tt.members); string(v) != tt.want || !IsCanonical(v, Strict) {
+			t.Errorf("of %s comes %s", tt.members, v)
+		}
+	}
+}
