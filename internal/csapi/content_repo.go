@@ -2,7 +2,6 @@ package csapi
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -18,14 +17,14 @@ import (
 // which have only what is public.
 func (s *Server) contentRoutes() []endpoint.Route {
 	const authed, old = "/_matrix/client/v1/media/", "/_matrix/media/v3/"
-	upload := endpoint.Policy{Auth: endpoint.User, Class: classUpload, BodyLimit: s.mostRead()}
+	upload := endpoint.Policy{Auth: endpoint.User, Class: classUpload, BodyLimit: s.Settings.MaxUpload}
 	token := endpoint.Policy{Auth: endpoint.UserOrGuest, Class: classMedia}
 	anybody := endpoint.Policy{Auth: endpoint.None, Class: classMedia}
 	user := endpoint.Policy{Auth: endpoint.User, Class: classRead}
 	preview := endpoint.Policy{Auth: endpoint.User, Class: classPreview}
 	return []endpoint.Route{
-		endpoint.Stream("POST "+old+"upload", upload, s.takingAll(s.upload)),
-		endpoint.Stream("PUT "+old+"upload/{serverName}/{mediaID}", upload, s.takingAll(s.uploadTo)),
+		endpoint.Stream("POST "+old+"upload", upload, s.upload),
+		endpoint.Stream("PUT "+old+"upload/{serverName}/{mediaID}", upload, s.uploadTo),
 		endpoint.On("POST /_matrix/media/v1/create", endpoint.Policy{Auth: endpoint.User, Class: classUpload}, s.createContent),
 
 		endpoint.Stream("GET "+authed+"download/{serverName}/{mediaID}", token, s.download(false)),
@@ -73,6 +72,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, c endpoint.Calle
 	if err := notSuspended(c); err != nil {
 		return err
 	}
+	s.allowUpload(w, r)
 	u, err := s.Media.Upload(r.Context(), c.UserID, uploadOf(r), uploadBody{r})
 	if err != nil {
 		return err
@@ -89,32 +89,20 @@ func (s *Server) uploadTo(w http.ResponseWriter, r *http.Request, c endpoint.Cal
 	if err != nil {
 		return err
 	}
+	s.allowUpload(w, r)
 	if err := s.Media.Fill(r.Context(), c.UserID, u, uploadOf(r), uploadBody{r}); err != nil {
 		return err
 	}
 	return writeJSON(w, `{}`)
 }
 
-// mostRead is how much of a body is read, also to be refused.
-func (s *Server) mostRead() int64 { return 2 * s.Settings.MaxUpload }
-
-// takingAll has all of a body read that is refused, within bounds: most clients send
-// it before they read an answer, and would find the connection broken. It lets the
-// answer come after all of the body, however slow that is.
-func (s *Server) takingAll(upload endpoint.Streamer) endpoint.Streamer {
-	return func(w http.ResponseWriter, r *http.Request, c endpoint.Caller) error {
-		bytes := r.ContentLength
-		if bytes < 0 || bytes > s.mostRead() {
-			bytes = s.mostRead()
-		}
-		media.AllowUpload(w, bytes)
-		err := upload(w, r, c)
-		// HTTP/2 can refuse in the middle, and who asks before sending is told not to.
-		if err != nil && r.ContentLength <= s.mostRead() && r.ProtoMajor == 1 && r.Header.Get("Expect") == "" {
-			io.Copy(io.Discard, r.Body) // fails if the client has gone
-		}
-		return err
+// allowUpload lets the answer come after all of the body, however slow that is.
+func (s *Server) allowUpload(w http.ResponseWriter, r *http.Request) {
+	bytes := r.ContentLength
+	if bytes < 0 || bytes > s.Settings.MaxUpload {
+		bytes = s.Settings.MaxUpload
 	}
+	media.AllowUpload(w, bytes)
 }
 
 // uploadBody is the body of an upload. That it cannot be read is the client's

@@ -238,8 +238,8 @@ func TestWhatIsRefusedIsReadAllTheSame(t *testing.T) {
 			{"too much", limit + 1000, limit + 1000, "POST upload", "", limit + 1000, 413},
 			{"too much, and it does not say so", limit + 1000, -1, "POST upload", "", limit + 1000, 413},
 			{"where nothing was created", 50_000, 50_000, "PUT upload/a.test/unknown", "", 50_000, 404},
-			{"without an end", 100 * limit, -1, "POST upload", "", 2*limit + 1, 413},
-			{"very much", 100 * limit, 100 * limit, "POST upload", "", 0, 413},
+			{"without an end", 1000 * limit, -1, "POST upload", "", limit + 1 + 8<<20, 413},
+			{"very much", 1000 * limit, 1000 * limit, "POST upload", "", 0, 413},
 			{"after being asked", limit + 1000, limit + 1000, "POST upload", "100-continue", 0, 413},
 		} {
 			method, path, _ := strings.Cut(tt.call, " ")

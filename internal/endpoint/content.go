@@ -20,8 +20,10 @@ const firstBuffer = 64 << 10
 type content struct {
 	read    bool
 	limited bool
-	value   canonjson.Value // nil for an empty body
-	err     error
+	// unlimited is the body without its limit, if it has got one.
+	unlimited io.Reader
+	value     canonjson.Value // nil for an empty body
+	err       error
 }
 
 // readContent reads and checks the body at its first call, and returns the same
@@ -59,7 +61,6 @@ func (x *exchange) parseContent() (canonjson.Value, error) {
 func (x *exchange) readBody() ([]byte, error) {
 	length, limit := x.request.ContentLength, x.lookup.route.BodyLimit
 	if length > limit {
-		x.discard(length)
 		return nil, tooLarge(limit)
 	}
 	x.limitBody()
@@ -74,19 +75,33 @@ func (x *exchange) readBody() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// mostDiscarded is up to which length a body that is refused is read all the same: a
-// client that looks for an answer only when it has sent everything finds the connection
-// broken otherwise, and nobody knows why.
-const mostDiscarded = 8 << 20
+// mostDrained is up to which length the body of a request that is refused is read all
+// the same. Of somebody who is known it is twice what the route takes, if that is more.
+const mostDrained = 8 << 20
 
-// discard reads a body that is refused for its length, or has the connection end.
-func (x *exchange) discard(length int64) {
-	if length <= mostDiscarded {
-		if _, err := io.Copy(io.Discard, x.request.Body); err == nil {
-			return
-		}
+// drain reads what is left of the body of a request that is refused: most clients send
+// all of it before they look for an answer, and would find the connection broken. Over
+// HTTP/2 one can refuse in the middle, and who asks before sending is told not to. What
+// is longer still is not waited for, nor is who may not call the route at all.
+func (x *exchange) drain() {
+	r, most := x.request, int64(mostDrained)
+	if x.caller.UserID != "" && x.lookup.route != nil {
+		most = max(most, 2*x.lookup.route.BodyLimit)
 	}
-	x.writer.Header().Set("Connection", "close")
+	switch {
+	case !x.admitted || r.ProtoMajor != 1 || r.Header.Get("Expect") != "" || x.writer.status != 0 || r.Body == nil || r.Context().Err() != nil:
+		return
+	case r.ContentLength > most:
+		x.writer.Header().Set("Connection", "close")
+		return
+	}
+	body := io.Reader(r.Body)
+	if x.content.limited {
+		body = x.content.unlimited
+	}
+	if n, _ := io.CopyN(io.Discard, body, most); n > 0 { // fails at the end, or if the client has gone
+		x.allowTime(0)
+	}
 }
 
 // limitBody makes reading of the body end at the route's limit.
@@ -98,6 +113,7 @@ func (x *exchange) limitBody() {
 	if x.request.Body == nil {
 		x.request.Body = http.NoBody
 	}
+	x.content.unlimited = x.request.Body
 	// It is net/http's own writer that knows how to end the connection.
 	x.request.Body = http.MaxBytesReader(x.writer.ResponseWriter, x.request.Body, x.lookup.route.BodyLimit)
 }

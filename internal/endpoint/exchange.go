@@ -21,6 +21,7 @@ type exchange struct {
 	start   time.Time
 	release []func() // what frees what the exchange holds
 
+	admitted bool // who calls may call the route
 	canceled bool // as in Observation
 	abort    bool // the connection has to break off
 }
@@ -32,6 +33,7 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions {
 		x.preflight()
 	} else if err := x.serve(); err != nil {
+		x.drain()
 		x.fail(err)
 	}
 }
@@ -62,6 +64,7 @@ func (x *exchange) serve() error {
 	if err := x.authenticate(); err != nil {
 		return err
 	}
+	x.admitted = true
 	if err := x.limitRate(); err != nil {
 		return err
 	}
