@@ -42,7 +42,8 @@ var withoutSuccess = map[string]string{
 	"GET /_matrix/federation/v1/query/{}": "it stands for queries that are made up later; those that there are have paths of their own",
 }
 
-// TestEveryOperationOfServersIsAnsweredWell compares every answer with the specification.
+// TestEveryOperationOfServersIsAnsweredWell compares every answer with the specification,
+// and what servers ask by themselves.
 func TestEveryOperationOfServersIsAnsweredWell(t *testing.T) {
 	v := &serverTour{t: t, spec: openapi.New(), answered: make(map[string]bool)}
 	w := hstest.New(t)
@@ -75,8 +76,11 @@ func TestEveryOperationOfServersIsAnsweredWell(t *testing.T) {
 }
 
 // note takes down an answer.
-func (v *serverTour) note(r openapi.Response) {
+func (v *serverTour) note(asked []byte, r openapi.Response) {
 	v.spec.Expect(v.t, r)
+	for _, wrong := range v.spec.Request(r.Method, r.Path, asked) {
+		v.t.Errorf("not as the specification has it: %s", wrong)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if method, pattern, ok := strings.Cut(v.spec.Operation(r.Method, r.Path), " "); ok && r.Status == 200 {

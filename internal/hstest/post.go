@@ -33,8 +33,8 @@ type post struct {
 	client *http.Client
 	// carried is told of each request that arrives.
 	carried func(to id.ServerName, r *http.Request)
-	// answered is told of what comes of it.
-	answered func(openapi.Response)
+	// answered is told of what was asked, and what comes of it.
+	answered func(asked []byte, answer openapi.Response)
 	// busy is requests that are carried, and those that arrive a second time.
 	busy sync.WaitGroup
 }
@@ -55,9 +55,9 @@ func (w *World) Post(fate func(from, to id.ServerName, r *http.Request) Fate) {
 // there are servers; f is called from any goroutine.
 func (w *World) Carried(f func(to id.ServerName, r *http.Request)) { w.post.carried = f }
 
-// Answered has f told of each answer that a request gets which is carried. It is called
-// before there are servers; f is called from any goroutine.
-func (w *World) Answered(f func(openapi.Response)) { w.post.answered = f }
+// Answered has f told of each answer that a request gets which is carried, with the body of
+// the request. It is called before there are servers; f is called from any goroutine.
+func (w *World) Answered(f func(asked []byte, answer openapi.Response)) { w.post.answered = f }
 
 // callerKey names the server that made a connection, in the context of its
 // requests.
@@ -136,7 +136,7 @@ func (p *post) deliver(ctx context.Context, r *http.Request, header http.Header,
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err == nil && p.answered != nil {
-		p.answered(openapi.Response{
+		p.answered(body, openapi.Response{
 			Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Status: response.StatusCode, Header: response.Header, Body: answer,
 		})
 	}

@@ -54,8 +54,8 @@ func (c *Checker) Check(r Response) []string {
 	return wrong
 }
 
-// Request returns what is wrong with a request that a server has made of an application
-// service or of a push gateway, a line for each thing. The path is escaped.
+// Request returns what is wrong with a request that a server has made of another one, of an
+// application service or of a push gateway, a line for each thing. The path is escaped.
 func (c *Checker) Request(method, path string, body []byte) []string {
 	key := find(c.requests, method, path)
 	switch {
@@ -127,9 +127,6 @@ func (c *Checker) answer(key string, r Response) []string {
 		v = withoutEvents(v)
 	}
 	list := append(c.validate(v, "operations", key, status, jsonType), c.content(key, v)...)
-	list = slices.DeleteFunc(list, func(wrong string) bool {
-		return absent[key] != "" && strings.HasSuffix(wrong, "missing property '"+absent[key]+"'")
-	})
 	c.unknown(v, []map[string]any{object(kinds[jsonType])}, nil, func(at []string) {
 		if additional[key][at[len(at)-1]] == "" && !addedToEvents(at) && !ofWholeEvent(key, at) {
 			list = append(list, pointer(at)+": the specification does not know this member")

@@ -162,13 +162,6 @@ func addedToEvents(at []string) bool {
 	return len(at) > 1 && at[len(at)-2] == "unsigned" && inEvents[at[len(at)-1]] != ""
 }
 
-// absent are members that the schema of an operation wants and the answer lacks: an invite
-// is given back as its server has made it, and no version of rooms has an origin in events.
-var absent = map[string]string{
-	"PUT /_matrix/federation/v1/invite/{roomId}/{eventId}": "origin",
-	"PUT /_matrix/federation/v2/invite/{roomId}/{eventId}": "origin",
-}
-
 // ofWholeEvent reports whether a member is one of an event between servers, of which the
 // schemas have some: the rest depends on the version of the room.
 // https://spec.matrix.org/v1.19/rooms/

@@ -31,7 +31,7 @@ func Extract(dir string) ([]byte, error) {
 		maps.Copy(operations, of)
 	}
 	requests := make(map[string]any)
-	for _, api := range []string{"application-service", "push-gateway"} {
+	for _, api := range []string{"application-service", "push-gateway", "server-server"} {
 		if err := x.requests("api/"+api, requests); err != nil {
 			return nil, err
 		}

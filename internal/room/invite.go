@@ -29,6 +29,11 @@ func (g *Engine) inviteDrawn(ctx context.Context, roomID id.RoomID, target id.Us
 	if err != nil {
 		return Sent{}, err
 	}
+	// Invites that servers send each other name the one that invites, as other events once did.
+	invite, err = event.Complete(invite.JSON().With("origin", canonjson.Text(string(g.server))), invite.Rules(), g.server, g.key)
+	if err != nil {
+		return Sent{}, badEvent(err)
+	}
 	if invite, err = g.signedFor(ctx, r, invite); err != nil {
 		return Sent{}, err
 	}
