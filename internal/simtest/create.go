@@ -10,7 +10,9 @@ import (
 )
 
 // versions are those of rooms, new ones more often.
-var versions = []string{"12", "12", "12", "11", "11", "10", "10", "9", "8", "7", "6", "5", "4", "3", "2", "1"}
+var versions = []string{
+	"12", "12", "12", "11", "org.matrix.msc3757.11", "10", "org.matrix.msc3757.10", "9", "8", "7", "6", "5", "4", "3", "2", "1",
+}
 
 func (w *world) createRoom() deed {
 	p := pick(w.rng, w.people)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"parley/matrix/canonjson"
+	"parley/matrix/roomver"
 )
 
 type object = map[string]any
@@ -114,7 +115,7 @@ func (w *world) state(r *place) deed {
 	default:
 		kind, key = pick(w.rng, []string{"org.sim.a", "org.sim.b"}), pick(w.rng, []string{"", "x", "y"})
 		if w.chance(20) {
-			key = p.id
+			key = w.ofUser(r, p)
 		}
 		content = object{"n": w.rng.IntN(3)}
 		if w.chance(20) {
@@ -122,6 +123,15 @@ func (w *world) state(r *place) deed {
 		}
 	}
 	return w.put(r, p, kind, key, content)
+}
+
+// ofUser is a state key that is a user's own, or where state can be owned perhaps
+// that of somebody else.
+func (w *world) ofUser(r *place, p *person) string {
+	if rules, _ := roomver.Lookup(roomver.Version(r.version)); !rules.OwnedState {
+		return p.id
+	}
+	return pick(w.rng, []string{p.id, pick(w.rng, w.people).id}) + pick(w.rng, []string{"", "_x"})
 }
 
 func (w *world) put(r *place, p *person, kind, key string, content any) deed {
