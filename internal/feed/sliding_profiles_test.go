@@ -224,6 +224,10 @@ func TestSlidingRefusesFieldsThatAreNone(t *testing.T) {
 			t.Errorf("%v: got %d %s", fields, status, v)
 		}
 	}
-	c.follow([]string{"\x00", "no field"})
-	c.slide().profiles()
+	for _, none := range [][]string{{"\x00", "no field"}, {}} {
+		c.follow(none)
+		c.slide().profiles()
+	}
+	c.follow(nil) // which is all of them
+	c.slide().profiles(`alice {"updated":{"displayname":"alice"}}`)
 }
