@@ -7,9 +7,8 @@
 // # Clients
 //
 // A change is one entry of the journal, whoever shares a room with the user, and
-// one row, which has the position of the user's last change: [Store.Changed]. It is
-// told in the user's rooms; who is told asks [Store.Since] which users have changed,
-// and is answered from memory mostly, by the rooms that those users were in.
+// one row, which has the position of the user's last change: [Store.Changed]. Who is told
+// asks [Store.Since] which users have changed; how that goes is [journal.UserChanges].
 //
 // # Telling other servers
 //

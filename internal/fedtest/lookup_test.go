@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"parley/internal/config"
+	"parley/internal/hstest"
+	"parley/matrix/canonjson"
 )
 
 func TestProfilesOfOtherServersAreSeen(t *testing.T) {
@@ -37,6 +39,46 @@ func TestProfilesOfOtherServersAreSeen(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		if status, answer := alice.Do("GET", path("profile", string(bob.ID)), nil); status != 404 {
 			t.Errorf("alice gets %d %s, while b.test is down", status, answer)
+		}
+	})
+}
+
+// TestChangesOfProfilesAreToldOfUsersHereOnly: of others nobody tells when they change.
+func TestChangesOfProfilesAreToldOfUsersHereOnly(t *testing.T) {
+	scene(t, func(s *stage) {
+		a := s.Server("a.test")
+		alice, carol, bob := a.Register("alice"), a.Register("carol"), s.Server("b.test").Register("bob")
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		s.join(carol, room)
+		s.join(bob, room, "a.test")
+		s.settle()
+		filter := "filter=" + url.QueryEscape(`{"org.matrix.msc4429.profile_fields":{"ids":["m.tz"]}}`)
+		extension := `"extensions":{"org.matrix.msc4262.profiles":{"enabled":true,"fields":["m.tz"]}},"lists":{"all":{"timeline_limit":5,"required_state":{}}}`
+		told := func(since, pos string) (classic, sliding canonjson.Value, next, after string) {
+			c := alice.Must("GET", path("sync")+"?"+filter+since, nil)
+			v := alice.Must("POST", "/_matrix/client/v4/sync", `{`+extension+pos+`}`)
+			return c.Get("org.matrix.msc4429.users"), v.Get("extensions").Get("org.matrix.msc4262.profiles").Get("users"),
+				"&since=" + url.QueryEscape(text(c, "next_batch")), `,"pos":"` + text(v, "pos") + `"`
+		}
+		classic, sliding, since, pos := told("", "")
+		if classic != nil || sliding != nil {
+			t.Errorf("before anybody has set something: %s, %s", classic, sliding)
+		}
+		for _, u := range []*hstest.User{carol, bob} {
+			u.Must("PUT", path("profile", string(u.ID), "m.tz"), `{"m.tz":"UTC"}`)
+		}
+		s.settle()
+		classic, sliding, since, pos = told(since, pos)
+		if string(classic) != `{"@carol:a.test":{"profile_updates":{"m.tz":"UTC"}}}` || string(sliding) != `{"@carol:a.test":{"updated":{"m.tz":"UTC"}}}` {
+			t.Errorf("of a change: %s, %s", classic, sliding)
+		}
+		for _, u := range []*hstest.User{carol, bob} {
+			u.Must("POST", path("rooms", room, "leave"), `{}`)
+		}
+		s.settle()
+		classic, sliding, _, _ = told(since, pos)
+		if classic != nil || string(sliding) != `{"@carol:a.test":null}` {
+			t.Errorf("when both have left: %s, %s", classic, sliding)
 		}
 	})
 }

@@ -236,12 +236,17 @@ func (a *slidingAnswer) moves(ctx context.Context, num room.Num) error {
 		return nil
 	}
 	c.moved = true
-	a.forgetProfiles(num) // of whom the user meets there
 	roomID, err := a.Rooms.RoomID(ctx, num)
 	if err != nil {
 		return err
 	}
-	return a.watchRoom(ctx, a.watch, num, roomID, a.now.Pos)
+	if err := a.watchRoom(ctx, a.watch, num, roomID, a.now.Pos); err != nil {
+		return err
+	}
+	if _, stayed := a.watch.room(num, a.since.Pos, a.now.Pos); !stayed {
+		a.forgetProfiles(num) // of those whom the user meets there
+	}
+	return nil
 }
 
 // match finds the rooms that the request is about.

@@ -421,7 +421,9 @@ func (d *slidingDecoder) extensions(q *SlidingRequest, body canonjson.Value) {
 	}
 	q.accountData, q.receipts, q.typing = scoped("account_data"), scoped("receipts"), scoped("typing")
 	q.profiles = scoped(profilesExtension)
-	q.profileFields, _ = d.texts(d.get(all, profilesExtension), "fields", false)
+	if fields, ok := d.texts(d.get(all, profilesExtension), "fields", false); ok {
+		q.profileFields = append([]string{}, fields...)
+	}
 	if d.form == SlidingMerged && !q.typing.on {
 		// https://github.com/matrix-org/matrix-spec-proposals/pull/4508: until it is merged.
 		q.typing = scoped("org.matrix.msc4508.typing")

@@ -52,23 +52,10 @@ func (a *slidingAnswer) extendProfiles(ctx context.Context) error {
 	var left map[id.UserID]bool
 	users := make(map[id.UserID]bool) // who is told of as a whole
 	if !a.initial() {
-		known, met, gone, err := a.lister().newProfiles(ctx)
-		if err != nil {
+		var err error
+		if left, err = a.changedProfiles(ctx, told, users); err != nil {
 			return err
 		}
-		for _, user := range met {
-			// Whom the user meets in a room that the user has come into is told with that.
-			if a.lister().came[user] {
-				users[user] = true
-				a.profiled.told = append(a.profiled.told, user)
-			}
-		}
-		fields, err := a.Profiles.Fields(ctx, append(known, met...), a.req.profileFields, a.since.Pos)
-		if err != nil {
-			return err
-		}
-		told.take(fields, a.now.Pos)
-		left = gone
 	}
 	if !a.quiet {
 		if err := a.newcomers(ctx, users); err != nil {
@@ -78,12 +65,34 @@ func (a *slidingAnswer) extendProfiles(ctx context.Context) error {
 	if err := a.wholeProfiles(ctx, users, told); err != nil {
 		return err
 	}
-	maps.DeleteFunc(left, func(u id.UserID, _ bool) bool { return abroad(a.req.User, u) })
-	a.profiled.gone = slices.Collect(maps.Keys(left))
 	if len(told)+len(left) > 0 {
 		a.add(profilesExtension, newObject().raw("users", told.changes(left)).end())
 	}
 	return nil
+}
+
+// changedProfiles adds what has changed of those who share a room with the user, and to
+// users those who came to. It returns those who do not any more.
+func (a *slidingAnswer) changedProfiles(ctx context.Context, told profiles, users map[id.UserID]bool) (left map[id.UserID]bool, err error) {
+	known, met, left, err := a.lister().newProfiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range met {
+		// Whom the user meets in a room that the user has come into is told with that.
+		if a.lister().came[user] {
+			users[user] = true
+			a.profiled.told = append(a.profiled.told, user)
+		}
+	}
+	fields, err := a.Profiles.Fields(ctx, append(known, met...), a.req.profileFields, a.since.Pos)
+	if err != nil {
+		return nil, err
+	}
+	told.take(fields, a.now.Pos)
+	maps.DeleteFunc(left, func(u id.UserID, _ bool) bool { return abroad(a.req.User, u) })
+	a.profiled.gone = slices.Collect(maps.Keys(left))
+	return left, nil
 }
 
 // follows notes which fields the client asks for. If these are others than before, or it

@@ -176,6 +176,45 @@ func TestSlidingTellsWholeProfilesOfMembersWhoAreLoadedLazily(t *testing.T) {
 	anew.slide().profiles(`bob {"updated":{"m.tz":"UTC"}}`, `carol {"updated":{"m.tz":"MSK"}}`)
 }
 
+// TestSlidingTellsProfilesOnceWhateverTheUserIsCalled: another name is no other stay.
+func TestSlidingTellsProfilesOnceWhateverTheUserIsCalled(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	setField(s.bob, "m.tz", `"UTC"`)
+	c := newSlider(t, s.alice, map[string]any{"all": all(5)})
+	c.follow([]string{"m.tz"})
+	c.slide().profiles(`bob {"updated":{"m.tz":"UTC"}}`)
+	c.set("timeout", 60_000)
+	setField(s.alice, "displayname", `"Alice"`)
+	a := c.slide()
+	a.has(room, "timeline", "alice join")
+	a.profiles()
+
+	s.leave(s.alice, room)
+	s.join(s.alice, room)
+	c.slide().profiles(`bob {"updated":{"m.tz":"UTC"}}`)
+}
+
+// TestSlidingTellsNothingOfWhoOnlyInvites: a profile may be for those only who share a
+// room.
+func TestSlidingTellsNothingOfWhoOnlyInvites(t *testing.T) {
+	s := newScene(t)
+	setField(s.alice, "m.tz", `"UTC"`)
+	bob, classic := newSlider(t, s.bob, map[string]any{"all": lazily(10)}), newClient(t, s.bob, someFields)
+	bob.follow([]string{"m.tz"})
+	bob.slide()
+	classic.sync()
+	room := text(s.alice.Must("POST", "/_matrix/client/v3/createRoom", `{"preset":"private_chat"}`), "room_id")
+	s.to(s.alice, room, "invite", s.bob)
+	bob.slide().profiles()
+	setField(s.alice, "m.tz", `"CET"`)
+	bob.slide().profiles()
+	classic.sync().profiles()
+	s.join(s.bob, room)
+	bob.slide().profiles(`alice {"updated":{"m.tz":"CET"}}`)
+	classic.sync().profiles(`alice {"displayname":"alice","m.tz":"CET","org.test.a":null,"org.test.none":null}`)
+}
+
 func TestSlidingRefusesFieldsThatAreNone(t *testing.T) {
 	s := newScene(t)
 	c := newSlider(t, s.alice, map[string]any{})
@@ -185,6 +224,10 @@ func TestSlidingRefusesFieldsThatAreNone(t *testing.T) {
 			t.Errorf("%v: got %d %s", fields, status, v)
 		}
 	}
-	c.follow([]string{"\x00", "no field"})
-	c.slide().profiles()
+	for _, none := range [][]string{{"\x00", "no field"}, {}} {
+		c.follow(none)
+		c.slide().profiles()
+	}
+	c.follow(nil) // which is all of them
+	c.slide().profiles(`alice {"updated":{"displayname":"alice"}}`)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"parley/internal/journal"
@@ -14,7 +15,8 @@ import (
 )
 
 // What is remembered and written in a batch: a profile as the changes before leave it,
-// one of its fields, how often it changed, and that the rooms have to be told.
+// one of its fields, how often it changed and how large it is, and that the rooms have to
+// be told.
 type (
 	profileKey struct{ user id.UserID }
 	fieldKey   struct {
@@ -26,10 +28,21 @@ type (
 	tidyKey  struct{ user id.UserID }
 )
 
-// change changes a profile, and notes that the rooms have to be told if it is of their
-// concern.
-func (k *Keeper) change(ctx context.Context, user id.UserID, edit func(canonjson.Value) canonjson.Value) error {
-	_, err := k.Journal.Append(ctx, func(b *journal.Batch) error { return k.append(b, user, edit) })
+// change gives fields of a profile other values, nil for none, and notes that the rooms
+// have to be told if it is of their concern.
+func (k *Keeper) change(ctx context.Context, user id.UserID, values map[string]canonjson.Value) error {
+	return k.append(ctx, user, func(b *journal.Batch, p pending) error { return k.apply(b, p, values) })
+}
+
+// append appends a change to the journal.
+func (k *Keeper) append(ctx context.Context, user id.UserID, change func(*journal.Batch, pending) error) error {
+	_, err := k.Journal.Append(ctx, func(b *journal.Batch) error {
+		p, err := pendingOf(b, user)
+		if err != nil {
+			return err
+		}
+		return change(b, p)
+	})
 	if err != nil {
 		k.queue.Add(user) // perhaps in vain: the outcome may be unknown
 	}
@@ -39,73 +52,121 @@ func (k *Keeper) change(ctx context.Context, user id.UserID, edit func(canonjson
 	return err
 }
 
-func (k *Keeper) append(b *journal.Batch, user id.UserID, edit func(canonjson.Value) canonjson.Value) error {
-	fields, err := current(b, user)
-	if err != nil {
-		return err
+func (k *Keeper) apply(b *journal.Batch, p pending, values map[string]canonjson.Value) error {
+	changed, size := make(map[string]canonjson.Value), p.size
+	for name, value := range values {
+		old, err := p.field(b, name)
+		if err != nil {
+			return err
+		}
+		if string(old) != string(value) {
+			changed[name], size = value, size+weight(name, value)-weight(name, old)
+		}
 	}
-	edited := edit(fields)
-	changed := different(edited, fields)
 	switch {
 	case len(changed) == 0:
 		return nil
-	case len(edited) > maxProfile && len(edited) > len(fields):
+	case size >= maxProfile && size > p.size: // one byte is not counted
 		return mxerr.New(mxerr.ProfileTooLarge, "A profile may have %d bytes", maxProfile)
 	}
-	b.Remember(profileKey{user}, edited)
-	pos := k.changes.Append(b, user, 0)
-	b.Write(countKey{user}, func(tx *store.Tx) error { return count(tx, user) })
+	b.Remember(profileKey{p.user}, p.with(changed, size))
+	pos := k.changes.Append(b, p.user, 0)
+	b.Write(countKey{p.user}, func(tx *store.Tx) error { return count(tx, p.user, size) })
 	for name, value := range changed {
-		b.Write(fieldKey{user, name}, func(tx *store.Tx) error {
+		b.Write(fieldKey{p.user, name}, func(tx *store.Tx) error {
 			return tx.Queue(`
 				INSERT INTO profile_fields (user_id, field, value, pos) VALUES ($1, $2, $3, $4)
 				ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value, pos = excluded.pos`,
-				user, name, []byte(value), pos)
+				p.user, name, []byte(value), pos)
 		})
 	}
-	b.Write(tidyKey{user}, func(tx *store.Tx) error { return tidy(tx, user) })
-	_, name := changed[Displayname]
-	_, avatar := changed[AvatarURL]
-	if name || avatar {
-		b.Write(noteKey{user}, func(tx *store.Tx) error {
-			if err := k.Changed(tx, user); err != nil {
-				return err
-			}
-			return note(tx, user)
-		})
-		b.Durable(func() { k.queue.Add(user) })
-	}
+	b.Write(tidyKey{p.user}, func(tx *store.Tx) error { return tidy(tx, p.user) })
+	k.tellLater(b, p.user, changed)
 	return nil
 }
 
-// current returns a profile as it is when all before is committed.
-func current(b *journal.Batch, user id.UserID) (fields canonjson.Value, err error) {
-	if v, ok := b.Memo(profileKey{user}); ok {
-		return v.(canonjson.Value), nil
+// tellLater notes that the rooms have to be told, if what has changed is of their concern.
+func (k *Keeper) tellLater(b *journal.Batch, user id.UserID, changed map[string]canonjson.Value) {
+	_, name := changed[Displayname]
+	_, avatar := changed[AvatarURL]
+	if !name && !avatar {
+		return
 	}
-	err = b.Read(func(tx *store.Tx) error {
-		fields, err = read(tx, user)
-		return err
+	b.Write(noteKey{user}, func(tx *store.Tx) error {
+		if err := k.Changed(tx, user); err != nil {
+			return err
+		}
+		return note(tx, user)
 	})
-	return fields, err
+	b.Durable(func() { k.queue.Add(user) })
 }
 
-// different returns the members in which an object differs from another, nil for those
-// that only the other has.
-func different(object, other canonjson.Value) map[string]canonjson.Value {
-	members, had := make(map[string]canonjson.Value), make(map[string]canonjson.Value)
-	for name, value := range other.Members() {
-		had[name.String()] = value
-		members[name.String()] = nil
+// pending is a profile as it is when all before in a batch is committed. Of its fields it
+// reads only those that are asked for: a change costs the same however many there are.
+type pending struct {
+	user   id.UserID
+	size   int64
+	fields map[string]canonjson.Value // that were changed in the batch
+}
+
+func pendingOf(b *journal.Batch, user id.UserID) (pending, error) {
+	if p, ok := b.Memo(profileKey{user}); ok {
+		return p.(pending), nil
 	}
-	for name, value := range object.Members() {
-		if text := name.String(); string(had[text]) != string(value) {
-			members[text] = value
-		} else {
-			delete(members, text)
+	p := pending{user: user}
+	err := b.Row("SELECT size FROM profiles WHERE user_id = $1", user).Scan(&p.size)
+	if errors.Is(err, store.ErrNoRows) {
+		err = nil
+	}
+	return p, err
+}
+
+// with returns the profile after a change.
+func (p pending) with(changed map[string]canonjson.Value, size int64) pending {
+	fields := maps.Clone(changed)
+	for name, value := range p.fields {
+		if _, again := fields[name]; !again {
+			fields[name] = value
 		}
 	}
-	return members
+	return pending{p.user, size, fields}
+}
+
+// field returns the value of a field, nil if there is none.
+func (p pending) field(b *journal.Batch, name string) (canonjson.Value, error) {
+	if value, ok := p.fields[name]; ok {
+		return value, nil
+	}
+	var value []byte
+	err := b.Row("SELECT value FROM profile_fields WHERE user_id = $1 AND field = $2", p.user, name).Scan(&value)
+	if errors.Is(err, store.ErrNoRows) {
+		err = nil
+	}
+	return value, err
+}
+
+// none returns a profile without the fields that there are: nil for each.
+func (p pending) none(b *journal.Batch) (map[string]canonjson.Value, error) {
+	none := make(map[string]canonjson.Value)
+	for name := range p.fields {
+		none[name] = nil
+	}
+	err := b.Read(func(tx *store.Tx) error {
+		names, err := store.List[string](tx, "SELECT field FROM profile_fields WHERE user_id = $1 AND value IS NOT NULL", p.user)
+		for _, name := range names {
+			none[name] = nil
+		}
+		return err
+	})
+	return none, err
+}
+
+// weight is how many bytes of a profile a field is, with what separates it from others.
+func weight(name string, value canonjson.Value) int64 {
+	if value == nil {
+		return 0
+	}
+	return int64(len(name) + len(value) + len(`"":,`))
 }
 
 // tidy forgets which fields were removed so long ago that nobody can ask what has

@@ -14,6 +14,7 @@ import (
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
+	"parley/matrix/mxerr"
 )
 
 // found returns what fields of users are found between two positions, in brief.
@@ -34,6 +35,65 @@ func found(t *testing.T, k *Keeper, names []string, after, upTo journal.Position
 		parts = append(parts, fmt.Sprintf("%s %s %s", f.User.Localpart(), f.Name, said))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// sized demands that what is noted as the size of a profile is right.
+func sized(t *testing.T, k *Keeper, user id.UserID) {
+	t.Helper()
+	fields, err := k.Get(ctx, user)
+	var size int
+	err = errors.Join(err, k.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.Row("SELECT size FROM profiles WHERE user_id = $1", user).Scan(&size)
+	}))
+	if want := max(0, len(fields)-1); err != nil || size != want && string(fields) != "{}" || size != 0 && string(fields) == "{}" {
+		t.Errorf("%s has %d bytes, and %d are noted, %v", fields, len(fields), size, err)
+	}
+}
+
+// TestChangesOfOneGroupFollowEachOther: those that are committed together, too.
+func TestChangesOfOneGroupFollowEachOther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		k := keep(t, db, Rooms{})
+		set := func(name, value string) journal.Change {
+			return func(b *journal.Batch) error {
+				p, err := pendingOf(b, alice)
+				if err != nil {
+					return err
+				}
+				return k.apply(b, p, map[string]canonjson.Value{name: canonjson.Value(value)})
+			}
+		}
+		clear := func(b *journal.Batch) error {
+			p, err := pendingOf(b, alice)
+			if err != nil {
+				return err
+			}
+			none, err := p.none(b)
+			return errors.Join(err, k.apply(b, p, none))
+		}
+		before := k.Set(ctx, alice, "m.tz", text("UTC"))
+		head := k.Journal.Head()
+		_, err := k.Journal.Append(ctx, func(b *journal.Batch) error { // as one, so that they are in a group
+			for _, change := range []journal.Change{
+				set("org.test.a", `1`), set("org.test.b", `2`), clear, set("org.test.b", `3`), set("org.test.c", `4`), set("org.test.c", `44`),
+			} {
+				if err := change(b); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err := errors.Join(before, err); err != nil {
+			t.Fatal(err)
+		}
+		if now := k.Journal.Head(); now != head+1 {
+			t.Errorf("they are %d entries", now-head)
+		}
+		if got, want := found(t, k, nil, head, head+1, alice), "alice m.tz gone, alice org.test.a gone, alice org.test.b 3, alice org.test.c 44"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		sized(t, k, alice)
+	})
 }
 
 // TestFieldsAreFoundByTheirLastChange: each change is one entry, and a field is found
@@ -86,6 +146,8 @@ func TestFieldsAreFoundByTheirLastChange(t *testing.T) {
 				t.Errorf("%q: %v, %v", name, users, err)
 			}
 		}
+		sized(t, k, alice)
+		sized(t, k, bob)
 		if err := k.Clear(ctx, alice); err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +157,7 @@ func TestFieldsAreFoundByTheirLastChange(t *testing.T) {
 		if fields, err := k.Get(ctx, alice); err != nil || string(fields) != "{}" {
 			t.Errorf("cleared: got %s, %v", fields, err)
 		}
+		sized(t, k, alice)
 	})
 }
 
@@ -155,6 +218,29 @@ func TestWhoSharesARoomFindsWhoHasChanged(t *testing.T) {
 			if users, err := tt.k.Since(ctx, tt.user, in, 0, 1); err != nil || !slices.Equal(users, tt.want) {
 				t.Errorf("%s: found %v, %v", name, users, err)
 			}
+		}
+	})
+}
+
+func TestAProfileMayBeFullToTheLastByte(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		k := keep(t, db, Rooms{})
+		if err := k.Set(ctx, alice, Displayname, text("Alice")); err != nil {
+			t.Fatal(err)
+		}
+		fields, _ := k.Get(ctx, alice)
+		fill := func(more int) error {
+			used := len(fields) + len(`"org.test.a":"",`)
+			return k.Set(ctx, alice, "org.test.a", text(strings.Repeat("x", maxProfile-used+more)))
+		}
+		if err := fill(1); !errors.Is(err, mxerr.ProfileTooLarge) {
+			t.Errorf("one byte too much: %v", err)
+		}
+		if err := fill(0); err != nil {
+			t.Errorf("all there is room for: %v", err)
+		}
+		if full, _ := k.Get(ctx, alice); len(full) != maxProfile {
+			t.Errorf("a full profile has %d bytes", len(full))
 		}
 	})
 }

@@ -151,7 +151,7 @@ func (k *Keeper) Set(ctx context.Context, user id.UserID, key string, value cano
 	if (key == Displayname || key == AvatarURL) && value.Is("") {
 		return k.Delete(ctx, user, key)
 	}
-	return k.change(ctx, user, func(fields canonjson.Value) canonjson.Value { return fields.With(key, value) })
+	return k.change(ctx, user, map[string]canonjson.Value{key: value})
 }
 
 // Delete removes a field from a user's profile, if it is there.
@@ -159,25 +159,32 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return k.change(ctx, user, func(fields canonjson.Value) canonjson.Value { return fields.Without(key) })
+	return k.change(ctx, user, map[string]canonjson.Value{key: nil})
 }
 
 // Begin gives a user who is new a displayname, in the transaction that makes the
 // account. There is nobody to be told.
 func Begin(tx *store.Tx, user id.UserID, displayname string) error {
-	_, err := tx.Exec("INSERT INTO profiles (user_id, changed) VALUES ($1, 0) ON CONFLICT (user_id) DO NOTHING", user)
-	if err != nil {
+	name := canonjson.Text(displayname)
+	begun, err := tx.Exec(`
+		INSERT INTO profiles (user_id, changed, size) VALUES ($1, 0, $2)
+		ON CONFLICT (user_id) DO NOTHING`, user, weight(Displayname, name))
+	if err != nil || begun == 0 {
 		return err
 	}
-	_, err = tx.Exec(`
-		INSERT INTO profile_fields (user_id, field, value, pos) VALUES ($1, $2, $3, 0)
-		ON CONFLICT (user_id, field) DO NOTHING`, user, Displayname, []byte(canonjson.Text(displayname)))
+	_, err = tx.Exec("INSERT INTO profile_fields (user_id, field, value, pos) VALUES ($1, $2, $3, 0)", user, Displayname, []byte(name))
 	return err
 }
 
 // Clear removes all fields from a user's profile.
 func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
-	return k.change(ctx, user, func(canonjson.Value) canonjson.Value { return canonjson.Value("{}") })
+	return k.append(ctx, user, func(b *journal.Batch, p pending) error {
+		none, err := p.none(b)
+		if err != nil {
+			return err
+		}
+		return k.apply(b, p, none)
+	})
 }
 
 // checkKey refuses what cannot be the name of a field.
@@ -216,7 +223,10 @@ func checkValue(key string, value canonjson.Value) error {
 // changed.
 func (k *Keeper) Retell(ctx context.Context, user id.UserID) error {
 	err := k.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := count(tx, user); err != nil {
+		err := tx.Queue(`
+			INSERT INTO profiles (user_id, changed, size) VALUES ($1, 1, 0)
+			ON CONFLICT (user_id) DO UPDATE SET changed = profiles.changed + 1`, user)
+		if err != nil {
 			return err
 		}
 		return note(tx, user)
@@ -238,11 +248,11 @@ func (k *Keeper) RetellUnless(ctx context.Context, user id.UserID, said canonjso
 	return k.Retell(ctx, user)
 }
 
-// count counts a change of a profile.
-func count(tx *store.Tx, user id.UserID) error {
+// count counts a change of a profile, which gives it another size.
+func count(tx *store.Tx, user id.UserID, size int64) error {
 	return tx.Queue(`
-		INSERT INTO profiles (user_id, changed) VALUES ($1, 1)
-		ON CONFLICT (user_id) DO UPDATE SET changed = profiles.changed + 1`, user)
+		INSERT INTO profiles (user_id, changed, size) VALUES ($1, 1, $2)
+		ON CONFLICT (user_id) DO UPDATE SET changed = profiles.changed + 1, size = excluded.size`, user, size)
 }
 
 // note notes that the rooms of a user have to be told of the last change that was

@@ -2,7 +2,8 @@
 
 CREATE TABLE profiles (
 	user_id     text    NOT NULL PRIMARY KEY,
-	changed     bigint  NOT NULL  -- counts the changes
+	changed     bigint  NOT NULL, -- counts the changes
+	size        bigint  NOT NULL  -- of its fields, in bytes
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
 
