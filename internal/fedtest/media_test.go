@@ -217,11 +217,14 @@ func TestServersThatTakeVeryLongAreGivenUp(t *testing.T) {
 					return
 				}
 				fmt.Fprint(w, "\r\n")
+				if name == "stopping" {
+					w.Write(make([]byte, 4<<20))
+				}
 				drip(w, r)
 			}
 			<-r.Context().Done()
 		})
-		for _, name := range []string{"silent", "dripping", "elsewhere"} {
+		for _, name := range []string{"silent", "dripping", "stopping", "elsewhere"} {
 			began := time.Now()
 			s.getsNot(alice, id.ContentURI("mxc://mallory.test/"+name), 404, "M_NOT_FOUND")
 			if waited := time.Since(began); waited < 20*time.Second || waited > 90*time.Second {

@@ -49,7 +49,9 @@ type paced struct {
 
 func (p *paced) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
-	p.due = p.due.Add(time.Duration(n) * time.Second / paceRate)
-	p.pace.within(time.Until(p.due))
+	// Who was fast may not rest for longer than others.
+	left := min(time.Until(p.due)+time.Duration(n)*time.Second/paceRate, paceGrace)
+	p.due = time.Now().Add(left)
+	p.pace.within(left)
 	return n, err
 }
