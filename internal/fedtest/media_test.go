@@ -194,6 +194,46 @@ func TestServersAnswerForFilesInManyWays(t *testing.T) {
 	})
 }
 
+func TestServersThatTakeVeryLongAreGivenUp(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice := s.Server("a.test").Register("alice")
+		drip := func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, "x")
+				http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(time.Second):
+				case <-r.Context().Done():
+				}
+			}
+		}
+		s.Site("cdn.test", http.HandlerFunc(drip))
+		s.otherMedia(func(w http.ResponseWriter, r *http.Request) {
+			if name := fileOf(r); name != "silent" {
+				w.Header().Set("Content-Type", "multipart/mixed; boundary=x")
+				fmt.Fprint(w, "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x\r\n")
+				if name == "elsewhere" {
+					fmt.Fprint(w, "Location: http://cdn.test/\r\n\r\n\r\n--x--\r\n")
+					return
+				}
+				fmt.Fprint(w, "\r\n")
+				if name == "stopping" {
+					w.Write(make([]byte, 4<<20))
+				}
+				drip(w, r)
+			}
+			<-r.Context().Done()
+		})
+		for _, name := range []string{"silent", "dripping", "stopping", "elsewhere"} {
+			began := time.Now()
+			s.getsNot(alice, id.ContentURI("mxc://mallory.test/"+name), 404, "M_NOT_FOUND")
+			if waited := time.Since(began); waited < 20*time.Second || waited > 90*time.Second {
+				t.Errorf("%s: it was given up after %v", name, waited)
+			}
+		}
+	})
+}
+
 func TestServersFromBeforeAreAskedInTheOldWay(t *testing.T) {
 	scene(t, func(s *stage) {
 		alice := s.Server("a.test").Register("alice")

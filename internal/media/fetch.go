@@ -92,25 +92,28 @@ func (s *Store) fetch(ctx context.Context, r Request) error {
 		return notFound(r.URI)
 	}
 	wait := url.Values{"timeout_ms": {strconv.FormatInt(r.wait().Milliseconds(), 10)}}
+	ctx, p, end := newPace(ctx, r.wait()+answerTime)
+	defer end()
 	header, body, err := s.o.Servers.Fetch(ctx, remote.Call{
 		Server: r.URI.Server(), Method: http.MethodGet, Path: remote.Path("/_matrix/federation/v1/media/download", r.URI.MediaID()),
 		Query: wait, Hearsay: true, Limit: s.o.MaxRemote + frameSize,
 	})
 	if lacksEndpoint(err) {
-		return s.fetchOldWay(ctx, r.URI, wait)
+		p.within(r.wait() + answerTime)
+		return s.fetchOldWay(ctx, p, r.URI, wait)
 	}
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	part, err := secondPart(header, body)
+	part, err := secondPart(header, p.over(body))
 	if err != nil {
 		return fmt.Errorf("reading what %s sends as %s: %w", r.URI.Server(), r.URI, err)
 	}
 	if location := part.Header.Get("Location"); location != "" {
-		return s.fetchFrom(ctx, r.URI, location)
+		return s.fetchFrom(ctx, p, r.URI, location)
 	}
-	return s.keepFetched(ctx, r.URI, http.Header(part.Header), part)
+	return s.keepFetched(ctx, p, r.URI, http.Header(part.Header), part)
 }
 
 // secondPart returns the second of two parts, which is the content.
@@ -141,7 +144,7 @@ func lacksEndpoint(err error) bool {
 
 // fetchOldWay fetches media as anybody could from servers that were not yet frozen.
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixmediav3downloadservernamemediaid
-func (s *Store) fetchOldWay(ctx context.Context, u id.ContentURI, query url.Values) error {
+func (s *Store) fetchOldWay(ctx context.Context, p *pace, u id.ContentURI, query url.Values) error {
 	query.Set("allow_remote", "false")
 	query.Set("allow_redirect", "true")
 	header, body, err := s.o.Servers.Fetch(ctx, remote.Call{
@@ -150,20 +153,21 @@ func (s *Store) fetchOldWay(ctx context.Context, u id.ContentURI, query url.Valu
 	})
 	var r *remote.Refusal
 	if errors.As(err, &r) && (r.Status == http.StatusTemporaryRedirect || r.Status == http.StatusPermanentRedirect) && r.Location != "" {
-		return s.fetchFrom(ctx, u, r.Location)
+		return s.fetchFrom(ctx, p, u, r.Location)
 	}
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	return s.keepFetched(ctx, u, header, body)
+	return s.keepFetched(ctx, p, u, header, p.over(body))
 }
 
 // fetchFrom fetches media from where its server says that it is.
-func (s *Store) fetchFrom(ctx context.Context, u id.ContentURI, location string) error {
+func (s *Store) fetchFrom(ctx context.Context, p *pace, u id.ContentURI, location string) error {
 	if s.o.Web == nil {
 		return notFound(u)
 	}
+	p.within(answerTime)
 	stream, err := s.o.Web.Open(ctx, remote.Request{Method: http.MethodGet, URL: location, MaxBody: s.o.MaxRemote, Redirects: mostRedirects})
 	if err != nil {
 		return err
@@ -172,12 +176,13 @@ func (s *Store) fetchFrom(ctx context.Context, u id.ContentURI, location string)
 	if stream.Status != http.StatusOK {
 		return mxerr.New(mxerr.NotFound, "%s is not where %s says", u, u.Server())
 	}
-	return s.keepFetched(ctx, u, stream.Header, stream)
+	return s.keepFetched(ctx, p, u, stream.Header, p.over(stream))
 }
 
 // keepFetched keeps a content that comes from elsewhere.
-func (s *Store) keepFetched(ctx context.Context, u id.ContentURI, header http.Header, body io.Reader) error {
+func (s *Store) keepFetched(ctx context.Context, p *pace, u id.ContentURI, header http.Header, body io.Reader) error {
 	in, err := s.files.receive(body, s.o.MaxRemote)
+	p.stop()
 	if err != nil {
 		return fmt.Errorf("receiving %s: %w", u, err)
 	}
