@@ -2,6 +2,7 @@ package fedtest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,4 +102,45 @@ func TestWhatComesLateIsHiddenFromWhoWasNotThere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatIsPutIntoAGapIsNoNewsToWhoWasNotThere, though it comes behind what the client
+// was told last.
+func TestWhatIsPutIntoAGapIsNoNewsToWhoWasNotThere(t *testing.T) {
+	scene(t, func(s *stage) {
+		net := s.part()
+		b := s.Server("b.test")
+		alice, bob, carol, bert := s.Server("a.test").Register("alice"), b.Register("bob"), s.Server("c.test").Register("carol"), b.Register("bert")
+		room := s.room(alice, `{"preset":"public_chat","initial_state":[
+			{"type":"m.room.history_visibility","state_key":"","content":{"history_visibility":"joined"}}]}`)
+		s.join(bob, room, "a.test")
+		s.join(carol, room, "a.test")
+		s.settle()
+		net.cut("a.test", "c.test")
+		net.cut("b.test", "c.test")
+		late := s.say(carol, room, "between us")
+		s.join(bert, room)
+		for range 5 {
+			s.say(alice, room, "hello")
+		}
+		s.settle()
+		old, since := text(s.sync(bob), "next_batch"), text(s.sync(bert), "next_batch")
+		net.mend("a.test", "c.test")
+		time.Sleep(3 * time.Hour)
+		s.say(alice, room, "all together")
+		s.settle()
+		if !slices.Contains(s.history(bob, room, "", 20), late) {
+			t.Error("bob does not find what was said before")
+		}
+		for _, tt := range []struct {
+			user  *hstest.User
+			since string
+			heard bool
+		}{{bob, old, true}, {bert, since, false}} {
+			news := string(tt.user.Must("GET", path("sync")+"?since="+tt.since, nil))
+			if !strings.Contains(news, "all together") || strings.Contains(news, "between us") != tt.heard {
+				t.Errorf("%s gets %s", tt.user.ID, news)
+			}
+		}
+	})
 }

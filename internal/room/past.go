@@ -92,6 +92,9 @@ func (r *live) putPast(ctx context.Context, h hole, list []bygone) (a appended, 
 		if err = p.leave(ctx); err == nil {
 			err = p.join(ctx)
 		}
+		if err == nil {
+			err = p.findLookers(ctx)
+		}
 	}
 	if err != nil || len(p.entries) == 0 {
 		for _, m := range p.entries {
@@ -125,6 +128,7 @@ type past struct {
 	current statetrie.Root
 	count   counted
 	sights  []pastSight
+	lookers []id.UserID
 }
 
 // counted is the totals of a room before a gap: what is put into it is not counted.

@@ -218,6 +218,26 @@ func (p *past) join(ctx context.Context) error {
 	return nil
 }
 
+// findLookers finds the local members for whom it depends on what they were then which
+// of the events they see. A /sync of theirs that has not told of the gap yet looks
+// closer, as if their membership had changed. Who was told of nothing before the gap is
+// told by that anyway.
+func (p *past) findLookers(ctx context.Context) error {
+	if p.earlier.Event == nil {
+		return nil
+	}
+	is := &snapshot{ctx: ctx, room: p.room, root: p.room.row.root}
+	for _, s := range p.sights {
+		if s.user == "" || s.user.Server() != p.room.engine.server || slices.Contains(p.lookers, s.user) {
+			continue
+		}
+		if e := is.StateEvent(event.Tuple{Type: event.TypeMember, StateKey: string(s.user)}); e != nil && e.Membership() == event.MembershipJoin {
+			p.lookers = append(p.lookers, s.user)
+		}
+	}
+	return is.fault
+}
+
 // leave finds out what is still missing.
 func (p *past) leave(ctx context.Context) error {
 	r := p.room

@@ -48,6 +48,9 @@ func (p *past) write(b *journal.Batch) {
 		}
 		return tx.QueueAll(insertPastSights, rows)
 	})
+	for _, user := range p.lookers {
+		b.Append(journal.UserScope(user), journal.KindMembership, int64(room))
+	}
 }
 
 // writePast adds to the batch what an event leaves in the database that is put into
