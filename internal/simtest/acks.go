@@ -26,11 +26,14 @@ type stayKey struct {
 func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
 	a := ack{room: r, event: eventID, origin: origin, owed: make(map[*hstest.Server]int64)}
 	in := make(map[id.ServerName]bool)
+	here := w.stay(origin, r)
 	w.look(origin, func(tx *store.Tx) error {
-		// A server to which nothing is owed of an event came later.
+		// A server to which nothing is owed of an event came later. State that was set
+		// again to what it was is an event of then: who was there before the origin came
+		// in again is not known any more.
 		for row, err := range tx.Query(`
 			SELECT s.server FROM room_servers s JOIN rooms ON rooms.room = s.room JOIN events e ON e.room = s.room
-			WHERE rooms.room_id = $1 AND s.joined > 0 AND e.event_id = $2 AND s.pos < e.pos`, r.id, eventID) {
+			WHERE rooms.room_id = $1 AND s.joined > 0 AND e.event_id = $2 AND s.pos < e.pos AND e.pos >= $3`, r.id, eventID, here) {
 			if err != nil {
 				return err
 			}
