@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"parley/internal/account"
 	"parley/internal/endpoint"
 	"parley/internal/room"
 	"parley/matrix/id"
@@ -97,6 +98,9 @@ func TestFieldsOfProfilesMayBeFixed(t *testing.T) {
 						socialCall{"deleting " + field, "bob", "DELETE profile/@bob:a.test/" + field, ``, want, 0})
 				}
 				s.try(calls)
+				if _, err := s.Accounts.Create(s.ctx, account.NewAccount{Localpart: "bob"}); err != nil {
+					t.Fatal(err)
+				}
 				c := s.get("bob", "GET capabilities", "").Get("capabilities")
 				got := fmt.Sprintf("%s %s %s", c.Get("m.profile_fields"), c.Get("m.set_displayname").Get("enabled"), c.Get("m.set_avatar_url").Get("enabled"))
 				if got != tt.capabilities {
