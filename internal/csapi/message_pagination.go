@@ -232,7 +232,7 @@ const mostFills = 5
 // before them is fetched, as far as it can be had.
 func (w *walk) next(ctx context.Context, rooms *room.Engine, limit int) ([]room.Item, error) {
 	for {
-		items, err := w.here(ctx, rooms, limit)
+		items, err := w.seen(ctx, rooms, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -314,6 +314,23 @@ func (w *walk) backToGap(ctx context.Context, rooms *room.Engine, items []room.I
 // seesBefore reports whether who is before a gap may see what is missing there, as
 // far as is known.
 func (w *walk) seesBefore(gap int64) bool { return gap-1 > w.to && w.sight.Sees(gap-1) }
+
+// seen is here, by who may see what is there by now: what was put into a gap meanwhile
+// told that, too.
+func (w *walk) seen(ctx context.Context, rooms *room.Engine, limit int) ([]room.Item, error) {
+	for {
+		items, err := w.here(ctx, rooms, limit)
+		if err != nil || !slices.ContainsFunc(items, func(it room.Item) bool { return it.Pos == 0 }) {
+			return items, err
+		}
+		if w.sight, err = rooms.Sight(ctx, w.room, w.user); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(items, func(it room.Item) bool { return !w.sight.Sees(it.Place) }) {
+			return items, nil
+		}
+	}
+}
 
 // here returns the next events that are there and may be seen, none at the end. It
 // does not go through what lies between intervals.

@@ -2,6 +2,7 @@ package csapi
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"parley/internal/endpoint"
@@ -85,15 +86,20 @@ func (s *Server) unredacted(ctx context.Context, c endpoint.Caller, roomID id.Ro
 // seenEvent returns an event that the caller may see, or M_NOT_FOUND.
 func (s *Server) seenEvent(ctx context.Context, c endpoint.Caller, roomID id.RoomID, eventID id.EventID) (room.Sight, room.Item, error) {
 	missing := mxerr.New(mxerr.NotFound, "There is no event %s that you may see", eventID)
+	// Who may see it is asked afterwards: that comes with the event, if it is just put
+	// into a gap.
+	it, ok, err := s.Rooms.Item(ctx, roomID, eventID)
+	if err != nil && !errors.Is(err, mxerr.NotFound) {
+		return room.Sight{}, it, err
+	}
+	if err != nil || !ok {
+		return room.Sight{}, it, missing.Wrap(err)
+	}
 	sight, err := s.Rooms.Sight(ctx, roomID, c.UserID)
 	if err != nil {
-		return sight, room.Item{}, missing.Wrap(err)
+		return sight, it, missing.Wrap(err)
 	}
-	it, ok, err := s.Rooms.Item(ctx, roomID, eventID)
-	if err != nil {
-		return sight, it, err
-	}
-	if !ok || !sight.Sees(it.Place) {
+	if !sight.Sees(it.Place) {
 		return sight, it, missing
 	}
 	ignored, err := s.AccountData.Ignored(ctx, c.UserID)
