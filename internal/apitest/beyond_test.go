@@ -62,6 +62,7 @@ func dehydratedSteps() []step {
 		{"alice", "PUT " + path, string(body), "dry=device_id"},
 		{"alice", "GET " + path, "", "dry=device_id"},
 		{"bob", "PUT sendToDevice/org.test/dry", `{"messages":{"@alice:a.test":{"DRY":{"x":1}}}}`, ""},
+		{"alice", "GET " + path + "/<dry>/events", "", ""},
 		{"alice", "POST " + path + "/<dry>/events", `{}`, "next=next_batch"},
 		{"alice", "POST " + path + "/<dry>/events", `{"next_batch":"<next>"}`, ""},
 		{"alice", "DELETE " + path, "", ""},
