@@ -162,12 +162,8 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	if err := a.match(ctx); err != nil {
 		return err
 	}
-	for _, s := range a.roster.order {
-		if m := a.matches[s.Room]; m != nil {
-			if err := a.tell(ctx, m); err != nil {
-				return err
-			}
-		}
+	if err := a.tellAll(ctx); err != nil {
+		return err
 	}
 	a.leaveBehind()
 	if err := a.extend(ctx); err != nil {

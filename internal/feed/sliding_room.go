@@ -41,8 +41,41 @@ type slidingRoom struct {
 	unread        *room.Counts
 }
 
-// tell adds what there is to tell of a room that the request is about.
-func (a *slidingAnswer) tell(ctx context.Context, m *match) error {
+// tellAll adds what there is to tell of the rooms that the request is about. What the
+// user sees of them is read at once, since a window of many rooms is waited for.
+func (a *slidingAnswer) tellAll(ctx context.Context) error {
+	var due []*slidingRoom
+	var unseen []id.RoomID
+	for _, s := range a.roster.order {
+		m := a.matches[s.Room]
+		if m == nil {
+			continue
+		}
+		r := a.newRoom(m)
+		if !r.due() {
+			continue
+		}
+		if due = append(due, r); r.needsSight() {
+			unseen = append(unseen, r.id)
+		}
+	}
+	sights, err := a.Rooms.SightsAt(ctx, unseen, a.req.User, a.now.Pos)
+	if err != nil {
+		return err
+	}
+	for _, r := range due {
+		if s, ok := sights[r.num]; ok {
+			r.sight = &s
+		}
+		if err := r.tell(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newRoom begins what is told of a room that the request is about.
+func (a *slidingAnswer) newRoom(m *match) *slidingRoom {
 	num := m.room.Room
 	r := &slidingRoom{slidingAnswer: a, m: m, ch: a.changes[num], news: &news{num: num, id: m.room.RoomID}}
 	if r.prev, r.has = a.sent(num); r.has {
@@ -55,22 +88,17 @@ func (a *slidingAnswer) tell(ctx context.Context, m *match) error {
 	if !r.has {
 		r.prev.history, r.from = reachNone, 0
 	}
-	if !r.due() {
-		return nil
-	}
+	return r
+}
+
+// tell adds what there is to tell of the room.
+func (r *slidingRoom) tell(ctx context.Context) error {
 	if hidden, err := r.partial(ctx); err != nil || hidden {
 		return err
 	}
-	if r.needsSight() {
-		sight, err := a.Rooms.SightAt(ctx, r.id, a.req.User, a.now.Pos)
-		if room.IsGone(err) {
-			r.deleted()
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.sight = &sight
+	if r.sight == nil && r.needsSight() {
+		r.deleted()
+		return nil
 	}
 	is := r.was
 	if r.sight != nil {
