@@ -38,9 +38,11 @@ type slidingAnswer struct {
 
 	// timelines are what is told of the history of rooms.
 	timelines map[room.Num]*shownTimeline
-	flushed   []room.Num
-	settled   settled
-	response  SlidingResponse
+	// counted is what the answer says of what is unread.
+	counted  map[room.Num]room.Counts
+	flushed  []room.Num
+	settled  settled
+	response SlidingResponse
 }
 
 // A match is a room that a request is about.

@@ -271,11 +271,15 @@ func (r *slidingRoom) tellJoined(ctx context.Context) (err error) {
 	}
 	if r.unread != nil {
 		o = o.number("notification_count", r.unread.Notifications).number("highlight_count", r.unread.Highlights)
-		told = told || r.recounts()
+		before, known := r.conn.memory.unread[r.num]
+		told = told || r.recounts() && !(known && before == *r.unread)
 	}
 	if !told {
 		r.note(event.MembershipJoin, r.depth())
 		return nil
+	}
+	if r.unread != nil {
+		r.counted[r.num] = *r.unread
 	}
 	r.finish(o, event.MembershipJoin, r.depth())
 	return nil
