@@ -9,10 +9,12 @@ import (
 )
 
 // tellAll adds what there is to tell of the rooms that the request is about. What the
-// user sees of them is read at once, since a window of many rooms is waited for.
+// user sees of them and has read there is read at once, since a window of many rooms is
+// waited for.
 func (a *slidingAnswer) tellAll(ctx context.Context) error {
 	var due []*slidingRoom
 	var unseen []id.RoomID
+	var nums []room.Num
 	for _, s := range a.roster.order {
 		m := a.matches[s.Room]
 		if m == nil {
@@ -22,7 +24,8 @@ func (a *slidingAnswer) tellAll(ctx context.Context) error {
 		if !r.due() {
 			continue
 		}
-		if due = append(due, r); r.needsSight() {
+		due, nums = append(due, r), append(nums, r.num)
+		if r.needsSight() {
 			unseen = append(unseen, r.id)
 		}
 	}
@@ -30,10 +33,17 @@ func (a *slidingAnswer) tellAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var reads map[room.Num]room.Reads
+	if a.req.Form.counts() {
+		if reads, err = a.Reads(ctx, a.req.User, nums); err != nil {
+			return err
+		}
+	}
 	for _, r := range due {
 		if s, ok := sights[r.num]; ok {
 			r.sight = &s
 		}
+		r.reads = reads[r.num]
 		if err := r.tell(ctx); err != nil {
 			return err
 		}

@@ -228,11 +228,7 @@ func (r *slidingRoom) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reads, err := r.Reads(ctx, r.req.User, []room.Num{r.num})
-	if err != nil {
-		return err
-	}
-	unread, err := r.Rooms.UnreadBy(ctx, rules, r.id, r.req.User, r.num, r.now, reads[r.num], false)
+	unread, err := r.Rooms.UnreadBy(ctx, rules, r.id, r.req.User, r.num, r.now, r.reads, false)
 	r.unread = &unread.Counts
 	return err
 }
