@@ -95,7 +95,7 @@ func (s *Store) Invite(ctx context.Context, user, by id.UserID) (Invite, error) 
 	case slices.Contains(s.official, by):
 		return InviteShown, nil
 	}
-	name, server := glob.Fold(nil, []byte(by)), glob.Fold(nil, []byte(by.Server()))
+	name, server := glob.Fold(nil, []byte(by)), glob.Fold(nil, []byte(by.Server().Host()))
 	for _, r := range w.invites {
 		subject := name
 		if r.server {
@@ -155,24 +155,40 @@ func (w *wishes) read(dataType string, content canonjson.Value) {
 	case InvitePermission, inviteBlocking:
 		w.blocked = w.blocked || content.Get("default_action").Is("block")
 	case inviteFiltering:
-		if enabled := content.Get("enabled"); enabled != nil && !enabled.True() {
-			return
+		w.invites = inviteRules(content)
+	}
+}
+
+// inviteRules returns the rules for invites, in the order in which they are applied. If
+// one thing about them makes no sense there are none.
+// https://github.com/matrix-org/matrix-spec-proposals/pull/4155
+func inviteRules(content canonjson.Value) (rules []inviteRule) {
+	if enabled := content.Get("enabled"); enabled != nil && !enabled.True() {
+		return nil
+	}
+	for _, list := range []struct {
+		name   string
+		server bool
+		then   Invite
+	}{
+		{"allowed_users", false, InviteShown}, {"ignored_users", false, InviteHidden}, {"blocked_users", false, InviteBlocked},
+		{"allowed_servers", true, InviteShown}, {"ignored_servers", true, InviteHidden}, {"blocked_servers", true, InviteBlocked},
+	} {
+		patterns := content.Get(list.name)
+		if kind := patterns.Kind(); kind != canonjson.Array && kind != canonjson.Absent {
+			return nil
 		}
-		for _, list := range []struct {
-			name   string
-			server bool
-			then   Invite
-		}{
-			{"allowed_users", false, InviteShown}, {"ignored_users", false, InviteHidden}, {"blocked_users", false, InviteBlocked},
-			{"allowed_servers", true, InviteShown}, {"ignored_servers", true, InviteHidden}, {"blocked_servers", true, InviteBlocked},
-		} {
-			for v := range content.Get(list.name).Elements() {
-				if text, ok := v.Text(); ok && len(w.invites) < maxInviteRules {
-					w.invites = append(w.invites, inviteRule{list.server, glob.Compile(text), list.then})
-				}
+		for v := range patterns.Elements() {
+			text, ok := v.Text()
+			if !ok {
+				return nil
+			}
+			if len(rules) < maxInviteRules {
+				rules = append(rules, inviteRule{list.server, glob.Compile(text), list.then})
 			}
 		}
 	}
+	return rules
 }
 
 // forgetWishes forgets what is known in memory of a user whose wishes have changed.

@@ -51,7 +51,12 @@ func TestWhoMayInvite(t *testing.T) {
 		{"whom the user ignores", IgnoredUsers, `{"ignored_users":{"@bob:a.test":{}}}`, map[id.UserID]Invite{bob: InviteHidden, "@x:b.test": InviteShown}},
 		{"some", filtering, `{"allowed_servers":["good.*"],"allowed_users":["@bob:*"],"blocked_servers":["*"],"blocked_users":["@x:b.test"],"ignored_servers":["b.????"],"ignored_users":["@b*"]}`,
 			map[id.UserID]Invite{bob: InviteShown, "@bad:good.test": InviteHidden, "@x:b.test": InviteBlocked, "@y:good.test": InviteShown, "@y:b.test": InviteHidden, "@y:c.test": InviteBlocked}},
+		{"servers by their names without ports", filtering, `{"blocked_servers":["b.test","[::1]"]}`,
+			map[id.UserID]Invite{"@x:b.test:8448": InviteBlocked, "@x:[::1]:8448": InviteBlocked, "@x:b.test.c": InviteShown}},
 		{"some, but not now", filtering, `{"blocked_servers":["*"],"enabled":false}`, map[id.UserID]Invite{bob: InviteShown}},
+		{"one list that is none", filtering, `{"blocked_users":["*"],"ignored_servers":"*"}`, map[id.UserID]Invite{bob: InviteShown}},
+		{"null for a list", filtering, `{"allowed_users":null,"blocked_users":["*"]}`, map[id.UserID]Invite{bob: InviteShown}},
+		{"one pattern that is none", filtering, `{"blocked_users":["*",7]}`, map[id.UserID]Invite{bob: InviteShown}},
 		{"nonsense", filtering, `{"blocked_servers":"*","blocked_users":[1,{}]}`, map[id.UserID]Invite{bob: InviteShown}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

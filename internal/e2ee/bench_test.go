@@ -1,9 +1,12 @@
 package e2ee
 
 import (
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"parley/internal/store"
 	"parley/internal/store/storetest"
@@ -162,4 +165,57 @@ func BenchmarkCounts(b *testing.B) {
 			})
 		}
 	})
+}
+
+// BenchmarkBackup has a client back up the keys of many sessions, 200 at a time as
+// clients do, and a new one get all of them.
+func BenchmarkBackup(b *testing.B) {
+	storetest.Bench(b, func(b *testing.B, db *store.DB) {
+		for _, n := range []int{1000, 10_000} {
+			b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+				v := NewBackups(db)
+				var put, read time.Duration
+				for b.Loop() {
+					version, err := v.Create(b.Context(), alice, algorithm, canonjson.Value(`{"public_key":"x"}`))
+					if err != nil {
+						b.Fatal(err)
+					}
+					begun := time.Now()
+					v.fill(b, version, n)
+					put += time.Since(begun)
+					begun = time.Now()
+					v.readAll(b, version)
+					read += time.Since(begun)
+					if err := v.Delete(b.Context(), alice, version); err != nil { // there is a limit for all of a user's
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(n*b.N)/put.Seconds(), "stored/s")
+				b.ReportMetric(float64(n*b.N)/read.Seconds(), "read/s")
+			})
+		}
+	})
+}
+
+func (b *Backups) fill(t *testing.B, version int64, n int) {
+	data := strings.Repeat("x", 1300)
+	for range n / 200 {
+		var keys []SessionKey
+		for i := range 200 {
+			keys = append(keys, sessionKey(id.RoomID(fmt.Sprintf("!%d:a.test", i%30)), rand.Text(), data))
+		}
+		if _, err := b.Put(t.Context(), alice, version, keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (b *Backups) readAll(t *testing.B, version int64) {
+	u, err := b.Keys(t.Context(), alice, version, "")
+	for more := true; more && err == nil; {
+		_, more, err = u.AppendPart(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

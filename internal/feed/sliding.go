@@ -286,6 +286,7 @@ func (f *Feed) slide(ctx context.Context, turn *turn, s *slide, w *watch, since 
 			watch: w, since: since, now: f.Now(), knowing: since.Pos, rooms: make(map[room.Num]*news), told: make(members),
 		},
 		slide: s, roster: &w.roster, matches: make(map[room.Num]*match), changes: make(map[room.Num]*change), timelines: make(map[room.Num]*shownTimeline),
+		counted: make(map[room.Num]room.Counts),
 	}
 	if err = a.make(ctx); errors.Is(err, journal.ErrGone) {
 		err = errUnknownPos()
@@ -337,7 +338,7 @@ func (f *Feed) settle(ctx context.Context, s *slide, a *slidingAnswer) (*Sliding
 		return nil, err
 	}
 	f.connections.weigh(c.key, len(c.told.rooms)+len(s.adds.rooms))
-	c.memory.answered(remembered{answer: next.answer, told: a.told, flushed: a.flushed, shown: a.shown(), profiled: a.profiled})
+	c.memory.answered(remembered{answer: next.answer, told: a.told, flushed: a.flushed, shown: a.shown(), unread: a.counted, profiled: a.profiled})
 	if a.settled.params != "" {
 		c.settled = a.settled
 		c.settled.version = next.version

@@ -38,9 +38,11 @@ type slidingAnswer struct {
 
 	// timelines are what is told of the history of rooms.
 	timelines map[room.Num]*shownTimeline
-	flushed   []room.Num
-	settled   settled
-	response  SlidingResponse
+	// counted is what the answer says of what is unread.
+	counted  map[room.Num]room.Counts
+	flushed  []room.Num
+	settled  settled
+	response SlidingResponse
 }
 
 // A match is a room that a request is about.
@@ -162,12 +164,8 @@ func (a *slidingAnswer) make(ctx context.Context) (err error) {
 	if err := a.match(ctx); err != nil {
 		return err
 	}
-	for _, s := range a.roster.order {
-		if m := a.matches[s.Room]; m != nil {
-			if err := a.tell(ctx, m); err != nil {
-				return err
-			}
-		}
+	if err := a.tellAll(ctx); err != nil {
+		return err
 	}
 	a.leaveBehind()
 	if err := a.extend(ctx); err != nil {

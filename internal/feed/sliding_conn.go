@@ -3,6 +3,7 @@ package feed
 import (
 	"container/list"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -224,7 +225,10 @@ type memory struct {
 	// profiles are of whom the client has the profile, in rooms whose members it loads
 	// lazily.
 	profiles map[id.UserID]bool
-	answers  []remembered
+	// unread is what the client was told last of what is unread, in rooms of which it
+	// was told that.
+	unread  map[room.Num]room.Counts
+	answers []remembered
 }
 
 type remembered struct {
@@ -233,6 +237,7 @@ type remembered struct {
 	// flushed are rooms of which the client has forgotten before what it had.
 	flushed []room.Num
 	shown   map[room.Num]bool
+	unread  map[room.Num]room.Counts
 	profiled
 }
 
@@ -253,6 +258,7 @@ func (m *memory) came(answer uint32) {
 	got := slices.IndexFunc(m.answers, func(r remembered) bool { return r.answer == answer })
 	if got < 0 || m.size > mostToldMembers {
 		m.has, m.size, m.shown, m.profiles = make(members), 0, nil, make(map[id.UserID]bool)
+		m.unread = make(map[room.Num]room.Counts)
 	}
 	if got >= 0 {
 		r := m.answers[got]
@@ -266,6 +272,7 @@ func (m *memory) came(answer uint32) {
 			}
 		}
 		m.shown = r.shown
+		maps.Copy(m.unread, r.unread)
 		m.have(r.profiled)
 	}
 	m.at, m.answers = answer, nil

@@ -41,93 +41,6 @@ type slidingRoom struct {
 	unread        *room.Counts
 }
 
-// tell adds what there is to tell of a room that the request is about.
-func (a *slidingAnswer) tell(ctx context.Context, m *match) error {
-	num := m.room.Room
-	r := &slidingRoom{slidingAnswer: a, m: m, ch: a.changes[num], news: &news{num: num, id: m.room.RoomID}}
-	if r.prev, r.has = a.sent(num); r.has {
-		r.from = r.prev.history.from(a.since.Pos)
-		if r.has = r.from >= a.Journal.Floor(); r.has {
-			r.was = r.prev.membership.String()
-			r.grown, r.deeper = !a.wantsOf(r.prev).covers(m.wants), m.limit > r.prev.depth
-		}
-	}
-	if !r.has {
-		r.prev.history, r.from = reachNone, 0
-	}
-	if !r.due() {
-		return nil
-	}
-	if hidden, err := r.partial(ctx); err != nil || hidden {
-		return err
-	}
-	if r.needsSight() {
-		sight, err := a.Rooms.SightAt(ctx, r.id, a.req.User, a.now.Pos)
-		if room.IsGone(err) {
-			r.deleted()
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.sight = &sight
-	}
-	is := r.was
-	if r.sight != nil {
-		is = r.sight.Membership()
-	}
-	var err error
-	switch is {
-	case event.MembershipJoin:
-		err = r.tellJoined(ctx)
-	case event.MembershipInvite, event.MembershipKnock:
-		err = r.tellWaiting(ctx, is)
-	case event.MembershipLeave, event.MembershipBan:
-		err = r.tellGone(ctx, is)
-	}
-	if room.IsGone(err) {
-		r.deleted()
-		return nil
-	}
-	return err
-}
-
-// due reports whether there may be something to tell.
-func (r *slidingRoom) due() bool {
-	if !r.has || r.prev.history != reachAll || r.ch.history() || r.deeper || r.grown || r.prev.direct != r.direct() {
-		return true
-	}
-	return r.recounts()
-}
-
-// partial reports whether a room is not told of yet: this server has joined it without
-// knowing its members, and the client asks for them.
-func (r *slidingRoom) partial(ctx context.Context) (bool, error) {
-	anybody := event.Tuple{Type: event.TypeMember, StateKey: "@"}
-	if !r.m.room.is(event.MembershipJoin) || !r.m.wants.match(anybody) {
-		return false, nil
-	}
-	hidden, err := r.Rooms.Partial(ctx, r.id, r.slidingAnswer.now.Pos)
-	if room.IsGone(err) {
-		return false, nil
-	}
-	return hidden && (!r.has || r.was != event.MembershipJoin), err
-}
-
-// recounts reports whether what is unread may be counted otherwise, for who wants
-// to know.
-func (r *slidingRoom) recounts() bool {
-	return r.req.Form.counts() && r.was == event.MembershipJoin && (r.rules || r.ch != nil && (r.ch.receipts || r.ch.counts))
-}
-
-// needsSight reports whether it matters what the user may see of the room: if the
-// user was in it all the time, everything that is new.
-func (r *slidingRoom) needsSight() bool {
-	return !r.has || r.prev.history != reachAll || r.deeper || r.grown || r.was != event.MembershipJoin || r.ch != nil && r.ch.moved
-}
-
-func (r *slidingRoom) direct() bool { return r.roster.about.direct[r.id] }
-
 // deleted tells of a room that was removed from the server, that the user is out
 // of it.
 func (r *slidingRoom) deleted() {
@@ -243,11 +156,15 @@ func (r *slidingRoom) tellJoined(ctx context.Context) (err error) {
 	}
 	if r.unread != nil {
 		o = o.number("notification_count", r.unread.Notifications).number("highlight_count", r.unread.Highlights)
-		told = told || r.recounts()
+		before, known := r.conn.memory.unread[r.num]
+		told = told || r.recounts() && !(known && before == *r.unread)
 	}
 	if !told {
 		r.note(event.MembershipJoin, r.depth())
 		return nil
+	}
+	if r.unread != nil {
+		r.counted[r.num] = *r.unread
 	}
 	r.finish(o, event.MembershipJoin, r.depth())
 	return nil
@@ -311,11 +228,7 @@ func (r *slidingRoom) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reads, err := r.Reads(ctx, r.req.User, []room.Num{r.num})
-	if err != nil {
-		return err
-	}
-	unread, err := r.Rooms.UnreadBy(ctx, rules, r.id, r.req.User, r.num, r.now, reads[r.num], false)
+	unread, err := r.Rooms.UnreadBy(ctx, rules, r.id, r.req.User, r.num, r.now, r.reads, false)
 	r.unread = &unread.Counts
 	return err
 }

@@ -402,7 +402,14 @@ func TestSlidingCountsWhatIsUnreadInTheUnstableForm(t *testing.T) {
 	c.slide().is(room, "notification_count", "0")
 	event := s.say(s.bob, room, "one", "two")
 	c.slide().is(room, "notification_count", "2")
+	s.bob.Must("POST", path(room, "receipt", "m.read", event), `{}`)
+	c.slide().rooms() // that somebody else has read is told by receipts
 	s.alice.Must("POST", path(room, "receipt", "m.read", event), `{}`)
+	lost := c.pos
+	c.slide().is(room, "notification_count", "0")
+	c.pos = lost
+	c.slide().is(room, "notification_count", "0")
+	s.bob.Must("POST", path(room, "receipt", "m.read", s.say(s.alice, room, "three")), `{}`)
 	c.slide().is(room, "notification_count", "0")
 	c.unstable, c.pos = false, ""
 	c.list()["required_state"] = map[string]any{}

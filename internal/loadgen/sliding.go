@@ -152,6 +152,7 @@ func (s *slider) cold(ctx context.Context) (Row, error) {
 	row := s.row("the first window after a start")
 	var latency Histogram
 	var seconds, processor float64
+	var asked int64
 	for range s.o.Starts {
 		if err := s.again(ctx); err != nil {
 			return row, err
@@ -160,6 +161,10 @@ func (s *slider) cold(ctx context.Context) (Row, error) {
 			return row, err
 		}
 		s.reconnect()
+		before, err := s.statements(ctx)
+		if err != nil {
+			return row, err
+		}
 		meter, err := s.g.measure()
 		if err != nil {
 			return row, err
@@ -170,6 +175,11 @@ func (s *slider) cold(ctx context.Context) (Row, error) {
 		if err := meter.stop(&row); err != nil {
 			return row, err
 		}
+		after, err := s.statements(ctx)
+		if err != nil {
+			return row, err
+		}
+		asked += after - before
 		seconds += row.Seconds
 		if row.Server != nil {
 			processor += row.Server.Cores * row.Seconds
@@ -180,7 +190,7 @@ func (s *slider) cold(ctx context.Context) (Row, error) {
 	}
 	row.count(&latency)
 	row.spent("window")
-	s.tell(&row)
+	s.tell(&row, asked/int64(s.o.Starts))
 	return row, nil
 }
 
@@ -213,13 +223,14 @@ func (s *slider) many(ctx context.Context, what string, times int, each string, 
 	}
 	row.count(&latency)
 	row.spent(each)
-	row.note("%s statements to the database for each", digits((after-before)/int64(times)))
-	s.tell(&row)
+	s.tell(&row, (after-before)/int64(times))
 	return row, nil
 }
 
-// tell writes into a row how long the last response was, and what failed.
-func (s *slider) tell(row *Row) {
+// tell writes into a row how many statements each request took, how long the last
+// response was, and what failed.
+func (s *slider) tell(row *Row, statements int64) {
+	row.note("%s statements to the database for each", digits(statements))
 	row.note("a response is %s", bytesOf(row.Bytes))
 	s.faults.tell(row)
 	s.faults = faults{}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/statetrie"
@@ -88,26 +90,69 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 	if err != nil {
 		return Sight{}, err
 	}
-	var s Sight
-	err = g.db.View(ctx, func(tx *store.Tx) error {
-		views, err := readViewpoints(tx, user, at.Place, r.num)
-		if err != nil {
-			return err
-		}
-		s = views[r.num].sight(at)
-		err = tx.Row("SELECT forgotten FROM memberships WHERE user_id = $1 AND room = $2", user, r.num).Scan(&s.Forgotten)
-		if errors.Is(err, store.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
+	sights, err := g.sights(ctx, user, map[Num]Moment{r.num: at})
 	if err != nil {
 		return Sight{}, fmt.Errorf("reading what %s sees of %s: %w", user, roomID, err)
 	}
-	if m := s.Membership(); m == event.MembershipInvite || m == event.MembershipKnock {
-		s.Forgotten = false
+	return sights[r.num], nil
+}
+
+// SightsAt is SightAt for several rooms, less those that are gone.
+func (g *Engine) SightsAt(ctx context.Context, rooms []id.RoomID, user id.UserID, pos journal.Position) (map[Num]Sight, error) {
+	moments := make(map[Num]Moment, len(rooms))
+	for _, roomID := range rooms {
+		r, err := g.room(ctx, roomID)
+		if IsGone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		at, err := g.At(ctx, roomID, pos)
+		if err != nil && !IsGone(err) {
+			return nil, err
+		}
+		if err == nil {
+			moments[r.num] = at
+		}
 	}
-	return s, nil
+	sights, err := g.sights(ctx, user, moments)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %s sees of %d rooms: %w", user, len(rooms), err)
+	}
+	return sights, nil
+}
+
+// sights returns what a user may see of rooms that are as at some moments.
+func (g *Engine) sights(ctx context.Context, user id.UserID, moments map[Num]Moment) (map[Num]Sight, error) {
+	all := make(map[Num]Sight, len(moments))
+	if len(moments) == 0 {
+		return all, nil
+	}
+	rooms := slices.Collect(maps.Keys(moments))
+	last := int64(0)
+	for _, at := range moments {
+		last = max(last, at.Place)
+	}
+	err := g.db.View(ctx, func(tx *store.Tx) error {
+		views, err := readViewpoints(tx, user, last, rooms...)
+		if err != nil {
+			return err
+		}
+		for num, at := range moments {
+			all[num] = views[num].until(at.Place).sight(at)
+		}
+		in, list := tx.In(2, rooms)
+		forgotten, err := store.List[Num](tx, "SELECT room FROM memberships WHERE user_id = $1 AND forgotten AND room "+in, user, list)
+		for _, num := range forgotten {
+			s := all[num]
+			m := s.Membership()
+			s.Forgotten = m != event.MembershipInvite && m != event.MembershipKnock
+			all[num] = s
+		}
+		return err
+	})
+	return all, err
 }
 
 // Sight is SightAt for the present. A room that is not there looks like one that
@@ -171,6 +216,13 @@ func (v viewpoint) sight(at Moment) Sight {
 	}
 	s.hide(v.hidden)
 	return s
+}
+
+// until is what decided that up to a place.
+func (v viewpoint) until(place int64) viewpoint {
+	v.memberships = slices.DeleteFunc(v.memberships, func(m MembershipAt) bool { return m.Place > place })
+	v.visibilities = slices.DeleteFunc(v.visibilities, func(a VisibilityAt) bool { return a.Place > place })
+	return v
 }
 
 // readViewpoints reads those of a user in rooms, up to a place.

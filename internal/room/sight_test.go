@@ -154,6 +154,10 @@ func TestWhatUsersSee(t *testing.T) {
 				n := start(t, db, Options{Memory: []int{0, 1}[seed%2]})
 				random := rand.New(rand.NewPCG(seed, 3))
 				pick := func(choices ...string) string { return choices[random.IntN(len(choices))] }
+				busy := n.create(NewRoom{})
+				for range 80 { // more than will happen in the other one
+					n.send(busy, message(alice, "hi"))
+				}
 				roomID := n.create(NewRoom{State: []Draft{state("", event.TypeJoinRules, "", `{"join_rule":"public"}`)}})
 				remembered := make(map[journal.Position][]Sight)
 				for range 50 {
@@ -192,6 +196,10 @@ func TestWhatUsersSee(t *testing.T) {
 						got, err := n.SightAt(ctx, roomID, user, pos)
 						if err != nil {
 							t.Fatal(err)
+						}
+						both, err := n.SightsAt(ctx, []id.RoomID{busy, "!gone:a.test", roomID}, user, pos)
+						if err != nil || len(both) != 2 || fmt.Sprintf("%+v", both[n.num(roomID)]) != fmt.Sprintf("%+v", got) {
+							t.Errorf("what %s saw at %d is %+v by itself, and with other rooms %+v, %v", user, pos, got, both, err)
 						}
 						got.Forgotten = seen[i].Forgotten // that is as of now
 						if got.At.Bumped == 0 {

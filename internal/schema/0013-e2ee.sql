@@ -95,6 +95,9 @@ CREATE TABLE key_backups (
 	PRIMARY KEY (user_id, version)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+-- The keys come in the order in which a client has met them, which is not that of the
+-- primary key, and are long for a page: see to_device.
 CREATE TABLE backup_keys (
 	user_id     text    NOT NULL,
 	version     bigint  NOT NULL,
@@ -105,5 +108,4 @@ CREATE TABLE backup_keys (
 	verified    boolean NOT NULL,
 	data        bytea   NOT NULL,
 	PRIMARY KEY (user_id, version, room_id, session_id)
-) WITHOUT ROWID; -- only: sqlite
-); -- only: postgres
+);
