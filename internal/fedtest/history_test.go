@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,5 +204,30 @@ func TestHistoryIsReadForwards(t *testing.T) {
 		if !found {
 			t.Errorf("bob reads %s", page)
 		}
+	})
+}
+
+// TestWhatWasRedactedBeforeAJoinIsToldWhenThatIsFound, though nothing else happens in the
+// room.
+func TestWhatWasRedactedBeforeAJoinIsToldWhenThatIsFound(t *testing.T) {
+	scene(t, func(s *stage) {
+		alice, bob := s.Server("a.test").Register("alice"), s.Server("b.test").Register("bob")
+		room := s.room(alice, `{"preset":"public_chat"}`)
+		secret := text(alice.Must("PUT", path("rooms", room, "state", "org.test.secret"), `{"body":"oops"}`), "event_id")
+		alice.Must("PUT", path("rooms", room, "redact", secret, "1"), `{}`)
+		s.join(bob, room, "a.test")
+		s.settle()
+		first := s.sync(bob)
+		if !strings.Contains(string(first), "oops") {
+			t.Fatalf("bob is told %s, so there is nothing to see here", first)
+		}
+		s.history(bob, room, "", 50)
+		state := bob.Must("GET", path("sync")+"?since="+text(first, "next_batch"), nil).Get("rooms").Get("join").Get(room).Get("state").Get("events")
+		for e := range state.Elements() {
+			if text(e, "event_id") == secret && string(e.Get("content")) == "{}" {
+				return
+			}
+		}
+		t.Errorf("bob is told %s", state)
 	})
 }

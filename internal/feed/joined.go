@@ -87,7 +87,7 @@ func (s *joinedSection) history(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if known == s.at.Root && s.before.Place == s.at.Place && !s.whole {
+	if known == s.at.Root && s.before.Place == s.at.Place && !s.whole && len(s.redacted) == 0 {
 		return nil
 	}
 	if s.before.Place != s.at.Place {
