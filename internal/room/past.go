@@ -199,6 +199,9 @@ func (p *past) add(ctx context.Context, b bygone) error {
 	if ok {
 		err = p.show(ctx, &m, prev)
 	}
+	if ok && err == nil {
+		m.hidden, err = r.hides(ctx, m)
+	}
 	r.row.change = int64(m.num)
 	m.row = r.row
 	r.pending[m.num] = m

@@ -67,6 +67,7 @@ func (m entry) writePast(b *journal.Batch, r *live) {
 	m.writeRelation(b, r)
 	m.writeRedactions(b, r)
 	m.writePastThread(b, r)
+	m.writeHidden(b, r)
 }
 
 // writePastThread is writeThread for an event that others of the thread may be
