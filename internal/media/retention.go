@@ -158,6 +158,8 @@ func (s *Store) remove(ctx context.Context, list []Media) error {
 type uses struct {
 	mu  sync.Mutex
 	all map[id.ContentURI]time.Time
+	// noting is held while they are noted: who goes on behind that finds all of them.
+	noting sync.Mutex
 }
 
 // useStep is how old a note has to be for another one, and mostUses how many are
@@ -193,6 +195,8 @@ func (u *uses) take() map[id.ContentURI]time.Time {
 // noteUses writes down which media were used. What a crash forgets only makes some
 // look older than they are.
 func (s *Store) noteUses(ctx context.Context) error {
+	s.uses.noting.Lock()
+	defer s.uses.noting.Unlock()
 	all := s.uses.take()
 	if len(all) == 0 {
 		return nil
