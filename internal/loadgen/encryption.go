@@ -69,7 +69,8 @@ func (g *Generator) Encryption(ctx context.Context, o Encryption) (rows []Row, e
 		return nil, err
 	}
 	e := &encrypted{measured: m, o: o}
-	return e.rows, runParts(ctx, e, o.Parts, encryptionParts())
+	err = runParts(ctx, e, o.Parts, encryptionParts())
+	return e.rows, err
 }
 
 // spent tells how much of the server's processor time each of those counted has taken.

@@ -187,11 +187,7 @@ func (e *encrypted) claimSingly(ctx context.Context, row *Row, clients []keyed, 
 			if err != nil {
 				return err
 			}
-			r, err := f.insist(ctx, c, request, latency)
-			if err != nil {
-				return err
-			}
-			if err := taken.note(r.body); err != nil {
+			if err := taken.claim(ctx, c, f, request, latency); err != nil {
 				return err
 			}
 		}
@@ -212,11 +208,7 @@ func (e *encrypted) claimOfAll(ctx context.Context, row *Row, clients []keyed, t
 	}
 	err = e.together(ctx, row, 1, func(ctx context.Context, c *client, f *faults, latency *Histogram, _ int) error {
 		for range e.o.Keys {
-			r, err := f.insist(ctx, c, request, latency)
-			if err != nil {
-				return err
-			}
-			if err := taken.note(r.body); err != nil {
+			if err := taken.claim(ctx, c, f, request, latency); err != nil {
 				return err
 			}
 		}
@@ -241,6 +233,15 @@ type taken struct {
 }
 
 func newTaken() *taken { return &taken{keys: make(map[string]bool)} }
+
+// claim makes a request for keys, and notes which are given out.
+func (t *taken) claim(ctx context.Context, c *client, f *faults, request []byte, latency *Histogram) error {
+	r, err := f.insist(ctx, c, request, latency)
+	if err != nil {
+		return err
+	}
+	return t.note(r.body)
+}
 
 // note notes which keys are in an answer.
 func (t *taken) note(body []byte) error {

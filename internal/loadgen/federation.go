@@ -89,7 +89,8 @@ func (g *Generator) Federation(ctx context.Context, o Federation) (rows []Row, e
 		return nil, err
 	}
 	a := &among{measured: m, neighbours: all, o: o, progress: g.o.Progress}
-	return a.rows, runParts(ctx, a, o.Parts, federationParts())
+	err = runParts(ctx, a, o.Parts, federationParts())
+	return a.rows, err
 }
 
 // begin starts the server anew and says what is being measured. What was measured
