@@ -84,12 +84,24 @@ var insertHidden = &store.Insert{Table: "hidden", Columns: []store.Column{
 // writeHidden adds to the batch from whom the event is hidden. A /sync of theirs looks
 // closer, as if their membership had changed.
 func (m entry) writeHidden(b *journal.Batch, r *live) {
+	m.noteHidden(b, r)
+	lookCloser(b, r.num, m.hidden.users)
+}
+
+// noteHidden is writeHidden without the looking closer.
+func (m entry) noteHidden(b *journal.Batch, r *live) {
 	if m.hidden.strangers != "" {
 		b.Insert(insertHidden, r.num, "", m.place, string(m.hidden.strangers))
 	}
 	for _, user := range m.hidden.users {
 		b.Insert(insertHidden, r.num, user, m.place, "")
-		b.Append(journal.UserScope(user), journal.KindMembership, int64(r.num))
+	}
+}
+
+// lookCloser has a /sync of some users find out what they may see of a room.
+func lookCloser(b *journal.Batch, room Num, users []id.UserID) {
+	for _, user := range users {
+		b.Append(journal.UserScope(user), journal.KindMembership, int64(room))
 	}
 }
 

@@ -235,6 +235,13 @@ func (p *past) findLookers(ctx context.Context) error {
 			p.lookers = append(p.lookers, s.user)
 		}
 	}
+	for _, m := range p.entries {
+		for _, user := range m.hidden.users {
+			if !slices.Contains(p.lookers, user) {
+				p.lookers = append(p.lookers, user)
+			}
+		}
+	}
 	return is.fault
 }
 

@@ -48,9 +48,7 @@ func (p *past) write(b *journal.Batch) {
 		}
 		return tx.QueueAll(insertPastSights, rows)
 	})
-	for _, user := range p.lookers {
-		b.Append(journal.UserScope(user), journal.KindMembership, int64(room))
-	}
+	lookCloser(b, room, p.lookers)
 }
 
 // writePast adds to the batch what an event leaves in the database that is put into
@@ -67,7 +65,7 @@ func (m entry) writePast(b *journal.Batch, r *live) {
 	m.writeRelation(b, r)
 	m.writeRedactions(b, r)
 	m.writePastThread(b, r)
-	m.writeHidden(b, r)
+	m.noteHidden(b, r)
 }
 
 // writePastThread is writeThread for an event that others of the thread may be
