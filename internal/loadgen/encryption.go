@@ -60,14 +60,11 @@ func (g *Generator) Encryption(ctx context.Context, o Encryption) (rows []Row, e
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m, err := newMeasured(o.Own, nil, g.o.Progress)
+	m, err := startMeasured(ctx, o.Own, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.end()) }()
-	if err := m.start(ctx); err != nil {
-		return nil, err
-	}
 	e := &encrypted{measured: m, o: o}
 	err = runParts(ctx, e, o.Parts, encryptionParts())
 	return e.rows, err

@@ -86,6 +86,18 @@ func newMeasured(own Own, authority []byte, progress func(string, ...any)) (*mea
 	return m, nil
 }
 
+// startMeasured starts a server that is alone. It is to be ended.
+func startMeasured(ctx context.Context, own Own, progress func(string, ...any)) (*measured, error) {
+	m, err := newMeasured(own, nil, progress)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.start(ctx); err != nil {
+		return nil, errors.Join(err, m.end())
+	}
+	return m, nil
+}
+
 // authorityFile is the file with the certificate of who vouches for the neighbours.
 func (m *measured) authorityFile() string { return filepath.Join(m.dir, "authority.pem") }
 

@@ -61,14 +61,11 @@ func (g *Generator) Sliding(ctx context.Context, o Sliding) (rows []Row, err err
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m, err := newMeasured(o.Own, nil, g.o.Progress)
+	m, err := startMeasured(ctx, o.Own, g.o.Progress)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.end()) }()
-	if err := m.start(ctx); err != nil {
-		return nil, err
-	}
 	for _, n := range o.Rooms {
 		more, err := (&slider{measured: m, o: o, rooms: n, client: newClient(m.target)}).run(ctx)
 		rows = append(rows, more...)
