@@ -33,8 +33,9 @@ type Options struct {
 	TokenLife, LastingTokenLife time.Duration
 	// Removing, if not nil, is called when the tokens of devices have been
 	// revoked and the devices are about to be removed, so that others can drop
-	// what they know of them. If it fails, the devices stay, without tokens; it
-	// may be called again for the same devices.
+	// what they know of them. It is called until it succeeds, by [Accounts.Run] if
+	// need be, and the devices stay until then, without tokens; it may be called
+	// again after it did.
 	Removing func(ctx context.Context, user id.UserID, devices []id.DeviceID) error
 	// Removed, if not nil, joins the transaction that removes devices.
 	Removed func(tx *store.Tx, user id.UserID, devices []id.DeviceID) error
@@ -65,6 +66,7 @@ type Accounts struct {
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
 	removed    func(*store.Tx, id.UserID, []id.DeviceID) error
 	change     Change
+	removals   *errand.Queue[id.UserID] // those who have devices that are leaving
 	log        *slog.Logger
 
 	departed   func(context.Context, id.UserID, bool) error
@@ -106,7 +108,7 @@ func New(db *store.DB, o Options) *Accounts {
 	return &Accounts{
 		db: db, server: o.Server, passwords: newHasher(o.Argon2), policy: o.Passwords, created: o.Created, maxDevices: o.MaxDevices,
 		lives: lives{o.TokenLife, o.LastingTokenLife}, removing: o.Removing, removed: o.Removed, change: o.Change, departed: o.Departed, log: o.Log,
-		departures: errand.New[id.UserID](), messages: o.Messages, mailings: errand.New[string](),
+		removals: errand.New[id.UserID](), departures: errand.New[id.UserID](), messages: o.Messages, mailings: errand.New[string](),
 		erased:   cache.New[id.UserID](erasedMemory, func(erasure) int { return 200 }),
 		sessions: newSessions(sessionsPerGeneration), sightings: newSightings(),
 	}
@@ -121,12 +123,13 @@ const flushEvery = time.Minute
 
 // Run does what is to be done now and then, until the context ends: it writes
 // where devices were seen, and forgets tokens whose time is over and authentication
-// that nobody went on with. It also does what is left of deactivated accounts, and
-// sends what is due to addresses.
+// that nobody went on with. It also does what is left of deactivated accounts and of
+// devices that were removed, and sends what is due to addresses.
 // What was seen before the end is written before Run returns.
 func (a *Accounts) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { a.depart(ctx) })
+	others.Go(func() { a.finishRemovals(ctx) })
 	others.Go(func() { a.notify(ctx) })
 	defer others.Wait()
 	tick := time.NewTicker(flushEvery)
@@ -145,7 +148,9 @@ func (a *Accounts) Run(ctx context.Context) {
 }
 
 func (a *Accounts) tidy(ctx context.Context) {
-	for _, do := range []func(context.Context) error{a.flushSightings, a.forgetInteractions, a.forgetTickets, a.forgetValidations, a.lookForDepartures} {
+	for _, do := range []func(context.Context) error{
+		a.flushSightings, a.forgetInteractions, a.forgetTickets, a.forgetValidations, a.lookForDepartures, a.lookForRemovals,
+	} {
 		// What the end of the server interrupts is done once more, at last.
 		if err := do(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "background work on accounts failed", "err", err)

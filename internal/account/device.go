@@ -68,14 +68,14 @@ func (l Login) insert(tx *store.Tx) error {
 	if _, err := tx.Exec(insertingDevice+"UPDATE SET seen = devices.seen", deviceRow(l.UserID, l.DeviceID, l.name, l.addr)...); err != nil {
 		return err
 	}
-	if _, err := deleteTokens(tx, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
+	if _, err := deleteTokens(tx, lockDevices, l.UserID, []id.DeviceID{l.DeviceID}); err != nil {
 		return err
 	}
 	return l.Tokens.insert(tx, l.UserID, l.DeviceID, tokensInUse)
 }
 
 const insertingDevice = `
-	INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created) VALUES ($1, $2, $3, $4, $5, '', $4)
+	INSERT INTO devices (user_id, device_id, name, seen, seen_ip, seen_agent, created, leaving) VALUES ($1, $2, $3, $4, $5, '', $4, false)
 	ON CONFLICT (user_id, device_id) DO `
 
 func deviceRow(user id.UserID, device id.DeviceID, name string, addr netip.Addr) []any {
@@ -134,12 +134,22 @@ func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
 }
 
 // makeRoom removes devices of a user who has as many as allowed, until there is
-// room for one more. Logins at the same time can still make it a few more.
+// room for one more. Logins at the same time can still make it a few more. If the
+// device itself is being removed, it is gone first.
 func (a *Accounts) makeRoom(ctx context.Context, user id.UserID, device id.DeviceID) error {
 	devices, err := a.Devices(ctx, user)
-	surplus := len(devices) + 1 - a.maxDevices
-	if err != nil || surplus <= 0 || slices.ContainsFunc(devices, func(d Device) bool { return d.ID == device }) {
+	if err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(devices, func(d Device) bool { return d.ID == device }); i >= 0 {
+		if devices[i].leaving {
+			return a.finishRemoving(ctx, user)
+		}
+		return nil
+	}
+	surplus := len(devices) + 1 - a.maxDevices
+	if surplus <= 0 {
+		return nil
 	}
 	slices.SortFunc(devices, func(x, y Device) int { return x.Seen.Compare(y.Seen) })
 	oldest := make([]id.DeviceID, surplus)
@@ -159,15 +169,17 @@ type Device struct {
 	SeenAddr  string
 	SeenAgent string
 	Created   time.Time
+
+	leaving bool
 }
 
-const deviceColumns = "device_id, name, seen, seen_ip, seen_agent, created"
+const deviceColumns = "device_id, name, seen, seen_ip, seen_agent, created, leaving"
 
 // scanDevice reads deviceColumns.
 func (a *Accounts) scanDevice(user id.UserID, scan func(...any) error) (Device, error) {
 	var d Device
 	var seen, created int64
-	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &d.SeenAgent, &created); err != nil {
+	if err := scan(&d.ID, &d.Name, &seen, &d.SeenAddr, &d.SeenAgent, &created, &d.leaving); err != nil {
 		return Device{}, err
 	}
 	d.Seen, d.Created = time.UnixMilli(seen), time.UnixMilli(created)

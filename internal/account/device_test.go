@@ -96,6 +96,75 @@ func TestADeviceThatCouldNotBeRemovedHasNoToken(t *testing.T) {
 	})
 }
 
+func TestARemovalThatWasInterruptedIsFinished(t *testing.T) {
+	location := t.TempDir() + "/parley.db"
+	synctest.Test(t, func(t *testing.T) {
+		db := storetest.Open(t, location)
+		defer db.Close()
+		crash := errors.New("a crash")
+		o := Options{Removing: func(context.Context, id.UserID, []id.DeviceID) error { return crash }}
+		h := open(t, db, o)
+		h.create(alice)
+		h.login(alice, "LAPTOP")
+		h.login(alice, "PHONE")
+		if err := h.Logout(ctx, alice, "PHONE"); !errors.Is(err, crash) {
+			t.Fatalf("got %v, want %v", err, crash)
+		}
+
+		var removed []id.DeviceID
+		o.Removing = func(_ context.Context, _ id.UserID, devices []id.DeviceID) error {
+			if removed = append(removed, devices...); len(removed) == 1 {
+				return errors.New("once more")
+			}
+			return nil
+		}
+		h = open(t, db, o) // after a restart
+		stop := h.run()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if want := []id.DeviceID{"PHONE", "PHONE"}; !slices.Equal(removed, want) {
+			t.Errorf("others were told of %v, want %v", removed, want)
+		}
+		if got, want := h.devices(alice), []id.DeviceID{"LAPTOP"}; !slices.Equal(got, want) {
+			t.Errorf("the devices are %v, want %v", got, want)
+		}
+
+		gone, leave := context.WithCancel(ctx)
+		h.Accounts.removing = func(ctx context.Context, _ id.UserID, _ []id.DeviceID) error {
+			leave() // the client does not wait any more
+			return ctx.Err()
+		}
+		h.Logout(gone, alice, "LAPTOP")
+		synctest.Wait()
+		if got := h.devices(alice); len(got) > 0 {
+			t.Errorf("the devices of who did not wait are %v", got)
+		}
+		stop()
+	})
+}
+
+func TestWhoLogsInAgainOnADeviceThatWasNotQuiteRemovedKeepsIt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		crash := errors.New("a crash")
+		var left error = crash
+		h := open(t, db, Options{Removing: func(context.Context, id.UserID, []id.DeviceID) error { return left }})
+		h.create(alice)
+		h.login(alice, "PHONE")
+		if err := h.Logout(ctx, alice, "PHONE"); !errors.Is(err, crash) {
+			t.Fatalf("got %v, want %v", err, crash)
+		}
+		if _, err := h.AddDevice(ctx, NewDevice{User: alice, ID: "PHONE"}); !errors.Is(err, crash) {
+			t.Errorf("adding it while it cannot be removed: got %v, want %v", err, crash)
+		}
+		left = nil
+		again := h.login(alice, "PHONE")
+		h.must(h.finishRemoving(ctx, alice))
+		if !h.good(again.Token) {
+			t.Error("the device was removed after it had come again")
+		}
+	})
+}
+
 func TestTheNumberOfDevicesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, storetest.Open(t, t.TempDir()+"/parley.db"), Options{MaxDevices: 3})

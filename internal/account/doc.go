@@ -23,8 +23,9 @@
 // # Removing devices
 //
 // A device is removed in three steps: its tokens, then what others know of it
-// (Options.Removing), then itself. A crash in between leaves a device that can do
-// nothing and can be removed again.
+// (Options.Removing), then itself. After a crash in between, [Accounts.Run] goes on:
+// whoever has lost the token cannot ask again, and others must not go on to encrypt
+// for a device that is gone.
 //
 // # User-interactive authentication
 //

@@ -15,7 +15,7 @@ import (
 func Alive(tx *store.Tx, user id.UserID, device id.DeviceID, tokenless bool) (bool, error) {
 	query := "SELECT device_id FROM access_tokens WHERE user_id = $1 AND device_id = $2 LIMIT 1"
 	if tokenless {
-		query = "SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2"
+		query = "SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND NOT leaving"
 	}
 	var found id.DeviceID
 	err := tx.Row(query, user, device).Scan(&found)

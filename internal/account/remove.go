@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"parley/internal/errand"
 	"parley/internal/store"
 	"parley/matrix/id"
 )
@@ -41,32 +42,77 @@ func (a *Accounts) removeDevices(ctx context.Context, user id.UserID, which func
 		if devices, err = selectDevices(tx, user, which); err != nil {
 			return err
 		}
-		if _, err := deleteTokens(tx, user, devices); err != nil {
+		if _, err := deleteTokens(tx, "UPDATE devices SET leaving = true WHERE", user, devices); err != nil {
 			return err
 		}
 		return also(tx)
 	})
 	// Others go on: a request of theirs would end for nothing.
 	a.sessions.drop(func(s Session) bool { return s.UserID == user && which(s.DeviceID) })
-	if err != nil || len(devices) == 0 {
-		return err
+	if err == nil {
+		err = a.finishDevices(ctx, user, devices)
+	}
+	if err != nil {
+		a.removals.Add(user) // whoever asked for it may not be able to any more
+	}
+	return err
+}
+
+// finishDevices does the second and the third step for devices that are leaving.
+func (a *Accounts) finishDevices(ctx context.Context, user id.UserID, devices []id.DeviceID) error {
+	if len(devices) == 0 {
+		return nil
 	}
 	if err := a.removing(ctx, user, devices); err != nil {
 		return err
 	}
 	concerns := func(tx *store.Tx) (bool, error) { return anyOf(tx, user, devices) }
-	return a.change(ctx, user, concerns, func(tx *store.Tx) error {
+	err := a.change(ctx, user, concerns, func(tx *store.Tx) error {
 		// Once more the tokens: somebody may have logged in again meanwhile,
-		// with a device that is known to nobody else any more.
-		there, err := deleteTokens(tx, user, devices)
+		// with a device that is known to nobody else any more. Whoever did so after
+		// another has come to this place has a device that is not leaving.
+		there, err := deleteTokens(tx, "DELETE FROM devices WHERE leaving AND", user, devices)
 		if err != nil {
-			return err
-		}
-		if err := deleteOf(tx, "devices", user, there); err != nil {
 			return err
 		}
 		return a.removed(tx, user, there)
 	})
+	a.sessions.drop(func(s Session) bool { return s.UserID == user && slices.Contains(devices, s.DeviceID) })
+	return err
+}
+
+// finishRemoving removes what is left of the devices of a user that are leaving.
+func (a *Accounts) finishRemoving(ctx context.Context, user id.UserID) error {
+	var devices []id.DeviceID
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		devices, err = store.List[id.DeviceID](tx, "SELECT device_id FROM devices WHERE user_id = $1 AND leaving", user)
+		return err
+	})
+	if err == nil {
+		err = a.finishDevices(ctx, user, devices)
+	}
+	if err != nil {
+		return fmt.Errorf("removing what is left of devices of %s: %w", user, err)
+	}
+	return nil
+}
+
+// finishRemovals goes on with what a crash, or a fault, has interrupted.
+func (a *Accounts) finishRemovals(ctx context.Context) {
+	a.removals.Run(ctx, errand.Work[id.UserID]{
+		What: "removing devices", Recall: a.losingDevices, Do: a.finishRemoving, AtOnce: 2, Log: a.log,
+	})
+}
+
+func (a *Accounts) losingDevices(ctx context.Context) ([]id.UserID, error) {
+	return a.users(ctx, "SELECT DISTINCT user_id FROM devices WHERE leaving")
+}
+
+// lookForRemovals finds what other processes have left.
+func (a *Accounts) lookForRemovals(ctx context.Context) error {
+	users, err := a.losingDevices(ctx)
+	a.removals.Add(users...)
+	return err
 }
 
 func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) ([]id.DeviceID, error) {
@@ -74,20 +120,18 @@ func selectDevices(tx *store.Tx, user id.UserID, which func(id.DeviceID) bool) (
 	return slices.DeleteFunc(devices, func(d id.DeviceID) bool { return !which(d) }), err
 }
 
-// deleteTokens removes the tokens of devices, and returns those devices. Like
-// settle, it locks the devices first, or each could wait for the other; so it leaves
-// alone one that is not there, or was not when it was to be locked.
-func deleteTokens(tx *store.Tx, user id.UserID, devices []id.DeviceID) (there []id.DeviceID, err error) {
+// lockDevices is for [deleteTokens], where nothing else is to change.
+const lockDevices = "UPDATE devices SET seen = seen WHERE"
+
+// deleteTokens removes the tokens of devices after a statement that changes their
+// rows, and returns those devices. Like settle, it locks the devices first, or each
+// could wait for the other; so it leaves alone one that is not there, or was not
+// when it was to be locked.
+func deleteTokens(tx *store.Tx, statement string, user id.UserID, devices []id.DeviceID) (there []id.DeviceID, err error) {
 	in, list := tx.In(2, devices)
-	for row, err := range tx.Query("UPDATE devices SET seen = seen WHERE user_id = $1 AND device_id "+in+" RETURNING device_id", user, list) {
-		if err != nil {
-			return nil, err
-		}
-		var d id.DeviceID
-		if err := row.Scan(&d); err != nil {
-			return nil, err
-		}
-		there = append(there, d)
+	there, err = store.List[id.DeviceID](tx, statement+" user_id = $1 AND device_id "+in+" RETURNING device_id", user, list)
+	if err != nil {
+		return nil, err
 	}
 	if err := deleteOf(tx, "access_tokens", user, there); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func (a *Accounts) Act(ctx context.Context, user id.UserID, device id.DeviceID) 
 		if info, _, err = readAccount(tx, user); err != nil || device == "" {
 			return err
 		}
-		return tx.Row("SELECT count(*) FROM devices WHERE user_id = $1 AND device_id = $2", user, device).Scan(&devices)
+		return tx.Row("SELECT count(*) FROM devices WHERE user_id = $1 AND device_id = $2 AND NOT leaving", user, device).Scan(&devices)
 	})
 	switch {
 	case err != nil:

@@ -135,6 +135,7 @@ type Server struct {
 
 	world    *World
 	dead     atomic.Pointer[atomic.Bool] // of the process: nothing is committed any more
+	doom     atomic.Int64                // after how many commits it dies; 0: it does not
 	ending   atomic.Pointer[atomic.Bool] // of the process: it was told to end
 	listener *memnet.Listener
 	secure   *memnet.Listener // for other servers; nil if there is a post
@@ -188,7 +189,10 @@ func (s *Server) start() {
 		Grace:   50 * time.Millisecond,
 		Now:     t.clock(s.Name),
 		Log:     slog.New(faults{slog.Handler(termlog.New(t.Output(), termlog.Options{Level: slog.LevelWarn})), t, dead}),
-		Fault: func(store.Point) error {
+		Fault: func(p store.Point) error {
+			if p == store.AfterCommit && s.doom.Load() > 0 && s.doom.Add(-1) == 0 {
+				dead.Store(true)
+			}
 			if dead.Load() {
 				return errors.New("the server was killed")
 			}
@@ -221,6 +225,7 @@ func (s *Server) Stop() {
 // committed by now never is.
 func (s *Server) Kill() {
 	s.world.Helper()
+	s.doom.Store(0)
 	s.dead.Load().Store(true)
 	s.listener.Sever()
 	if s.secure != nil {
@@ -228,6 +233,11 @@ func (s *Server) Kill() {
 	}
 	s.end()
 }
+
+// DiesAfter has the server commit so many more updates and nothing more, as if it was
+// killed then. That has to be followed by Restart, which also ends the wait for
+// those that did not come.
+func (s *Server) DiesAfter(commits int) { s.doom.Store(int64(commits)) }
 
 // Start starts a server that was ended.
 func (s *Server) Start() {

@@ -107,6 +107,33 @@ func TestWhoLogsOutTakesTheirKeysAlong(t *testing.T) {
 	}
 }
 
+// TestWhoLogsOutIsGoneWheneverTheServerDies: whoever asks again may be nobody any
+// more, and others must not encrypt for a device that is gone.
+func TestWhoLogsOutIsGoneWheneverTheServerDies(t *testing.T) {
+	for commits := 1; commits < 8; commits++ {
+		synctest.Test(t, func(t *testing.T) {
+			s := New(t).Server("a.test")
+			alice, bob := s.Register("alice"), s.Register("bob")
+			laptop := alice.Login()
+			laptop.UploadKeys("A")
+			synctest.Wait()
+			s.DiesAfter(commits)
+			laptop.Try("POST", "/_matrix/client/v3/logout", `{}`)
+			s.Restart()
+			laptop.Do("POST", "/_matrix/client/v3/logout", `{}`)
+			synctest.Wait()
+			answer := bob.Must("POST", keysPath+"query", `{"device_keys":{"@alice:a.test":[]}}`)
+			if got := answer.Get("device_keys"); string(got) != `{"@alice:a.test":{}}` {
+				t.Errorf("killed after %d commits: the device has the keys %s", commits, got)
+			}
+			devices := alice.Must("GET", "/_matrix/client/v3/devices", nil)
+			if n := len(slices.Collect(devices.Get("devices").Elements())); n != 1 {
+				t.Errorf("killed after %d commits: there are %d devices", commits, n)
+			}
+		})
+	}
+}
+
 func TestCrossSigningKeysAreReplacedByPassword(t *testing.T) {
 	s := New(t).Server("a.test")
 	alice, bob := s.Register("alice"), s.Register("bob")

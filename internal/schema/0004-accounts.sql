@@ -25,9 +25,12 @@ CREATE TABLE devices (
 	seen_ip     text    NOT NULL,
 	seen_agent  text    NOT NULL, -- how the client calls itself
 	created     bigint  NOT NULL,
+	leaving     boolean NOT NULL, -- it has lost its tokens, and is still to be removed
 	PRIMARY KEY (user_id, device_id)
 ) WITHOUT ROWID; -- only: sqlite
 ); -- only: postgres
+
+CREATE INDEX devices_leaving ON devices (user_id) WHERE leaving;
 
 -- Tokens are stored as their SHA-256 only.
 CREATE TABLE access_tokens (
