@@ -146,6 +146,29 @@ var apart = map[string]struct {
 		func(c *split) { c.levels(c.bob, c.creator(`"@bob:b.test":90`)) },
 		func(c *split) {},
 	},
+	// Their times alone could not tell in what order all that happened.
+	"one has people leave and come back within a moment": {
+		func(c *split) {
+			c.alice.Must("PUT", path("profile", string(c.alice.ID), "displayname"), `{"displayname":"Alice"}`)
+		},
+		func(c *split) {
+			for _, pair := range [][2]*hstest.User{{c.carol, c.bob}, {c.bob, c.carol}} {
+				pair[0].Must("POST", path("rooms", c.room, "leave"), `{}`)
+				c.about(pair[1], "invite", pair[0])
+				c.join(pair[0], c.room)
+			}
+			c.levels(c.bob, c.creator(`"@bob:b.test":90`))
+		},
+		func(c *split) {
+			for _, u := range []*hstest.User{c.bob, c.carol} {
+				for _, says := range []*hstest.User{c.alice, c.bob} {
+					if got := says.Must("GET", path("rooms", c.room, "state", "m.room.member", string(u.ID)), nil); text(got, "membership") != "join" {
+						c.Errorf("to the server of %s, %s is %s", says.ID, u.ID, got)
+					}
+				}
+			}
+		},
+	},
 	"both keep servers out": {
 		func(c *split) { c.set(c.alice, c.room, "m.room.server_acl", "", `{"allow":["*"],"deny":["x.test"]}`) },
 		func(c *split) { c.set(c.bob, c.room, "m.room.server_acl", "", `{"allow":["*"],"deny":["y.test"]}`) },

@@ -133,8 +133,10 @@ func (g *Engine) complete(t remote.Template, roomID id.RoomID, d Draft) (*event.
 	if authoriser := t.Event.Get("content").Get(authorisedVia); authoriser != nil {
 		content = content.With(authorisedVia, authoriser)
 	}
+	// What allows the event is known to the other server only, which may have gone by it.
+	theirs, _ := t.Event.Get("origin_server_ts").Int()
 	object := t.Event.With("content", content).With("origin", canonjson.Text(string(g.server))).
-		With("origin_server_ts", canonjson.Value(fmt.Sprint(g.now().UnixMilli()))).Without("event_id")
+		With("origin_server_ts", canonjson.Value(fmt.Sprint(g.timeAfter(theirs-1)))).Without("event_id")
 	eventID, err := g.newEventID(rules)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/internal/statetrie"
 	"parley/internal/store"
@@ -272,18 +273,34 @@ func (r *live) put(ctx context.Context, m *entry) (err error) {
 	return nil
 }
 
+// clockAhead is how far beyond this server's clock the time of an event may be that
+// another server has made, for those of this server to be later.
+const clockAhead = 10 * time.Minute
+
+// timeAfter is the origin_server_ts of a state event that others allow, which are of
+// these times. It is later than any of them: among events that do not change who may do
+// what, state resolution goes by the time, then by the ID, and not by what allows what.
+// If somebody leaves, is invited and joins within a millisecond, any of the three
+// could be the last else, and where servers take another for that, each soft-fails
+// for good what the other lets happen.
+// https://spec.matrix.org/v1.19/rooms/v2/#mainline-ordering
+func (g *Engine) timeAfter(allowed ...int64) int64 {
+	now := g.now()
+	ts, limit := now.UnixMilli(), now.Add(clockAhead).UnixMilli()
+	for _, a := range allowed {
+		if a < limit {
+			ts = max(ts, a+1)
+		}
+	}
+	return ts
+}
+
 // proto fills in what follows from the room: where the event stands and what
 // authorises it.
 func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*event.Event) (event.Proto, []stateres.Num, error) {
 	p := event.Proto{
 		Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, RoomID: r.id, Content: d.Content, Redacts: d.Redacts,
 		OriginServerTS: d.Time, Sticky: d.Sticky,
-	}
-	if p.OriginServerTS == 0 {
-		p.OriginServerTS = r.engine.now().UnixMilli()
-	}
-	if d.Type == event.TypeCreate {
-		p.OriginServerTS = r.engine.creationTime()
 	}
 	for _, e := range prev {
 		p.PrevEvents = append(p.PrevEvents, e.Reference())
@@ -292,6 +309,7 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*even
 	p.Depth++
 	selection := eventauth.Draft{Type: d.Type, StateKey: d.StateKey, Sender: d.Sender, Content: d.Content}
 	var auth []stateres.Num
+	var allowed []int64 // when those were
 	for _, t := range selection.Selection(r.rules) {
 		n := state.num(t)
 		if n == 0 {
@@ -303,6 +321,15 @@ func (r *live) proto(ctx context.Context, d Draft, state *snapshot, prev []*even
 		}
 		auth = append(auth, n)
 		p.AuthEvents = append(p.AuthEvents, e.Reference())
+		allowed = append(allowed, e.OriginServerTS())
+	}
+	switch {
+	case d.Type == event.TypeCreate:
+		p.OriginServerTS = r.engine.creationTime()
+	case p.OriginServerTS == 0 && d.StateKey != nil:
+		p.OriginServerTS = r.engine.timeAfter(allowed...)
+	case p.OriginServerTS == 0:
+		p.OriginServerTS = r.engine.now().UnixMilli()
 	}
 	return p, auth, state.fault
 }
