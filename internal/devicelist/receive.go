@@ -226,7 +226,7 @@ func (s *Store) takeUpdate(b *journal.Batch, u Update) error {
 	}
 	e.stale = true
 	s.putEntry(b, u.User, e)
-	b.Durable(func() { s.enqueue(u.User) })
+	b.Settled(func() { s.enqueue(u.User) })
 	return nil
 }
 

@@ -205,7 +205,7 @@ func (s *Store) refresh(ctx context.Context, user id.UserID) error {
 		s.putEntry(b, user, e)
 		b.Write(wholeKey{user}, func(tx *store.Tx) error { return putDevices(tx, user, devices) })
 		if e.stale {
-			b.Durable(func() { s.enqueue(user) })
+			b.Settled(func() { s.enqueue(user) })
 		}
 		return nil
 	})

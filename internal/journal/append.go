@@ -138,6 +138,9 @@ func (j *Journal) commit(ctx context.Context, group []*request) {
 		if err = j.publish(ctx, batch.entries, batch.tells); err != nil {
 			err = fmt.Errorf("%w: committed, but %w", store.ErrUnknown, err)
 		}
+		for _, do := range batch.settled {
+			do()
+		}
 	} else if errors.Is(err, store.ErrUnknown) {
 		// If it did happen the entries are there, and others may already
 		// follow them.

@@ -22,6 +22,7 @@ type Batch struct {
 	inserts []insertRow
 	writes  []write
 	durable []func()
+	settled []func()
 	tells   map[Position][]Scope
 	memo    map[any]any
 	undo    []memory // what the memo had before the present change
@@ -95,6 +96,12 @@ func (b *Batch) Write(key any, do func(*store.Tx) error) {
 // the commit is unknown.
 func (b *Batch) Durable(do func()) { b.durable = append(b.durable, do) }
 
+// Settled adds what is to be done when the batch is committed, all that Durable was
+// told of is done, and its entries are visible: whoever is set to work on what a
+// change has brought about finds that and what came together with it. It must be
+// quick, and it is not done when the outcome of the commit is unknown.
+func (b *Batch) Settled(do func()) { b.settled = append(b.settled, do) }
+
 // Alone reports whether there is one change only. In a group a change may leave
 // it to the database to find out what hardly ever is so: if that fails the group,
 // each of its changes is tried again alone.
@@ -115,14 +122,15 @@ func (b *Batch) Remember(key, value any) {
 
 // try asks one change, and takes back what it said if it fails.
 func (b *Batch) try(change Change) error {
-	entries, inserts, writes, durable, next := len(b.entries), len(b.inserts), len(b.writes), len(b.durable), b.next
+	entries, inserts, writes, next := len(b.entries), len(b.inserts), len(b.writes), b.next
+	durable, settled := len(b.durable), len(b.settled)
 	b.undo = b.undo[:0]
 	err := change(b)
 	if err == nil {
 		return nil
 	}
-	b.entries, b.inserts, b.writes, b.durable = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], b.durable[:durable]
-	b.next = next
+	b.entries, b.inserts, b.writes, b.next = b.entries[:entries], b.inserts[:inserts], b.writes[:writes], next
+	b.durable, b.settled = b.durable[:durable], b.settled[:settled]
 	maps.DeleteFunc(b.tells, func(pos Position, _ []Scope) bool { return pos >= next })
 	for i := len(b.undo) - 1; i >= 0; i-- {
 		if m := b.undo[i]; m.had {

@@ -271,6 +271,38 @@ func TestAFailedChangeLeavesItsGroupAlone(t *testing.T) {
 	})
 }
 
+func TestWhatIsDoneAfterACommitComesInTwoSteps(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		j := open(t, db, Options{})
+		refusal := errors.New("refused")
+		var done []string
+		change := func(name string, err error) Change {
+			return func(b *Batch) error {
+				pos := b.Append(room(1), kind, 0)
+				note := func(what string) func() {
+					return func() { done = append(done, fmt.Sprint(what, " ", name, ", visible: ", j.Head() >= pos)) }
+				}
+				b.Settled(note("settled"))
+				b.Durable(note("durable"))
+				return err
+			}
+		}
+		waits := []func() (Position, error){j.Submit(change("one", nil)), j.Submit(change("refused", refusal)), j.Submit(change("two", nil))}
+		run(t, j)
+		for i, wait := range waits {
+			if _, err := wait(); (err != nil) != (i == 1) {
+				t.Errorf("change %d: %v", i, err)
+			}
+		}
+		want := []string{
+			"durable one, visible: false", "durable two, visible: false", "settled one, visible: true", "settled two, visible: true",
+		}
+		if !slices.Equal(done, want) {
+			t.Errorf("got %q, want %q", done, want)
+		}
+	})
+}
+
 func TestOneBadRowFailsItsOwnChangeOnly(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		j := open(t, db, Options{})

@@ -98,7 +98,7 @@ func (k *Keeper) tellLater(b *journal.Batch, user id.UserID, changed map[string]
 		}
 		return note(tx, user)
 	})
-	b.Durable(func() { k.queue.Add(user) })
+	b.Settled(func() { k.queue.Add(user) })
 }
 
 // pending is a profile as it is when all before in a batch is committed. Of its fields it

@@ -41,7 +41,8 @@ func (r *live) inherits(ctx context.Context, c memberChange, current statetrie.R
 func (r *live) writeHeir(b *journal.Batch, c memberChange) {
 	b.Insert(insertHeirs, c.user, r.num)
 	if r.engine.inherits != nil {
-		b.Durable(func() { r.engine.inherits(Heir{c.user, r.id}) })
+		// The old room, which names the new one, may be ended by a later change.
+		b.Settled(func() { r.engine.inherits(Heir{c.user, r.id}) })
 	}
 }
 

@@ -457,8 +457,16 @@ func TestAnUpgradeThatIsCutOffCanBeRepeated(t *testing.T) {
 func TestHeirs(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		var told []Heir
-		n := start(t, db, Options{Inherits: func(h Heir) { told = append(told, h) }})
-		old := n.create(NewRoom{Preset: PublicChat})
+		var n *node
+		var old id.RoomID
+		n = start(t, db, Options{Inherits: func(h Heir) {
+			// Whoever looks at once whether the rooms name each other has to find it so.
+			if next, err := n.Replacement(ctx, old); next != h.Room || err != nil {
+				t.Errorf("%s is told of before %s names it: %q, %v", h.Room, old, next, err)
+			}
+			told = append(told, h)
+		}})
+		old = n.create(NewRoom{Preset: PublicChat})
 		if heirs, err := n.Heirs(ctx); err != nil || len(heirs) > 0 {
 			t.Errorf("of an ordinary room: %v, %v", heirs, err)
 		}
