@@ -21,6 +21,9 @@ type picture struct {
 	common []piece
 	// memory is how many bytes decoding takes, roughly and at most, without animation.
 	memory int64
+	// spare is how many of those bytes are not needed if a JPEG is decoded to half its
+	// width and height, or less.
+	spare int64
 }
 
 type format string
@@ -112,7 +115,8 @@ func (p *picture) examineJPEG(b *bufio.Reader) error {
 			if marker != 0xc0 && marker != 0xc1 {
 				perSample += 4
 			}
-			p.memory = p.area() * int64(segment[5]) * perSample
+			samples := p.area() * int64(segment[5])
+			p.memory, p.spare = samples*perSample, samples/4*3
 		}
 	}
 }

@@ -312,6 +312,18 @@ func (l layout) factor() int {
 	return max(1, min(l.source.Dx()/l.width, l.source.Dy()/l.height))
 }
 
+// smaller is the layout where the image is smaller by a factor.
+func (l layout) smaller(by int) layout {
+	l.source = smaller(l.source, by)
+	return l
+}
+
+// smaller is what a part of an image becomes that is made smaller; a pixel that is not
+// full remains one.
+func smaller(r image.Rectangle, by int) image.Rectangle {
+	return image.Rect(r.Min.X/by, r.Min.Y/by, (r.Max.X+by-1)/by, (r.Max.Y+by-1)/by)
+}
+
 // shrunk is the source in the image that was shrunk.
 func (l layout) shrunk() image.Rectangle {
 	n := l.factor()
@@ -321,12 +333,13 @@ func (l layout) shrunk() image.Rectangle {
 
 // drawStill draws an image, or the first frame of one.
 func drawStill(out io.Writer, content source, p *picture, l layout) error {
-	src, err := decode(content, p)
+	src, by, err := decode(content, p, l.factor())
 	if err != nil {
 		return errNoPicture
 	}
-	if b := src.Bounds(); b != image.Rect(0, 0, p.width, p.height) {
-		canvas := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
+	l = l.smaller(by)
+	if b, whole := src.Bounds(), smaller(image.Rect(0, 0, p.width, p.height), by); b != whole {
+		canvas := image.NewRGBA(whole)
 		if len(p.frames.shots) > 0 && p.format == formatWebP {
 			b = p.frames.shots[0].rect
 		}
@@ -348,18 +361,21 @@ func drawStill(out io.Writer, content source, p *picture, l layout) error {
 // ask for so few that it is noticed.
 const readAhead = 64 << 10
 
-func decode(content source, p *picture) (image.Image, error) {
-	if p.format == formatWebP && len(p.frames.shots) > 0 {
-		return p.decodeShot(content, &p.frames.shots[0])
-	}
+// decode returns an image of which n by n pixels are to become one, and by how much it
+// is smaller already.
+func decode(content source, p *picture, n int) (img image.Image, by int, err error) {
 	ahead := bufio.NewReaderSize(content, readAhead)
-	switch p.format {
-	case formatJPEG:
-		return jpeg.Decode(ahead)
-	case formatPNG:
-		return png.Decode(ahead)
-	case formatGIF:
-		return gif.Decode(ahead)
+	switch {
+	case p.format == formatJPEG:
+		return decodeJPEG(content, p, n)
+	case p.format == formatPNG:
+		img, err = png.Decode(ahead)
+	case p.format == formatGIF:
+		img, err = gif.Decode(ahead)
+	case len(p.frames.shots) > 0:
+		img, err = p.decodeShot(content, &p.frames.shots[0])
+	default:
+		img, err = webp.Decode(ahead)
 	}
-	return webp.Decode(ahead)
+	return img, 1, err
 }

@@ -338,10 +338,11 @@ func FuzzThumbnail(f *testing.F) {
 	r := sheet(30, 20, red, green, blue)
 	for _, content := range [][]byte{
 		encoded(f, scenery(30, 20), formatPNG), lying(f, scenery(30, 20), 6), moving(f, 30, 20, 3), r.apng(), r.webp(), hugePNG(60000, 60000),
+		encoded(f, gradient(200, 150), formatJPEG),
 	} {
 		f.Add(content, uint8(16), uint8(9), true, true)
 	}
-	for _, name := range []string{"moving.webp"} {
+	for _, name := range []string{"moving.webp", "progressive.jpg"} {
 		content, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			f.Fatal(err)
