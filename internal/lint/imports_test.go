@@ -70,7 +70,7 @@ var layers = []layer{
 	{"schema", "the tables are made before anybody uses them", []string{
 		"internal/schema"}},
 	{"base", "it knows no domain: connections and transactions, hints between nodes, what is kept in memory, what is done later, objects in a bucket, mail and text messages, lines on a terminal", []string{
-		"internal/store", "internal/bus", "internal/bucket", "internal/cache", "internal/errand", "internal/mail", "internal/sms", "internal/termlog"}},
+		"internal/store", "internal/bus", "internal/bucket", "internal/cache", "internal/durable", "internal/errand", "internal/mail", "internal/sms", "internal/termlog"}},
 }
 
 // kernel lists, for each package of the protocol, which others it may import,

@@ -12,12 +12,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"parley/internal/bucket"
+	"parley/internal/durable"
 )
 
 // A Hash names a content: its SHA-256.
@@ -99,24 +99,12 @@ func (f *files) makeDir(dir string) error {
 		return err
 	}
 	for parent := dir; len(parent) >= len(f.dir); parent = filepath.Dir(parent) {
-		if err := syncDir(filepath.Dir(parent)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(parent)); err != nil {
 			return err
 		}
 	}
 	f.made[dir] = true
 	return nil
-}
-
-// syncDir makes the names in a directory durable, where there is such a thing.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // incoming is a content that has come completely and has no name yet.
@@ -243,7 +231,7 @@ func (f *files) place(in *incoming) error {
 		err = os.Rename(in.path, path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil || f.bucket == nil {
 		return err

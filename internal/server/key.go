@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 
+	"parley/internal/durable"
 	"parley/matrix/id"
 	"parley/matrix/signing"
 )
@@ -90,38 +91,8 @@ func makeKey(path string) (signing.Key, error) {
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed) // never fails
 	line := fmt.Sprintf("%s %s %s\n", keyID.Algorithm(), keyID.Version(), base64.RawStdEncoding.EncodeToString(seed))
-	if err := writeSecret(path, line); err != nil {
+	if err := durable.WriteSecret(path, line); err != nil {
 		return signing.Key{}, err
 	}
 	return signing.NewKey(keyID, seed)
-}
-
-// writeSecret makes a file that only its owner may read. Once it has its name,
-// it is complete and on disk.
-func writeSecret(path, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // after the rename there is nothing to remove
-	_, err = f.WriteString(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a directory durable, where there is such a thing.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -15,6 +15,7 @@ import (
 	"parley/internal/account"
 	"parley/internal/config"
 	"parley/internal/csapi"
+	"parley/internal/durable"
 	"parley/internal/gateway"
 	"parley/internal/push"
 	"parley/internal/remote"
@@ -116,7 +117,7 @@ func webPushKey(dir string) (*gateway.Key, error) {
 	}
 	key, err := gateway.NewKey()
 	if err == nil {
-		err = writeSecret(path, key.Private()+"\n")
+		err = durable.WriteSecret(path, key.Private()+"\n")
 	}
 	return key, err
 }
