@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/journal"
 	"parley/internal/store"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
@@ -112,11 +113,8 @@ func (l Login) allowed(tx *store.Tx) error {
 // out. The refusals are [mxerr.InvalidParam] for the device, [mxerr.NotFound]
 // and [mxerr.UserDeactivated].
 func (a *Accounts) Login(ctx context.Context, d NewDevice) (Login, error) {
-	login, err := a.newLogin(d)
+	login, err := a.prepareDevice(ctx, d)
 	if err != nil {
-		return Login{}, err
-	}
-	if err := a.makeRoom(ctx, login.UserID, login.DeviceID); err != nil {
 		return Login{}, err
 	}
 	err = a.change(ctx, login.UserID, login.concerns, func(tx *store.Tx) error {
@@ -262,20 +260,11 @@ func (a *Accounts) RenameDevice(ctx context.Context, user id.UserID, device id.D
 // AddDevice makes a device without a token, as application services do for
 // their users. It reports whether the device is new; if not, nothing changes.
 func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err error) {
-	login, err := a.newLogin(d)
+	login, err := a.prepareDevice(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	if err := a.makeRoom(ctx, d.User, d.ID); err != nil {
-		return false, err
-	}
-	concerns := func(tx *store.Tx) (bool, error) {
-		if _, _, err := readAccount(tx, d.User); err != nil {
-			return false, missing(d.User, err)
-		}
-		return isNew(tx, d.User, login.DeviceID)
-	}
-	err = a.change(ctx, d.User, concerns, func(tx *store.Tx) error {
+	err = a.change(ctx, d.User, login.missing, func(tx *store.Tx) error {
 		made, err = insertDevice(tx, d.User, login.DeviceID, d.Name, d.Addr)
 		return err
 	})
@@ -283,6 +272,48 @@ func (a *Accounts) AddDevice(ctx context.Context, d NewDevice) (made bool, err e
 		return false, fmt.Errorf("adding a device of %s: %w", d.User, err)
 	}
 	return made, nil
+}
+
+// PlanDevice is AddDevice as a part of what somebody else commits, who tells others
+// of the device: a crash would leave one of no use, if it came before what it is for.
+func (a *Accounts) PlanDevice(ctx context.Context, d NewDevice) (add func(*journal.Batch) (made bool, err error), err error) {
+	login, err := a.prepareDevice(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return func(b *journal.Batch) (made bool, err error) {
+		err = b.Read(func(tx *store.Tx) error {
+			made, err = login.missing(tx)
+			return err
+		})
+		if err != nil {
+			return false, fmt.Errorf("adding a device of %s: %w", d.User, err)
+		}
+		if made {
+			b.Write(deviceKey{d.User, login.DeviceID}, func(tx *store.Tx) error {
+				_, err := insertDevice(tx, d.User, login.DeviceID, d.Name, d.Addr)
+				return err
+			})
+		}
+		return made, nil
+	}, nil
+}
+
+// prepareDevice makes up what is needed for a device, and makes room for it.
+func (a *Accounts) prepareDevice(ctx context.Context, d NewDevice) (Login, error) {
+	login, err := a.newLogin(d)
+	if err == nil {
+		err = a.makeRoom(ctx, login.UserID, login.DeviceID)
+	}
+	return login, err
+}
+
+// missing reports whether the device is new, and refuses who has no account.
+func (l Login) missing(tx *store.Tx) (bool, error) {
+	if _, _, err := readAccount(tx, l.UserID); err != nil {
+		return false, missing(l.UserID, err)
+	}
+	return isNew(tx, l.UserID, l.DeviceID)
 }
 
 // WithDevices returns the users who have a device.

@@ -3,7 +3,6 @@ package csapi
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -54,28 +53,16 @@ func (s *Server) putDehydrated(ctx context.Context, c endpoint.Caller, req putDe
 	if err := e2ee.CheckDehydrated(c.UserID, d, u); err != nil {
 		return dehydratedID{}, err
 	}
-	made, err := s.Accounts.AddDevice(ctx, account.NewDevice{User: c.UserID, ID: d.Device, Name: req.Name})
-	if err == nil && !made {
-		err = s.mustBeDehydrated(ctx, c.UserID, d.Device)
-	}
-	if err != nil {
+	var err error
+	if d.Add, err = s.Accounts.PlanDevice(ctx, account.NewDevice{User: c.UserID, ID: d.Device, Name: req.Name}); err != nil {
 		return dehydratedID{}, err
 	}
+	s.Services.Devices(c.UserID)
 	before, err := s.Keys.PutDehydrated(ctx, c.UserID, d, u)
 	if err == nil && len(before) > 0 {
 		err = s.Accounts.DeleteDevices(ctx, c.UserID, before)
 	}
 	return dehydratedID{d.Device}, err
-}
-
-// mustBeDehydrated refuses to make a device of somebody who is logged in with it a
-// dehydrated one.
-func (s *Server) mustBeDehydrated(ctx context.Context, user id.UserID, device id.DeviceID) error {
-	devices, err := s.Keys.AllDehydrated(ctx, user)
-	if err == nil && !slices.Contains(devices, device) {
-		err = mxerr.New(mxerr.InvalidParam, "There is a device of this name already")
-	}
-	return err
 }
 
 type dehydratedResponse struct {

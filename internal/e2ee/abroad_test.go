@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/internal/journal"
 	"parley/internal/store/storetest"
 	"parley/matrix/canonjson"
 	"parley/matrix/id"
@@ -166,8 +167,9 @@ func TestDehydratedDevices(t *testing.T) {
 		first, second := newClient(alice, "FIRST"), newClient(alice, "SECOND")
 		put := func(c *client, data string) string {
 			t.Helper()
-			before, err := s.PutDehydrated(s.ctx, alice, Dehydrated{c.device, canonjson.Value(`{"algorithm":"x","data":"` + data + `"}`)},
-				Upload{Device: c.keys(), OneTime: c.oneTime("A"), Fallback: c.fallback("F")})
+			d := Dehydrated{Device: c.device, Data: canonjson.Value(`{"algorithm":"x","data":"` + data + `"}`)}
+			d.Add = func(*journal.Batch) (bool, error) { return data != "2", nil }
+			before, err := s.PutDehydrated(s.ctx, alice, d, Upload{Device: c.keys(), OneTime: c.oneTime("A"), Fallback: c.fallback("F")})
 			if err != nil {
 				t.Fatal(err)
 			}

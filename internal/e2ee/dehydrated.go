@@ -3,6 +3,7 @@ package e2ee
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parley/internal/journal"
 	"parley/internal/store"
@@ -21,6 +22,9 @@ const maxDeviceData = 128 << 10
 type Dehydrated struct {
 	Device id.DeviceID
 	Data   canonjson.Value
+	// Add adds to the batch that stores the keys that the device is made, unless it is
+	// there, and reports whether it is. Nil for [CheckDehydrated] and in what is read.
+	Add func(*journal.Batch) (made bool, err error)
 }
 
 // CheckDehydrated refuses what cannot be a dehydrated device with its keys, with
@@ -42,9 +46,9 @@ func CheckDehydrated(user id.UserID, d Dehydrated, u Upload) error {
 	return err
 }
 
-// PutDehydrated makes a device of a user, which has to be there, the dehydrated one,
-// and stores its keys. It returns those that were so before: they are for the caller
-// to remove.
+// PutDehydrated makes a device of a user the dehydrated one, together with its keys. One
+// that is there has to be dehydrated: others are refused with [mxerr.InvalidParam]. It
+// returns those that were so before: they are for the caller to remove.
 func (k *Keys) PutDehydrated(ctx context.Context, user id.UserID, d Dehydrated, u Upload) (before []id.DeviceID, err error) {
 	if err := CheckDehydrated(user, d, u); err != nil {
 		return nil, err
@@ -60,8 +64,8 @@ func (k *Keys) PutDehydrated(ctx context.Context, user id.UserID, d Dehydrated, 
 			return nil, err
 		}
 		return func(b *journal.Batch) (err error) {
-			if err = k.upload(b, &p, row); err == nil {
-				before, err = dehydrate(b, user, d)
+			if before, p.made, err = dehydrate(b, user, d); err == nil {
+				err = k.upload(b, &p, row)
 			}
 			return err
 		}, nil
@@ -75,21 +79,27 @@ func (k *Keys) PutDehydrated(ctx context.Context, user id.UserID, d Dehydrated, 
 // dehydrating is touched by who changes which device of a user is the dehydrated one.
 type dehydrating struct{ user id.UserID }
 
-func dehydrate(b *journal.Batch, user id.UserID, d Dehydrated) (before []id.DeviceID, err error) {
+func dehydrate(b *journal.Batch, user id.UserID, d Dehydrated) (before []id.DeviceID, made bool, err error) {
 	if _, ok := b.Memo(dehydrating{user}); ok {
-		return nil, errAgain
+		return nil, false, errAgain
 	}
 	b.Remember(dehydrating{user}, true)
 	var last int64
 	err = b.Read(func(tx *store.Tx) (err error) {
-		before, err = store.List[id.DeviceID](tx, "SELECT device_id FROM dehydrated_devices WHERE user_id = $1 AND device_id <> $2", user, d.Device)
+		before, err = store.List[id.DeviceID](tx, "SELECT device_id FROM dehydrated_devices WHERE user_id = $1", user)
 		if err != nil {
 			return err
 		}
 		return tx.Row("SELECT coalesce(max(made), 0) FROM dehydrated_devices WHERE user_id = $1", user).Scan(&last)
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if made, err = d.Add(b); err == nil && !made && !slices.Contains(before, d.Device) {
+		err = mxerr.New(mxerr.InvalidParam, "There is a device of this name already") // somebody is logged in with it
+	}
+	if err != nil {
+		return nil, false, err
 	}
 	b.Write(dehydrating{user}, func(tx *store.Tx) error {
 		return tx.Queue(`
@@ -97,7 +107,7 @@ func dehydrate(b *journal.Batch, user id.UserID, d Dehydrated) (before []id.Devi
 			ON CONFLICT (user_id, device_id) DO UPDATE SET made = excluded.made, data = excluded.data`,
 			user, d.Device, last+1, []byte(d.Data))
 	})
-	return before, nil
+	return slices.DeleteFunc(before, func(device id.DeviceID) bool { return device == d.Device }), made, nil
 }
 
 // Dehydrated returns the dehydrated device of a user, or [mxerr.NotFound].

@@ -32,6 +32,7 @@ type upload struct {
 	user      id.UserID
 	device    id.DeviceID
 	tokenless bool
+	made      bool       // the batch makes the device
 	identity  deviceKeys // without object if there are none
 	oneTime   []oneTimeKey
 	fallback  []oneTimeKey
@@ -137,11 +138,13 @@ func (k *Keys) upload(b *journal.Batch, u *upload, before deviceRow) error {
 	if row.num != before.num || !bytes.Equal(row.keys, before.keys) {
 		return errAgain
 	}
-	var alive bool
-	err = b.Read(func(tx *store.Tx) (err error) {
-		alive, err = k.Alive(tx, u.user, u.device, u.tokenless)
-		return err
-	})
+	alive := u.made
+	if !alive {
+		err = b.Read(func(tx *store.Tx) (err error) {
+			alive, err = k.Alive(tx, u.user, u.device, u.tokenless)
+			return err
+		})
+	}
 	switch {
 	case err != nil:
 		return err

@@ -217,11 +217,16 @@ func TestFriendsVerifyEachOther(t *testing.T) {
 
 // dehydrate makes a dehydrated device of a user, by the name of another one.
 func (u *User) dehydrate(name string) (int, canonjson.Value) {
+	return u.Do("PUT", dehydratedPath, u.dehydrated(name))
+}
+
+// dehydrated is the request by which that is done.
+func (u *User) dehydrated(name string) map[string]any {
 	k := (&User{ID: u.ID, Device: id.DeviceID(name)}).Keys()
-	return u.Do("PUT", dehydratedPath, map[string]any{
+	return map[string]any{
 		"device_id": name, "device_data": map[string]string{"algorithm": "m.dehydration.v1.olm", "device_pickle": "of " + name},
 		"initial_device_display_name": "dehydrated", "device_keys": k.Sign(k.Device()), "one_time_keys": k.OneTime("A"), "fallback_keys": k.Fallback("F"),
-	})
+	}
 }
 
 const dehydratedPath = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
@@ -302,6 +307,38 @@ func TestADehydratedDeviceStandsInForOthers(t *testing.T) {
 	expect("deleting", string(alice.Must("DELETE", dehydratedPath, nil)), `{"device_id":"SECOND"}`)
 	expect("what there is", status("GET", dehydratedPath, nil), 404)
 	expect("devices", strings.Count(string(alice.Must("GET", "/_matrix/client/v3/devices", nil)), `"device_id"`), 1)
+}
+
+// TestADehydratedDeviceIsThereWithItsKeysOrNotAtAll: to ask again makes up for what a
+// crash has interrupted, and it leaves no device of which nobody knows what it is.
+func TestADehydratedDeviceIsThereWithItsKeysOrNotAtAll(t *testing.T) {
+	for commits := 1; commits < 5; commits++ {
+		synctest.Test(t, func(t *testing.T) {
+			s := New(t).Server("a.test")
+			alice, bob := s.Register("alice"), s.Register("bob")
+			alice.dehydrate("FIRST")
+			synctest.Wait()
+			s.DiesAfter(commits)
+			alice.Try("PUT", dehydratedPath, alice.dehydrated("SECOND"))
+			s.Restart()
+			devices := alice.Must("GET", "/_matrix/client/v3/devices", nil)
+			there := strings.Contains(string(devices), `"device_id":"SECOND"`)
+			if keyed := bob.claim(&User{ID: alice.ID, Device: "SECOND"}) == "A"; there != keyed {
+				t.Errorf("killed after %d commits: the device is there: %v, and has keys: %v", commits, there, keyed)
+			}
+			if got, answer := alice.dehydrate("SECOND"); got != 200 {
+				t.Errorf("killed after %d commits: to ask again is answered with %d %s", commits, got, answer)
+			}
+			if got := alice.Must("GET", dehydratedPath, nil).Get("device_id"); !got.Is("SECOND") {
+				t.Errorf("killed after %d commits: the dehydrated device is %s", commits, got)
+			}
+			synctest.Wait() // until the first has been removed
+			devices = alice.Must("GET", "/_matrix/client/v3/devices", nil)
+			if n := len(slices.Collect(devices.Get("devices").Elements())); n != 2 {
+				t.Errorf("killed after %d commits: there are %d devices", commits, n)
+			}
+		})
+	}
 }
 
 func TestWhoIsDeactivatedLeavesNoKeys(t *testing.T) {
