@@ -142,6 +142,22 @@ func (d *Directory) Delete(ctx context.Context, alias id.RoomAlias, room id.Room
 	return nil
 }
 
+// DeleteWith is Delete in a batch, that of what the room says of it.
+func (d *Directory) DeleteWith(b *journal.Batch, alias id.RoomAlias, room id.RoomID) error {
+	var there int
+	if err := b.Row("SELECT count(*) FROM aliases WHERE alias = $1 AND room_id = $2", alias, room).Scan(&there); err != nil {
+		return fmt.Errorf("looking for %s: %w", alias, err)
+	}
+	if there == 0 {
+		return notFound(alias)
+	}
+	b.Write(aliasKey{alias}, func(tx *store.Tx) error {
+		return tx.Queue("DELETE FROM aliases WHERE alias = $1 AND room_id = $2", alias, room)
+	})
+	b.Durable(func() { d.changes.Add(1) })
+	return nil
+}
+
 func notFound(alias id.RoomAlias) error {
 	return mxerr.New(mxerr.NotFound, "There is no alias %s", alias)
 }

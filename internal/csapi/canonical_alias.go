@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"parley/internal/endpoint"
+	"parley/internal/journal"
 	"parley/internal/room"
 	"parley/matrix/canonjson"
 	"parley/matrix/event"
@@ -100,24 +101,36 @@ func withoutAlias(content canonjson.Value, alias id.RoomAlias) canonjson.Value {
 	return content.With("alt_aliases", canonjson.ArrayOf(left))
 }
 
-// disown has a room no longer called by an alias that was deleted, if it was and
-// the caller may say so; if not, the alias is gone all the same.
+// disown deletes an alias, and has its room no longer called by it, if it was and the
+// caller may say so; if not, the alias is gone all the same. Both are committed
+// together: of an alias that is gone nobody could ask again to be rid of the rest.
 func (s *Server) disown(ctx context.Context, c endpoint.Caller, roomID id.RoomID, alias id.RoomAlias) error {
 	e, err := s.canonicalAlias(ctx, roomID)
-	if errors.Is(err, mxerr.NotFound) || err == nil && e == nil {
-		return nil // an alias may outlive its room
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, mxerr.NotFound) { // an alias may outlive its room
 		return err
 	}
+	if e != nil {
+		said, err := s.sayWithout(ctx, c, e, alias)
+		if said || err != nil {
+			return err
+		}
+	}
+	return s.Aliases.Delete(ctx, alias, roomID)
+}
+
+// sayWithout deletes an alias together with what a canonical alias event says of it. It
+// reports false if that is nothing, or the room does not let the caller say so.
+func (s *Server) sayWithout(ctx context.Context, c endpoint.Caller, e *event.Event, alias id.RoomAlias) (said bool, err error) {
 	content := withoutAlias(e.Content(), alias)
 	if string(content) == string(e.Content()) {
-		return nil
+		return false, nil
 	}
-	key := ""
-	_, err = s.Rooms.Send(ctx, roomID, room.Draft{Type: typeCanonicalAlias, StateKey: &key, Sender: c.UserID, Content: content, Instead: e.ID()})
-	if errors.Is(err, mxerr.Forbidden) || errors.Is(err, room.ErrSuperseded) {
-		return nil // somebody has just said something else
+	_, err = s.Rooms.Send(ctx, e.RoomID(), room.Draft{
+		Type: typeCanonicalAlias, StateKey: new(string), Sender: c.UserID, Content: content, Instead: e.ID(),
+		Along: func(b *journal.Batch, _ id.EventID) error { return s.Aliases.DeleteWith(b, alias, e.RoomID()) },
+	})
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) || errors.Is(err, room.ErrSuperseded) {
+		return false, nil // of what the room is called somebody else decides, or has just decided
 	}
-	return err
+	return err == nil, err
 }

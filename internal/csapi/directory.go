@@ -97,9 +97,6 @@ func (s *Server) deleteAlias(ctx context.Context, c endpoint.Caller, req aliasRe
 			return endpoint.Empty{}, err
 		}
 	}
-	if err := s.Aliases.Delete(ctx, req.Alias, a.Room); err != nil {
-		return endpoint.Empty{}, err
-	}
 	return endpoint.Empty{}, s.disown(ctx, c, a.Room, req.Alias)
 }
 
