@@ -63,6 +63,13 @@ func count(v canonjson.Value) (n int) {
 	return n
 }
 
+func members(v canonjson.Value) (n int) {
+	for range v.Members() {
+		n++
+	}
+	return n
+}
+
 // room makes a public room of Alice's.
 func (s *scene) room(name string, members ...*hstest.User) string {
 	s.Helper()
@@ -266,6 +273,30 @@ func TestADeletedRoomIsGoneForEverybody(t *testing.T) {
 			t.Errorf("got %s", v)
 		}
 	})
+}
+
+// TestWhoLosesARoomIsToldWhyInOneOther kills the server in the course of the deletion.
+func TestWhoLosesARoomIsToldWhyInOneOther(t *testing.T) {
+	for commits := 1; commits < 8; commits++ {
+		play(t, func(s *scene) {
+			roomID := s.room("Room", s.bob)
+			synctest.Wait()
+			s.DiesAfter(commits)
+			s.admin.Try("DELETE", a+"v2/rooms/"+roomID, map[string]any{"new_room_user_id": s.admin.ID, "message": "It had to be closed"})
+			time.Sleep(time.Minute)
+			s.Restart()
+			time.Sleep(time.Minute)
+			rooms := s.admin.Must("GET", c+"sync", nil).Get("rooms").Get("join")
+			said := strings.Count(string(rooms), `"body":"It had to be closed"`)
+			if n := members(rooms); n != 1 || said != 1 {
+				t.Errorf("killed after %d commits: there are %d rooms, in which it is said %d times why", commits, n, said)
+			}
+			invites := s.bob.Must("GET", c+"sync", nil).Get("rooms").Get("invite")
+			if n := members(invites); n != 1 {
+				t.Errorf("killed after %d commits: Bob is invited to %d rooms", commits, n)
+			}
+		})
+	}
 }
 
 func TestDeletingARoomAtOnce(t *testing.T) {

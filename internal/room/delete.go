@@ -97,7 +97,7 @@ func (g *Engine) numOf(ctx context.Context, roomID id.RoomID) (num Num, left rem
 // empty makes the local users leave and forget a room, and hides it.
 func (g *Engine) empty(ctx context.Context, p *Purge, num Num) error {
 	d := p.Deletion
-	if d.Creator != "" && p.NewRoom == "" {
+	if d.Creator != "" && !p.Said {
 		if err := g.refuge(ctx, p); err != nil {
 			return err
 		}
@@ -147,36 +147,55 @@ const (
 	refugeMessage = "The room that you were in was removed from this server by its administrators."
 )
 
-// refuge makes the room to which members are invited. They can read there, and not
-// speak.
+// refuge makes the room to which members are invited, and says there why. They can read
+// there, and not speak.
 func (g *Engine) refuge(ctx context.Context, p *Purge) error {
+	if p.NewRoom == "" {
+		if err := g.makeRefuge(ctx, p); err != nil {
+			return err
+		}
+	}
+	message := p.Deletion.Message
+	if message == "" {
+		message = refugeMessage
+	}
+	_, err := g.Send(ctx, p.NewRoom, Draft{
+		Type: "m.room.message", Sender: p.Deletion.Creator, Content: canonjson.Value(`{"msgtype":"m.text"}`).With("body", canonjson.Text(message)),
+		Transaction: Transaction{purgeDevice, p.ID}, // a crash may come before it is noted that it was said
+	})
+	p.Said = err == nil
+	return err
+}
+
+// purgeDevice stands for a device in the transactions of purges.
+const purgeDevice id.DeviceID = "(purge)"
+
+// makeRefuge makes the room, and notes together with it that it is there: after a crash
+// in between there would be another one.
+func (g *Engine) makeRefuge(ctx context.Context, p *Purge) error {
 	d := p.Deletion
 	profiles, err := g.profiles(ctx, d.Creator)
 	if err != nil {
 		return err
 	}
-	name, message := d.Name, d.Message
+	name := d.Name
 	if name == "" {
 		name = refugeName
 	}
-	if message == "" {
-		message = refugeMessage
-	}
-	roomID, _, err := g.Create(ctx, NewRoom{
+	p.NewRoom, _, err = g.Create(ctx, NewRoom{
 		Creator: d.Creator, Name: name, Levels: canonjson.Value(`{"users_default":-10}`), Profiles: profiles,
-	})
-	if err != nil {
-		return err
-	}
-	p.NewRoom = roomID
-	if err := g.savePurge(ctx, p); err != nil {
-		return err
-	}
-	_, err = g.Send(ctx, roomID, Draft{
-		Type: "m.room.message", Sender: d.Creator, Content: canonjson.Value(`{"msgtype":"m.text"}`).With("body", canonjson.Text(message)),
+		With: func(b *journal.Batch, roomID id.RoomID) error {
+			now := *p
+			now.NewRoom = roomID
+			b.Write(purgeKey{p.ID}, now.put)
+			return nil
+		},
 	})
 	return err
 }
+
+// purgeKey names what is stored of a purge, in a batch.
+type purgeKey struct{ purge string }
 
 // profiles returns what the member events of a user say beside the membership.
 func (g *Engine) profiles(ctx context.Context, user id.UserID) (map[id.UserID]canonjson.Value, error) {

@@ -61,12 +61,13 @@ type PurgeTask struct {
 
 	// Leaving are local users who are being made to leave, Members those who were, and
 	// Stuck those who could not be. Aliases are those that led to the room, and NewRoom is the room that
-	// its members were invited to.
+	// its members were invited to, in which it was Said why.
 	Leaving []Evictee      `json:"leaving,omitempty"`
 	Members []id.UserID    `json:"members,omitempty"`
 	Stuck   []id.UserID    `json:"stuck,omitempty"`
 	Aliases []id.RoomAlias `json:"aliases,omitempty"`
 	NewRoom id.RoomID      `json:"new_room,omitempty"`
+	Said    bool           `json:"said,omitempty"`
 	// Events and Nodes are how many rows of them were deleted.
 	Events int64  `json:"events,omitempty"`
 	Nodes  int64  `json:"nodes,omitempty"`
@@ -300,6 +301,13 @@ func (g *Engine) runPurge(ctx context.Context, p Purge) {
 
 // savePurge stores how far a purge has come.
 func (g *Engine) savePurge(ctx context.Context, p *Purge) error {
+	if err := g.db.Update(ctx, p.put); err != nil {
+		return fmt.Errorf("storing how far the purge of %s has come: %w", p.Room, err)
+	}
+	return nil
+}
+
+func (p *Purge) put(tx *store.Tx) error {
 	task, err := json.Marshal(p.PurgeTask)
 	if err != nil {
 		return err
@@ -308,14 +316,8 @@ func (g *Engine) savePurge(ctx context.Context, p *Purge) error {
 	if !p.Ended.IsZero() {
 		ended = p.Ended.UnixMilli()
 	}
-	err = g.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("UPDATE purges SET status = $2, task = $3, ended = $4 WHERE purge = $1", p.ID, string(p.Status), task, ended)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("storing how far the purge of %s has come: %w", p.Room, err)
-	}
-	return nil
+	_, err = tx.Exec("UPDATE purges SET status = $2, task = $3, ended = $4 WHERE purge = $1", p.ID, string(p.Status), task, ended)
+	return err
 }
 
 // The steps in which rows are deleted. While one runs, nobody else can write, at
