@@ -22,8 +22,9 @@ type Options struct {
 	Argon2 Argon2
 	// Passwords is what new passwords have to be like.
 	Passwords PasswordPolicy
-	// Created, if not nil, joins the transaction that makes an account.
-	Created func(tx *store.Tx, user id.UserID) error
+	// Created, if not nil, joins the transaction that makes an account. The name is how
+	// the user is called, empty if nobody has said.
+	Created func(tx *store.Tx, user id.UserID, name string) error
 	// MaxDevices is how many devices a user may have; 0 means 1,000. Whoever
 	// logs in with one more loses the one that was not seen for longest.
 	MaxDevices int
@@ -60,7 +61,7 @@ type Accounts struct {
 	server     id.ServerName
 	passwords  *hasher
 	policy     PasswordPolicy
-	created    func(*store.Tx, id.UserID) error
+	created    func(*store.Tx, id.UserID, string) error
 	maxDevices int
 	lives      lives
 	removing   func(context.Context, id.UserID, []id.DeviceID) error
@@ -88,7 +89,7 @@ func New(db *store.DB, o Options) *Accounts {
 		o.MaxDevices = 1000
 	}
 	if o.Created == nil {
-		o.Created = func(*store.Tx, id.UserID) error { return nil }
+		o.Created = func(*store.Tx, id.UserID, string) error { return nil }
 	}
 	if o.Removing == nil {
 		o.Removing = func(context.Context, id.UserID, []id.DeviceID) error { return nil }

@@ -35,6 +35,11 @@ type NewAccount struct {
 	Proofs []string
 	// External, unless nil, is by what an identity provider knows the user.
 	External *ExternalID
+	// Name is how the user is called; empty: nobody has said.
+	Name string
+	// Verified, unless zero, is an address of which somebody else has made sure that it
+	// is theirs. The account is made without it if it is another's, or not allowed.
+	Verified ThreePID
 	// Login is the device to log in with, if any; its User is ignored.
 	Login *NewDevice
 }
@@ -79,7 +84,7 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			return err
 		}
 		if !n.Upgrades {
-			if err := a.created(tx, user); err != nil {
+			if err := a.created(tx, user, n.Name); err != nil {
 				return err
 			}
 		}
@@ -93,6 +98,9 @@ func (a *Accounts) Create(ctx context.Context, n NewAccount) (Login, error) {
 			if err := insertExternalID(tx, user, *n.External); err != nil {
 				return err
 			}
+		}
+		if err := a.insertVerified(tx, user, n.Verified); err != nil {
+			return err
 		}
 		if n.Login == nil {
 			return nil

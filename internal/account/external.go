@@ -96,18 +96,18 @@ func insertExternalID(tx *store.Tx, user id.UserID, e ExternalID) error {
 	return err
 }
 
-// AddVerified gives a user an address of which somebody else has made sure that it
-// is theirs. The refusals are those of [Accounts.AddContact].
-func (a *Accounts) AddVerified(ctx context.Context, user id.UserID, t ThreePID) error {
-	if !a.allows(t) {
-		return notAllowed()
+// insertVerified gives a user an address of which somebody else has made sure that it is
+// theirs, if there is one and the user can have it.
+func (a *Accounts) insertVerified(tx *store.Tx, user id.UserID, t ThreePID) error {
+	if t == (ThreePID{}) || !a.allows(t) {
+		return nil
 	}
 	now := time.Now()
-	err := a.db.Update(ctx, func(tx *store.Tx) error { return insertContact(tx, user, t, now, now) })
-	if err != nil {
-		return fmt.Errorf("adding an address to %s: %w", user, err)
+	err := insertContact(tx, user, t, now, now)
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // HasPassword reports whether there is any password that a user could log in with.

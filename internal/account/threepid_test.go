@@ -187,3 +187,19 @@ func FuzzIdentified(f *testing.F) {
 		}
 	})
 }
+
+func TestANewAccountHasAnAddressThatSomebodyElseHasVerifiedIfItCan(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db, Options{Messages: Messages{Allows: func(t ThreePID) bool { return !strings.HasSuffix(t.Address, "@evil.test") }}})
+		for _, row := range []struct {
+			localpart, address string
+			has                int
+		}{{"alice", "one@example.org", 1}, {"bob", "one@example.org", 0}, {"carol", "two@example.org", 1}, {"dave", "x@evil.test", 0}} {
+			made, err := h.Create(ctx, NewAccount{Localpart: row.localpart, Verified: ThreePID{Email, row.address}})
+			h.must(err)
+			if has, err := h.Contacts(ctx, made.UserID); err != nil || len(has) != row.has {
+				t.Errorf("%s: got %v, %v", row.localpart, has, err)
+			}
+		}
+	})
+}

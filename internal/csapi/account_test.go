@@ -38,7 +38,7 @@ func newAccountScene(t *testing.T, settings Settings) *accountScene {
 }
 
 func newAccountSceneWith(t *testing.T, settings Settings, o account.Options) *accountScene {
-	o.Server, o.Argon2 = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}
+	o.Server, o.Argon2, o.Created = "a.test", account.Argon2{Memory: 8, Time: 1, Threads: 1}, profile.Begin
 	db := storetest.Open(t, t.TempDir()+"/parley.db")
 	a := account.New(db, o)
 	s := New(Parts{Name: "a.test", Settings: settings, Accounts: a, Profiles: profilesOf(t, db)})
@@ -304,6 +304,8 @@ func TestRegisterWithTheSharedSecret(t *testing.T) {
 	s.want(s.call("", "POST", path, request, n, "bob", "short", false, mac(n, "bob", "short", "notadmin")), 400, "M_WEAK_PASSWORD")
 	s.want(s.call("", "POST", path, `{}`), 400, "M_MISSING_PARAM")
 	n = nonce()
+	s.want(s.call("", "POST", path, `{"nonce":%q,"username":"bob","password":%q,"displayname":%q,"mac":%q}`,
+		n, goodPassword, strings.Repeat("B", 257), mac(n, "bob", goodPassword, "notadmin")), 400, "M_INVALID_PARAM")
 	quiet := s.want(s.call("", "POST", path, `{"nonce":%q,"username":"bob","password":%q,"admin":null,"displayname":"Bob","inhibit_login":true,"user_type":"bot","mac":%q}`,
 		n, goodPassword, mac(n, "bob", goodPassword, "notadmin", "bot")), 200, "")
 	if p, err := s.profiles.Get(context.Background(), "@bob:a.test"); err != nil || string(p) != `{"displayname":"Bob"}` {

@@ -10,7 +10,6 @@ import (
 	"parley/internal/endpoint"
 	"parley/internal/profile"
 	"parley/internal/sso"
-	"parley/matrix/canonjson"
 	"parley/matrix/id"
 	"parley/matrix/mxerr"
 )
@@ -95,18 +94,13 @@ func (b *browsers) createFor(ctx context.Context, a sso.Arrival, name, accepted 
 		return "", mxerr.New(mxerr.InvalidUsername, "A name is needed")
 	}
 	external := externalOf(a)
-	made, err := b.Accounts.Create(ctx, account.NewAccount{Localpart: name, External: &external, Accepted: accepted})
-	if err != nil {
-		return "", err
+	n := account.NewAccount{Localpart: name, External: &external, Accepted: accepted}
+	if profile.CheckDisplayname(a.Identity.DisplayName) == nil {
+		n.Name = a.Identity.DisplayName
 	}
-	if a.Identity.DisplayName != "" {
-		err = b.Profiles.Set(ctx, made.UserID, profile.Displayname, canonjson.Text(a.Identity.DisplayName))
+	if t, bad := account.ParseEmail(a.Identity.Email); bad == nil {
+		n.Verified = t
 	}
-	if t, bad := account.ParseEmail(a.Identity.Email); err == nil && bad == nil {
-		err = b.Accounts.AddVerified(ctx, made.UserID, t)
-	}
-	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
-		err = nil
-	}
+	made, err := b.Accounts.Create(ctx, n)
 	return made.UserID, err
 }

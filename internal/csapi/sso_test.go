@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"parley/internal/config"
 	"parley/internal/hstest"
@@ -281,6 +282,31 @@ func TestAnAccountThatIsThereIsTakenOverOnlyWhereThatIsWanted(t *testing.T) {
 	b.idp.Is(map[string]any{"sub": "1", "preferred_username": "alice"}, nil)
 	b.shows(b.through(b.visit(redirectTo+"/two?redirectUrl=https://app.test/")), 200, `value="alice"`)
 	b.shows(b.through(b.visit(toOne("https://app.test/"))), 200, "app.test wants to use your account @alice:a.test")
+}
+
+// TestANewcomerHasANameAndAnAddressWheneverTheServerDies: who comes again has an account
+// already, and nobody asks the provider about the rest any more.
+func TestANewcomerHasANameAndAnAddressWheneverTheServerDies(t *testing.T) {
+	for commits := 1; commits < 6; commits++ {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBrowser(t, "", "", func(c *config.Config) { c.SSO.Clients = "https://app.test" })
+			b.idp.Is(map[string]any{"sub": "1", "preferred_username": "alice", "name": "Alice A."}, map[string]any{"email": "alice@example.org", "email_verified": true})
+			back := b.back(b.visit(toOne("https://app.test/")))
+			synctest.Wait()
+			b.DiesAfter(commits)
+			b.visit(back)
+			b.Restart()
+			_, token, _ := strings.Cut(b.through(b.visit(toOne("https://app.test/"))).Header.Get("Location"), "loginToken=")
+			_, v := b.Do("POST", client+"login", fmt.Sprintf(`{"type":"m.login.token","token":%q}`, token))
+			alice := &hstest.User{Server: b.Server, Token: v.Get("access_token").String(), ID: "@alice:a.test"}
+			if p := alice.Must("GET", client+"profile/@alice:a.test", nil); string(p) != `{"displayname":"Alice A."}` {
+				t.Errorf("killed after %d commits: the profile is %s", commits, p)
+			}
+			if v := alice.Must("GET", client+"account/3pid", nil); !strings.Contains(string(v), `"alice@example.org"`) {
+				t.Errorf("killed after %d commits: the addresses are %s", commits, v)
+			}
+		})
+	}
 }
 
 func TestWhoHasNoPasswordConfirmsByTheIdentityProvider(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 
 	"parley/internal/account"
 	"parley/internal/endpoint"
-	"parley/matrix/canonjson"
+	"parley/internal/profile"
 	"parley/matrix/mxerr"
 )
 
@@ -50,6 +50,9 @@ func (s *Server) registerWithSecret(ctx context.Context, c endpoint.Caller, req 
 	if !proof.Check(s.Settings.SharedSecret, req.MAC) {
 		return loginResponse{}, mxerr.New(mxerr.Forbidden, "The MAC is not right")
 	}
+	if err := profile.CheckDisplayname(req.Displayname); err != nil {
+		return loginResponse{}, err
+	}
 	if err := s.Accounts.UseNonce(ctx, req.Nonce); err != nil {
 		return loginResponse{}, err
 	}
@@ -57,11 +60,7 @@ func (s *Server) registerWithSecret(ctx context.Context, c endpoint.Caller, req 
 	if err != nil {
 		return loginResponse{}, err
 	}
-	resp, err := s.create(ctx, c, registration{InhibitLogin: req.InhibitLogin}, account.NewAccount{
-		Localpart: req.Username, Password: password, Admin: req.Admin,
+	return s.create(ctx, c, registration{InhibitLogin: req.InhibitLogin}, account.NewAccount{
+		Localpart: req.Username, Password: password, Admin: req.Admin, Name: req.Displayname,
 	})
-	if err != nil || req.Displayname == "" {
-		return resp, err
-	}
-	return resp, s.Profiles.Set(ctx, resp.UserID, "displayname", canonjson.Text(req.Displayname))
 }

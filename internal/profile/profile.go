@@ -163,7 +163,7 @@ func (k *Keeper) Delete(ctx context.Context, user id.UserID, key string) error {
 }
 
 // Begin gives a user who is new a displayname, in the transaction that makes the
-// account. There is nobody to be told.
+// account, of which [CheckDisplayname] knows nothing bad. There is nobody to be told.
 func Begin(tx *store.Tx, user id.UserID, displayname string) error {
 	name := canonjson.Text(displayname)
 	begun, err := tx.Exec(`
@@ -186,6 +186,9 @@ func (k *Keeper) Clear(ctx context.Context, user id.UserID) error {
 		return k.apply(b, p, none)
 	})
 }
+
+// CheckDisplayname refuses what nobody can be called.
+func CheckDisplayname(name string) error { return checkValue(Displayname, canonjson.Text(name)) }
 
 // checkKey refuses what cannot be the name of a field.
 func checkKey(key string) error {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -121,8 +122,8 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		Server: name, TokenLife: c.Tokens.Lifetime, LastingTokenLife: c.Tokens.LastingLifetime,
 		Passwords: account.PasswordPolicy{MinLength: c.Passwords.MinLength, MinKinds: c.Passwords.MinKinds},
 		// Nobody has to be called by their whole ID.
-		Created: func(tx *store.Tx, user id.UserID) error {
-			if err := profile.Begin(tx, user, user.Localpart()); err != nil {
+		Created: func(tx *store.Tx, user id.UserID, name string) error {
+			if err := profile.Begin(tx, user, cmp.Or(name, user.Localpart())); err != nil {
 				return err
 			}
 			return users.Note(tx, user)
