@@ -54,6 +54,7 @@ var rowsOfRooms = map[string]struct {
 	"threads":              {},
 	"thread_subscriptions": {rare: true},
 	"transactions":         {},
+	"unfinished_rooms":     {rare: true},
 }
 
 // tablesOfRooms returns the tables that have a column for rooms, each with that.

@@ -41,7 +41,7 @@ const (
 
 // arrive makes a room of another server one of this server's, or one again. What was
 // handed over is stored before the room has it: after a crash in between nothing refers
-// to it, and to try again is safe. The error is a *mxerr.Error if what the other server
+// to it, to try again is safe, and it is removed in the end ([Engine.ForgetUnfinished]). The error is a *mxerr.Error if what the other server
 // says is not a room that the user may have joined.
 func (g *Engine) arrive(ctx context.Context, a arrival) (Sent, error) {
 	roomID := a.join.RoomID()
@@ -201,6 +201,9 @@ func (r *live) arrive(ctx context.Context, join *event.Event, to foundation) (a 
 			return err
 		}
 		b.Append(journal.NewScope(journal.ScopeNobody, int64(r.num)), journal.KindMembers, 0)
+		if a.creates {
+			finishRoom(b, r.num)
+		}
 		if !to.partial {
 			return nil
 		}

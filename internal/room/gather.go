@@ -61,7 +61,9 @@ func (x *gathering) end(ctx context.Context) error {
 
 // store stores what is checked and can be judged; the rest waits.
 func (x *gathering) store(ctx context.Context) error {
-	x.begun = true
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
 	list, nums, err := x.engine.storeJudged(ctx, x.live, x.all())
 	if err != nil {
 		return err
@@ -87,6 +89,21 @@ func (x *gathering) store(ctx context.Context) error {
 	}
 	x.chain, x.handed.state = x.chain[:0], x.handed.state[:0]
 	return nil
+}
+
+// begin notes, before anything is stored, that it is for a room that is not there.
+func (x *gathering) begin(ctx context.Context) error {
+	if x.begun {
+		return nil
+	}
+	x.begun = true
+	x.live.mu.Lock()
+	exists := x.live.exists
+	x.live.mu.Unlock()
+	if exists {
+		return nil
+	}
+	return x.engine.beginRoom(ctx, x.live.num)
 }
 
 // place puts an event into the state. Nothing of it is kept: its strings lie in its
@@ -158,14 +175,7 @@ func (x *gathering) discard(ctx context.Context) error {
 	case err != nil && !errors.Is(err, mxerr.NotFound):
 		return err
 	}
-	for _, t := range []struct{ table, key string }{
-		{"events", "event"}, {"state_nodes", "room, address"}, {"sights", "room, user_id, place"}, {"room_servers", "room, server"}, {"memberships", "user_id, room"},
-	} {
-		if err := g.deleteOf(ctx, x.live.num, t.table, t.key, "", nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return g.deleteUnfinished(ctx, x.live.num)
 }
 
 // sameRoom refuses a state of a room that has begun otherwise.

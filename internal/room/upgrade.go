@@ -176,8 +176,9 @@ type succession struct {
 }
 
 // run makes the new room and ends the old one. Until the end nothing names the new
-// room, so what is cut off before is a room that only its creator knows. The error
-// is errConflict when the old room was not as expected.
+// room, so what is cut off before is a room that only its creator knows, until it is
+// removed by [Engine.ForgetUnfinished]. The error is errConflict when the old room was
+// not as expected.
 func (s succession) run(ctx context.Context) error {
 	drafts := s.estate.drafts(s)
 	for len(drafts) > together {
@@ -233,7 +234,10 @@ func (s succession) fillPart(ctx context.Context, drafts []Draft, known id.Event
 		return a, func() (journal.Position, error) { return 0, nil }, nil
 	}
 	a = s.fresh.finish(before, made)
-	return a, s.old.engine.journal.Submit(a.change), nil
+	return a, s.old.engine.journal.Submit(func(b *journal.Batch) error {
+		goOnWithRoom(b, s.fresh.num, made[len(made)-1].row.place)
+		return a.change(b)
+	}), nil
 }
 
 // submit builds the last events of both rooms and hands them to the journal. With
@@ -269,6 +273,9 @@ func (s succession) end(last [2]appended) journal.Change {
 			if err := a.change(b); err != nil {
 				return err
 			}
+		}
+		if !last[0].creates {
+			finishRoom(b, s.fresh.num)
 		}
 		movePublished(b, s.old.id, s.fresh.id)
 		if s.Move != nil {

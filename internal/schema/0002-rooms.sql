@@ -238,6 +238,14 @@ CREATE TABLE summaries (
 	open       boolean NOT NULL -- everybody may join it or read in it
 );
 
+-- Rooms that are being made in more commits than one. The last one deletes the row.
+CREATE TABLE unfinished_rooms (
+	room       integer NOT NULL PRIMARY KEY, -- only: sqlite
+	room       bigint NOT NULL PRIMARY KEY, -- only: postgres
+	begun      bigint NOT NULL,
+	place      bigint NOT NULL -- of the last event so far, 0 if there is none
+);
+
 -- Rooms that were joined without all of their members, which are still to come.
 CREATE TABLE partial_joins (
 	room       integer NOT NULL PRIMARY KEY, -- only: sqlite

@@ -257,6 +257,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		},
 		hourly(log, "forgetting old transactions", p.rooms.ForgetTransactions),
 		hourly(log, "forgetting old purges", p.rooms.ForgetPurges),
+		hourly(log, "forgetting rooms that were not finished", p.rooms.ForgetUnfinished),
 		hourly(log, "forgetting what was sent to devices", p.toDevice.Tidy),
 		hourly(log, "forgetting device lists", p.devices.Tidy),
 		hourly(log, "forgetting old connections", p.feed.ForgetConnections),
