@@ -235,7 +235,8 @@ func (g *Engine) ForgetPurges(ctx context.Context) error {
 	return nil
 }
 
-// How often a purge that fails is tried again, and after which time.
+// How often a purge that fails is tried again, and after which time. That of a room of
+// which something is deleted already is tried until it succeeds.
 const (
 	purgeAttempts = 4
 	purgePause    = 30 * time.Second
@@ -287,16 +288,35 @@ func (g *Engine) runPurge(ctx context.Context, p Purge) {
 			break
 		}
 	}
+	if err != nil {
+		g.purges.Log.ErrorContext(ctx, "something of a room could not be deleted", "room", p.Room, "err", err)
+		if g.halfDeleted(ctx, &p) {
+			errand.Pause(ctx, g.purges.pause)
+			return // it has another turn after those that wait
+		}
+	}
 	p.Status, p.Ended = PurgeComplete, time.Now()
 	if err != nil {
 		p.Status, p.Error = PurgeFailed, err.Error()
-		g.purges.Log.ErrorContext(ctx, "something of a room could not be deleted", "room", p.Room, "err", err)
 	}
 	if err := g.savePurge(ctx, &p); err != nil && ctx.Err() == nil {
 		g.purges.Log.ErrorContext(ctx, "the end of a purge could not be stored", "room", p.Room, "err", err)
 		errand.Pause(ctx, g.purges.pause)
 	}
 	g.purges.tellEnded()
+}
+
+// halfDeleted reports whether a room is gone for everybody, and not all that is stored
+// of it: nobody could ask again for the rest to be deleted.
+func (g *Engine) halfDeleted(ctx context.Context, p *Purge) bool {
+	if p.Kind != PurgeRoom {
+		return false
+	}
+	_, left, err := g.numOf(ctx, p.Room)
+	if refusal := (*mxerr.Error)(nil); err != nil {
+		return !errors.As(err, &refusal) // it cannot be found out now
+	}
+	return left.deleted && left.busy
 }
 
 // savePurge stores how far a purge has come.

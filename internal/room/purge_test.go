@@ -493,6 +493,42 @@ func TestARoomIsDeleted(t *testing.T) {
 	})
 }
 
+// TestARoomThatIsHalfDeletedIsDeletedInTheEnd however long that fails: to everybody the
+// room is gone.
+func TestARoomThatIsHalfDeletedIsDeletedInTheEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		o, faults := soon, 0
+		o.Purges.Deleted = func(context.Context, id.RoomID, Num) error {
+			if faults++; faults <= 3*purgeAttempts {
+				return errors.New("the disk is full")
+			}
+			return nil
+		}
+		talk := newTalk(start(t, db, o), 3)
+		num := talk.num(talk.roomID)
+		name, err := talk.Delete(ctx, talk.roomID, Deletion{Purge: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		talk.purges.pause = 0
+		for range 4 {
+			waiting, err := talk.selectPurges(ctx, "ended = 0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range waiting {
+				talk.runPurge(ctx, p)
+			}
+		}
+		if p, err := talk.PurgeByID(ctx, name, PurgeRoom); err != nil || p.Status != PurgeComplete || p.Error != "" {
+			t.Errorf("got %+v, %v", p, err)
+		}
+		if n := talk.count("SELECT count(*) FROM room_remains WHERE room = $1 AND busy", num); n != 0 {
+			t.Error("it goes on")
+		}
+	})
+}
+
 func TestARoomThatIsNotPurgedIsThereStill(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		talk := newTalk(start(t, db, soon), 3)
