@@ -224,6 +224,19 @@ func (w *worker) body(ctx context.Context, d *draft) (canonjson.Value, error) {
 	return body, nil
 }
 
+// toldBy returns the devices that have messages in the body of a transaction, which tells
+// all up to a position.
+func toldBy(body canonjson.Value, upTo journal.Position) map[deviceKey]journal.Position {
+	told := make(map[deviceKey]journal.Position)
+	for _, name := range []string{"to_device", "de.sorunome.msc2409.to_device"} {
+		for message := range body.Get(name).Elements() {
+			user, device := message.Get("to_user_id").String(), message.Get("to_device_id").String()
+			told[deviceKey{id.UserID(user), id.DeviceID(device)}] = upTo
+		}
+	}
+	return told
+}
+
 // put adds a list to the body of a transaction, unless there is nothing in it.
 func put(body canonjson.Value, list []canonjson.Value, name string) canonjson.Value {
 	if len(list) == 0 {

@@ -113,6 +113,30 @@ func TestMessagesToDevices(t *testing.T) {
 	})
 }
 
+// TestWhatWasToldInATransactionIsNotToldAgain in a sync, whenever the server dies.
+func TestWhatWasToldInATransactionIsNotToldAgain(t *testing.T) {
+	for commits := 1; commits < 6; commits++ {
+		scene(t, func(s *stage) {
+			crypt := s.bridge("crypt", "org.matrix.msc3202: true")
+			server := s.server(crypt)
+			alice, ghost := server.Register("alice"), crypt.ghost("bob")
+			crypt.device(ghost, "PHONE")
+			crypt.got()
+			server.DiesAfter(commits)
+			alice.Try("PUT", path("sendToDevice", "m.test", "1"), map[string]any{"messages": map[id.UserID]any{ghost: map[string]any{"*": map[string]any{"x": 1}}}})
+			time.Sleep(time.Minute)
+			server.Restart()
+			time.Sleep(time.Minute)
+			if len(events(crypt.got(), "to_device")) == 0 {
+				t.Errorf("killed after %d commits: the message was not told", commits)
+			}
+			if v := crypt.Must("GET", crypt.as(v3+"sync", ghost, "PHONE"), nil); strings.Contains(string(v.Get("to_device")), "m.test") {
+				t.Errorf("killed after %d commits: a sync has %s", commits, v.Get("to_device"))
+			}
+		})
+	}
+}
+
 func TestDeviceListsAndKeysThatAreLeft(t *testing.T) {
 	for _, ephemeral := range []string{"receive_ephemeral: true", "receive_ephemeral: false"} {
 		t.Run(ephemeral, func(t *testing.T) { isToldOfDevicesAndKeys(t, ephemeral) })

@@ -42,7 +42,8 @@ type worker struct {
 	unsettled bool
 	// unsure says that it is not known whether the last commit has come about.
 	unsure bool
-	told   map[deviceKey]journal.Position // of the pending one, see draft
+	// told is of the pending one, see draft, or what has arrived and was not acknowledged.
+	told map[deviceKey]journal.Position
 
 	stop func() // ends it, and waits for that
 }
@@ -83,6 +84,7 @@ func (s *Services) newWorker(ctx context.Context, service *Service) (*worker, er
 	if err != nil {
 		return nil, fmt.Errorf("finding out what application service %s was told: %w", service.ID, err)
 	}
+	w.told = toldBy(w.pending, w.stored)
 	return w, nil
 }
 
@@ -119,6 +121,9 @@ func (w *worker) work(ctx context.Context) error {
 		if err := w.deliver(ctx); err != nil {
 			return err
 		}
+	}
+	if err := w.acknowledge(ctx); err != nil {
+		return err
 	}
 	entries, err := w.wait(ctx)
 	if err != nil {
@@ -211,14 +216,15 @@ func (w *worker) lookAgain(ctx context.Context) error {
 		return err
 	}
 	w.cursor.Pass(again.stored)
-	w.last, w.pending, w.told, w.unsettled, w.stored = again.last, again.pending, nil, false, again.stored
+	w.last, w.pending, w.told, w.unsettled, w.stored = again.last, again.pending, again.told, false, again.stored
 	w.unsure = false
 	return nil
 }
 
-// settle stores that the last transaction has arrived.
+// settle stores that the last transaction has arrived, once there is nothing else to be
+// done about it.
 func (w *worker) settle(ctx context.Context) error {
-	if !w.unsettled {
+	if !w.unsettled || len(w.told) > 0 {
 		return nil
 	}
 	err := w.DB.Update(ctx, func(tx *store.Tx) error {
@@ -273,12 +279,18 @@ func (w *worker) deliver(ctx context.Context) error {
 	}
 	w.stats.transactions.Add(1)
 	w.pending, w.unsettled = nil, true
+	return nil
+}
+
+// acknowledge has messages to devices deleted that have arrived. A crash before that is
+// as one before they had: the transaction is stored until then.
+func (w *worker) acknowledge(ctx context.Context) error {
 	for key, upTo := range w.told {
 		if err := w.ToDevice.Acknowledge(ctx, key.user, key.device, upTo); err != nil {
 			return err
 		}
+		delete(w.told, key)
 	}
-	w.told = nil
 	return nil
 }
 
