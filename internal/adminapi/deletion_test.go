@@ -36,6 +36,7 @@ var rowsOfRooms = map[string]struct {
 	"network_rooms":        {rare: true},
 	"notice_rooms":         {},
 	"outside":              {rare: true},
+	"owed_invites":         {rare: true},
 	"owed_apart":           {left: "whoever is to send it finds that the room is gone"},
 	"partial_joins":        {rare: true},
 	"purges":               {left: "how it went can be asked for until the next day"},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 
 	"parley/internal/journal"
 	"parley/matrix/canonjson"
@@ -56,7 +55,8 @@ type NewRoom struct {
 
 // Create makes a room with all that is wanted of it, in one append, and then invites
 // those of other servers, who cannot be asked before there is a room. If one of their
-// servers refuses, that is the error, and the room is there all the same.
+// servers refuses, that is the error, and the room is there all the same. What is
+// interrupted goes on in the background, see [Engine.RunInvites].
 func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error) {
 	if n.Version == "" {
 		n.Version = roomver.Default
@@ -82,34 +82,6 @@ func (g *Engine) Create(ctx context.Context, n NewRoom) (id.RoomID, Sent, error)
 	return "", Sent{}, fmt.Errorf("creating a room: %w", errConflict)
 }
 
-// invitesAtOnce is how many servers are asked at the same time to take an invite.
-const invitesAtOnce = 8
-
-// inviteAll invites the users of other servers into a new room.
-func (g *Engine) inviteAll(ctx context.Context, roomID id.RoomID, n NewRoom) error {
-	errs := make([]error, len(n.abroad))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, invitesAtOnce)
-	for i, user := range n.abroad {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			content := n.member(user, event.MembershipInvite)
-			_, errs[i] = g.Invite(ctx, roomID, Move{Sender: n.Creator, Target: user, Content: content})
-		})
-	}
-	wg.Wait()
-	for i, err := range errs {
-		if errors.Is(err, mxerr.IncompatibleRoomVersion) {
-			return mxerr.New(mxerr.UnsupportedRoomVersion, "The server of %s does not support room version %s", n.abroad[i], n.Version).Wrap(err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // create tries it once. The error is errConflict when another node has just made
 // the same room.
 func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (id.RoomID, Sent, error) {
@@ -127,7 +99,13 @@ func (g *Engine) create(ctx context.Context, n NewRoom, rules *roomver.Rules) (i
 			return "", Sent{}, err
 		}
 	}
-	a, wait, err := r.begin(ctx, drafts, n.With)
+	a, wait, err := r.begin(ctx, drafts, func(b *journal.Batch, roomID id.RoomID) error {
+		n.owe(b, r.num)
+		if n.With == nil {
+			return nil
+		}
+		return n.With(b, roomID)
+	})
 	if err != nil {
 		return "", Sent{}, invalidState(err)
 	}
@@ -152,7 +130,7 @@ func (r *live) begin(
 	}
 	a = r.finish(before, made)
 	return a, r.engine.journal.Submit(func(b *journal.Batch) error {
-		if err := a.change(b); err != nil || with == nil {
+		if err := a.change(b); err != nil {
 			return err
 		}
 		return with(b, r.id)

@@ -412,6 +412,7 @@ func (g *Engine) deleteRows(ctx context.Context, p *Purge, num Num) error {
 		{"heirs", "user_id, room", ""},
 		{"room_servers", "room, server", ""},
 		{"outside", "room, user_id", ""},
+		{"owed_invites", "room, user_id", ""},
 		{"gaps", "room, place", ""},
 		{"partial_joins", "room", ""},
 		{"early_redactions", "room, target, event", ""},

@@ -125,6 +125,8 @@ type Engine struct {
 	entering                       entering
 	// partials is the rooms of which members are to be fetched.
 	partials *errand.Queue[id.RoomID]
+	// owing is the new rooms into which some are still to be invited.
+	owing *errand.Queue[id.RoomID]
 	// stuck is the rooms of which sticky events are to be judged again.
 	stuck *errand.Queue[id.RoomID]
 
@@ -192,6 +194,7 @@ func New(db *store.DB, j *journal.Journal, o Options) *Engine {
 		reads:     cache.New[readKey](o.Memory/32, readState.weight),
 		servers:   cache.New[Num](o.Memory/16, servers.weight),
 		partials:  errand.New[id.RoomID](),
+		owing:     errand.New[id.RoomID](),
 		stuck:     errand.New[id.RoomID](),
 		notified:  cache.New[readKey](o.Memory/32, notes.weight),
 		sent:      cache.New[transactionKey](o.Memory/16, func(id.EventID) int { return 300 }),

@@ -238,6 +238,17 @@ CREATE TABLE summaries (
 	open       boolean NOT NULL -- everybody may join it or read in it
 );
 
+-- Users of other servers who are to be invited into a room since it was made.
+CREATE TABLE owed_invites (
+	room       bigint NOT NULL,
+	user_id    text   NOT NULL,
+	sender     text   NOT NULL,
+	content    bytea  NOT NULL, -- of the member event
+	since      bigint NOT NULL, -- in milliseconds since 1970
+	PRIMARY KEY (room, user_id)
+) WITHOUT ROWID; -- only: sqlite
+); -- only: postgres
+
 -- Rooms that are being made in more commits than one. The last one deletes the row.
 CREATE TABLE unfinished_rooms (
 	room       integer NOT NULL PRIMARY KEY, -- only: sqlite

@@ -248,6 +248,7 @@ func newParts(ctx context.Context, db *store.DB, o Options, key signing.Key, n N
 		p.delayed.Run,
 		p.rooms.RunPurges,
 		p.rooms.CompleteRooms,
+		p.rooms.RunInvites,
 		p.rooms.RunMerges,
 		p.rooms.RunSticky,
 		func(ctx context.Context) {
