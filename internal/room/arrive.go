@@ -41,8 +41,9 @@ const (
 
 // arrive makes a room of another server one of this server's, or one again. What was
 // handed over is stored before the room has it: after a crash in between nothing refers
-// to it, to try again is safe, and it is removed in the end ([Engine.ForgetUnfinished]). The error is a *mxerr.Error if what the other server
-// says is not a room that the user may have joined.
+// to it, to try again is safe, and it is removed in the end
+// ([Engine.ForgetUnfinished]). The error is a *mxerr.Error if what the other server says
+// is not a room that the user may have joined.
 func (g *Engine) arrive(ctx context.Context, a arrival) (Sent, error) {
 	roomID := a.join.RoomID()
 	unlock, err := g.arriving.lock(ctx, roomID)
