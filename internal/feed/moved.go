@@ -146,7 +146,12 @@ func (a *answer) stripped(ctx context.Context, n *news) (member *event.Event, st
 		root = n.sight.At.Root
 	}
 	events, err := a.Rooms.StrippedState(ctx, n.id, root, own.Event)
+	place, _ := own.Event.Tuple()
 	for _, e := range events {
+		// At present there may be an invite in its place that the user is not to see.
+		if t, _ := e.Tuple(); t == place && e.ID() != own.Event.ID() {
+			e = own.Event
+		}
 		state = append(state, e.AppendStripped(nil))
 	}
 	return own.Event, state, false, err

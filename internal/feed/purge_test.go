@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,6 +147,22 @@ func TestWhoComesFromBeforeWhatIsLeftGetsTheRoomAnew(t *testing.T) {
 	}
 	a = newClient(t, s.bob, "").sync()
 	a.has("join", room, "timeline", "first", "second")
+}
+
+// TestAPurgeDoesNotBringAHiddenInviteToLight: what the state was when the user knocked
+// is gone then.
+func TestAPurgeDoesNotBringAHiddenInviteToLight(t *testing.T) {
+	s := newScene(t)
+	room := s.room()
+	s.put(s.alice, room, "m.room.join_rules", `{"join_rule":"knock"}`)
+	s.bob.Must("POST", "/_matrix/client/v3/knock/"+url.PathEscape(room), `{}`)
+	s.to(s.alice, room, "invite", s.bob)
+	ignores(s.bob, s.alice)
+	for _, when := range []string{"before", "after"} {
+		state := quietly(t, s.bob, "").sync().in("knock", room).Get("knock_state")
+		same(t, when+" the purge", brief(state), "bob knock", "create", "name room", "join_rules")
+		s.purge(room, s.last(s.alice, room, "first"))
+	}
 }
 
 func TestInvitesAndLeavingSurviveAPurge(t *testing.T) {

@@ -120,9 +120,13 @@ func (r *slidingRoom) partial(ctx context.Context) (bool, error) {
 }
 
 // recounts reports whether what is unread may be counted otherwise, for who wants
-// to know.
+// to know. Of a room that the last answer was not about it may have been for long: the
+// user has read it elsewhere, say.
 func (r *slidingRoom) recounts() bool {
-	return r.req.Form.counts() && r.was == event.MembershipJoin && (r.rules || r.ch != nil && (r.ch.receipts || r.ch.counts))
+	if !r.req.Form.counts() || r.was != event.MembershipJoin {
+		return false
+	}
+	return r.rules || !r.conn.memory.shown[r.num] || r.ch != nil && (r.ch.receipts || r.ch.counts)
 }
 
 // needsSight reports whether it matters what the user may see of the room: if the

@@ -301,7 +301,7 @@ func TestSlidingStateThatWasRedactedIsToldAgain(t *testing.T) {
 
 func TestSlidingExtensions(t *testing.T) {
 	s := newScene(t)
-	room, other := s.room(s.bob), s.room(s.bob)
+	room, other := s.room(s.bob), s.room(s.bob, s.carol)
 	first := s.say(s.alice, room, "first")
 	last := s.say(s.alice, room, "last")
 	receipt := func(event string) {
@@ -414,6 +414,37 @@ func TestSlidingCountsWhatIsUnreadInTheUnstableForm(t *testing.T) {
 	c.unstable, c.pos = false, ""
 	c.list()["required_state"] = map[string]any{}
 	c.slide().is(room, "notification_count", "")
+}
+
+// TestSlidingCountsAgainWhatComesBackIntoTheWindow: what counts may have changed while
+// the client was not told of the room.
+func TestSlidingCountsAgainWhatComesBackIntoTheWindow(t *testing.T) {
+	s := newScene(t)
+	room, other := s.room(s.bob), s.room(s.bob, s.carol)
+	c := newSlider(t, s.alice, map[string]any{"all": map[string]any{"timeline_limit": 1, "ranges": [][]int{{0, 5}}}})
+	c.unstable = true
+	c.slide()
+	for name, forgets := range map[string]func(event string){
+		"read":    func(event string) { s.alice.Must("POST", path(room, "receipt", "m.read", event), `{}`) },
+		"ignored": func(string) { ignores(s.alice, s.bob) },
+	} {
+		event := s.say(s.bob, room, "one", "two")
+		c.slide().is(room, "notification_count", "2")
+		s.say(s.carol, other, "three")
+		c.list()["ranges"] = [][]int{{0, 0}}
+		c.slide().rooms(other)
+		forgets(event)
+		c.slide().rooms()
+		c.list()["ranges"] = [][]int{{0, 5}}
+		a := c.slide()
+		if a.is(room, "notification_count", "0"); t.Failed() {
+			t.Fatalf("what was %s", name)
+		}
+		c.slide().rooms()
+		s.alice.Must("POST", path(room, "receipt", "m.read", event), `{}`)
+		ignores(s.alice)
+		c.slide()
+	}
 }
 
 func TestSlidingConnectionsDoNotKnowOfEachOther(t *testing.T) {

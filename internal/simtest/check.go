@@ -230,8 +230,8 @@ func (s *stream) checkHeroes(id string, r *room) {
 	}
 }
 
-// wasMember reports whether the state of a room had a member event of a user at the
-// position of the last response: where branches met to join need not have counted, and of
+// wasMember reports whether the state of a room that the reader sees had a member event of
+// a user at the position of the last response: where branches met to join need not have counted, and of
 // a room that was just joined not all members are known.
 func (s *stream) wasMember(room, user string) bool {
 	token := regexp.MustCompile(`^s1_[A-Z0-9]+_([0-9]+)_`).FindStringSubmatch(s.client.since)
@@ -243,11 +243,19 @@ func (s *stream) wasMember(room, user string) bool {
 		s.fail("the token %s: %v", s.client.since, err)
 	}
 	rooms, roomID := s.person.server().Rooms(), id.RoomID(room)
-	at, err := rooms.At(s.w.Context(), roomID, journal.Position(pos))
+	sight, err := rooms.SightAt(s.w.Context(), roomID, id.UserID(s.person.id), journal.Position(pos))
 	if err != nil {
 		s.fail("%s at %d: %v", room, pos, err)
 	}
-	member, err := rooms.State(s.w.Context(), roomID, at.Root, matrix.Tuple{Type: matrix.TypeMember, StateKey: user})
+	root := sight.At.Root
+	if left := sight.Left(); left != 0 {
+		if then, ok, err := rooms.StateBehind(s.w.Context(), roomID, left); err != nil {
+			s.fail("%s at its place %d: %v", room, left, err)
+		} else if ok {
+			root = then
+		}
+	}
+	member, err := rooms.State(s.w.Context(), roomID, root, matrix.Tuple{Type: matrix.TypeMember, StateKey: user})
 	if err != nil {
 		s.fail("%s at %d: %v", room, pos, err)
 	}

@@ -14,25 +14,26 @@ import (
 func TestSlidingLaw(t *testing.T) {
 	switch {
 	case *seed != 0:
-		slidingLaw(t, *seed)
+		slidingLaw(t, *seed, *steps)
 	case *span != 0:
 		for end := time.Now().Add(*span); time.Now().Before(end) && !t.Failed(); {
-			slidingLaw(t, rand.Uint64N(1e9))
+			slidingLaw(t, rand.Uint64N(1e9), *steps)
 		}
 	default:
 		for s := range uint64(2) {
-			slidingLaw(t, s+1)
+			slidingLaw(t, s+1, *steps)
 		}
+		slidingLaw(t, 169981760, 520) // with which something was found
 	}
 }
 
-func slidingLaw(t *testing.T, seed uint64) {
+func slidingLaw(t *testing.T, seed uint64, steps int) {
 	t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 		storetest.EachLocation(t, func(t *testing.T, location string) {
 			if u, err := url.Parse(location); err != nil || u.Scheme == "" {
 				location = ""
 			}
-			t.Log(RunSliding(t, seed, *steps, location))
+			t.Log(RunSliding(t, seed, steps, location))
 		})
 	})
 }
