@@ -59,7 +59,6 @@ type news struct {
 	sticky   bool           // there are sticky events that were soft-failed until now
 	redacted []stateres.Num // events that were redacted
 	receipts bool           // there are new receipts
-	relisted bool           // all receipts are to be told, and what is unread
 	typing   bool           // what is known of who is typing may be wrong
 	recount  bool           // what is unread may be counted otherwise
 	whole    bool           // all members are known since the last answer
@@ -376,7 +375,7 @@ func (a *answer) readReceipts(ctx context.Context) error {
 	for num, n := range a.rooms {
 		all = append(all, num)
 		switch {
-		case n.fresh, n.relisted:
+		case n.fresh, a.relisted:
 			whole = append(whole, int64(num))
 		case n.receipts:
 			some = append(some, int64(num))

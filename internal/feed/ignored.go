@@ -35,7 +35,7 @@ func (a *answer) relist(ctx context.Context, moved map[room.Num]bool) error {
 	a.relisted = true
 	for num := range a.watch.during(a.since.Pos, a.now.Pos) {
 		if n := a.about(num); n != nil {
-			n.relisted, n.typing = true, true
+			n.typing = true
 		}
 	}
 	rooms, err := a.Rooms.Rooms(ctx, a.q.User)

@@ -116,6 +116,17 @@ func TestWhatIgnoredUsersDoIsNotSeen(t *testing.T) {
 	ignores(s.carol)
 	a = c.sync()
 	a.has("join", room, "ephemeral", "m.receipt", "m.typing")
+
+	// Also where the user was away in between.
+	ignores(s.carol, s.bob)
+	c.sync()
+	s.bob.Must("POST", path(room, "receipt", "m.read", s.say(s.alice, room, "once more")), `{}`)
+	c.sync().has("join", room, "ephemeral")
+	ignores(s.carol)
+	s.leave(s.carol, room)
+	s.join(s.carol, room)
+	a = c.sync()
+	a.has("join", room, "ephemeral", "m.receipt", "m.typing")
 }
 
 func TestInvitesOfIgnoredUsersAreHidden(t *testing.T) {

@@ -156,6 +156,9 @@ func TestSlidingWantsCoverOthers(t *testing.T) {
 		{`{"include":[{}],"exclude":[{"type":"a"}]}`, `{"include":[{}],"exclude":[{"type":"a","state_key":"b"}]}`, false},
 		{`{"include":[{}],"lazy_members":true}`, `{"include":[{}]}`, false},
 		{`{"include":[{}]}`, `{"include":[{}],"lazy_members":true}`, false},
+		{`{"include":[{}],"lazy_members":true}`, `{"include":[{"type":"m.room.member","state_key":"$ME"}],"lazy_members":true}`, false},
+		{`{"include":[{}],"lazy_members":true}`, `{"include":[{"state_key":"@alice:a.test"}],"lazy_members":true}`, false},
+		{`{"include":[{}],"lazy_members":true}`, `{"include":[{"type":"a","state_key":"b"}],"lazy_members":true}`, true},
 	} {
 		if got := parse(tt.wide).covers(parse(tt.narrow)); got != tt.want {
 			t.Errorf("%s covers %s: got %t", tt.wide, tt.narrow, got)

@@ -62,7 +62,10 @@ func (w *want) covers(other *want) bool {
 		return false
 	}
 	for _, e := range other.include {
-		if !slices.ContainsFunc(w.include, func(f element) bool { return f.covers(e) && f.members == e.members }) {
+		// Where members are loaded lazily an element of any key does not mean them.
+		member := w.lazy && e.names() && (e.anyType || e.eventType == event.TypeMember)
+		covers := func(f element) bool { return f.covers(e) && f.members == e.members && (!member || f.names()) }
+		if !slices.ContainsFunc(w.include, covers) {
 			return false
 		}
 	}

@@ -84,31 +84,33 @@ const (
 	inMain     spoken = "main"
 )
 
-// reader returns the user who has read something of the room by sending the event,
-// empty if nobody has. Who only updates a profile has read nothing; who joins has
-// read everything, so that what was before is not unread.
-func (m entry) reader(r *live) (user id.UserID, what spoken) {
-	sender := m.event.Sender()
-	if sender.Server() != r.engine.server {
-		return "", ""
-	}
-	if m.event.Type() != event.TypeMember {
-		if m.thread != "" {
-			return sender, spoken(m.thread)
+// readers yields the users who have read something of the room with the event. Who
+// sends has; but who only updates a profile has read nothing. Who comes into the room
+// has read everything, so that what was before is not unread: mostly that is whoever
+// sends, but where branches meet it may be anybody.
+func (m entry) readers(r *live) iter.Seq2[id.UserID, spoken] {
+	return func(yield func(id.UserID, spoken) bool) {
+		if sender := m.event.Sender(); sender.Server() == r.engine.server && m.event.Type() != event.TypeMember {
+			what := inMain
+			if m.thread != "" {
+				what = spoken(m.thread)
+			}
+			if !yield(sender, what) {
+				return
+			}
 		}
-		return sender, inMain
-	}
-	for _, c := range m.members {
-		if c.user == sender && c.membership == event.MembershipJoin && c.before != event.MembershipJoin {
-			return sender, everywhere
+		for _, c := range m.members {
+			came := c.membership == event.MembershipJoin && c.before != event.MembershipJoin
+			if came && c.user.Server() == r.engine.server && !yield(c.user, everywhere) {
+				return
+			}
 		}
 	}
-	return "", ""
 }
 
 // writeReads adds to the batch what the event changes of what is unread.
 func (m entry) writeReads(b *journal.Batch, r *live) {
-	if user, what := m.reader(r); user != "" {
+	for user, what := range m.readers(r) {
 		key, mark := spokenKey{readKey{user, r.num}, what}, m.mark(what)
 		b.Write(key, func(tx *store.Tx) error { return putSpoken(tx, key, mark) })
 	}
@@ -157,7 +159,7 @@ func (m entry) mark(what spoken) Mark {
 
 // remember is writeReads for what is in memory.
 func (m entry) remember(r *live) {
-	if user, what := m.reader(r); user != "" {
+	for user, what := range m.readers(r) {
 		r.engine.reads.Change(readKey{user, r.num}, func(s readState) readState { return s.speak(what, m.mark(what)) })
 	}
 	for user, h := range m.highlights() {

@@ -366,3 +366,27 @@ func TestUnreadIsReadBetweenCommitAndPublication(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoComesIntoTheRoomHasReadEverything: where branches meet, with an event of
+// somebody else.
+func TestWhoComesIntoTheRoomHasReadEverything(t *testing.T) {
+	n := local(t)
+	roomID := n.create(NewRoom{Preset: PublicChat})
+	said := n.eventByID(roomID, n.send(roomID, message(alice, "hello")).EventID)
+	r, err := n.room(ctx, roomID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := entry{event: said, members: []memberChange{
+		{user: bob, before: event.MembershipLeave, membership: event.MembershipJoin},
+		{user: carol, before: event.MembershipJoin, membership: event.MembershipJoin}, // another name
+		{user: "@dave:b.test", membership: event.MembershipJoin},
+	}}
+	got := make(map[id.UserID]spoken)
+	for user, what := range m.readers(r) {
+		got[user] = what
+	}
+	if want := (map[id.UserID]spoken{alice: inMain, bob: everywhere}); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
