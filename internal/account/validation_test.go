@@ -283,6 +283,7 @@ func TestWhatCannotBeSentIsSentLater(t *testing.T) {
 	playMail(t, func(h house, o *outbox) {
 		o.fail = errors.New("the server is down")
 		sid, _ := h.ask(o, ToRegister, email("alice@example.org"), "s", 1)
+		synctest.Wait() // until it was tried
 		o.fail = nil
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()

@@ -394,6 +394,7 @@ func TestWhatNobodyAnswersForIsTriedAfterPauses(t *testing.T) {
 		h.shut["!r:a.test"], h.away["a.test"] = true, true
 		h.take(x, "a.test", pdu("!r:a.test", 1))
 		time.Sleep(silence / 2)
+		synctest.Wait()
 		h.away["a.test"] = false
 		time.Sleep(longestRest)
 		synctest.Wait()
