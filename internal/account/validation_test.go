@@ -33,6 +33,13 @@ func (o *outbox) put(to, text string) error {
 	return nil
 }
 
+// fails has what is sent fail from now on, nil: no more.
+func (o *outbox) fails(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail = err
+}
+
 // take returns what was sent since the last time.
 func (o *outbox) take() []string {
 	o.mu.Lock()
@@ -281,10 +288,10 @@ func TestAnAddressGetsOnlySoMuch(t *testing.T) {
 
 func TestWhatCannotBeSentIsSentLater(t *testing.T) {
 	playMail(t, func(h house, o *outbox) {
-		o.fail = errors.New("the server is down")
+		o.fails(errors.New("the server is down"))
 		sid, _ := h.ask(o, ToRegister, email("alice@example.org"), "s", 1)
 		synctest.Wait() // until it was tried
-		o.fail = nil
+		o.fails(nil)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if sent := o.take(); len(sent) != 1 {
@@ -298,7 +305,7 @@ func TestWhatCannotBeSentIsSentLater(t *testing.T) {
 		if sids, err := h.dueValidations(ctx); err != nil || len(sids) != 1 || sids[0] != sid {
 			t.Errorf("got %q, %v", sids, err)
 		}
-		o.fail = fmt.Errorf("no such address: %w", mail.ErrRefused)
+		o.fails(fmt.Errorf("no such address: %w", mail.ErrRefused))
 		h.must(h.sendValidation(ctx, sid))
 		if sids, err := h.dueValidations(ctx); err != nil || len(sids) != 0 {
 			t.Errorf("due are %q, %v, though it is refused", sids, err)

@@ -76,13 +76,26 @@ func (h *house) fetch(ctx context.Context, server id.ServerName, e *event.Event)
 		}
 	}
 	switch {
-	case h.away[server]:
+	case h.isAway(server):
 		return Silent, errors.New("there is no answer")
 	case h.broken[e.RoomID()] || h.unable[server]:
 		return Missing, mxerr.New(mxerr.Forbidden, "what it refers to is not told")
 	}
 	h.keep(e)
 	return Nothing, nil
+}
+
+func (h *house) isAway(server id.ServerName) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.away[server]
+}
+
+// comesBack has a server answer again.
+func (h *house) comesBack(server id.ServerName) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.away[server] = false
 }
 
 // inbox returns an inbox of the house that is not running.
@@ -380,7 +393,7 @@ func TestWhatNobodyAnswersForWaitsUntilItsServerIsBack(t *testing.T) {
 		h.take(x, "b.test", pdu("!r:a.test", 3))
 		synctest.Wait()
 		h.has("!r:a.test", 3)
-		h.away["a.test"] = false
+		h.comesBack("a.test")
 		x.Back("a.test")
 		synctest.Wait()
 		h.has("!r:a.test", 3, 1, 2)
@@ -394,8 +407,7 @@ func TestWhatNobodyAnswersForIsTriedAfterPauses(t *testing.T) {
 		h.shut["!r:a.test"], h.away["a.test"] = true, true
 		h.take(x, "a.test", pdu("!r:a.test", 1))
 		time.Sleep(silence / 2)
-		synctest.Wait()
-		h.away["a.test"] = false
+		h.comesBack("a.test")
 		time.Sleep(longestRest)
 		synctest.Wait()
 		h.has("!r:a.test", 1)
