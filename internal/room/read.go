@@ -84,7 +84,9 @@ func (g *Engine) Now(ctx context.Context, roomID id.RoomID) (Moment, error) {
 
 // Own returns the member event that said what a user was to a room from a place on,
 // with that place and the states before and after it. Where branches came together
-// it is an earlier event than the one in the place. ok is false when it is gone.
+// it is an earlier event than the one in the place; before one that was put into a gap
+// there is none in the place, and the states are those of the member event. ok is false
+// when it is gone.
 // Unlike others it is there even where the history was purged, as long as it
 // is what the user is to the room. The states before and after it are not known
 // any more then, unless it is an invite or a knock of a local user.
@@ -93,22 +95,24 @@ func (g *Engine) Own(ctx context.Context, roomID id.RoomID, user id.UserID, plac
 	if err != nil {
 		return Item{}, false, err
 	}
-	list := r.recent.upTo(place, 1)
-	if len(list) == 0 || list[0].Place != place {
-		if list, err = g.readItems(ctx, r, "WHERE e.room = $1 AND e.place = $2", r.num, place); err != nil || len(list) == 0 {
+	there := r.recent.upTo(place, 1)
+	if len(there) == 0 || there[0].Place != place {
+		if there, err = g.readItems(ctx, r, "WHERE e.room = $1 AND e.place = $2", r.num, place); err != nil {
 			return Item{}, false, err
 		}
 	}
-	if it = list[0]; it.Event.IsState(event.TypeMember, string(user)) {
-		return it, true, nil
+	if len(there) > 0 && there[0].Event.IsState(event.TypeMember, string(user)) {
+		return there[0], true, nil
 	}
-	list, err = g.readItems(ctx, r, "JOIN sights s ON s.event = e.event WHERE s.room = $1 AND s.user_id = $2 AND s.place = $3", r.num, user, place)
-	if err != nil || len(list) == 0 {
+	own, err := g.readItems(ctx, r, "JOIN sights s ON s.event = e.event WHERE s.room = $1 AND s.user_id = $2 AND s.place = $3", r.num, user, place)
+	if err != nil || len(own) == 0 {
 		return Item{}, false, err
 	}
-	own := list[0]
-	own.Place, own.Pos, own.Before, own.Current = it.Place, it.Pos, it.Before, it.Current
-	return own, true, nil
+	it = own[0]
+	if it.Place = place; len(there) > 0 {
+		it.Pos, it.Before, it.Current = there[0].Pos, there[0].Before, there[0].Current
+	}
+	return it, true, nil
 }
 
 // Item returns an event of a room by its ID; ok is false when the room has none

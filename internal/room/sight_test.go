@@ -228,3 +228,31 @@ func TestWhatIsPutIntoAGapDoesNotChangeWhatAUserWas(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnIsFoundWhereNoEventIs: what somebody was before an event that was put into a
+// gap is noted in front of it.
+func TestOwnIsFoundWhereNoEventIs(t *testing.T) {
+	each(t, func(t *testing.T, n *node) {
+		roomID := n.create(NewRoom{Preset: PublicChat})
+		invite := n.eventByID(roomID, n.send(roomID, member(alice, bob, event.MembershipInvite)).EventID)
+		it, _, err := n.Item(ctx, roomID, invite.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		place := it.Place + 1
+		err = n.db.Update(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec("INSERT INTO sights (room, user_id, place, pos, event, value) VALUES ($1, $2, $3, 0, $4, 'invite')", n.num(roomID), bob, place, it.Num)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, ok, err := n.Own(ctx, roomID, bob, place)
+		if err != nil || !ok || own.Event.ID() != invite.ID() || own.Place != place || own.Current != it.Current {
+			t.Errorf("got %+v, %t, %v", own, ok, err)
+		}
+		if _, ok, err := n.Own(ctx, roomID, bob, place+1); ok || err != nil {
+			t.Errorf("where nothing is noted: %t, %v", ok, err)
+		}
+	})
+}

@@ -33,7 +33,7 @@ func TestLaw(t *testing.T) {
 		for s := range uint64(3) {
 			law(t, s+1, *steps)
 		}
-		for s, steps := range map[uint64]int{986857914: 470, 389470804: 605} { // with which something was found
+		for s, steps := range map[uint64]int{986857914: 470, 389470804: 605, 179196304: 360} { // with which something was found
 			law(t, s, steps)
 		}
 	}
@@ -41,7 +41,7 @@ func TestLaw(t *testing.T) {
 
 // failed are seeds that something was found with that was wrong. What a seed means
 // changes with what people do; what was found has a scene of its own, too.
-var failed = []uint64{2, 5, 9, 10, 12, 18, 44, 49, 52, 60, 70, 123, 126, 132, 141, 158, 308, 533, 651, 687, 707, 261371714, 758027374}
+var failed = []uint64{2, 5, 9, 10, 12, 18, 44, 49, 52, 60, 70, 123, 126, 132, 141, 158, 308, 533, 651, 687, 707, 261371714, 758027374, 359821607}
 
 // TestLawTogether is TestLaw for several servers.
 func TestLawTogether(t *testing.T) {

@@ -295,8 +295,13 @@ func (r *room) unknown() bool {
 }
 
 // strippedState compares what was told with an invite or knock. Who is not in
-// the room is not told of redactions, so what is told now may be less.
+// the room is not told of redactions, so what is told now may be less. What the state
+// was by then is gone with the history, but for the user's own part of it.
 func (c *comparison) strippedState(id string, mine, fresh []canonjson.Value) {
+	if c.w.purged(id) {
+		others := func(v canonjson.Value) bool { return text(v, "state_key") != c.person.id }
+		mine, fresh = slices.DeleteFunc(slices.Clone(mine), others), slices.DeleteFunc(slices.Clone(fresh), others)
+	}
 	told := make(map[string]canonjson.Value)
 	for _, v := range mine {
 		told[text(v, "type")+"\x00"+text(v, "state_key")] = v
