@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"parley/internal/errand"
@@ -41,7 +40,6 @@ func (n NewRoom) owe(b *journal.Batch, room Num) {
 // inviteAll invites the users of other servers into a new room.
 func (g *Engine) inviteAll(ctx context.Context, roomID id.RoomID, n NewRoom) error {
 	errs := make([]error, len(n.abroad))
-	var interrupted atomic.Bool
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, invitesAtOnce)
 	for i, user := range n.abroad {
@@ -50,16 +48,11 @@ func (g *Engine) inviteAll(ctx context.Context, roomID id.RoomID, n NewRoom) err
 			defer func() { <-slots }()
 			content := n.member(user, event.MembershipInvite)
 			_, errs[i] = g.Invite(ctx, roomID, Move{Sender: n.Creator, Target: user, Content: content})
-			if refusal := (*mxerr.Error)(nil); ctx.Err() == nil && (errs[i] == nil || errors.As(errs[i], &refusal)) {
-				errs[i] = errors.Join(errs[i], g.answeredInvite(ctx, roomID, user))
-			} else {
-				interrupted.Store(true)
-			}
 		})
 	}
 	wg.Wait()
-	if interrupted.Load() {
-		g.owing.Add(roomID)
+	if err := g.settleInvites(ctx, roomID, n.abroad, errs); err != nil {
+		return err
 	}
 	for i, err := range errs {
 		if errors.Is(err, mxerr.IncompatibleRoomVersion) {
@@ -70,6 +63,23 @@ func (g *Engine) inviteAll(ctx context.Context, roomID id.RoomID, n NewRoom) err
 		}
 	}
 	return nil
+}
+
+// settleInvites notes which invites were answered, and has the others gone on with.
+func (g *Engine) settleInvites(ctx context.Context, roomID id.RoomID, users []id.UserID, errs []error) error {
+	var answered []id.UserID
+	for i, user := range users {
+		if refusal := (*mxerr.Error)(nil); errs[i] == nil || errors.As(errs[i], &refusal) && ctx.Err() == nil {
+			answered = append(answered, user)
+		}
+	}
+	if len(answered) < len(users) || ctx.Err() != nil && len(users) > 0 {
+		g.owing.Add(roomID) // where who is invited already is not invited once more
+	}
+	if len(answered) == 0 || ctx.Err() != nil {
+		return nil
+	}
+	return g.answeredInvites(ctx, roomID, answered)
 }
 
 // RunInvites invites whom a crash, or a client that did not wait, has kept from being
@@ -122,7 +132,7 @@ func (g *Engine) goOnInviting(ctx context.Context, roomID id.RoomID) error {
 			return ctx.Err()
 		}
 		if err == nil {
-			err = g.answeredInvite(ctx, roomID, o.Target)
+			err = g.answeredInvites(ctx, roomID, []id.UserID{o.Target})
 		}
 		if first == nil {
 			first = err
@@ -146,13 +156,14 @@ func (g *Engine) inviteOwed(ctx context.Context, roomID id.RoomID, o owedInvite)
 	return err
 }
 
-// answeredInvite notes that an invite was answered.
-func (g *Engine) answeredInvite(ctx context.Context, roomID id.RoomID, user id.UserID) error {
+// answeredInvites notes that invites were answered.
+func (g *Engine) answeredInvites(ctx context.Context, roomID id.RoomID, users []id.UserID) error {
 	err := g.db.Update(ctx, func(tx *store.Tx) error {
-		return tx.Queue("DELETE FROM owed_invites WHERE room = (SELECT room FROM rooms WHERE room_id = $1) AND user_id = $2", roomID, user)
+		in, list := tx.In(2, users)
+		return tx.Queue("DELETE FROM owed_invites WHERE room = (SELECT room FROM rooms WHERE room_id = $1) AND user_id "+in, roomID, list)
 	})
 	if err != nil {
-		return fmt.Errorf("noting that %s is invited to %s: %w", user, roomID, err)
+		return fmt.Errorf("noting that %d users are invited to %s: %w", len(users), roomID, err)
 	}
 	return nil
 }

@@ -230,9 +230,9 @@ func (s *stream) checkHeroes(id string, r *room) {
 	}
 }
 
-// wasMember reports whether the state of a room that the reader sees had a member event of
-// a user at the position of the last response: where branches met to join need not have counted, and of
-// a room that was just joined not all members are known.
+// wasMember reports whether the state of a room that the reader sees had a member event
+// of a user at the position of the last response: where branches met to join need not
+// have counted, and of a room that was just joined not all members are known.
 func (s *stream) wasMember(room, user string) bool {
 	token := regexp.MustCompile(`^s1_[A-Z0-9]+_([0-9]+)_`).FindStringSubmatch(s.client.since)
 	if token == nil {
