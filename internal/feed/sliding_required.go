@@ -259,7 +259,8 @@ func (r *slidingRoom) lazily(ctx context.Context) ([]stateres.Num, error) {
 	items := r.timeline.items
 	if r.grown && !r.deeper && !r.fresh && !r.wantsOf(r.prev).lazy() {
 		// It did not get them with the events that it has.
-		t, err := r.lastEvents(ctx, window{news: r.news, first: 1, last: r.window.last, left: r.window.left, gone: r.window.gone}, r.m.limit)
+		has := max(r.m.limit, min(r.prev.depth, mostTimeline))
+		t, err := r.lastEvents(ctx, window{news: r.news, first: 1, last: r.window.last, left: r.window.left, gone: r.window.gone}, has)
 		if err != nil {
 			return nil, err
 		}

@@ -118,6 +118,21 @@ func TestSlidingMembersAreLoadedLazily(t *testing.T) {
 	}
 }
 
+func TestSlidingMembersThatBeginToBeLoadedLazilyGoWithAllEventsThatTheClientHas(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	s.say(s.carol, room, "first")
+	s.say(s.bob, room, "then")
+	c := newSlider(t, s.alice, map[string]any{"all": all(2)})
+	c.slide().has(room, "timeline", "first", "then")
+	lazily := required()
+	lazily["lazy_members"] = true
+	c.list()["timeline_limit"], c.list()["required_state"] = 1, lazily
+	c.slide().has(room, "required_state", "bob join", "carol join")
+	c.list()["timeline_limit"] = 2
+	c.slide().rooms()
+}
+
 func TestSlidingInvitesAndKnocksComeWithStrippedState(t *testing.T) {
 	s := newScene(t)
 	room := s.room()

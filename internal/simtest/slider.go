@@ -285,6 +285,9 @@ type slideClient struct {
 type slideRoom struct {
 	room
 	fields map[string]string // what is told of the room beside its events, as JSON
+	// stale are members whose changes were perhaps not told, as they were not asked for.
+	// Who loads members lazily then is told only of who says something.
+	stale map[tuple]bool
 }
 
 func newSlideClient() *slideClient {
@@ -294,7 +297,7 @@ func newSlideClient() *slideClient {
 func newSlideRoom() *slideRoom {
 	return &slideRoom{room: room{
 		state: make(map[tuple]event), accountData: make(map[string]canonjson.Value), receipts: make(map[receiptKey]string),
-	}, fields: make(map[string]string)}
+	}, fields: make(map[string]string), stale: make(map[tuple]bool)}
 }
 
 func (c *slideClient) clone() *slideClient {
@@ -302,7 +305,7 @@ func (c *slideClient) clone() *slideClient {
 	for id, r := range c.rooms {
 		other := *r
 		other.state, other.timeline, other.fields = maps.Clone(r.state), slices.Clone(r.timeline), maps.Clone(r.fields)
-		other.accountData, other.receipts = maps.Clone(r.accountData), maps.Clone(r.receipts)
+		other.accountData, other.receipts, other.stale = maps.Clone(r.accountData), maps.Clone(r.receipts), maps.Clone(r.stale)
 		copied.rooms[id] = &other
 	}
 	return copied
@@ -319,6 +322,13 @@ func (c *slideClient) apply(asked *slider, response canonjson.Value) error {
 			return fmt.Errorf("no count of %s", l.key)
 		}
 		c.counts[l.key] = count
+	}
+	for id, r := range c.rooms {
+		for t := range r.state {
+			if t.kind == "m.room.member" && !asked.surely(id, t) {
+				r.stale[t] = true
+			}
+		}
 	}
 	for name, v := range response.Get("rooms").Members() {
 		id, _ := name.Text()
@@ -385,13 +395,25 @@ func (r *slideRoom) apply(asked *slider, id string, v canonjson.Value) error {
 		}
 	}
 	for e := range v.Get("required_state").Elements() {
-		if one := parseEvent(e); e.Get("content") == nil {
+		one := parseEvent(e)
+		delete(r.stale, one.tuple())
+		if e.Get("content") == nil {
 			delete(r.state, one.tuple())
 		} else {
 			r.state[one.tuple()] = one
 		}
 	}
 	return nil
+}
+
+// surely reports whether changes of some member are asked for, whichever lists the
+// room is in.
+func (s *slider) surely(id string, t tuple) bool {
+	covers := func(w slideWish) bool { return slideWants[w.want].lazy || s.match(w.want, t) }
+	if w, ok := s.rooms[id]; ok && covers(w) {
+		return true
+	}
+	return !slices.ContainsFunc(s.lists, func(l slideList) bool { return !covers(l.slideWish) })
 }
 
 // perhaps reports whether some state of a room may be asked for otherwise than lazily,
