@@ -116,7 +116,7 @@ func (a *slidingAnswer) leaveData(num room.Num) {
 // https://github.com/matrix-org/matrix-spec-proposals/pull/3960
 func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 	s := &a.req.receipts
-	var whole, some []int64 // rooms, by whether the client has none
+	var whole []int64 // rooms of which the client gets to know events of before
 	behind := make(map[journal.Position][]int64)
 	for num, m := range a.matches {
 		t, _ := a.sent(num)
@@ -124,13 +124,11 @@ func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 			continue
 		}
 		shown, c := a.timelines[num], a.changes[num]
-		switch {
-		case t.receipts == reachNone, shown != nil && shown.older:
+		if t.receipts == reachNone || shown != nil && shown.older {
 			whole = append(whole, int64(num))
-		case t.receipts != reachAll:
-			behind[t.receipts.from(a.since.Pos)] = append(behind[t.receipts.from(a.since.Pos)], int64(num))
-		case c != nil && c.receipts:
-			some = append(some, int64(num))
+		}
+		if from := t.receipts.from(a.since.Pos); t.receipts != reachNone && (t.receipts != reachAll || c != nil && c.receipts) {
+			behind[from] = append(behind[from], int64(num))
 		}
 	}
 	for num, c := range a.changes {
@@ -138,9 +136,6 @@ func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 			t.receipts = reachTo(a.since.Pos)
 			a.put(num, t)
 		}
-	}
-	if len(some) > 0 {
-		behind[a.since.Pos] = append(behind[a.since.Pos], some...)
 	}
 	told := make(map[int64][]receipt.Receipt)
 	for after, rooms := range behind {
@@ -169,7 +164,7 @@ func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 	return nil
 }
 
-// wholeReceipts adds the receipts of rooms that the client gets to know.
+// wholeReceipts adds the receipts at events of before that the client gets to know.
 func (a *slidingAnswer) wholeReceipts(ctx context.Context, rooms []int64, told map[int64][]receipt.Receipt) error {
 	if len(rooms) == 0 {
 		return nil
@@ -178,19 +173,13 @@ func (a *slidingAnswer) wholeReceipts(ctx context.Context, rooms []int64, told m
 	if err != nil {
 		return err
 	}
-	changed, err := a.Receipts.Since(ctx, rooms, a.req.User, a.since.Pos, a.now.Pos)
-	if err != nil {
-		return err
-	}
 	for _, num := range rooms {
 		shown := a.timelines[room.Num(num)]
-		t, _ := a.sent(room.Num(num))
-		told[num] = slices.DeleteFunc(all[num], func(r receipt.Receipt) bool {
-			if r.User == a.req.User || shown != nil && shown.events[r.EventID] {
-				return false
+		for _, r := range all[num] {
+			if own := r.User == a.req.User; (own || shown != nil && shown.events[r.EventID]) && !slices.Contains(told[num], r) {
+				told[num] = append(told[num], r)
 			}
-			return t.receipts == reachNone || !slices.Contains(changed[num], r)
-		})
+		}
 	}
 	a.haveReceipts(rooms)
 	return nil

@@ -384,6 +384,30 @@ func TestSlidingExtensions(t *testing.T) {
 	}
 }
 
+func TestSlidingReceiptsOfBeforeComeWithARoomThatComesBackAndIsToldFurtherBack(t *testing.T) {
+	s := newScene(t)
+	room, other := s.room(s.bob), s.room()
+	first := s.say(s.alice, room, "first")
+	s.say(s.alice, room, "second", "third")
+	list := all(1)
+	list["range"] = []int{0, 0}
+	c := newSlider(t, s.alice, map[string]any{"top": list})
+	c.extend("receipts")
+	c.slide().rooms(room)
+	s.say(s.alice, other, "up")
+	c.slide().rooms(other)
+	s.bob.Must("POST", path(room, "receipt", "m.read", first), `{}`)
+	c.slide().rooms()
+	s.say(s.alice, other, "up again")
+	c.slide().rooms(other)
+	list["range"], list["timeline_limit"] = []int{0, 5}, 2
+	a := c.slide()
+	a.has(room, "timeline", "second", "third")
+	if a.Get("extensions").Get("receipts").Get("rooms").Get(room).Get("content").Get(first) == nil {
+		t.Errorf("the receipt is missing: %s", a.Value)
+	}
+}
+
 // carolIn is carol, when she has joined a room.
 func (s *scene) carolIn(room string) *hstest.User {
 	s.join(s.carol, room)
