@@ -29,10 +29,11 @@ type slidingAnswer struct {
 	met map[id.UserID]bool
 	// profiled is what the client is told whose profiles it has.
 	profiled profiled
-	// data: something of the account data is new. rules: push rules are. typed: who
-	// is typing may have changed somewhere. subscribed: which threads the user wants
-	// to hear of has.
-	data, rules, typed, subscribed bool
+	// data is what is new of the account data. rules: push rules are. typed: who is
+	// typing may have changed somewhere. subscribed: which threads the user wants to
+	// hear of has.
+	data                     []accountdata.Data
+	rules, typed, subscribed bool
 	// quiet: nothing is new, and the request is the same as before.
 	quiet bool
 
@@ -190,12 +191,13 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		}
 	}
 	if a.initial() {
-		a.data, a.typed, a.subscribed = true, true, true
+		a.typed, a.subscribed = true, true
 		return false, nil
 	}
 	if a.entries, err = a.watch.read(ctx, a.Journal, a.since.Pos, a.now.Pos); err != nil {
 		return false, err
 	}
+	data := false
 	for _, e := range a.entries {
 		switch e.Kind {
 		case journal.KindEvent:
@@ -215,7 +217,7 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 				return false, err
 			}
 		case journal.KindAccountData:
-			a.data = true
+			data = true
 			a.rules = a.rules || e.Ref == accountdata.RefPushRules
 		case journal.KindSubscription:
 			a.subscribed = true
@@ -223,6 +225,12 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 		}
 	}
 	a.watch.knows(a.now.Pos)
+	if data {
+		if a.data, err = a.AccountData.Since(ctx, a.req.User, a.since.Pos, a.now.Pos); err != nil {
+			return false, err
+		}
+		a.relisted = wishesChanged(a.data)
+	}
 	a.typed = a.since.Board != a.now.Board || a.Board.Typed() > a.since.Seq
 	return len(a.entries) == 0 && !a.typed, nil
 }

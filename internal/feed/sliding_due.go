@@ -126,7 +126,7 @@ func (r *slidingRoom) recounts() bool {
 	if !r.req.Form.counts() || r.was != event.MembershipJoin {
 		return false
 	}
-	return r.rules || !r.conn.memory.shown[r.num] || r.ch != nil && (r.ch.receipts || r.ch.counts)
+	return r.rules || r.relisted || !r.conn.memory.shown[r.num] || r.ch != nil && (r.ch.receipts || r.ch.counts)
 }
 
 // needsSight reports whether it matters what the user may see of the room: if the

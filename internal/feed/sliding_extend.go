@@ -57,12 +57,7 @@ func (a *slidingAnswer) extendData(ctx context.Context) (err error) {
 			late = append(late, num)
 		}
 	}
-	var news, all []accountdata.Data
-	if a.data && !a.initial() {
-		if news, err = a.AccountData.Since(ctx, a.req.User, a.since.Pos, a.now.Pos); err != nil {
-			return err
-		}
-	}
+	var all []accountdata.Data
 	if s.on && a.initial() || len(late) > 0 {
 		if all, err = a.AccountData.All(ctx, a.req.User, a.now.Pos); err != nil {
 			return err
@@ -85,7 +80,7 @@ func (a *slidingAnswer) extendData(ctx context.Context) (err error) {
 			}
 		}
 	}
-	take(news, false)
+	take(a.data, false)
 	take(all, true)
 	for _, num := range late {
 		t, _ := a.sent(num)
@@ -116,6 +111,7 @@ func (a *slidingAnswer) leaveData(num room.Num) {
 // https://github.com/matrix-org/matrix-spec-proposals/pull/3960
 func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 	s := &a.req.receipts
+	a.relistReceipts()
 	var whole []int64 // rooms of which the client gets to know events of before
 	behind := make(map[journal.Position][]int64)
 	for num, m := range a.matches {
@@ -162,6 +158,20 @@ func (a *slidingAnswer) extendReceipts(ctx context.Context) error {
 		a.add(s.name, newObject().raw("rooms", b.json()).end())
 	}
 	return nil
+}
+
+// relistReceipts has all receipts of the rooms that the client has told anew, as those
+// of somebody who is not ignored any more are news.
+func (a *slidingAnswer) relistReceipts() {
+	if !a.relisted {
+		return
+	}
+	for num := range a.conn.told.rooms {
+		if t, _ := a.sent(num); t.receipts != reachNone {
+			t.receipts = reachTo(0)
+			a.put(num, t)
+		}
+	}
 }
 
 // wholeReceipts adds the receipts at events of before that the client gets to know.
@@ -212,7 +222,7 @@ func (a *slidingAnswer) extendTyping() {
 			continue
 		}
 		before, known := a.conn.told.rooms[num]
-		entered := !a.conn.memory.shown[num] || before.membership.String() != event.MembershipJoin
+		entered := a.relisted || !a.conn.memory.shown[num] || before.membership.String() != event.MembershipJoin
 		changed := anybody && (told.Board != a.now.Board || a.Board.Changed(num.Scope()) > told.Seq)
 		if !entered && !changed {
 			continue

@@ -89,6 +89,10 @@ func (r *slidingRoom) note(is string, depth int) {
 	}
 	s.history, s.membership, s.direct, s.depth = reachAll, membershipOf(is), r.direct(), depth
 	s.profiles = s.profiles && !r.fresh && is == event.MembershipJoin
+	away := is != event.MembershipJoin || r.was != event.MembershipJoin || r.sight != nil && r.entered(r.from)
+	if away && s.receipts == reachAll { // what others have read meanwhile is no news of the user's
+		s.receipts = reachTo(r.from)
+	}
 	r.put(r.num, s)
 }
 

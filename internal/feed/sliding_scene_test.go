@@ -408,6 +408,33 @@ func TestSlidingReceiptsOfBeforeComeWithARoomThatComesBackAndIsToldFurtherBack(t
 	}
 }
 
+func TestSlidingReceiptsOfWhileTheUserWasAwayComeWithTheRoom(t *testing.T) {
+	for _, told := range []bool{true, false} { // that the user had left
+		s := newScene(t)
+		room := s.room(s.bob)
+		first, second := s.say(s.alice, room, "first"), s.say(s.alice, room, "second")
+		read := func(event string) { s.bob.Must("POST", path(room, "receipt", "m.read", event), `{}`) }
+		c := newSlider(t, s.alice, map[string]any{"all": all(1)})
+		c.extend("receipts")
+		c.slide().rooms(room)
+		read(first)
+		c.slide()
+		s.leave(s.alice, room)
+		if told {
+			c.slide()
+		}
+		read(second)
+		if told {
+			s.say(s.alice, s.room(), "something else")
+			c.slide()
+		}
+		s.join(s.alice, room)
+		if a := c.slide(); a.Get("extensions").Get("receipts").Get("rooms").Get(room).Get("content").Get(second) == nil {
+			t.Errorf("told %t: the receipt is missing: %s", told, a.Value)
+		}
+	}
+}
+
 // carolIn is carol, when she has joined a room.
 func (s *scene) carolIn(room string) *hstest.User {
 	s.join(s.carol, room)
@@ -534,6 +561,48 @@ func TestSlidingTellsNothingOfIgnoredUsers(t *testing.T) {
 	a.count("all", 1)
 	s.alice.Must("PUT", user+"/account_data/m.ignored_user_list", `{"ignored_users":{}}`)
 	c.slide().rooms(other)
+}
+
+func TestSlidingTellsAnewWhatDependsOnWhomTheUserIgnores(t *testing.T) {
+	s := newScene(t)
+	room, other := s.room(s.bob), s.room(s.bob)
+	read := s.say(s.alice, room, "first")
+	s.say(s.alice, room, "second")
+	ignores(s.alice, s.bob)
+	list := map[string]any{"timeline_limit": 1, "required_state": [][]string{}, "ranges": [][]int{{0, 0}}}
+	c := newSlider(t, s.alice, map[string]any{"top": list})
+	c.unstable = true
+	c.extend("receipts", "typing")
+	c.slide().rooms(room)
+	s.say(s.alice, other, "up")
+	c.slide().rooms(other)
+	for _, in := range []string{room, other} {
+		s.bob.Must("PUT", path(in, "typing", string(s.bob.ID)), `{"typing":true,"timeout":30000}`)
+	}
+	s.bob.Must("POST", path(room, "receipt", "m.read", read), `{}`)
+	s.say(s.bob, other, "hello?")
+	a := c.slide()
+	a.rooms()
+	if got := a.Get("extensions").Get("typing").Get("rooms").Get(other).Get("content").Get("user_ids"); string(got) != "[]" {
+		t.Errorf("an ignored user is typing: %s", a.Value)
+	}
+	ignores(s.alice)
+	a = c.slide()
+	a.is(other, "notification_count", "1")
+	if got := a.Get("extensions").Get("typing").Get("rooms").Get(other).Get("content").Get("user_ids"); len(got) < 3 {
+		t.Errorf("somebody who is not ignored any more is not typing: %s", a.Value)
+	}
+	list["ranges"] = [][]int{{0, 5}}
+	a = c.slide()
+	if a.Get("extensions").Get("receipts").Get("rooms").Get(room).Get("content").Get(read) == nil {
+		t.Errorf("a receipt of somebody who is not ignored any more is missing: %s", a.Value)
+	}
+	ignores(s.alice, s.bob)
+	a = c.slide()
+	a.is(other, "notification_count", "0")
+	if got := a.Get("extensions").Get("typing").Get("rooms").Get(other).Get("content").Get("user_ids"); string(got) != "[]" {
+		t.Errorf("somebody who is ignored again is typing: %s", a.Value)
+	}
 }
 
 func TestSlidingTellsDevicesOfMessagesAndKeys(t *testing.T) {
