@@ -13,7 +13,7 @@ type ack struct {
 	origin *hstest.Server
 	// owed is which other servers were in the room then, by what the origin and
 	// each of them said, and since when.
-	owed map[*hstest.Server]int64
+	owed map[*hstest.Server]stay
 }
 
 // stayKey names a server's being in a room.
@@ -24,9 +24,9 @@ type stayKey struct {
 
 // acknowledged notes an ack.
 func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
-	a := ack{room: r, event: eventID, origin: origin, owed: make(map[*hstest.Server]int64)}
+	a := ack{room: r, event: eventID, origin: origin, owed: make(map[*hstest.Server]stay)}
 	in := make(map[id.ServerName]bool)
-	here := w.stay(origin, r)
+	here := w.stay(origin, r).since
 	w.look(origin, func(tx *store.Tx) error {
 		// A server to which nothing is owed of an event came later. State that was set
 		// again to what it was is an event of then: who was there before the origin came
@@ -46,36 +46,43 @@ func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
 		return nil
 	})
 	for _, s := range w.servers {
-		if since := w.stay(s, r); since != 0 && in[s.Name] && s != origin {
-			a.owed[s] = since
+		// The origin may take a server to be there since long ago that has left and come
+		// back by a third.
+		if st := w.stay(s, r); st.since != 0 && in[s.Name] && s != origin && w.has(origin, ack{room: r, event: st.by}) {
+			a.owed[s] = st
 		}
 	}
 	w.acks = append(w.acks, a)
 }
 
-// stay is since when a server is in a room, as it sees it itself, or saw it when
-// it last ran; 0 if it is not.
-func (w *world) stay(s *hstest.Server, r *place) int64 {
+// A stay is a server's being in a room: since when, and by which event.
+type stay struct {
+	since int64 // 0: it is not
+	by    string
+}
+
+// stay is how a server is in a room, as it sees it itself, or saw it when it last ran.
+func (w *world) stay(s *hstest.Server, r *place) stay {
 	key := stayKey{s.Name, r.id}
 	if w.isDown(s) {
 		return w.stays[key]
 	}
-	var since int64
+	var st stay
 	w.look(s, func(tx *store.Tx) error {
 		for row, err := range tx.Query(`
-			SELECT s.pos FROM room_servers s JOIN rooms ON rooms.room = s.room
+			SELECT s.pos, e.event_id FROM room_servers s JOIN rooms ON rooms.room = s.room LEFT JOIN events e ON e.pos = s.pos
 			WHERE rooms.room_id = $1 AND s.server = $2 AND s.joined > 0`, r.id, s.Name) {
 			if err != nil {
 				return err
 			}
-			if err := row.Scan(&since); err != nil {
+			if err := row.Scan(&st.since, &st.by); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	w.stays[key] = since
-	return since
+	w.stays[key] = st
+	return st
 }
 
 // checkAcks demands that events that were sent have come to all servers that were
@@ -86,8 +93,8 @@ func (w *world) checkAcks() {
 			w.fail("%s has lost %s of %s", a.origin.Name, a.event, a.room.id)
 		}
 		for _, s := range w.servers {
-			since, owed := a.owed[s]
-			if !owed || a.room.outcast[s.Name] || a.room.outcast[a.origin.Name] || w.stay(s, a.room) != since {
+			st, owed := a.owed[s]
+			if !owed || a.room.outcast[s.Name] || a.room.outcast[a.origin.Name] || w.stay(s, a.room) != st {
 				continue
 			}
 			w.count("deliveries")

@@ -10,6 +10,7 @@ import (
 	"parley/internal/hstest"
 	"parley/internal/store"
 	"parley/matrix/canonjson"
+	"parley/matrix/id"
 )
 
 // mostHeads is how many forward extremities a room has at most when all have
@@ -63,7 +64,10 @@ func (w *world) view(s *hstest.Server, r *place) map[tuple]event {
 		}
 		state := make(map[tuple]event)
 		for _, e := range parseEvents(v) {
-			state[e.tuple()] = e
+			// What a server said that was kept out came to those that did not know yet.
+			if !r.outcast[id.UserID(e.sender).Server()] {
+				state[e.tuple()] = e
+			}
 		}
 		if state[tuple{"m.room.member", p.id}].membership() == "join" {
 			return state
@@ -112,6 +116,22 @@ func (w *world) look(s *hstest.Server, f func(*store.Tx) error) {
 	if err := s.Database().View(w.Context(), f); err != nil {
 		w.fail("looking into the database of %s: %v", s.Name, err)
 	}
+}
+
+// partial reports whether a server still does not know the members of a room, which is
+// no room for most clients then. It never does where the others hold that it is not in
+// there: they let it in before they knew that it had left.
+func (w *world) partial(s *hstest.Server, roomID string) (is bool) {
+	if w.federation == nil {
+		return false
+	}
+	w.look(s, func(tx *store.Tx) error {
+		var n int64
+		err := tx.Row("SELECT count(*) FROM partial_joins p JOIN rooms ON rooms.room = p.room WHERE rooms.room_id = $1", roomID).Scan(&n)
+		is = n > 0
+		return err
+	})
+	return is
 }
 
 // describeAll tells what all servers have of a room.

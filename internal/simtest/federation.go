@@ -19,8 +19,8 @@ type federation struct {
 	down map[id.ServerName]time.Time
 	// acks are the events that people were told were sent.
 	acks []ack
-	// stays is since when servers are in rooms, as each itself saw it last.
-	stays map[stayKey]int64
+	// stays is how servers are in rooms, as each itself saw it last.
+	stays map[stayKey]stay
 	// healed says that nothing is wrong with the network any more.
 	healed bool
 }
@@ -59,7 +59,7 @@ func RunTogether(t testing.TB, seed uint64, steps int) string {
 func newFederation(t testing.TB, seed uint64) *world {
 	w := emptyWorld(t, seed)
 	w.federation = &federation{
-		net: hstest.New(t), weather: newWeather(seed), down: make(map[id.ServerName]time.Time), stays: make(map[stayKey]int64),
+		net: hstest.New(t), weather: newWeather(seed), down: make(map[id.ServerName]time.Time), stays: make(map[stayKey]stay),
 	}
 	w.net.Post(w.weather.fate)
 	for i := range 3 + min(w.rng.IntN(10), w.rng.IntN(10), w.rng.IntN(10)) {
