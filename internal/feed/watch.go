@@ -268,9 +268,14 @@ func (w *watch) update(num room.Num, roomID id.RoomID, sight room.Sight, asOf jo
 	}
 }
 
+// spansOf returns the last spans in which a user was in a room. What was put into a gap
+// later, and was no news, has no position.
 func spansOf(sight room.Sight) []span {
 	var spans []span
 	for _, m := range sight.Memberships {
+		if m.Pos == 0 {
+			continue
+		}
 		in := len(spans) > 0 && spans[len(spans)-1].to == 0
 		switch joined := m.Membership == event.MembershipJoin; {
 		case joined && !in:
