@@ -21,6 +21,8 @@ type federation struct {
 	acks []ack
 	// stays is how servers are in rooms, as each itself saw it last.
 	stays map[stayKey]stay
+	// spoke is which servers have somebody who said something in a room when all had healed.
+	spoke map[stayKey]bool
 	// healed says that nothing is wrong with the network any more.
 	healed bool
 }
@@ -59,7 +61,7 @@ func RunTogether(t testing.TB, seed uint64, steps int) string {
 func newFederation(t testing.TB, seed uint64) *world {
 	w := emptyWorld(t, seed)
 	w.federation = &federation{
-		net: hstest.New(t), weather: newWeather(seed), down: make(map[id.ServerName]time.Time), stays: make(map[stayKey]stay),
+		net: hstest.New(t), weather: newWeather(seed), down: make(map[id.ServerName]time.Time), stays: make(map[stayKey]stay), spoke: make(map[stayKey]bool),
 	}
 	w.net.Post(w.weather.fate)
 	for i := range 3 + min(w.rng.IntN(10), w.rng.IntN(10), w.rng.IntN(10)) {
@@ -257,6 +259,7 @@ func (w *world) nudge(s *hstest.Server, r *place) {
 		result := d.run()
 		w.settle(d, result)
 		if result.status == 200 {
+			w.spoke[stayKey{s.Name, r.id}] = true
 			time.Sleep(5 * time.Second)
 		}
 	}
