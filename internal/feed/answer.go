@@ -227,6 +227,10 @@ func (a *answer) changes(ctx context.Context) error {
 			if n := a.about(room.Num(e.Ref)); n != nil && a.ThreadRules {
 				n.recount = true
 			}
+		case journal.KindPurge: // what was unread of it is not any more
+			if n := a.about(room.Num(e.Ref)); n != nil {
+				n.recount = true
+			}
 		case journal.KindOneTimeKeys, journal.KindSignature:
 			a.aboutKeys(e)
 		}

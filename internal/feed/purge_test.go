@@ -218,3 +218,22 @@ func aDeletedRoomIsLeft(t *testing.T) {
 		t.Errorf("Bob, who begins anew, is told %s", a)
 	}
 }
+
+func TestWhatWasPurgedIsUnreadNoMore(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	bob := newClient(t, s.bob, "")
+	slider := newSlider(t, s.bob, map[string]any{"all": map[string]any{"timeline_limit": 1, "required_state": [][]string{}, "ranges": [][]int{{0, 9}}}})
+	slider.unstable = true
+	s.say(s.alice, room, "one")
+	two := s.say(s.alice, room, "two")
+	if got := bob.sync().unread(room); got != "2" {
+		t.Fatalf("%s are unread, want 2", got)
+	}
+	slider.slide().is(room, "notification_count", "2")
+	s.purge(room, two)
+	if got := bob.sync().unread(room); got != "1" {
+		t.Errorf("%s are unread after one was purged, want 1", got)
+	}
+	slider.slide().is(room, "notification_count", "1")
+}

@@ -212,6 +212,8 @@ func (a *slidingAnswer) news(ctx context.Context) (quiet bool, err error) {
 			c.events, c.whole = true, true
 		case journal.KindReceipt:
 			a.changed(room.Num(e.Ref)).receipts = true
+		case journal.KindPurge: // what was unread of it is not any more
+			a.changed(room.Num(e.Ref)).counts = true
 		case journal.KindMembership:
 			if err := a.moves(ctx, room.Num(e.Ref)); err != nil {
 				return false, err

@@ -101,8 +101,11 @@ func (c *comparison) presence() {
 // invitedUnheard reports whether the user, who has left a room, was invited to it
 // again by somebody who was ignored, perhaps. Then the client need not know.
 func (c *comparison) invitedUnheard(id string) bool {
-	if len(c.person.ignored) == 0 || c.truth(id) == nil {
+	if len(c.person.ignored) == 0 {
 		return false
+	}
+	if c.truth(id) == nil {
+		return c.w.purged(id) // with what the state was then
 	}
 	var last event
 	for _, e := range c.walk(id, "", 100) {
