@@ -160,11 +160,15 @@ func (a *answer) stripped(ctx context.Context, n *news) (member *event.Event, st
 // invitedUnheard tells of a room to which somebody has invited the user who is not
 // heard: that the user had left it, if that is news. Of the invite nothing is told.
 func (a *answer) invitedUnheard(ctx context.Context, n *news, was string) error {
-	if was == "" || event.IsOut(was) {
+	since := a.since.Pos
+	switch begins := a.since == (Token{}); {
+	case begins && a.knowing == 0, !begins && (was == "" || event.IsOut(was)):
 		return nil
+	case begins:
+		since = a.knowing
 	}
 	for i, m := range slices.Backward(n.sight.Memberships) {
-		if event.IsOut(m.Membership) && m.Pos > a.since.Pos {
+		if event.IsOut(m.Membership) && m.Pos > since {
 			until := *n.sight
 			until.Memberships = until.Memberships[:i+1]
 			n.sight = &until

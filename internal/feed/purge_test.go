@@ -99,6 +99,27 @@ func aTokenThatIsTooOldTellsOfRoomsThatWereLeft(t *testing.T) {
 	}
 }
 
+// TestATokenThatIsTooOldTellsOfALeaveThatAHiddenInviteFollows: of the invite nothing is told.
+func TestATokenThatIsTooOldTellsOfALeaveThatAHiddenInviteFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		room := s.room(s.bob)
+		ignores(s.bob, s.alice)
+		bob := newClient(t, s.bob, "")
+		bob.sync()
+		s.leave(s.bob, room)
+		s.to(s.alice, room, "invite", s.bob)
+		s.trim()
+		a := bob.sync()
+		if a.in("leave", room) == nil || a.in("invite", room) != nil {
+			t.Errorf("got %s", a)
+		}
+		if a := newClient(t, s.bob, "").sync(); a.in("leave", room) != nil || a.in("invite", room) != nil {
+			t.Errorf("who begins is told %s", a)
+		}
+	})
+}
+
 func TestATimelineBehindATokenThatIsTooOldIsNotTheContinuation(t *testing.T) {
 	synctest.Test(t, aTimelineBehindATokenThatIsTooOldIsNotTheContinuation)
 }

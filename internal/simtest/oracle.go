@@ -265,11 +265,19 @@ func (c *comparison) suffix(id string, r, fresh *room) {
 	}
 	mine = mine[len(mine)-len(theirs):]
 	for i, e := range theirs {
-		if mine[i].id != e.id || e.redacted && !mine[i].redacted && r.section == "join" && c.tellsRedactions(id) {
+		if mine[i].id != e.id || e.redacted && !mine[i].redacted && r.section == "join" && c.tellsRedactions(id) && c.seesRedactionOf(id, e) {
 			c.differ("%s: event %d from the end is %s, fresh %s", id, len(theirs)-i, mine[i].json, e.json)
 			return
 		}
 	}
+}
+
+// seesRedactionOf reports whether the user may see by what an event is redacted. What
+// happened while the user was away is not told.
+func (c *comparison) seesRedactionOf(room string, e event) bool {
+	by := e.json.Get("unsigned").Get("redacted_because")
+	status, _ := c.w.get(c.person.watcher, roomPath(room, "event", text(by, "event_id")))
+	return status == 200
 }
 
 // tellsRedactions reports whether the client sees all redactions in a room.
