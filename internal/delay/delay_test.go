@@ -294,6 +294,7 @@ func TestAnEventIsSentWhenItsTimeHasCome(t *testing.T) {
 			t.Errorf("sent %v at %v", s.sent, s.at.Sub(begin))
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if !slices.Equal(s.sent, []string{"a", "b", "c"}) || !s.at.Equal(begin.Add(50*time.Minute)) {
 			t.Errorf("sent %v, the last at %v", s.sent, s.at.Sub(begin))
 		}
@@ -312,6 +313,7 @@ func TestRestartsPutAnEventOff(t *testing.T) {
 		}
 		s = restart() // does not forget that
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(s.sent) != 1 || !s.at.Equal(begin.Add(108*time.Second)) {
 			t.Errorf("sent %v at %v", s.sent, s.at.Sub(begin))
 		}
@@ -364,6 +366,7 @@ func TestAfterAFaultItIsTriedAgain(t *testing.T) {
 		s.refuse = nil
 		s.mu.Unlock()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if e := s.get(delayID); e.EventID != "$a" || len(s.sent) != 1 {
 			t.Errorf("got %+v, sent %v", e, s.sent)
 		}

@@ -19,7 +19,7 @@ var ErrUnknown = errors.New("the outcome of the commit is unknown")
 type DB struct {
 	backend backend
 	closed  sync.Once
-	fault   func(Point) error
+	fault   atomic.Pointer[func(Point) error]
 	asked   atomic.Int64
 }
 
@@ -33,15 +33,22 @@ const (
 )
 
 // FailAt lets f decide, at each point of each update, whether it fails there
-// with the error that f returns. It is for tests of what a crash or a broken
-// connection leaves behind, and must be called before the database is used.
-func (db *DB) FailAt(f func(Point) error) { db.fault = f }
+// with the error that f returns; with nil none does. It is for tests of what a crash or
+// a broken connection leaves behind.
+func (db *DB) FailAt(f func(Point) error) {
+	if f == nil {
+		db.fault.Store(nil)
+		return
+	}
+	db.fault.Store(&f)
+}
 
 func (db *DB) failure(write bool, p Point) error {
-	if db.fault == nil || !write {
+	f := db.fault.Load()
+	if f == nil || !write {
 		return nil
 	}
-	return db.fault(p)
+	return (*f)(p)
 }
 
 // backend is what the two databases do differently.
