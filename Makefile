@@ -88,7 +88,7 @@ kill: ## kill a server under load 100 times, 30 times with PostgreSQL, and let e
 	PARLEY_TEST_KILLS=full tools/with-postgres $(GO) test -count=1 -timeout 60m -v -run 'TestKill|TestFaults' ./cmd/parley ./internal/killtest
 
 race: ## run all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./...
 
 soak: ## simulate people and their clients from new seeds, for SOAK=1h, STEPS=1000 each, with one server and with several at once; a failure prints its seed
 	@tools/with-postgres $(GO) test -count 1 -v -timeout 0 -run 'Law$$' ./internal/simtest -sim.for $(SOAK) -sim.steps $(STEPS) & one=$$!; \

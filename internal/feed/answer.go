@@ -338,20 +338,31 @@ func (a *answer) tell(ctx context.Context) error {
 		return err
 	}
 	list := slices.SortedFunc(maps.Values(a.rooms), func(a, b *news) int { return strings.Compare(string(a.id), string(b.id)) })
-	for _, n := range list {
-		json, err := a.joined(ctx, n)
-		if room.IsGone(err) {
-			continue // it was deleted just now, after the position of the answer
+	for some := range slices.Chunk(list, warmAtOnce) {
+		ids := make([]id.RoomID, len(some))
+		for i, n := range some {
+			ids[i] = n.id
 		}
-		if err != nil {
-			return err
-		}
-		if json != nil {
-			a.join = append(a.join, section{n.id, json})
+		a.Rooms.Warm(ctx, ids)
+		for _, n := range some {
+			json, err := a.joined(ctx, n)
+			if room.IsGone(err) {
+				continue // it was deleted just now, after the position of the answer
+			}
+			if err != nil {
+				return err
+			}
+			if json != nil {
+				a.join = append(a.join, section{n.id, json})
+			}
 		}
 	}
 	return nil
 }
+
+// warmAtOnce is how many rooms are read at once: not so many that the first are forgotten
+// before they are told of.
+const warmAtOnce = 64
 
 // beginAnew has those rooms told as a whole of which something was purged that the
 // client was not told of: what it has does not reach up to what is left.

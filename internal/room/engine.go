@@ -1,12 +1,10 @@
 package room
 
 import (
-	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -154,13 +152,6 @@ type Engine struct {
 	names map[Num]id.RoomID           // of the rooms in memory
 }
 
-// A load is a room that is being read, by several readers perhaps. It is late
-// when the room changed meanwhile, so that what was read may be out of date.
-type load struct {
-	readers int
-	late    bool
-}
-
 // New returns an engine over a database and its journal. It must be made before
 // the journal runs.
 func New(db *store.DB, j *journal.Journal, o Options) *Engine {
@@ -227,48 +218,6 @@ func (g *Engine) newEventID(rules *roomver.Rules) (id.EventID, error) {
 		return "", nil
 	}
 	return id.NewEventID(rand.Text(), g.server)
-}
-
-// room returns a room from memory, or reads it.
-func (g *Engine) room(ctx context.Context, roomID id.RoomID) (*live, error) {
-	for {
-		g.mu.Lock()
-		if e := g.rooms[roomID]; e != nil {
-			g.order.MoveToFront(e)
-			g.mu.Unlock()
-			return e.Value.(*live), nil
-		}
-		l := g.loads[roomID]
-		if l == nil {
-			l = new(load)
-			g.loads[roomID] = l
-		}
-		l.readers++
-		g.mu.Unlock()
-		r, err := g.read(ctx, roomID)
-		if r, ok := g.loaded(roomID, l, r, err); ok {
-			return r, err
-		}
-	}
-}
-
-// loaded puts a room into memory that was read, unless somebody else did or the
-// read was late; then it has to be read again, which is rare.
-func (g *Engine) loaded(roomID id.RoomID, l *load, r *live, err error) (*live, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	// The last reader ends the load: until then the others have to learn of what
-	// is appended to the copy of the first.
-	if l.readers--; l.readers == 0 && g.loads[roomID] == l {
-		delete(g.loads, roomID)
-	}
-	switch {
-	case err != nil:
-		return nil, true
-	case l.late:
-		return nil, false
-	}
-	return g.remember(r), true
 }
 
 // remember puts a room into memory, unless somebody else did meanwhile, and
@@ -358,46 +307,6 @@ func (g *Engine) foreign(entries []journal.Entry) {
 		g.items.Clear()
 		g.servers.Clear()
 	}
-}
-
-func (g *Engine) read(ctx context.Context, roomID id.RoomID) (*live, error) {
-	var row record
-	var head []*event.Event
-	var rules *roomver.Rules
-	var left remains
-	var missing []int64
-	err := g.db.View(ctx, func(tx *store.Tx) (err error) {
-		if row, err = readRoom(tx, roomID); err != nil {
-			return err
-		}
-		if left, err = readRemains(tx, row.num); err != nil || left.deleted {
-			return cmp.Or(err, store.ErrNoRows)
-		}
-		var ok bool
-		if rules, ok = roomver.Lookup(row.version); !ok {
-			return fmt.Errorf("room version %q is unknown", row.version)
-		}
-		if missing, err = readGaps(tx, row.num); err != nil {
-			return err
-		}
-		found, err := readEvents(tx, row.head, rules)
-		for _, n := range row.head {
-			head = append(head, found[n])
-		}
-		return err
-	})
-	if errors.Is(err, store.ErrNoRows) {
-		return nil, mxerr.New(mxerr.NotFound, "There is no room %s", roomID)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading room %s: %w", roomID, err)
-	}
-	r := newLive(g, row.num, rules)
-	r.id, r.exists, r.row, r.head, r.remains = roomID, true, row, head, left
-	r.whole.Store(int64(row.whole))
-	r.sticky.Store(row.sticky)
-	r.recent.moments, r.recent.gaps.places = []Moment{row.moment()}, missing
-	return r, nil
 }
 
 // refused turns the verdict of the authorization rules into an error for the

@@ -134,17 +134,20 @@ func readHole(tx *store.Tx, room Num, place int64) (h hole, ok bool, err error) 
 	return h, true, nil
 }
 
-// readGaps reads where a room has gaps.
-func readGaps(tx *store.Tx, room Num) (places []int64, err error) {
-	for row, err := range tx.Query("SELECT place FROM gaps WHERE room = $1 ORDER BY place", room) {
+// readGaps reads where rooms have gaps, in order.
+func readGaps(tx *store.Tx, rooms []Num) (map[Num][]int64, error) {
+	places := make(map[Num][]int64)
+	in, list := tx.In(1, rooms)
+	for row, err := range tx.Query("SELECT room, place FROM gaps WHERE room "+in+" ORDER BY room, place", list) {
 		if err != nil {
 			return nil, err
 		}
+		var room Num
 		var place int64
-		if err := row.Scan(&place); err != nil {
+		if err := row.Scan(&room, &place); err != nil {
 			return nil, err
 		}
-		places = append(places, place)
+		places[room] = append(places[room], place)
 	}
 	return places, nil
 }

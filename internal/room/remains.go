@@ -34,17 +34,32 @@ type remains struct {
 const remainsColumns = `deleted, busy, place, pos, event, began, unread, loud, threaded_unread, threaded_loud, events, bytes`
 
 // readRemains reads what is left of a room.
-func readRemains(tx *store.Tx, room Num) (r remains, err error) {
-	err = tx.Row("SELECT "+remainsColumns+" FROM room_remains WHERE room = $1", room).
-		Scan(&r.deleted, &r.busy, &r.place, &r.pos, &r.event, &r.began,
-			&r.gone.Unread, &r.gone.Loud, &r.gone.Threaded.Unread, &r.gone.Threaded.Loud, &r.events, &r.bytes)
-	if errors.Is(err, store.ErrNoRows) {
-		return remains{}, nil
+func readRemains(tx *store.Tx, room Num) (remains, error) {
+	left, err := readAllRemains(tx, []Num{room})
+	return left[room], err
+}
+
+// readAllRemains reads what is left of rooms. Of those of which nothing is gone there is
+// nothing in the result.
+func readAllRemains(tx *store.Tx, rooms []Num) (map[Num]remains, error) {
+	left := make(map[Num]remains)
+	in, list := tx.In(1, rooms)
+	for row, err := range tx.Query("SELECT room, "+remainsColumns+" FROM room_remains WHERE room "+in, list) {
+		if err != nil {
+			return nil, err
+		}
+		var room Num
+		var r remains
+		if err := row.Scan(&room, &r.deleted, &r.busy, &r.place, &r.pos, &r.event, &r.began,
+			&r.gone.Unread, &r.gone.Loud, &r.gone.Threaded.Unread, &r.gone.Threaded.Loud, &r.events, &r.bytes); err != nil {
+			return nil, err
+		}
+		if r.place > 0 {
+			r.gone.Place = r.place - 1
+		}
+		left[room] = r
 	}
-	if r.place > 0 {
-		r.gone.Place = r.place - 1
-	}
-	return r, err
+	return left, nil
 }
 
 func putRemains(tx *store.Tx, room Num, r remains) error {

@@ -107,9 +107,9 @@ func (r *live) replay(ctx context.Context, p partial, whole wholeState) (wait fu
 func (x *replay) collect(ctx context.Context, r *live, place int64) error {
 	var aside []*replayed
 	err := r.engine.db.View(ctx, func(tx *store.Tx) error {
-		holes, err := readGaps(tx, r.num)
-		x.holes = make(map[int64]bool, len(holes))
-		for _, hole := range holes {
+		holes, err := readGaps(tx, []Num{r.num})
+		x.holes = make(map[int64]bool, len(holes[r.num]))
+		for _, hole := range holes[r.num] {
 			x.holes[hole] = true
 		}
 		if err == nil {

@@ -99,6 +99,7 @@ func (g *Engine) SightAt(ctx context.Context, roomID id.RoomID, user id.UserID, 
 
 // SightsAt is SightAt for several rooms, less those that are gone.
 func (g *Engine) SightsAt(ctx context.Context, rooms []id.RoomID, user id.UserID, pos journal.Position) (map[Num]Sight, error) {
+	g.Warm(ctx, rooms)
 	moments := make(map[Num]Moment, len(rooms))
 	for _, roomID := range rooms {
 		r, err := g.room(ctx, roomID)

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -72,19 +73,39 @@ func (r record) moment() Moment {
 	return Moment{Pos: r.pos, Place: r.place, Root: r.root, Joined: r.joined, Invited: r.invited, Total: r.total, Threaded: r.threaded, Bumped: r.bumped}
 }
 
+// readRoom reads the row of a room.
 func readRoom(tx *store.Tx, roomID id.RoomID) (record, error) {
-	var r record
-	var head []byte
-	err := tx.Row(`
-		SELECT room, version, change, pos, head, root, place, joined, invited, unread, loud, threaded_unread, threaded_loud, events, bytes, whole, bumped, sticky
-		FROM rooms WHERE room_id = $1`, roomID).
-		Scan(&r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
-			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole, &r.bumped, &r.sticky)
-	if err != nil {
-		return record{}, err
+	rows, err := readRooms(tx, []id.RoomID{roomID})
+	if row, ok := rows[roomID]; ok {
+		return row, nil
 	}
-	r.head, err = decodeNums(head)
-	return r, err
+	return record{}, cmp.Or(err, store.ErrNoRows)
+}
+
+// readRooms reads the rows of rooms, of those that are there.
+func readRooms(tx *store.Tx, ids []id.RoomID) (map[id.RoomID]record, error) {
+	found := make(map[id.RoomID]record, len(ids))
+	in, list := tx.In(1, ids)
+	for row, err := range tx.Query(`
+		SELECT room_id, room, version, change, pos, head, root, place, joined, invited, unread, loud,
+			threaded_unread, threaded_loud, events, bytes, whole, bumped, sticky
+		FROM rooms WHERE room_id `+in, list) {
+		if err != nil {
+			return nil, err
+		}
+		var roomID id.RoomID
+		var r record
+		var head []byte
+		if err := row.Scan(&roomID, &r.num, &r.version, &r.change, &r.pos, &head, &r.root, &r.place, &r.joined, &r.invited,
+			&r.total.Unread, &r.total.Loud, &r.threaded.Unread, &r.threaded.Loud, &r.events, &r.bytes, &r.whole, &r.bumped, &r.sticky); err != nil {
+			return nil, err
+		}
+		if r.head, err = decodeNums(head); err != nil {
+			return nil, err
+		}
+		found[roomID] = r
+	}
+	return found, nil
 }
 
 func writeRoom(tx *store.Tx, r record) error {

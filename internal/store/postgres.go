@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -32,16 +35,25 @@ func openPostgres(ctx context.Context, url string) (backend, error) {
 	return &postgresDB{pool: pool}, nil
 }
 
+// How transactions begin. One that only reads sees one snapshot, which is made by its first
+// statement.
+const (
+	beginWriting = "BEGIN ISOLATION LEVEL READ COMMITTED"
+	beginReading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+)
+
 func (db *postgresDB) begin(ctx context.Context, write bool) (session, error) {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	if write {
-		options = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
-	}
-	tx, err := db.pool.BeginTx(ctx, options)
+	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
-	return &postgresSession{ctx: ctx, tx: tx}, nil
+	s := &postgresSession{ctx: ctx, conn: conn, write: write}
+	if write {
+		s.queued.Queue(beginWriting)
+	} else {
+		s.queued.Queue(beginReading)
+	}
+	return s, nil
 }
 
 // lossy is what is lost by settings of PostgreSQL that are off.
@@ -78,33 +90,128 @@ func (db *postgresDB) close() error {
 	return nil
 }
 
+// A postgresSession is a transaction. Each answer of the server takes its time, so it
+// begins with the first statement and is committed with the last ones.
 type postgresSession struct {
-	ctx context.Context
-	tx  pgx.Tx
-	// queued are statements that go to the server together, before the next one
-	// that somebody waits for.
+	ctx   context.Context
+	conn  *pgxpool.Conn
+	write bool
+	// queued are statements that go to the server together with the next one that
+	// somebody waits for. The first is that by which the transaction begins.
 	queued pgx.Batch
+	begun  bool
+	failed bool // so that the server would refuse all that comes
 }
 
 func (s *postgresSession) dialect() Dialect { return PostgreSQL }
 
-func (s *postgresSession) broken() bool { return s.tx.Conn().PgConn().TxStatus() != 'T' }
+func (s *postgresSession) broken() bool { return s.failed || s.begun && s.status() != 'T' }
 
-// commit is not interrupted: once it has begun, the change is to be known.
+func (s *postgresSession) status() byte { return s.conn.Conn().PgConn().TxStatus() }
+
+// commit is not interrupted: once it has begun, the change is to be known. Who only read
+// does not wait.
 func (s *postgresSession) commit() error {
-	err := s.tx.Commit(context.WithoutCancel(s.ctx))
-	if err == nil {
+	switch {
+	case !s.write:
+		s.end("COMMIT")
+		return nil
+	case !s.begun && s.queued.Len() == 1: // nothing was done
+		s.conn.Release()
 		return nil
 	}
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || errors.Is(err, pgx.ErrTxCommitRollback) {
+	if err := s.ctx.Err(); err != nil {
+		s.rollback()
+		return err
+	}
+	s.ctx = context.WithoutCancel(s.ctx)
+	done, err := s.do("COMMIT", nil)
+	if err == nil && done.String() != "COMMIT" {
+		err = errBroken
+	}
+	if err == nil {
+		s.conn.Release()
+		return nil
+	}
+	s.rollback()
+	// All has been sent by now. What the server refuses is undone.
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || errors.Is(err, errBroken) {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return fmt.Errorf("committing: %w: %w", ErrUnknown, err)
 }
 
 func (s *postgresSession) rollback() {
-	// It fails only when the connection is gone, and the transaction with it.
-	_ = s.tx.Rollback(context.WithoutCancel(s.ctx))
+	s.end("ROLLBACK")
+}
+
+// end ends the transaction where nobody waits for how. If it fails the connection is gone,
+// and the transaction with it.
+func (s *postgresSession) end(how string) {
+	if s.begun && s.status() != 'I' {
+		_, _ = s.conn.Exec(context.WithoutCancel(s.ctx), how)
+	}
+	s.conn.Release()
+}
+
+// errBroken is what comes of a transaction in which a statement has failed.
+var errBroken = errors.New("an earlier statement of the transaction has failed")
+
+func (s *postgresSession) exec(query string, args []any) (int64, error) {
+	values, err := plainAll(args)
+	if err != nil {
+		return 0, err
+	}
+	tag, err := s.do(query, values)
+	return tag.RowsAffected(), err
+}
+
+// do does a statement that gives no rows, after what is queued.
+func (s *postgresSession) do(query string, values []any) (pgconn.CommandTag, error) {
+	rs, err := s.ask(query, values)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	err = rs.close()
+	return rs.CommandTag(), err
+}
+
+// ask does a statement after what is queued. What it gives is to be closed.
+func (s *postgresSession) ask(query string, values []any) (*postgresRows, error) {
+	if s.failed {
+		return nil, errBroken
+	}
+	r := &postgresRows{session: s}
+	var err error
+	if n := s.queued.Len(); n == 0 {
+		r.Rows, err = s.conn.Query(s.ctx, query, values...)
+	} else {
+		r.batch = s.send(query, values)
+		for range n {
+			if err == nil {
+				_, err = r.batch.Exec()
+			}
+		}
+		if err == nil {
+			r.Rows, err = r.batch.Query()
+		}
+	}
+	if err != nil {
+		s.failed = true
+		if r.batch != nil {
+			_ = r.batch.Close() // with the same
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+// send sends what is queued, and more.
+func (s *postgresSession) send(query string, values []any) pgx.BatchResults {
+	batch := s.queued
+	s.queued, s.begun = pgx.Batch{}, true
+	batch.Queue(query, values...)
+	return s.conn.SendBatch(s.ctx, &batch)
 }
 
 func plainAll(args []any) ([]any, error) {
@@ -119,18 +226,6 @@ func plainAll(args []any) ([]any, error) {
 		}
 	}
 	return values, nil
-}
-
-func (s *postgresSession) exec(query string, args []any) (int64, error) {
-	values, err := plainAll(args)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.flush(); err != nil {
-		return 0, err
-	}
-	tag, err := s.tx.Exec(s.ctx, query, values...)
-	return tag.RowsAffected(), err
 }
 
 // unnest passes each column as one array: one statement, whatever the number of
@@ -169,12 +264,17 @@ func (s *postgresSession) queueInsert(ins *Insert, rows [][]any) error {
 }
 
 func (s *postgresSession) flush() error {
-	if s.queued.Len() == 0 {
+	switch {
+	case s.failed:
+		return errBroken
+	case s.queued.Len() == 0, !s.begun && s.queued.Len() == 1:
 		return nil
 	}
 	batch := s.queued
-	s.queued = pgx.Batch{}
-	return s.tx.SendBatch(s.ctx, &batch).Close()
+	s.queued, s.begun = pgx.Batch{}, true
+	err := s.conn.SendBatch(s.ctx, &batch).Close()
+	s.failed = err != nil
+	return err
 }
 
 func columnArray(c Column, i int, rows [][]any) (any, error) {
@@ -252,95 +352,124 @@ func (s *postgresSession) query(query string, args []any) (rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.flush(); err != nil {
-		return nil, err
-	}
-	rs, err := s.tx.Query(s.ctx, query, values...)
-	if err != nil {
-		return nil, err
-	}
-	return &postgresRows{Rows: rs}, nil
+	return s.ask(query, values)
 }
 
 type postgresRows struct {
 	pgx.Rows
+	batch   pgx.BatchResults // that they are the end of; may be nil
+	session *postgresSession
+	column  postgresColumn // that is read
 }
 
 func (r *postgresRows) next() bool { return r.Next() }
 
 func (r *postgresRows) close() error {
 	r.Close()
-	return r.Err()
+	err := r.Err()
+	if r.batch != nil {
+		if closing := r.batch.Close(); err == nil {
+			err = closing
+		}
+	}
+	if err != nil {
+		r.session.failed = true
+	}
+	return err
 }
 
 func (r *postgresRows) scan(dest []any) error {
-	values, err := r.Values()
-	if err != nil {
-		return err
-	}
+	values, fields := r.RawValues(), r.FieldDescriptions()
 	if len(values) != len(dest) {
 		return fmt.Errorf("%d columns for %d destinations", len(values), len(dest))
 	}
 	for i, d := range dest {
-		if err := assign(d, postgresColumn{values[i]}); err != nil {
+		r.column = postgresColumn{values[i], &fields[i]}
+		if err := assign(d, &r.column); err != nil {
 			return fmt.Errorf("column %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// postgresColumn is a column as pgx decodes it without being told a type.
+// postgresColumn is a column as it comes from the server: nil is NULL. It is read here,
+// since there are only four kinds, and pgx takes several times as long to find out which.
+// https://www.postgresql.org/docs/current/protocol-message-formats.html
 type postgresColumn struct {
-	value any
+	raw   []byte // not ours
+	field *pgconn.FieldDescription
 }
 
-func (c postgresColumn) int64() (int64, error) {
-	switch v := c.value.(type) {
-	case nil:
+func (c *postgresColumn) is(kinds ...uint32) bool { return slices.Contains(kinds, c.field.DataTypeOID) }
+
+func (c *postgresColumn) asText() bool { return c.field.Format == pgx.TextFormatCode }
+
+func (c *postgresColumn) not(kind string) error {
+	return fmt.Errorf("what has the type of OID %d is not %s", c.field.DataTypeOID, kind)
+}
+
+func (c *postgresColumn) int64() (int64, error) {
+	switch {
+	case c.raw == nil:
 		return 0, nil
-	case int64:
-		return v, nil
-	case int32:
-		return int64(v), nil
-	case int16:
-		return int64(v), nil
+	case !c.is(pgtype.Int8OID, pgtype.Int4OID, pgtype.Int2OID):
+		return 0, c.not("an integer")
+	case c.asText():
+		return strconv.ParseInt(string(c.raw), 10, 64)
 	}
-	return 0, fmt.Errorf("%T is not an integer", c.value)
+	switch len(c.raw) {
+	case 8:
+		return int64(binary.BigEndian.Uint64(c.raw)), nil
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(c.raw))), nil
+	case 2:
+		return int64(int16(binary.BigEndian.Uint16(c.raw))), nil
+	}
+	return 0, fmt.Errorf("an integer of %d bytes", len(c.raw))
 }
 
-func (c postgresColumn) text() (string, error) {
-	switch v := c.value.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
+func (c *postgresColumn) text() (string, error) {
+	if c.raw != nil && !c.is(pgtype.TextOID, pgtype.VarcharOID, pgtype.NameOID) {
+		return "", c.not("text")
 	}
-	return "", fmt.Errorf("%T is not text", c.value)
+	return string(c.raw), nil
 }
 
-func (c postgresColumn) bytes() ([]byte, error) {
-	switch v := c.value.(type) {
-	case nil:
+func (c *postgresColumn) bytes() ([]byte, error) {
+	switch {
+	case c.raw == nil:
 		return nil, nil
-	case []byte:
-		return v, nil
+	case !c.is(pgtype.ByteaOID):
+		return nil, c.not("bytes")
+	case c.asText():
+		return hex.DecodeString(strings.TrimPrefix(string(c.raw), `\x`))
 	}
-	return nil, fmt.Errorf("%T is not bytes", c.value)
+	return append([]byte{}, c.raw...), nil
 }
 
-func (c postgresColumn) bool() (bool, error) {
-	switch v := c.value.(type) {
-	case nil:
+func (c *postgresColumn) bool() (bool, error) {
+	switch {
+	case c.raw == nil:
 		return false, nil
-	case bool:
-		return v, nil
+	case !c.is(pgtype.BoolOID) || len(c.raw) != 1:
+		return false, c.not("boolean")
 	}
-	return false, fmt.Errorf("%T is not boolean", c.value)
+	return c.raw[0] == 1 || c.raw[0] == 't', nil
 }
 
-func (c postgresColumn) any() any {
-	if n, err := c.int64(); err == nil && c.value != nil {
-		return n
+func (c *postgresColumn) any() (v any) {
+	switch c.field.DataTypeOID {
+	case pgtype.Int8OID, pgtype.Int4OID, pgtype.Int2OID:
+		v, _ = c.int64()
+	case pgtype.BoolOID:
+		v, _ = c.bool()
+	case pgtype.ByteaOID:
+		v, _ = c.bytes()
+	default:
+		v = string(c.raw)
 	}
-	return c.value
+	if c.raw == nil {
+		return nil
+	}
+	return v
 }

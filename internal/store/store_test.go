@@ -368,6 +368,49 @@ func TestUpdatesThatWaitForEachOther(t *testing.T) {
 	})
 }
 
+// TestHowUpdatesEnd is about what is done by the end of a transaction only.
+func TestHowUpdatesEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		exec(t, db, thing)
+		insert := func(tx *store.Tx, n int) error { return tx.Queue("INSERT INTO thing (n) VALUES ($1)", n) }
+		update(t, db, func(*store.Tx) error { return nil })
+		update(t, db, func(tx *store.Tx) error { return errors.Join(insert(tx, 1), insert(tx, 2)) })
+		if n := count(t, db, "thing"); n != 2 {
+			t.Errorf("%d rows are there of what was queued", n)
+		}
+		err := db.Update(ctx, func(tx *store.Tx) error { return errors.Join(insert(tx, 3), insert(tx, 1), insert(tx, 4)) })
+		if err == nil || errors.Is(err, store.ErrUnknown) || count(t, db, "thing") != 2 {
+			t.Errorf("what is there twice: %v, and there are %d rows", err, count(t, db, "thing"))
+		}
+		err = db.Update(ctx, func(tx *store.Tx) error {
+			if err := insert(tx, 5); err != nil {
+				return err
+			}
+			_, err := tx.Exec("INSERT INTO thing (n) VALUES (1)")
+			if err == nil || tx.Dialect() == store.PostgreSQL && !tx.Broken() {
+				t.Errorf("%v, broken %t", err, tx.Broken())
+			}
+			return err
+		})
+		if err == nil || count(t, db, "thing") != 2 {
+			t.Errorf("%v, and there are %d rows", err, count(t, db, "thing"))
+		}
+		gone, cancel := context.WithCancel(ctx)
+		err = db.Update(gone, func(tx *store.Tx) error {
+			defer cancel()
+			return insert(tx, 6)
+		})
+		if n := count(t, db, "thing"); (err == nil) != (n == 3) || errors.Is(err, store.ErrUnknown) {
+			t.Errorf("nobody waits any more: %v, and there are %d rows", err, n)
+		}
+		for range 100 { // more than there are connections
+			if err := db.View(ctx, func(*store.Tx) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestFailurePoints(t *testing.T) {
 	rows := []struct {
 		point   store.Point
