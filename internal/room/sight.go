@@ -189,6 +189,7 @@ func (s Sight) Left() (place int64) {
 	joined := false
 	for _, m := range s.Memberships {
 		switch {
+		case m.aside():
 		case m.Membership == event.MembershipJoin:
 			joined, place = true, 0
 		case joined:

@@ -47,6 +47,10 @@ type MembershipAt struct {
 	Merged bool
 }
 
+// aside reports whether the user has become nothing there: an event that was put into a gap
+// later has another branch before it, where it was so.
+func (m MembershipAt) aside() bool { return m.Merged && m.Pos == 0 }
+
 // A VisibilityAt is what the history visibility became, and where.
 type VisibilityAt struct {
 	Place      int64
@@ -75,7 +79,7 @@ func Visible(memberships []MembershipAt, visibilities []VisibilityAt, last int64
 	v := sight{visibility: Shared}
 	memberships = slices.DeleteFunc(slices.Clone(memberships), func(m MembershipAt) bool { return m.Outside })
 	for _, m := range memberships {
-		if m.Membership == event.MembershipJoin {
+		if m.Membership == event.MembershipJoin && !m.aside() {
 			v.lastJoin = m.Place
 		}
 	}

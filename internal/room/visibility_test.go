@@ -55,6 +55,10 @@ func TestVisible(t *testing.T) {
 			[]MembershipAt{m(2, "join"), m(4, "leave"), merged(m(7, "invite"))}, nil, []Interval{{1, 4}}},
 		{"and is seen by what came of them",
 			[]MembershipAt{m(2, "join"), merged(m(7, "leave"))}, []VisibilityAt{v(1, Joined)}, []Interval{{1, 6}}},
+		{"who was a member in a branch that was put into a gap later sees that, and nothing else for it",
+			[]MembershipAt{m(2, "join"), m(4, "leave"), merged(m(6, "join")), merged(m(8, "leave"))}, nil, []Interval{{1, 4}, {6, 7}}},
+		{"where the leaving ceased to count the user has joined again",
+			[]MembershipAt{m(2, "join"), m(4, "leave"), {Place: 6, Pos: 20, Membership: "join", Merged: true}}, nil, []Interval{{1, 10}}},
 		{"so it is with the visibility",
 			[]MembershipAt{m(8, "join")}, []VisibilityAt{v(1, Shared), {Place: 5, Visibility: Joined, Merged: true}}, []Interval{{1, 4}, {8, 10}}},
 		{"a join that comes later shares what is before it", []MembershipAt{m(12, "join")}, nil, []Interval{{1, 10}}},
@@ -124,6 +128,30 @@ func naivelyVisible(memberships []MembershipAt, visibilities []VisibilityAt, pla
 	}
 	own := slices.ContainsFunc(memberships, func(m MembershipAt) bool { return m.Place == place })
 	return own || at(place-1) || at(place)
+}
+
+func TestLeftIsWhereTheUserCeasedToBeAMember(t *testing.T) {
+	join, leave := MembershipAt{Place: 2, Pos: 12, Membership: "join"}, MembershipAt{Place: 4, Pos: 14, Membership: "leave"}
+	aside := func(place int64, membership string) MembershipAt {
+		return MembershipAt{Place: place, Membership: membership, Merged: true}
+	}
+	for _, r := range []struct {
+		name        string
+		memberships []MembershipAt
+		want        int64
+	}{
+		{"never there", []MembershipAt{{Place: 1, Pos: 11, Membership: "invite"}, leave}, 0},
+		{"there", []MembershipAt{join}, 0},
+		{"left", []MembershipAt{join, leave}, 4},
+		{"left, and invited again", []MembershipAt{join, leave, {Place: 6, Pos: 16, Membership: "invite"}}, 4},
+		{"left, and a branch put into a gap", []MembershipAt{join, leave, aside(6, "join"), aside(7, "leave")}, 4},
+		{"there in a branch only", []MembershipAt{aside(6, "join"), aside(7, "leave")}, 0},
+		{"back, for the leaving ceased to count", []MembershipAt{join, leave, {Place: 8, Pos: 18, Membership: "join", Merged: true}}, 0},
+	} {
+		if got := (Sight{Memberships: r.memberships}).Left(); got != r.want {
+			t.Errorf("%s: got %d, want %d", r.name, got, r.want)
+		}
+	}
 }
 
 func TestVisibilityOf(t *testing.T) {
