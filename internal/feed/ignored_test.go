@@ -95,6 +95,24 @@ func TestIgnoredUsersAreNotHeard(t *testing.T) {
 	c.sync().has("join", room, "timeline", "heard")
 }
 
+// TestWhoReadsIsToldWhatIsUnreadThoughNothingWasHeard: with a filter that leaves out
+// receipts, the counts are all that there is to tell.
+func TestWhoReadsIsToldWhatIsUnreadThoughNothingWasHeard(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob, s.carol)
+	ignores(s.carol, s.bob)
+	c := newClient(t, s.carol, `{"room":{"ephemeral":{"not_types":["m.receipt"]}}}`)
+	last := s.say(s.alice, room, "one", "two")
+	if got := c.sync().unread(room); got != "2" {
+		t.Fatalf("%s are unread", got)
+	}
+	s.say(s.bob, room, "hidden")
+	s.carol.Must("POST", path(room, "receipt", "m.read", last), `{}`)
+	if got := c.sync().unread(room); got != "0" {
+		t.Errorf("%q are unread after all was read", got)
+	}
+}
+
 func TestWhatIgnoredUsersDoIsNotSeen(t *testing.T) {
 	s := newScene(t)
 	room := s.room(s.bob, s.carol)

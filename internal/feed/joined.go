@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"parley/internal/receipt"
 	"parley/internal/room"
 	"parley/internal/statetrie"
 	"parley/matrix/canonjson"
@@ -218,21 +219,10 @@ func (s *joinedSection) hasNews() bool {
 	if len(s.events)+len(s.state)+len(s.ephemeral)+len(s.sticky)+len(s.data) > 0 || s.summary != nil || s.timeline.limited || s.fresh || s.recount || s.q.FullState {
 		return true
 	}
-	if s.relisted {
+	if s.relisted || slices.ContainsFunc(s.said, func(r receipt.Receipt) bool { return r.User == s.q.User }) {
 		return true
 	}
-	if s.quiet() {
-		return false
-	}
-	if s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place {
-		return true
-	}
-	for _, r := range s.said {
-		if r.User == s.q.User {
-			return true
-		}
-	}
-	return false
+	return !s.quiet() && (s.at.Unread != s.before.Unread || s.at.Loud != s.before.Loud || s.unread.Own > s.before.Place)
 }
 
 // size is about how long the section is as JSON.
