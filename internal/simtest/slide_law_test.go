@@ -23,6 +23,9 @@ func TestSlidingLaw(t *testing.T) {
 		for s := range uint64(2) {
 			slidingLaw(t, s+1, *steps)
 		}
+		for s, steps := range map[uint64]int{561958780: 545, 876722009: 600} { // with which something was found
+			slidingLaw(t, s, steps)
+		}
 	}
 }
 

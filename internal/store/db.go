@@ -28,7 +28,7 @@ type Point int
 
 const (
 	BeforeBegin  Point = iota // nothing was done
-	BeforeCommit              // all was written, or is about to be, and is undone
+	BeforeCommit              // all was written, and is undone
 	AfterCommit               // all is durable, but the caller is told ErrUnknown
 )
 
@@ -170,6 +170,11 @@ func (db *DB) run(ctx context.Context, write bool, f func(*Tx) error) error {
 	tx := &Tx{session: s, ctx: ctx, asked: &db.asked}
 	if err := f(tx); err != nil {
 		return err
+	}
+	if write && db.fault.Load() != nil { // otherwise with the commit
+		if err := tx.Flush(); err != nil {
+			return err
+		}
 	}
 	if err := db.failure(write, BeforeCommit); err != nil {
 		return err
