@@ -240,6 +240,17 @@ func aDeletedRoomIsLeft(t *testing.T) {
 	}
 }
 
+func TestWhatIgnoredUsersSaidIsNotUnreadBehindAPurge(t *testing.T) {
+	s := newScene(t)
+	room := s.room(s.bob)
+	ignores(s.bob, s.alice)
+	s.say(s.alice, room, "one")
+	s.purge(room, s.say(s.alice, room, "two"))
+	if got := newClient(t, s.bob, "").sync().unread(room); got != "0" {
+		t.Errorf("%s are unread, all of somebody who is ignored", got)
+	}
+}
+
 func TestWhatWasPurgedIsUnreadNoMore(t *testing.T) {
 	s := newScene(t)
 	room := s.room(s.bob)

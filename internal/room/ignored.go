@@ -43,9 +43,12 @@ func (r *reader) uncount(ctx context.Context, u *Unread) error {
 			continue
 		}
 		var before Total
-		if i+1 < len(items) {
+		switch gone := r.at.gone; {
+		case i+1 < len(items):
 			before = items[i+1].Total
-		} else if it.Place > 1 {
+		case gone != nil && gone.Place >= first: // so is the one before
+			before = gone.Total
+		case it.Place > 1:
 			continue // nothing says how much it counts
 		}
 		r.takeOut(u, it, between(before, it.Total).plus(loud[it.Place]))
