@@ -48,11 +48,11 @@ func (db *postgresDB) begin(ctx context.Context, write bool) (session, error) {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	s := &postgresSession{ctx: ctx, conn: conn, write: write}
+	how := beginReading
 	if write {
-		s.queued.Queue(beginWriting)
-	} else {
-		s.queued.Queue(beginReading)
+		how = beginWriting
 	}
+	s.queued.Queue(how)
 	return s, nil
 }
 
@@ -109,8 +109,8 @@ func (s *postgresSession) broken() bool { return s.failed || s.begun && s.status
 
 func (s *postgresSession) status() byte { return s.conn.Conn().PgConn().TxStatus() }
 
-// commit is not interrupted: once it has begun, the change is to be known. Who only read
-// does not wait.
+// commit is not interrupted: once it has begun, the change is to be known. How reading ends
+// does not matter.
 func (s *postgresSession) commit() error {
 	switch {
 	case !s.write:
@@ -141,11 +141,9 @@ func (s *postgresSession) commit() error {
 	return fmt.Errorf("committing: %w: %w", ErrUnknown, err)
 }
 
-func (s *postgresSession) rollback() {
-	s.end("ROLLBACK")
-}
+func (s *postgresSession) rollback() { s.end("ROLLBACK") }
 
-// end ends the transaction where nobody waits for how. If it fails the connection is gone,
+// end ends the transaction where it does not matter how. If it fails the connection is gone,
 // and the transaction with it.
 func (s *postgresSession) end(how string) {
 	if s.begun && s.status() != 'I' {
