@@ -100,13 +100,14 @@ func (a *Accounts) Refresh(ctx context.Context, token string) (Tokens, error) {
 		}
 		return fresh.insert(tx, user, device, tokensNew)
 	})
-	if user != "" {
-		a.sessions.dropDevice(user, device)
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) { // so nothing has changed
+		return Tokens{}, err
 	}
-	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
+	a.sessions.dropDevice(user, device)
+	if err != nil {
 		return Tokens{}, fmt.Errorf("refreshing a token of %s: %w", user, err)
 	}
-	return fresh, err
+	return fresh, nil
 }
 
 // ownerOf returns whose refresh token that is, if it may be used at present.
@@ -138,11 +139,14 @@ func dropNew(tx *store.Tx, user id.UserID, device id.DeviceID) error {
 // gone.
 func (a *Accounts) settle(ctx context.Context, user id.UserID, device id.DeviceID, refresh []byte) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, user, device, refresh) })
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) { // so nothing has changed
+		return err
+	}
 	a.sessions.dropDevice(user, device)
-	if refusal := (*mxerr.Error)(nil); err != nil && !errors.As(err, &refusal) {
+	if err != nil {
 		return fmt.Errorf("putting new tokens of %s in the place of old ones: %w", user, err)
 	}
-	return err
+	return nil
 }
 
 // settle refuses a token that is not there or was spent, and does nothing if it

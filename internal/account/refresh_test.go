@@ -219,3 +219,23 @@ func TestRequestsOfADeviceOutliveTheTokensOfAnotherOne(t *testing.T) {
 		}
 	})
 }
+
+func TestRequestsOutliveWhatIsRefused(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db, Options{TokenLife: time.Hour})
+		h.create(alice)
+		first := h.refreshing(alice, "PHONE")
+		if second := h.refresh(first.Refresh); !h.good(second.Token) {
+			t.Fatal("the second token is not good")
+		}
+		waiting, stop := h.Watch(alice, "PHONE")
+		defer stop()
+		_, err := h.Refresh(ctx, first.Refresh)
+		h.goneSoftly("the first refresh token", err, true)
+		_, err = h.Authenticate(ctx, first.Token)
+		h.goneSoftly("the first access token", err, true)
+		if waiting.Err() != nil {
+			t.Errorf("requests with the second token ended with %v", waiting.Err())
+		}
+	})
+}
