@@ -100,14 +100,23 @@ func (a *Accounts) Refresh(ctx context.Context, token string) (Tokens, error) {
 		}
 		return fresh.insert(tx, user, device, tokensNew)
 	})
-	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) { // so nothing has changed
+	if err := a.tokensChanged(user, device, err); err != nil {
 		return Tokens{}, err
+	}
+	return fresh, nil
+}
+
+// tokensChanged is called after an update of a device's tokens with its error. Unless it
+// was refused, so that nothing has changed, whoever uses the tokens asks again.
+func (a *Accounts) tokensChanged(user id.UserID, device id.DeviceID, err error) error {
+	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) {
+		return err
 	}
 	a.sessions.dropDevice(user, device)
 	if err != nil {
-		return Tokens{}, fmt.Errorf("refreshing a token of %s: %w", user, err)
+		return fmt.Errorf("putting new tokens of %s in the place of old ones: %w", user, err)
 	}
-	return fresh, nil
+	return nil
 }
 
 // ownerOf returns whose refresh token that is, if it may be used at present.
@@ -139,14 +148,7 @@ func dropNew(tx *store.Tx, user id.UserID, device id.DeviceID) error {
 // gone.
 func (a *Accounts) settle(ctx context.Context, user id.UserID, device id.DeviceID, refresh []byte) error {
 	err := a.db.Update(ctx, func(tx *store.Tx) error { return settle(tx, user, device, refresh) })
-	if refusal := (*mxerr.Error)(nil); errors.As(err, &refusal) { // so nothing has changed
-		return err
-	}
-	a.sessions.dropDevice(user, device)
-	if err != nil {
-		return fmt.Errorf("putting new tokens of %s in the place of old ones: %w", user, err)
-	}
-	return nil
+	return a.tokensChanged(user, device, err)
 }
 
 // settle refuses a token that is not there or was spent, and does nothing if it

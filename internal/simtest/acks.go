@@ -48,7 +48,7 @@ func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
 	for _, s := range w.servers {
 		// The origin may take a server to be there since long ago that has left and come
 		// back by a third.
-		if st := w.stay(s, r); st.since != 0 && in[s.Name] && s != origin && w.has(origin, ack{room: r, event: st.by}) {
+		if st := w.stay(s, r); st.since != 0 && in[s.Name] && s != origin && (st.by == "" || w.has(origin, ack{room: r, event: st.by})) {
 			a.owed[s] = st
 		}
 	}
@@ -57,8 +57,8 @@ func (w *world) acknowledged(r *place, eventID string, origin *hstest.Server) {
 
 // A stay is a server's being in a room: since when, and by which event.
 type stay struct {
-	since int64 // 0: it is not
-	by    string
+	since int64  // 0: it is not
+	by    string // empty if that is gone, or was no event
 }
 
 // stay is how a server is in a room, as it sees it itself, or saw it when it last ran.

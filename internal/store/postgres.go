@@ -390,8 +390,8 @@ func (r *postgresRows) scan(dest []any) error {
 	return nil
 }
 
-// postgresColumn is a column as it comes from the server: nil is NULL. It is read here,
-// since there are only four kinds, and pgx takes several times as long to find out which.
+// postgresColumn is a column as it comes from the server: nil is NULL. It is read here:
+// there are only four kinds, and pgx would find out for each value which, and allocate it.
 // https://www.postgresql.org/docs/current/protocol-message-formats.html
 type postgresColumn struct {
 	raw   []byte // not ours
